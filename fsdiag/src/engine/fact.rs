@@ -1,0 +1,319 @@
+//! What the engine eats: one observation, from whatever log, dump, ring or kernel table it came.
+//!
+//! Formats and sources make facts, the model folds them, rules read the model. A fact carries its own time and
+//! its own place in an input, because the engine has neither clock nor I/O.
+
+use std::fmt;
+
+use fsd_events::{event::Body, op::Op};
+
+/// Index into the list of inputs of one analysis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InputId(pub u16);
+
+/// Where a fact stands: evidence points here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    pub input: InputId,
+    /// 1-based line; for binary sources the record's number.
+    pub line: u64,
+}
+
+/// When a fact happened, as far as its source knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct At {
+    /// Microseconds of a clock that never steps; comparable within one session only.
+    pub mono_us: Option<u64>,
+    /// Microseconds since 1970-01-01 UTC.
+    pub wall_us: Option<u64>,
+}
+
+/// One observation.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    pub place: Place,
+    pub at: At,
+    pub what: What,
+}
+
+/// Name of a request within one session of one daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// The source's own number.
+    Num(u64),
+    /// The same, written in hexadecimal by its source.
+    Hex(u64),
+    /// The source has no ids: the line of its ENTER.
+    Line(u64),
+    /// The source has no ids and no lines: the thread that serves it.
+    Thread(u64),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Num(n) => write!(f, "{n}"),
+            Self::Hex(n) => write!(f, "{n:#x}"),
+            Self::Line(n) => write!(f, "line {n}"),
+            Self::Thread(n) => write!(f, "thread {n}"),
+        }
+    }
+}
+
+/// A request begins.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub key: Key,
+    pub op: Op,
+    /// Worker that runs the callback, where the source names it.
+    pub thread: Option<Box<str>>,
+    pub tid: Option<u32>,
+    /// The calling process; 0 for the kernel's own requests.
+    pub pid: Option<u32>,
+    pub ino: Option<u64>,
+    pub fh: Option<u64>,
+    pub path: Option<Box<str>>,
+    pub off: Option<u64>,
+    pub len: Option<u64>,
+    /// The kernel's id where it differs from `key` (fsd's own events).
+    pub unique: Option<u64>,
+    pub resent: bool,
+    /// The handler may answer from elsewhere: a later ENTER on its thread does not end it (rule R3 is off).
+    pub asynchronous: bool,
+    /// The pairing of this call is a guess: several calls of the same name were open.
+    pub ambiguous: bool,
+}
+
+impl Call {
+    /// A call of which only the name is known.
+    pub fn new(key: Key, op: Op) -> Self {
+        Self {
+            key,
+            op,
+            thread: None,
+            tid: None,
+            pid: None,
+            ino: None,
+            fh: None,
+            path: None,
+            off: None,
+            len: None,
+            unique: None,
+            resent: false,
+            asynchronous: false,
+            ambiguous: false,
+        }
+    }
+}
+
+/// A request ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    pub key: Key,
+    /// None where the end line does not repeat it.
+    pub op: Option<Op>,
+    /// As the source measured it.
+    pub us: Option<u64>,
+    /// 0, or a positive errno; None: not said.
+    pub errno: Option<u32>,
+    pub bytes: Option<u64>,
+}
+
+/// A request of which only the end was logged (access logs): never an orphan, still a latency.
+#[derive(Clone, Copy, Debug)]
+pub struct Completed {
+    pub op: Op,
+    pub us: u64,
+    pub errno: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A daemon starts; open calls of the session before were killed with it.
+    Session {
+        pid: Option<u32>,
+        run: Option<u64>,
+        workers: Option<u32>,
+        banner: Box<str>,
+    },
+    /// A daemon ends. `crash` is its own last word (panic, fatal signal) or the shell's (Killed, core dumped).
+    SessionEnd {
+        crash: bool,
+        text: Box<str>,
+    },
+    Enter(Box<Call>),
+    Exit(Done),
+    Completed(Completed),
+    /// The client of that request was signalled while it was unanswered.
+    Interrupt(Key),
+    /// An event of fsd that foreign formats do not have (lock, task, progress, wait, beat, stall, phase, flag ...).
+    Own(Box<Body<'static>>),
+    /// A watchdog's count of requests in flight, and those it calls stalled (key, op, age in us).
+    Watch {
+        inflight: Vec<(Op, u64)>,
+        stalled: Vec<(Key, Op, u64)>,
+    },
+    /// All threads of a process at one moment.
+    Dump(Box<Dump>),
+    /// What the kernel says of a mount, a task or a pending request.
+    Kernel(Box<KernelFact>),
+    /// A line of the daemon that is no request but tells a cause (no space, no answer from the server, retry 3 of 10).
+    Hint {
+        kind: HintKind,
+        key: Option<Key>,
+        path: Option<Box<str>>,
+        text: Box<str>,
+    },
+    /// Lines that are known to be missing before this place.
+    Lost {
+        lines: u64,
+    },
+}
+
+/// What a telling line of a foreign log is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HintKind {
+    Upstream,
+    Retry,
+    NoSpace,
+    NoMemory,
+    NoDescriptors,
+    Dns,
+    ShortBody,
+    Changed,
+    CloseTimedOut,
+    Panic,
+    Permit,
+    LogLost,
+    Unmount,
+}
+
+/// All threads of a process at one moment, from whatever tool took them.
+#[derive(Clone, Debug, Default)]
+pub struct Dump {
+    pub format: Box<str>,
+    pub pid: Option<u32>,
+    pub process: Option<Box<str>>,
+    pub threads: Vec<Thread>,
+    /// The tool itself reports a cycle (jstack); thread names, in order.
+    pub stated_cycle: Vec<Box<str>>,
+    /// The file ends in the middle.
+    pub truncated: bool,
+}
+
+/// One thread, goroutine or task.
+#[derive(Clone, Debug, Default)]
+pub struct Thread {
+    /// As the reports name it: `goroutine 18`, `thread 13454`.
+    pub label: Box<str>,
+    /// Number in the tool's own space (goid, LWP, tid); several threads of one aggregated record share it.
+    pub number: u64,
+    pub name: Option<Box<str>>,
+    /// The tool's own word: `chan receive`, `BLOCKED (on object monitor)`, `D`, ...
+    pub state: Option<Box<str>>,
+    /// How long it has been in that state, microseconds, where the tool says so.
+    pub since_us: Option<u64>,
+    /// How many identical threads this record stands for (pprof debug=1).
+    pub count: u32,
+    /// Innermost first.
+    pub frames: Vec<Frame>,
+    pub waits_for: Option<LockRef>,
+    pub holds: Vec<LockRef>,
+    /// Line of the thread's header in its input.
+    pub line: u64,
+    /// Request it serves, where the dump says so.
+    pub op: Option<(Option<Key>, Op)>,
+    /// Goroutine or thread that made it.
+    pub created_by: Option<Box<str>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Demangled, without hash suffix.
+    pub function: Box<str>,
+    /// As printed between the parentheses; empty where the tool prints none.
+    pub args: Box<str>,
+    pub file: Option<Box<str>>,
+    pub line: Option<u32>,
+    pub module: Option<Box<str>>,
+    /// Local variables where the tool prints them.
+    pub locals: Box<str>,
+}
+
+/// A lock as a dump names it; two threads mean the same lock when the keys are equal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LockRef {
+    /// Address, symbol, or `function:line` of the waiting frame.
+    pub key: Box<str>,
+    pub mode: LockUse,
+    /// Owner as stated by the dump itself.
+    pub owner: Option<Box<str>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockUse {
+    Read,
+    Write,
+    Unknown,
+}
+
+/// What only the kernel knows.
+#[derive(Clone, Debug)]
+pub enum KernelFact {
+    /// fusectl `waiting` of a connection.
+    Waiting { connection: u64, waiting: u64 },
+    /// A request on the kernel's own lists.
+    Pending(Box<Pending>),
+    /// A task blocked in the kernel: hung_task report, /proc stack, wchan.
+    Blocked(Box<BlockedTask>),
+    /// The mount has no daemon any more, or its connection was aborted.
+    Dead { connection: u64, aborted: bool },
+    /// Nobody reads the device although requests are pending: idle readers and all threads of the daemon.
+    Readers { idle: u32, threads: u32 },
+}
+
+/// A request in the kernel's hands.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    pub state: PendingState,
+    pub unique: u64,
+    pub op: Op,
+    pub ino: u64,
+    pub name: Option<Box<str>>,
+    pub path: Option<Box<str>>,
+    pub off: Option<u64>,
+    pub len: Option<u64>,
+    pub client_pid: Option<u32>,
+    pub client: Option<Box<str>>,
+    pub age_us: Option<u64>,
+    /// Daemon thread that serves it, and what that thread waits for.
+    pub thread: Option<Box<str>>,
+    pub thread_waits: Option<Box<str>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PendingState {
+    /// Held back by `max_background`.
+    HeldBack,
+    /// Never read by the daemon.
+    Queued,
+    /// Read by the daemon and unanswered.
+    InDaemon,
+    /// One of the two above; the source cannot tell.
+    Unknown,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct BlockedTask {
+    pub pid: u32,
+    pub comm: Box<str>,
+    /// Belongs to the daemon itself, not to a client.
+    pub of_daemon: bool,
+    /// `D`, `S`, ...
+    pub state: Option<Box<str>>,
+    pub blocked_us: Option<u64>,
+    /// Kernel functions, innermost first.
+    pub stack: Vec<Box<str>>,
+    /// "likely owned by" of recent kernels.
+    pub owner: Option<(u32, Box<str>)>,
+}
