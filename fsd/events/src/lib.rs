@@ -7,6 +7,7 @@ pub mod control;
 pub mod event;
 pub mod flags;
 pub mod ids;
+pub mod layout;
 pub mod op;
 
 /// Version of the event file; its meaning is in `docs/EVENTS.md`.

@@ -1,0 +1,11 @@
+//! The observers: they take no lock of the product and never block what they observe.
+
+pub mod inflight;
+pub mod journal;
+pub mod locks;
+pub mod span;
+pub mod tasks;
+pub mod watchdog;
+
+pub use journal::{Recorder, RecorderConfig, drain, install};
+pub use span::{Scope, Span, Target};

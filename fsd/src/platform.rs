@@ -1,0 +1,4 @@
+//! The operating system: what differs between kernels, and the only clock.
+
+pub mod clock;
+pub mod thread;
