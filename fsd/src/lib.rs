@@ -2,5 +2,6 @@
 //!
 //! The folders are floors; each uses only those below it. `docs/ARCHITECTURE.md` draws the house.
 
+pub mod data;
 pub mod observe;
 pub mod platform;

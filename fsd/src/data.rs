@@ -1,0 +1,6 @@
+//! Data: where names and bytes come from, and where bytes stay until readers have them.
+
+pub mod closer;
+pub mod origin;
+pub mod source;
+pub mod store;
