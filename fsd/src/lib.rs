@@ -5,3 +5,4 @@
 pub mod data;
 pub mod observe;
 pub mod platform;
+pub mod process;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `fsd`.
+
+fn main() -> std::process::ExitCode {
+    fsd::process::main().into()
+}

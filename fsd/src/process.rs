@@ -1,0 +1,11 @@
+//! The program around the mount: what the user typed, what it means, and the parts put together.
+//!
+//! Nothing below knows of this floor. `anyhow`-style errors end here, as one sentence and an [`exit::Exit`].
+
+mod cli;
+mod commands;
+pub mod config;
+pub mod exit;
+mod terminal;
+
+pub use cli::main;

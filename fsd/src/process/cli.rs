@@ -1,0 +1,201 @@
+//! Command line: what can be typed, and which command it starts.
+
+pub(super) mod settings;
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+
+use self::settings::Settings;
+use super::{
+    commands,
+    exit::{Exit, Failure},
+    terminal,
+};
+
+/// A FUSE mount daemon that streams remote files, never hangs, and carries its own flight recorder.
+#[derive(Parser)]
+#[command(name = "fsd", version, arg_required_else_help = true, after_help = EXITS)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXITS: &str = "\
+Exit codes: 0 done, 1 refused, 2 wrong usage or configuration, 3 no such fsd runs, 16 unmounted by abort,
+32 cannot mount, 66 the source refuses, 70 internal, 75 the source does not answer.";
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Mount a source and serve it until it is unmounted.
+    Mount(Mount),
+    /// Show a URL as a file below Staged/ of a running mount.
+    Stage(Stage),
+    /// Take a staged file away; it goes when nobody has it open.
+    Unstage(Unstage),
+    /// List the staged files.
+    List(Query),
+    /// Say how a running mount is.
+    Status(Query),
+    /// Unmount: waits for open files, then aborts.
+    Umount(Umount),
+    /// Write the stacks of all threads to a file and print its name.
+    Dump(Target),
+    /// Change a debug flag of a running mount.
+    Flag(SetFlag),
+    /// Show the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(clap::Args)]
+pub(super) struct Mount {
+    /// [SOURCE] MOUNTPOINT. SOURCE: an http(s) directory or file, a manifest (.toml, .json), or a local directory.
+    #[arg(value_name = "SOURCE MOUNTPOINT", num_args = 0..=2)]
+    pub(super) places: Vec<OsString>,
+    /// Go to the background once the mount is ready.
+    #[arg(long)]
+    pub(super) daemon: bool,
+    /// Arm a bug on purpose, NAME=ACTIONS (builds with the feature failpoints only).
+    #[arg(long = "failpoint", value_name = "NAME=ACTIONS", hide = !cfg!(feature = "failpoints"))]
+    pub(super) failpoints: Vec<String>,
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Target {
+    /// Mount point or slug; not needed when only one fsd runs.
+    pub(super) mount: Option<PathBuf>,
+    /// Directory where the running fsd has its socket.
+    #[arg(long, value_name = "DIR")]
+    pub(super) runtime_dir: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Query {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Stage {
+    /// The URL, or `-` to read it from stdin.
+    #[arg(required_unless_present = "url_file", conflicts_with = "url_file")]
+    pub(super) url: Option<String>,
+    /// Read the URL from this file, so that secrets in it never stand in the process list.
+    #[arg(long, value_name = "FILE")]
+    pub(super) url_file: Option<PathBuf>,
+    /// File name to show; default: the last part of the URL's path.
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// File with HTTP headers for this URL, one `Name: value` a line.
+    #[arg(long, value_name = "FILE")]
+    pub(super) header_file: Option<PathBuf>,
+    /// Mount point; not needed when only one fsd runs.
+    #[arg(long = "mount", value_name = "MOUNT")]
+    pub(super) mount: Option<PathBuf>,
+    /// Directory where the running fsd has its socket.
+    #[arg(long, value_name = "DIR")]
+    pub(super) runtime_dir: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Unstage {
+    /// Id of the staged file, as `fsd list` shows it.
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Umount {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Abort at once: requests in flight fail.
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct SetFlag {
+    /// Name of the flag, such as debug_skip_eviction.
+    pub(super) name: String,
+    /// true or false.
+    pub(super) value: String,
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+#[derive(Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print every setting with its value.
+    Show {
+        /// And where each value came from.
+        #[arg(long)]
+        origin: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+/// Reads the command line, carries it out, reports.
+pub fn main() -> Exit {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let line = match parse(&args) {
+        Ok(line) => line,
+        Err(exit) => return exit,
+    };
+    match commands::run(line.command) {
+        Ok(exit) => exit,
+        Err(Failure { exit, text }) => {
+            terminal::complain(text);
+            exit
+        }
+    }
+}
+
+fn parse(args: &[OsString]) -> Result<Line, Exit> {
+    let matches = Line::command().try_get_matches_from(args);
+    matches.and_then(|matches| Line::from_arg_matches(&matches)).map_err(|error| {
+        // Help and version are no failure; clap writes them to stdout.
+        drop(error.print());
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+            _ => Exit::Usage,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Line {
+        parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>()).ok().unwrap()
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn a_debug_flag_needs_no_value() {
+        let Command::Mount(mount) = read("fsd mount --debug-skip-eviction http://h/ /m --threads 8").command else {
+            panic!("not the mount command")
+        };
+        assert_eq!(mount.places, ["http://h/", "/m"]);
+        assert_eq!(mount.settings.given, [("threads", "8".to_owned()), ("debug_skip_eviction", "true".to_owned())]);
+    }
+
+    #[test]
+    fn the_help_lists_every_exit_code() {
+        for exit in Exit::ALL {
+            assert!(EXITS.contains(&format!("{} ", exit.code())), "{exit:?}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Written: what the user said, where, and what nobody said; not yet what it means.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    keys::{self, KEYS, Key},
+    value::{self, Value},
+};
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Flag,
+    Variable(String),
+    File { path: PathBuf, line: usize },
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("command line"),
+            Self::Variable(name) => write!(f, "environment {name}"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// Every value that somebody set, strongest origin only, and every default.
+#[derive(Debug, Default)]
+pub struct Written {
+    found: BTreeMap<&'static str, (Value, Origin)>,
+    /// Files that were read, strongest first.
+    pub files: Vec<PathBuf>,
+    /// What the user should know: unknown keys and the like.
+    pub warnings: Vec<String>,
+}
+
+impl Written {
+    /// Takes `text` for `key`, unless a stronger origin has set it.
+    ///
+    /// # Errors
+    /// A sentence with the origin, the text and what is allowed.
+    pub fn offer(&mut self, key: &'static Key, text: &str, origin: Origin) -> Result<(), String> {
+        let value =
+            value::parse(key.kind, text).map_err(|allowed| format!("{}: {allowed}", place(&origin, key.name, text)))?;
+        self.found.entry(key.name).or_insert((value, origin));
+        Ok(())
+    }
+
+    /// Every `FSD_*` variable, then the seed's `FSMVP_*`.
+    ///
+    /// # Errors
+    /// As [`Written::offer`].
+    pub fn environment(&mut self, variables: &BTreeMap<String, String>) -> Result<(), String> {
+        for key in KEYS {
+            for name in key.variables() {
+                // An empty variable is how a service file unsets one.
+                if let Some(text) = variables.get(&name).filter(|text| !text.is_empty()) {
+                    self.offer(key, text, Origin::Variable(name))?;
+                }
+            }
+        }
+        for name in variables.keys() {
+            if let Some(key) = name.strip_prefix("FSD_").filter(|key| keys::find(&key.to_lowercase()).is_none()) {
+                self.warnings.push(unknown(&format!("environment {name}"), &key.to_lowercase()));
+            }
+        }
+        Ok(())
+    }
+
+    /// One configuration file; a missing one says nothing.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not TOML, or as [`Written::offer`].
+    pub fn file(&mut self, path: &Path) -> Result<(), String> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+        };
+        self.files.push(path.to_owned());
+        self.toml(path, &text)
+    }
+
+    fn toml(&mut self, path: &Path, text: &str) -> Result<(), String> {
+        let line = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1;
+        let table = toml::de::DeTable::parse(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            format!("{}:{}: not TOML: {}", path.display(), line(at), error.message())
+        })?;
+        for (name, value) in table.get_ref() {
+            let origin = Origin::File { path: path.to_owned(), line: line(name.span().start) };
+            match (keys::find(name.get_ref()), plain(value.get_ref())) {
+                (Some(key), Some(text)) => self.offer(key, &text, origin)?,
+                (Some(key), None) => {
+                    let allowed = value::allowed(key.kind);
+                    return Err(format!("{origin}: {} is a table or an array; allowed: {allowed}", key.name));
+                }
+                (None, _) => self.warnings.push(unknown(&origin.to_string(), name.get_ref())),
+            }
+        }
+        Ok(())
+    }
+
+    /// The value in force and where it came from; None where there is none and no default.
+    pub fn get(&self, key: &'static Key) -> Option<(Value, Origin)> {
+        self.found.get(key.name).cloned().or_else(|| {
+            let value = value::parse(key.kind, key.default).ok()?;
+            (!key.default.is_empty()).then_some((value, Origin::Default))
+        })
+    }
+}
+
+fn place(origin: &Origin, key: &str, text: &str) -> String {
+    match origin {
+        Origin::Flag => format!("--{} {text}", key.replace('_', "-")),
+        Origin::Variable(name) => format!("environment {name}={text}"),
+        Origin::File { .. } | Origin::Default => format!("{origin}: {key} = {text}"),
+    }
+}
+
+fn unknown(place: &str, name: &str) -> String {
+    let hint = keys::nearest(name).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    format!("{place}: unknown setting `{name}`{hint}")
+}
+
+/// A scalar as the user would write it on the command line.
+fn plain(value: &toml::de::DeValue<'_>) -> Option<String> {
+    use toml::de::DeValue;
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Float(number) => Some(number.to_string()),
+        DeValue::Boolean(value) => Some(value.to_string()),
+        DeValue::Datetime(value) => Some(value.to_string()),
+        DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Written, String> {
+        let mut written = Written::default();
+        written.toml(Path::new("config.toml"), text).map(|()| written)
+    }
+
+    fn get(written: &Written, name: &str) -> (String, String) {
+        let (value, origin) = written.get(keys::find(name).unwrap()).unwrap();
+        (value.to_string(), origin.to_string())
+    }
+
+    #[test]
+    fn flag_beats_environment_beats_file_beats_default() {
+        let mut written = Written::default();
+        let threads = keys::find("threads").unwrap();
+        let variables = [("FSD_THREADS", "7"), ("FSMVP_THREADS", "6"), ("FSMVP_CHUNK_SIZE", "2MiB")];
+        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        written.offer(threads, "8", Origin::Flag).unwrap();
+        written.environment(&variables).unwrap();
+        written.toml(Path::new("c"), "threads = 5\nchunk_size = 65536\nallow_other = true").unwrap();
+        assert_eq!(get(&written, "threads"), ("8".into(), "command line".into()));
+        assert_eq!(get(&written, "chunk_size"), ("2MiB".into(), "environment FSMVP_CHUNK_SIZE".into()));
+        assert_eq!(get(&written, "allow_other"), ("true".into(), "c:3".into()));
+        assert_eq!(get(&written, "fetch_mode"), ("temp-file".into(), "default".into()));
+    }
+
+    #[test]
+    fn a_wrong_value_names_file_line_and_what_is_allowed() {
+        let error = read("threads = 4\n\nfetch_mode = \"both\"\n").unwrap_err();
+        assert_eq!(error, "config.toml:3: fetch_mode = both: allowed: temp-file, range-lru");
+        let error = read("threads = [1]").unwrap_err();
+        assert!(error.starts_with("config.toml:1: threads is a table or an array; allowed: a whole number"), "{error}");
+        let error = read("threads = 4\nthreads 5").unwrap_err();
+        assert!(error.starts_with("config.toml:2: not TOML"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_key_warns_and_suggests() {
+        let written = read("debug_skip_evicton = true\ncolour = 1").unwrap();
+        assert_eq!(
+            written.warnings,
+            [
+                "config.toml:2: unknown setting `colour`",
+                "config.toml:1: unknown setting `debug_skip_evicton`; did you mean `debug_skip_eviction`?"
+            ]
+        );
+    }
+}

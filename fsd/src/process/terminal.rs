@@ -1,0 +1,18 @@
+//! Terminal: where a command's own words go; a closed or full one never fails the command.
+
+use std::io::Write;
+
+/// The result of a command, on stdout.
+pub(super) fn say(text: impl AsRef<str>) {
+    write_line(&mut std::io::stdout().lock(), text.as_ref());
+}
+
+/// What went wrong or should be known, on stderr.
+pub(super) fn complain(text: impl AsRef<str>) {
+    write_line(&mut std::io::stderr().lock(), &format!("fsd: {}", text.as_ref()));
+}
+
+fn write_line(to: &mut dyn Write, text: &str) {
+    // A reader that went away (`fsd list | head`) is no error of ours.
+    drop(writeln!(to, "{text}").and_then(|()| to.flush()));
+}

@@ -1,0 +1,1 @@
+//! The real `fsd` on a real mount: one file per topic.

@@ -1,0 +1,1 @@
+//! The real `fsdiag` over logs, dumps and rings: one file per topic.
