@@ -1,3 +1,5 @@
 //! `fsdiag`: reads a FUSE daemon's flight recorder, logs and stack dumps, and names what hangs and why.
 
+pub mod commands;
 pub mod engine;
+pub mod sources;

@@ -1,0 +1,176 @@
+//! Mounts: `/proc/self/mountinfo`, read as text, so that a hung mount is never asked.
+
+use std::{
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+/// One line of mountinfo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Number that `fdinfo` repeats as `mnt_id`.
+    pub id: u32,
+    pub major: u32,
+    pub minor: u32,
+    pub root: String,
+    pub point: PathBuf,
+    pub fstype: String,
+    pub source: String,
+    /// Per-mount options, a comma, then those of the superblock.
+    pub options: String,
+}
+
+impl Mount {
+    /// Whether a daemon serves it through `/dev/fuse`.
+    pub fn is_fuse(&self) -> bool {
+        ["fuse", "fuseblk"]
+            .iter()
+            .any(|t| self.fstype.strip_prefix(t).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    }
+
+    /// Number of its connection, as fusectl names the directory and the tracepoints write it: the device number
+    /// in the kernel's own encoding.
+    pub fn connection(&self) -> u64 {
+        u64::from(self.major) << 20 | u64::from(self.minor)
+    }
+
+    /// What follows `fuse.`: `rclone`, `sshfs`; the source where there is none.
+    pub fn kind(&self) -> &str {
+        self.fstype.split_once('.').map_or(self.source.as_str(), |(_, kind)| kind)
+    }
+
+    /// Value of a mount option (`user_id=0` gives `0`).
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.split(',').find_map(|o| o.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
+/// Every mount of this process's namespace, in the kernel's order.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn read() -> io::Result<Vec<Mount>> {
+    let text = fs::read("/proc/self/mountinfo")?;
+    Ok(parse(&String::from_utf8_lossy(&text)))
+}
+
+/// Reads mountinfo text; lines that are none are left out.
+pub fn parse(text: &str) -> Vec<Mount> {
+    text.lines().filter_map(line).collect()
+}
+
+fn line(line: &str) -> Option<Mount> {
+    let (left, right) = line.split_once(" - ")?;
+    let mut left = left.split(' ');
+    let id = left.next()?.parse().ok()?;
+    let _parent = left.next()?;
+    let (major, minor) = left.next()?.split_once(':')?;
+    let root = unescape(left.next()?);
+    let point = unescape(left.next()?);
+    let own = left.next()?;
+    let mut right = right.split(' ');
+    let fstype = unescape(right.next()?);
+    let source = unescape(right.next()?);
+    let options = format!("{own},{}", right.next().unwrap_or(""));
+    Some(Mount {
+        id,
+        major: major.parse().ok()?,
+        minor: minor.parse().ok()?,
+        root,
+        point: PathBuf::from(point),
+        fstype,
+        source,
+        options,
+    })
+}
+
+/// Undoes the kernel's octal escapes of blank, tab, newline and backslash.
+fn unescape(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let octal =
+            bytes.get(at + 1..at + 4).filter(|d| bytes[at] == b'\\' && d.iter().all(|b| (b'0'..=b'7').contains(b)));
+        match octal {
+            Some(digits) => {
+                out.push(digits.iter().fold(0u8, |value, d| value.wrapping_mul(8).wrapping_add(d - b'0')));
+                at += 4;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The topmost FUSE mount at exactly that path, taken lexically: symbolic links are not followed, because that
+/// would ask the mount itself.
+pub fn at<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
+    mounts.iter().rev().find(|m| m.is_fuse() && m.point == path)
+}
+
+/// The mount that serves a path: longest mount point that is a prefix, the last of equals.
+pub fn serving<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
+    let holds = mounts.iter().filter(|m| path.starts_with(&m.point));
+    holds.max_by_key(|m| m.point.components().count())
+}
+
+/// An absolute path without `.` and `..`, made without asking the file system.
+pub fn lexical(cwd: &Path, path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in cwd.join(path).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SAMPLE: &str = "\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 22 0:39 / /mnt/a\\040b rw,nosuid,nodev,relatime shared:9 - fuse.rclone remote: rw,user_id=0,group_id=0,allow_other
+31 22 0:40 / /mnt/a\\040b rw - fuse.sshfs host:/ rw,user_id=1000
+32 22 0:41 / /sys/fs/fuse/connections rw - fusectl none rw
+33 22 8:17 / /media/stick rw - fuseblk /dev/sdb1 rw,user_id=0
+garbage
+";
+
+    #[test]
+    fn lines_become_mounts_and_the_last_of_a_path_is_on_top() {
+        let mounts = parse(SAMPLE);
+        assert_eq!(mounts.len(), 5);
+        let top = at(&mounts, Path::new("/mnt/a b")).unwrap();
+        assert_eq!((top.connection(), top.kind(), top.option("user_id")), (40, "sshfs", Some("1000")));
+        assert!(!mounts[3].is_fuse(), "fusectl is no mount of a daemon");
+        assert_eq!(mounts[4].connection(), 8 << 20 | 17, "fuseblk connections are named by the block device");
+        assert_eq!(serving(&mounts, Path::new("/mnt/a b/deep/x")).unwrap().id, 31);
+        assert_eq!(serving(&mounts, Path::new("/mnt/ab")).unwrap().id, 22);
+    }
+
+    #[test]
+    fn paths_are_cleaned_without_the_file_system() {
+        assert_eq!(lexical(Path::new("/a/b"), Path::new("../c/./d/")), Path::new("/a/c/d"));
+        assert_eq!(lexical(Path::new("/a"), Path::new("/../m")), Path::new("/m"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in "[ -~\\\\\n0-9:]{0,200}") {
+            let _ = parse(&text);
+            let _ = unescape(&text);
+        }
+    }
+}

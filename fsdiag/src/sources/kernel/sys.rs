@@ -1,0 +1,102 @@
+//! System calls that the standard library does not have; each wrapper is safe to call with any argument.
+#![expect(unsafe_code, reason = "raw system calls: bpf, pidfd, detached mounts, poll, clock")]
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+    path::PathBuf,
+};
+
+fn checked(returned: libc::c_long) -> io::Result<libc::c_long> {
+    if returned < 0 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
+
+fn owned(returned: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = RawFd::try_from(checked(returned)?).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A file system instance that is mounted nowhere: seen by this process alone, gone with it.
+#[derive(Debug)]
+pub struct PrivateMount(OwnedFd);
+
+impl PrivateMount {
+    /// Makes one of a file system without a device (`fusectl`, `tracefs`).
+    ///
+    /// # Errors
+    /// EPERM without CAP_SYS_ADMIN, ENODEV where the kernel lacks that file system.
+    pub fn new(fstype: &CStr) -> io::Result<Self> {
+        const FSCONFIG_CMD_CREATE: libc::c_ulong = 6;
+        // SAFETY: the name is a C string that outlives the call.
+        let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), 1) })?;
+        let null = std::ptr::null::<libc::c_char>();
+        // SAFETY: CMD_CREATE takes no key, value or aux.
+        checked(unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, null, null, 0) })?;
+        // SAFETY: plain numbers.
+        let mount = owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), 1, 0) })?;
+        Ok(Self(mount))
+    }
+
+    /// A path to its root, valid in this process as long as `self` lives.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+    }
+}
+
+/// What `poll` says of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    pub readable: bool,
+    pub error: bool,
+}
+
+/// Waits until one of the descriptors is readable or the time is over.
+///
+/// # Errors
+/// Never EINTR; anything else the kernel says.
+pub fn poll(fds: &[BorrowedFd<'_>], milliseconds: i32) -> io::Result<Vec<Ready>> {
+    let mut set: Vec<libc::pollfd> =
+        fds.iter().map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
+    let count = libc::nfds_t::try_from(set.len()).map_err(io::Error::other)?;
+    // SAFETY: `set` holds exactly `count` entries and lives through the call.
+    let got = unsafe { libc::poll(set.as_mut_ptr(), count, milliseconds) };
+    if got < 0 && io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+        return Err(io::Error::last_os_error());
+    }
+    let ready = |p: &libc::pollfd| Ready {
+        readable: p.revents & libc::POLLIN != 0,
+        error: p.revents & (libc::POLLERR | libc::POLLHUP) != 0,
+    };
+    Ok(set.iter().map(ready).collect())
+}
+
+/// What a look at a foreign process's `/dev/fuse` descriptor tells: readable means that an unread request is
+/// queued, error means that the connection was aborted. The copy is closed at once and never read from.
+///
+/// # Errors
+/// EPERM without the right to trace that process, ESRCH when it is gone.
+pub fn poll_foreign(pid: u32, fd: u32) -> io::Result<Ready> {
+    // SAFETY: plain numbers.
+    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: plain numbers.
+    let copy = owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) })?;
+    use std::os::fd::AsFd as _;
+    let ready = poll(&[copy.as_fd()], 0)?;
+    Ok(ready[0])
+}
+
+/// Nanoseconds since boot, suspended time included; the clock that the trace instance is set to.
+pub fn boot_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel fills the struct we own; CLOCK_BOOTTIME always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// Whether this process runs as root.
+pub fn is_root() -> bool {
+    // SAFETY: always succeeds.
+    unsafe { libc::geteuid() == 0 }
+}
