@@ -9,6 +9,7 @@ pub mod flags;
 pub mod ids;
 pub mod layout;
 pub mod op;
+pub mod ring;
 
 /// Version of the event file; its meaning is in `docs/EVENTS.md`.
 pub const SCHEMA: u32 = 1;
