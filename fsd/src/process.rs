@@ -5,6 +5,8 @@
 mod cli;
 mod commands;
 pub mod config;
+#[cfg(feature = "failpoints")]
+pub mod demo;
 pub mod exit;
 mod terminal;
 

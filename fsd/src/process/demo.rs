@@ -1,0 +1,3 @@
+//! The demo: everything that needs no network and no other program.
+
+pub mod origin;
