@@ -1,3 +1,4 @@
 //! The diagnosis: facts in, verdicts out. Pure: no clock, no I/O, and no knowledge of formats or sources.
 
 pub mod fact;
+pub mod report;

@@ -2,4 +2,5 @@
 
 pub mod commands;
 pub mod engine;
+pub mod formats;
 pub mod sources;

@@ -8,6 +8,7 @@ pub mod event;
 pub mod flags;
 pub mod ids;
 pub mod layout;
+pub mod line;
 pub mod op;
 pub mod ring;
 

@@ -5,7 +5,11 @@
 
 use std::fmt;
 
-use fsd_events::{event::Body, op::Op};
+use fsd_events::{
+    event::{Body, Event},
+    ids::RunId,
+    op::Op,
+};
 
 /// Index into the list of inputs of one analysis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +38,15 @@ pub struct Fact {
     pub place: Place,
     pub at: At,
     pub what: What,
+}
+
+/// Who eats facts: the model, a filter in front of it, or a test.
+pub trait Sink {
+    fn fact(&mut self, fact: &Fact);
+    /// An event of fsd itself; nothing is copied on the way.
+    fn event(&mut self, place: Place, event: &Event<'_>);
+    /// An event of a later schema: it counts in the sequence of its run.
+    fn unknown(&mut self, place: Place, run: RunId, seq: u64);
 }
 
 /// Name of a request within one session of one daemon.
