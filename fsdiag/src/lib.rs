@@ -4,3 +4,4 @@ pub mod commands;
 pub mod engine;
 pub mod formats;
 pub mod sources;
+pub mod tui;

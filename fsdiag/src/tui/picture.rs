@@ -1,0 +1,229 @@
+//! What the screens show at one moment: plain data, made from the engine's model by `feed`, drawn by `view`.
+//!
+//! A picture of a recording at a moment equals the picture that live use showed then, because both come from the
+//! same fold over the same facts.
+
+/// Everything a frame can show.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Picture {
+    pub source: Source,
+    /// None: healthy, or nothing known yet.
+    pub verdict: Option<Verdict>,
+    /// Further verdicts, second best first.
+    pub others: Vec<Verdict>,
+    pub notes: Vec<String>,
+    pub operations: Vec<Operation>,
+    pub locks: Vec<Lock>,
+    pub stacks: Vec<StackGroup>,
+    pub latency: Vec<Latency>,
+    pub lanes: Vec<Lane>,
+    /// Stall episodes as (start, end), microseconds of the source's clock; an open one has no end.
+    pub stalls: Vec<(u64, Option<u64>)>,
+    pub events: Vec<EventLine>,
+    /// Operations in flight, one value a second, newest last.
+    pub inflight: Vec<u64>,
+    /// Completions a second, newest last.
+    pub completed: Vec<u64>,
+    pub acts: Vec<Act>,
+}
+
+/// Where the picture comes from and how good it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Source {
+    /// Mount point or file names.
+    pub title: String,
+    pub state: SourceState,
+    pub pid: Option<u32>,
+    pub flags: Vec<String>,
+    /// Time of the newest fact, microseconds of the source's clock.
+    pub now_us: u64,
+    /// Between an event and its display, milliseconds.
+    pub lag_ms: u64,
+    pub events_per_s: u64,
+    pub lost: u64,
+    pub bad_lines: u64,
+    /// Fuser loops busy and in all.
+    pub workers: Option<(u32, u32)>,
+    pub kernel_waiting: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum SourceState {
+    #[default]
+    Empty,
+    /// Bytes read and in all.
+    Loading {
+        done: u64,
+        total: u64,
+    },
+    Live,
+    /// A recording, read to its end.
+    Recorded,
+    Replay {
+        speed: Speed,
+        paused: bool,
+        end_us: u64,
+    },
+    /// The file was removed or the daemon died.
+    Gone {
+        why: String,
+    },
+    Reconnecting {
+        in_s: u64,
+        why: String,
+    },
+    Failed {
+        what: String,
+        next: String,
+    },
+}
+
+/// How fast a recording plays, in tenths of real time; 0 is as fast as it can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speed(pub u32);
+
+impl Speed {
+    const STEPS: [u32; 9] = [1, 5, 10, 20, 50, 100, 600, 3000, 0];
+
+    /// The next faster or slower step; the ends stay.
+    #[must_use]
+    pub fn step(self, faster: bool) -> Self {
+        let at = Self::STEPS.iter().position(|s| *s == self.0).unwrap_or(2);
+        let next = if faster { (at + 1).min(Self::STEPS.len() - 1) } else { at.saturating_sub(1) };
+        Self(Self::STEPS[next])
+    }
+
+    pub fn label(self) -> String {
+        match self.0 {
+            0 => "max".into(),
+            n if n % 10 == 0 => format!("{}x", n / 10),
+            n => format!("{}.{}x", n / 10, n % 10),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    pub cause: String,
+    pub confidence: String,
+    pub sentence: String,
+    /// Short name of the culprit, `Release(id=456, fuse-0)`.
+    pub culprit: String,
+    pub age_s: Option<f64>,
+    pub waiters: usize,
+    pub evidence: Vec<String>,
+    pub advice: Vec<String>,
+    /// The stall is over; the verdict is kept for the post-mortem.
+    pub recovered: bool,
+}
+
+/// How an open operation looks, worst first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// The one that everything else waits for.
+    Culprit,
+    Victim,
+    /// Old without an answer, and nobody knows why yet.
+    Orphan,
+    Slow,
+    #[default]
+    Normal,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Operation {
+    pub id: String,
+    pub op: String,
+    pub rank: Rank,
+    pub age_us: u64,
+    pub thread: String,
+    pub path: String,
+    /// What it waits for, in words.
+    pub waits: String,
+    /// Depth in the wait tree; 0 waits for nobody.
+    pub depth: u16,
+    pub line: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lock {
+    pub name: String,
+    pub kind: String,
+    pub holder: String,
+    pub held_us: u64,
+    pub waiters: Vec<String>,
+}
+
+/// Threads with the same stack.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StackGroup {
+    pub threads: Vec<String>,
+    pub state: String,
+    pub moved: Moved,
+    pub frames: Vec<String>,
+    pub waits: String,
+}
+
+/// Between the last two dumps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Moved {
+    /// There is only one dump.
+    #[default]
+    Unknown,
+    Same,
+    Moved,
+    New,
+    Gone,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Latency {
+    pub op: String,
+    pub count: u64,
+    pub errors: u64,
+    pub p50_us: u64,
+    pub p90_us: u64,
+    pub p99_us: u64,
+    pub max_us: u64,
+    /// Completions by power of two of their microseconds: bucket n counts `[2^n, 2^(n+1))`.
+    pub buckets: Vec<u64>,
+    /// Slowest completion in each second, newest last, microseconds.
+    pub slowest: Vec<u64>,
+}
+
+/// What one worker did when.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lane {
+    pub worker: String,
+    pub spans: Vec<LaneSpan>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LaneSpan {
+    pub start_us: u64,
+    /// None: still running.
+    pub end_us: Option<u64>,
+    pub op: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EventLine {
+    pub line: u64,
+    pub text: String,
+    /// Worth the eye: stall, invariant, lost lines.
+    pub loud: bool,
+}
+
+/// Something that can be done to the daemon; the same as a command.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Act {
+    pub title: String,
+    /// Arguments of `fsdiag` that do it.
+    pub command: Vec<String>,
+    /// What will happen, step by step.
+    pub preview: Vec<String>,
+    /// Clients may see errors: asked twice.
+    pub hurts: bool,
+    /// A value that must be typed first (a URL, a command); empty: none.
+    pub prompt: String,
+}

@@ -1,0 +1,231 @@
+//! Every screen in every state, as a terminal shows it, at the classic and at a wide size.
+
+use ratatui::{Terminal, backend::TestBackend};
+
+use super::*;
+use crate::tui::{
+    keys::Action,
+    picture::{
+        Act, EventLine, Lane, LaneSpan, Latency, Lock, Moved, Operation, Picture, Rank, Source, SourceState, Speed,
+        StackGroup, Verdict,
+    },
+    state::Msg,
+    view::theme::{Palette, Theme},
+};
+
+const SIZES: [(u16, u16); 2] = [(80, 24), (140, 40)];
+
+fn operation(rank: Rank, op: &str, id: u64, age_us: u64, depth: u16, waits: &str) -> Operation {
+    let path = format!("/Staged/a/{}.mkv", op.to_lowercase());
+    let thread = format!("fuser-{}", id % 4);
+    Operation {
+        id: id.to_string(),
+        op: op.into(),
+        rank,
+        age_us,
+        thread,
+        path,
+        waits: waits.into(),
+        depth,
+        line: 8800 + id,
+    }
+}
+
+fn source(state: SourceState) -> Source {
+    Source {
+        title: "/mnt/films".into(),
+        state,
+        pid: Some(4711),
+        now_us: 90_000_000,
+        lag_ms: 12,
+        events_per_s: 1_234,
+        workers: Some((1, 4)),
+        kernel_waiting: Some(0),
+        ..Source::default()
+    }
+}
+
+fn healthy() -> Picture {
+    Picture {
+        source: source(SourceState::Live),
+        operations: vec![operation(Rank::Normal, "Read", 77, 41_000, 0, "")],
+        inflight: vec![1, 2, 1, 3, 1],
+        completed: vec![900, 1200, 1100, 1300, 1234],
+        latency: vec![Latency {
+            op: "Read".into(),
+            count: 40_122,
+            errors: 2,
+            p50_us: 45,
+            p90_us: 210,
+            p99_us: 2_100,
+            max_us: 8_000_000,
+            buckets: vec![0, 0, 0, 9, 50, 200, 90, 40, 20, 10, 5, 1],
+            slowest: vec![300, 0, 2_100, 40_000, 8_000_000],
+        }],
+        lanes: vec![Lane {
+            worker: "fuser-0".into(),
+            spans: vec![LaneSpan { start_us: 82_000_000, end_us: Some(88_000_000), op: "Read".into() }],
+        }],
+        events: vec![EventLine { line: 12, text: "enter Read id=77 /films/a.mkv".into(), loud: false }],
+        ..Picture::default()
+    }
+}
+
+fn stalled() -> Picture {
+    let mut picture = healthy();
+    picture.source.workers = Some((4, 4));
+    picture.source.kernel_waiting = Some(21);
+    picture.verdict = Some(Verdict {
+        cause: "lock_pileup".into(),
+        confidence: "certain".into(),
+        sentence: "Release #456 has held lock `handles` (write) for 34.2 s while closing a store; 3 operations wait \
+                   behind it (2 Getattr, 1 Readdir), and 17 requests that the daemon has not read."
+            .into(),
+        culprit: "Release(id=456, fuser-3)".into(),
+        age_s: Some(34.2),
+        waiters: 3,
+        evidence: vec!["events.jsonl:8801 lock hold handles by 456".into()],
+        advice: vec!["restart with debug_skip_eviction: if the hang stops, the close path is guilty".into()],
+        recovered: false,
+    });
+    picture.operations = vec![
+        operation(Rank::Culprit, "Release", 456, 34_200_000, 0, "close task 12"),
+        operation(Rank::Victim, "Getattr", 457, 33_000_000, 1, "lock handles, held by Release 456"),
+        operation(Rank::Victim, "Getattr", 458, 31_500_000, 1, "lock handles, held by Release 456"),
+        operation(Rank::Victim, "Readdir", 459, 30_100_000, 1, "lock handles, held by Release 456"),
+    ];
+    picture.locks = vec![Lock {
+        name: "handles".into(),
+        kind: "rwlock".into(),
+        holder: "Release 456 (write)".into(),
+        held_us: 34_200_000,
+        waiters: vec!["Getattr 457".into(), "Getattr 458".into(), "Readdir 459".into()],
+    }];
+    picture.stacks = vec![StackGroup {
+        threads: vec!["fuser-3".into()],
+        state: "futex".into(),
+        moved: Moved::Same,
+        frames: vec!["wait_for_downloader".into(), "Store::close".into(), "Handles::detach".into()],
+        waits: "download 12".into(),
+    }];
+    picture.lanes.push(Lane {
+        worker: "fuser-3".into(),
+        spans: vec![LaneSpan { start_us: 55_800_000, end_us: None, op: "Release".into() }],
+    });
+    picture.stalls = vec![(65_800_000, None)];
+    picture.events.push(EventLine { line: 8_990, text: "stall ops=[456 Release 34.2s]".into(), loud: true });
+    picture.acts = vec![
+        Act {
+            title: "dump all stacks now".into(),
+            command: vec!["dump".into(), "/mnt/films".into()],
+            ..Act::default()
+        },
+        Act {
+            title: "abort the connection and unmount".into(),
+            command: vec!["rescue".into(), "/mnt/films".into()],
+            preview: vec!["abort the connection: every waiting client gets ENOTCONN".into(), "unmount".into()],
+            hurts: true,
+            prompt: String::new(),
+        },
+    ];
+    picture
+}
+
+fn with_source(state: SourceState) -> Picture {
+    Picture { source: source(state), ..Picture::default() }
+}
+
+fn screen(picture: Picture, keys: &[Action], size: (u16, u16)) -> String {
+    let mut state = State::new(false);
+    state.update(Msg::Resized { width: size.0, height: size.1 });
+    state.update(Msg::Data(Box::new(picture)));
+    for key in keys {
+        state.update(Msg::Key(*key));
+    }
+    drawn(&state, size)
+}
+
+fn drawn(state: &State, size: (u16, u16)) -> String {
+    let theme = Theme { palette: Palette::None, ascii: false };
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+    terminal.draw(|frame| draw(state, &Keymap::default(), &theme, frame)).unwrap();
+    terminal.backend().to_string()
+}
+
+fn check(name: &str, picture: &Picture, keys: &[Action]) {
+    for size in SIZES {
+        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), screen(picture.clone(), keys, size));
+    }
+}
+
+#[test]
+fn every_screen_of_a_stalled_mount() {
+    for screen in Screen::ALL {
+        let key = Action::Screen(screen.index() as u8 + 1);
+        check(&format!("stalled_{}", screen.title().to_lowercase()), &stalled(), &[key]);
+    }
+}
+
+#[test]
+fn every_screen_of_a_healthy_mount() {
+    for screen in Screen::ALL {
+        let key = Action::Screen(screen.index() as u8 + 1);
+        check(&format!("healthy_{}", screen.title().to_lowercase()), &healthy(), &[key]);
+    }
+}
+
+#[test]
+fn what_enter_and_help_open() {
+    check("evidence", &stalled(), &[Action::Details]);
+    check("help", &stalled(), &[Action::Help]);
+    check("operation", &stalled(), &[Action::Screen(2), Action::Details]);
+    check("confirm", &stalled(), &[Action::Screen(8), Action::Down, Action::Details]);
+    check("confirm_twice", &stalled(), &[Action::Screen(8), Action::Down, Action::Details, Action::Details]);
+}
+
+#[test]
+fn every_state_of_the_source() {
+    check("empty", &with_source(SourceState::Empty), &[]);
+    check("loading", &with_source(SourceState::Loading { done: 2_500_000_000, total: 10_000_000_000 }), &[]);
+    let failed = SourceState::Failed { what: "events.jsonl: permission denied".into(), next: "Run it as root.".into() };
+    check("error", &with_source(failed), &[]);
+    let why = "the daemon (pid 4711) does not answer".to_owned();
+    check("reconnecting", &with_source(SourceState::Reconnecting { in_s: 2, why: why.clone() }), &[]);
+    check("gone", &with_source(SourceState::Gone { why }), &[]);
+    check("paused", &stalled(), &[Action::Pause]);
+    let mut recovered = stalled();
+    recovered.verdict.iter_mut().for_each(|v| v.recovered = true);
+    check("recovered", &recovered, &[]);
+    let mut partial = healthy();
+    (partial.source.lost, partial.source.bad_lines) = (1_500, 3);
+    check("partial", &partial, &[]);
+    let mut replay = stalled();
+    replay.source.state = SourceState::Replay { speed: Speed(5), paused: true, end_us: 120_000_000 };
+    check("replay", &replay, &[]);
+}
+
+#[test]
+fn a_terminal_that_is_too_small_still_says_the_verdict() {
+    let shown = screen(stalled(), &[], (40, 10));
+    assert!(shown.contains("Release #456"), "{shown}");
+}
+
+#[test]
+fn any_size_can_be_drawn() {
+    for (width, height) in [(1, 1), (60, 15), (61, 16), (300, 100), (60, 14)] {
+        for screen_no in 1..=8 {
+            screen(stalled(), &[Action::Screen(screen_no)], (width, height));
+        }
+    }
+}
+
+#[test]
+fn plain_text_holds_what_the_screens_hold() {
+    let mut state = State::new(false);
+    state.update(Msg::Data(Box::new(stalled())));
+    let text = crate::tui::plain::text(&state, 100);
+    for word in ["Release #456", "handles", "NOT MOVED", "== Timeline ==", "stall ops", "debug_skip_eviction"] {
+        assert!(text.contains(word), "{word} is missing in\n{text}");
+    }
+    assert!(text.is_ascii(), "plain text stays within ASCII");
+}
