@@ -1,4 +1,6 @@
 //! The operating system: what differs between kernels, and the only clock.
 
 pub mod clock;
+pub mod mounting;
+pub mod shared;
 pub mod thread;

@@ -9,6 +9,7 @@ pub mod flags;
 pub mod ids;
 pub mod layout;
 pub mod line;
+pub mod names;
 pub mod op;
 pub mod ring;
 
