@@ -1,15 +1,31 @@
 //! The origin: HTTP with limits, retries and exact answers. The only home of the HTTP client.
 
+mod attempts;
+mod body;
+mod check;
 mod error;
+mod exchange;
 mod resource;
 
+pub use body::Body;
 pub use error::{Limit, OriginError};
 pub use resource::{Renew, Resource, Sealed};
 
-use std::{ops::Range, time::Duration};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use bytes::Bytes;
 use fsd_events::ids::OpId;
+use reqwest::{Method, header};
+
+use attempts::Pace;
+use exchange::{Ask, Exchange};
 
 /// Tells one version of a content from another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -81,45 +97,45 @@ pub struct Page {
 }
 
 /// The HTTP client with its limits. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Origin {
-    _config: std::sync::Arc<OriginConfig>,
+    shared: Arc<Shared>,
 }
 
-/// The bytes of one answer, exactly as many as were asked for, or an error.
-#[derive(Debug)]
-pub struct Body {
-    meta: Meta,
+struct Shared {
+    config: OriginConfig,
+    exchange: Exchange,
+    pace: Pace,
+    stalled: AtomicBool,
 }
 
-impl Body {
-    /// What the head of the answer said.
-    pub fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    /// The next piece; None at the exact end.
-    ///
-    /// # Errors
-    /// When nothing came for the inactivity limit, or the body ends early or late.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, OriginError> {
-        Ok(None)
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin").field("config", &self.shared.config).finish_non_exhaustive()
     }
 }
 
 impl Origin {
     /// # Errors
-    /// When the TLS configuration of the machine cannot be used.
+    /// When the HTTP client cannot be set up.
     pub fn new(config: OriginConfig) -> Result<Self, OriginError> {
-        Ok(Self { _config: std::sync::Arc::new(config) })
+        let exchange = Exchange::new(&config)?;
+        let shared = Shared { config, exchange, pace: Pace::default(), stalled: AtomicBool::new(false) };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Asks for size and version.
     ///
     /// # Errors
-    /// After the configured attempts.
-    pub async fn head(&self, r: &Resource, _op: OpId) -> Result<Meta, OriginError> {
-        Err(OriginError::Status { at: r.to_string(), code: 501, retry_after: None })
+    /// After the configured attempts, or at the limit for the whole.
+    pub async fn head(&self, r: &Resource, op: OpId) -> Result<Meta, OriginError> {
+        let ask = Ask { method: Method::HEAD, range: None, expect: Validator::None, op };
+        self.bounded(r, async {
+            let answer = self.attempt(r, &ask).await?;
+            check::identity(&answer)?;
+            Ok(check::meta(&answer))
+        })
+        .await
     }
 
     /// Starts to fetch `range`, or everything, of the version `expect`.
@@ -129,23 +145,62 @@ impl Origin {
     pub async fn get(
         &self,
         r: &Resource,
-        _range: Option<Range<u64>>,
-        _expect: &Validator,
-        _op: OpId,
+        range: Option<Range<u64>>,
+        expect: &Validator,
+        op: OpId,
     ) -> Result<Body, OriginError> {
-        Err(OriginError::Status { at: r.to_string(), code: 501, retry_after: None })
+        let ask = Ask { method: Method::GET, range, expect: expect.clone(), op };
+        let answer = self.attempt(r, &ask).await?;
+        let promise = check::promise(&answer, &ask)?;
+        Ok(Body::new(answer, promise, self.shared.config.inactivity))
     }
 
     /// Fetches a page of at most `limit` bytes.
     ///
     /// # Errors
-    /// After the configured attempts, or when it is larger.
-    pub async fn text(&self, r: &Resource, _limit: usize, _op: OpId) -> Result<Page, OriginError> {
-        Err(OriginError::Status { at: r.to_string(), code: 501, retry_after: None })
+    /// After the configured attempts, at the limit for the whole, or when it is larger.
+    pub async fn text(&self, r: &Resource, limit: usize, op: OpId) -> Result<Page, OriginError> {
+        self.bounded(r, self.page(r, limit, op)).await
     }
 
-    /// The last requests for names or sizes ran into a limit, and none has succeeded since.
+    async fn page(&self, r: &Resource, limit: usize, op: OpId) -> Result<Page, OriginError> {
+        let ask = Ask { method: Method::GET, range: None, expect: Validator::None, op };
+        let answer = self.attempt(r, &ask).await?;
+        let promise = check::promise(&answer, &ask)?;
+        let media_type = answer.header(header::CONTENT_TYPE).unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let from = answer.from.clone();
+        let mut body = Body::new(answer, promise, self.shared.config.inactivity);
+        let mut bytes = Vec::new();
+        while let Some(piece) = body.chunk().await? {
+            if bytes.len() + piece.len() > limit {
+                return Err(OriginError::TooLarge { at: r.to_string(), limit });
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(Page { from, media_type, text: String::from_utf8_lossy(&bytes).into_owned() })
+    }
+
+    /// The last request for names or sizes ran into a limit, and none has succeeded since.
     pub fn stalled(&self) -> bool {
-        false
+        self.shared.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Puts the limit for the whole on `work` and remembers whether the origin stalls.
+    async fn bounded<T>(
+        &self,
+        r: &Resource,
+        work: impl Future<Output = Result<T, OriginError>>,
+    ) -> Result<T, OriginError> {
+        let whole = self.shared.config.whole;
+        let late = || OriginError::Timeout { limit: Limit::Whole, at: r.to_string(), after: whole };
+        let result = tokio::time::timeout(whole, work).await.unwrap_or_else(|_| Err(late()));
+        let stalled = matches!(result, Err(OriginError::Timeout { .. }));
+        self.shared.stalled.store(stalled, Ordering::Relaxed);
+        result
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "failpoints")]
+mod tests;

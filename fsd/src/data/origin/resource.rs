@@ -140,19 +140,19 @@ impl Resource {
         Self::from_url(url, Arc::new(access))
     }
 
-    pub fn url(&self) -> &Url {
+    pub(super) fn url(&self) -> &Url {
         &self.url
     }
 
-    pub fn headers(&self) -> &[(String, String)] {
+    pub(super) fn headers(&self) -> &[(String, String)] {
         &self.access.headers
     }
 
-    pub fn header_file(&self) -> Option<&std::path::Path> {
+    pub(super) fn header_file(&self) -> Option<&std::path::Path> {
         self.access.header_file.as_deref()
     }
 
-    pub fn renew(&self) -> Option<&Arc<dyn Renew>> {
+    pub(super) fn renew(&self) -> Option<&Arc<dyn Renew>> {
         self.access.renew.as_ref()
     }
 }

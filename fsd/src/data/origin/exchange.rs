@@ -1,0 +1,228 @@
+//! One exchange: a request, its redirects, and the head of the answer.
+
+use std::{error::Error, ops::Range, time::Duration};
+
+use fsd_events::{event::Phase, ids::OpId};
+use reqwest::{
+    Client, Method, Request, Response, StatusCode,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+    redirect::Policy,
+};
+
+use crate::observe::{locks, tasks};
+
+use super::{Limit, OriginConfig, OriginError, Resource, Validator};
+
+/// What is asked of an origin.
+#[derive(Clone)]
+pub(super) struct Ask {
+    pub(super) method: Method,
+    /// None: everything.
+    pub(super) range: Option<Range<u64>>,
+    pub(super) expect: Validator,
+    pub(super) op: OpId,
+}
+
+/// The head of an answer, its body still to come.
+pub(super) struct Answer {
+    pub(super) response: Response,
+    /// Where it came from in the end.
+    pub(super) from: Resource,
+    /// What the source gave in place of a refused resource.
+    pub(super) renewed: Option<Resource>,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+}
+
+pub(super) struct Exchange {
+    client: Client,
+    connect: Duration,
+    redirects: u32,
+}
+
+impl Exchange {
+    pub(super) fn new(config: &OriginConfig) -> Result<Self, OriginError> {
+        // Fails only when a provider is installed already, which is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = Client::builder()
+            .http1_only()
+            .redirect(Policy::none())
+            .referer(false)
+            .connect_timeout(config.connect)
+            .pool_max_idle_per_host(32)
+            .user_agent(concat!("fsd/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| OriginError::Client(root_cause(&error)))?;
+        Ok(Self { client, connect: config.connect, redirects: config.redirects })
+    }
+
+    /// Asks once, following redirects; any status but success is an error.
+    pub(super) async fn once(&self, r: &Resource, ask: &Ask, first_byte: Duration) -> Result<Answer, OriginError> {
+        locks::assert_none_held("origin request");
+        tasks::phase(ask.op, Phase::Upstream, &detail(r, ask));
+        let mut from = r.clone();
+        for _ in 0..=self.redirects {
+            let request = self.request(&from, ask).await?;
+            let response = self.send(request, &from, first_byte).await?;
+            if !is_redirect(response.status()) {
+                return accept(response, from, ask);
+            }
+            from = follow(&from, &response)?;
+        }
+        Err(OriginError::Redirect { at: r.to_string(), why: format!("more than {} redirects", self.redirects) })
+    }
+
+    async fn request(&self, r: &Resource, ask: &Ask) -> Result<Request, OriginError> {
+        let mut request = self.client.request(ask.method.clone(), r.url().clone());
+        for (name, value) in r.headers() {
+            request = request.headers(one_header(name, value)?);
+        }
+        if let Some(file) = r.header_file() {
+            let text = tokio::fs::read_to_string(file).await;
+            let text = text.map_err(|error| OriginError::Headers(format!("{}: {}", file.display(), error.kind())))?;
+            request = request.headers(parse_headers(&text)?);
+        }
+        request = request.header(header::ACCEPT_ENCODING, "identity");
+        request = request.headers(conditions(ask));
+        request.build().map_err(|error| OriginError::Client(root_cause(&error.without_url())))
+    }
+
+    async fn send(&self, request: Request, r: &Resource, first_byte: Duration) -> Result<Response, OriginError> {
+        let late = |limit, after| OriginError::Timeout { limit, at: r.to_string(), after };
+        match tokio::time::timeout(first_byte, self.client.execute(request)).await {
+            Err(_) => Err(late(Limit::FirstByte, first_byte)),
+            Ok(Err(error)) if error.is_timeout() => Err(late(Limit::Connect, self.connect)),
+            Ok(Err(error)) => Err(OriginError::Connect { at: r.to_string(), why: root_cause(&error.without_url()) }),
+            Ok(Ok(response)) => Ok(response),
+        }
+    }
+}
+
+/// Host, range and path for the phase event.
+fn detail(r: &Resource, ask: &Ask) -> String {
+    match &ask.range {
+        None => format!("{} {} {}", r.host(), ask.method, r.path()),
+        Some(range) => format!("{} {} {} {}-{}", r.host(), ask.method, r.path(), range.start, range.end),
+    }
+}
+
+/// Range and preconditions: never bytes of another version.
+fn conditions(ask: &Ask) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut put = |name, text: &str| {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    if let Validator::Strong(tag) = &ask.expect {
+        put(header::IF_MATCH, tag);
+    }
+    let Some(range) = &ask.range else { return headers };
+    put(header::RANGE, &format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+    match &ask.expect {
+        Validator::Strong(tag) => put(header::IF_RANGE, tag),
+        Validator::Dated { modified, .. } => put(header::IF_RANGE, modified),
+        Validator::None => {}
+    }
+    headers
+}
+
+fn one_header(name: &str, value: &str) -> Result<HeaderMap, OriginError> {
+    let bad = || OriginError::Headers(format!("{name:?} or its value is not a header"));
+    let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad())?;
+    let mut value = HeaderValue::from_str(value.trim()).map_err(|_| bad())?;
+    value.set_sensitive(true);
+    Ok(HeaderMap::from_iter([(name, value)]))
+}
+
+/// `Name: value` lines; empty lines and those with `#` in front do not count.
+fn parse_headers(text: &str) -> Result<HeaderMap, OriginError> {
+    let mut headers = HeaderMap::new();
+    for (number, line) in text.lines().enumerate() {
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let missing = || OriginError::Headers(format!("line {} has no colon", number + 1));
+        let (name, value) = line.split_once(':').ok_or_else(missing)?;
+        headers.extend(one_header(name, value)?);
+    }
+    Ok(headers)
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn follow(from: &Resource, response: &Response) -> Result<Resource, OriginError> {
+    let refuse = |why: &str| OriginError::Redirect { at: from.to_string(), why: why.to_owned() };
+    let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let to = from.join(location.ok_or_else(|| refuse("a redirect to nowhere"))?)?;
+    if from.url().scheme() == "https" && to.url().scheme() != "https" {
+        return Err(refuse("a redirect from https to http"));
+    }
+    Ok(to)
+}
+
+fn accept(response: Response, from: Resource, ask: &Ask) -> Result<Answer, OriginError> {
+    let (status, at) = (response.status(), from.to_string());
+    let answer = Answer { response, from, renewed: None };
+    match status.as_u16() {
+        200 | 206 => Ok(answer),
+        412 => Err(OriginError::Changed { at, why: "the precondition failed".to_owned() }),
+        416 if ask.range.is_some() => Err(OriginError::Changed { at, why: "it has become shorter".to_owned() }),
+        code => {
+            let retry_after = answer.header(header::RETRY_AFTER).and_then(retry_after);
+            Err(OriginError::Status { at, code, retry_after })
+        }
+    }
+}
+
+/// Seconds, or a date from now.
+fn retry_after(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(at.saturating_sub(Duration::from_micros(crate::platform::clock::now_wall_us())))
+}
+
+/// The innermost reason: the outer ones quote URLs.
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if cause.source().is_none() && error.source().is_none() {
+        "the request failed".to_owned()
+    } else {
+        cause.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_files_are_lines_of_name_and_value() {
+        let headers = parse_headers("# mine\n\nAuthorization: Bearer CANARY\nX-A: 1").unwrap();
+        assert_eq!(headers.len(), 2);
+        assert!(!format!("{headers:?}").contains("CANARY"));
+        assert!(!parse_headers("CANARY").unwrap_err().to_string().contains("CANARY"));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("Tue, 14 Nov 2023 22:13:20 GMT"), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon"), None);
+    }
+}
