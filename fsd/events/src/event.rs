@@ -167,6 +167,8 @@ macro_rules! words {
     };
 }
 
+pub(crate) use words;
+
 words! {
     /// What an operation or task is doing or waiting for.
     Phase {

@@ -12,6 +12,7 @@ pub mod line;
 pub mod names;
 pub mod op;
 pub mod ring;
+pub mod stacks;
 
 /// Version of the event file; its meaning is in `docs/EVENTS.md`.
 pub const SCHEMA: u32 = 1;
