@@ -1,9 +1,15 @@
 //! The kernel's own word on a FUSE mount: its request lists, its trace events, and what `/proc` shows of clients
 //! and daemon. Nothing here asks the daemon, and nothing touches a path below a mount.
 
+pub mod btf;
+mod dentries;
 pub mod fusectl;
 pub mod holders;
+pub mod layout;
+pub mod lists;
+pub mod memory;
 pub mod mountinfo;
+pub mod peek;
 pub mod signature;
 pub mod sys;
 pub mod task;
