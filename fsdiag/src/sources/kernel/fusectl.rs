@@ -47,6 +47,14 @@ impl Fusectl {
         File::open(self.file(connection, "waiting"))
     }
 
+    /// Ends every request of a connection with an error, now and for ever.
+    ///
+    /// # Errors
+    /// When the connection is gone, or belongs to another user and we are not root.
+    pub fn abort(&self, connection: u64) -> io::Result<()> {
+        fs::write(self.file(connection, "abort"), "1")
+    }
+
     fn file(&self, connection: u64, name: &str) -> PathBuf {
         self.dir.join(connection.to_string()).join(name)
     }

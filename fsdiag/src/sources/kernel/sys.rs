@@ -100,3 +100,53 @@ pub fn is_root() -> bool {
     // SAFETY: always succeeds.
     unsafe { libc::geteuid() == 0 }
 }
+
+/// How to take a mount away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmount {
+    Plain,
+    /// Aborts a FUSE connection; the mount may stay.
+    Force,
+    Detach,
+}
+
+/// Unmounts without following a link and without asking the file system below.
+///
+/// # Errors
+/// EBUSY while files are open, EPERM for a plain user, EINVAL when nothing is mounted there.
+pub fn umount(point: &std::path::Path, how: Unmount) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let path = std::ffi::CString::new(point.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    let flag = match how {
+        Unmount::Plain => 0,
+        Unmount::Force => libc::MNT_FORCE,
+        Unmount::Detach => libc::MNT_DETACH,
+    };
+    // SAFETY: the path is a C string that outlives the call.
+    checked(libc::c_long::from(unsafe { libc::umount2(path.as_ptr(), flag | libc::UMOUNT_NOFOLLOW) })).map(drop)
+}
+
+/// Waits until a process has ended.
+///
+/// # Errors
+/// TimedOut when it is still there, anything else the kernel says.
+pub fn await_end(pid: u32, milliseconds: i32) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    let process = match owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+        opened => opened?,
+    };
+    use std::os::fd::AsFd as _;
+    let ended = poll(&[process.as_fd()], milliseconds)?[0].readable;
+    if ended { Ok(()) } else { Err(io::Error::new(io::ErrorKind::TimedOut, "it is still running")) }
+}
+
+/// Ends a process that does not end by itself.
+///
+/// # Errors
+/// EPERM for a process of somebody else.
+pub fn kill(pid: u32) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
+    // SAFETY: plain numbers.
+    checked(libc::c_long::from(unsafe { libc::kill(pid, libc::SIGKILL) })).map(drop)
+}

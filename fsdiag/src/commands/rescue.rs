@@ -1,0 +1,135 @@
+//! `fsdiag rescue`: gives the clients of a frozen mount their lives back, in the only order that works.
+//!
+//! Abort before unmount: a lazy unmount alone leaves every request in flight stuck for ever. Works for any daemon.
+
+mod plan;
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result};
+
+pub use plan::{Plan, Situation, Step};
+
+use crate::sources::kernel::{fusectl::Fusectl, holders, mountinfo, sys};
+
+/// Abort the connection of a frozen FUSE mount and unmount it. Everything is shown before it is done.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Mount point. It is looked up in the kernel's table only, never touched.
+    pub mount: PathBuf,
+    /// Show the steps, do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Leave the mount in place after the abort.
+    #[arg(long)]
+    pub keep_mounted: bool,
+    /// Kill a daemon that is still there after the abort.
+    #[arg(long)]
+    pub kill: bool,
+}
+
+/// How long a daemon may take to notice the abort, milliseconds.
+const NOTICE_MS: i32 = 3_000;
+
+/// Exit codes: 0 done, or nothing to do · 1 a step failed · 3 no such FUSE mount · 4 not confirmed.
+///
+/// # Errors
+/// When the kernel's tables cannot be read.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    let mounts = mountinfo::read().context("cannot read /proc/self/mountinfo")?;
+    let point = mountinfo::lexical(&std::env::current_dir().unwrap_or_default(), &args.mount);
+    let Some(mount) = mountinfo::at(&mounts, &point).filter(|m| m.is_fuse()) else {
+        writeln!(out, "{} is no FUSE mount; `fsdiag mounts` lists them", point.display())?;
+        return Ok(ExitCode::from(3));
+    };
+    let situation = look(mount, &mounts);
+    let plan = Plan::new(&situation, args.keep_mounted, args.kill);
+    write!(out, "{}", plan.preview(&situation))?;
+    if args.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !args.yes && !confirmed(&mut out)? {
+        writeln!(out, "nothing was done")?;
+        return Ok(ExitCode::from(4));
+    }
+    perform(&plan, &situation, &mounts, &mut out)
+}
+
+fn look(mount: &mountinfo::Mount, mounts: &[mountinfo::Mount]) -> Situation {
+    let connection = mount.connection();
+    let (daemons, _) = holders::of_connection(&holders::scan(), connection, mount.kind());
+    let mut pids: Vec<u32> = daemons.iter().map(|h| h.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    Situation {
+        point: mount.point.clone(),
+        kind: mount.fstype.clone(),
+        connection,
+        waiting: Fusectl::open(mounts).and_then(|f| f.waiting(connection)).ok(),
+        daemons: pids.into_iter().map(|pid| (pid, holders::comm(pid))).collect(),
+    }
+}
+
+fn confirmed(out: &mut impl io::Write) -> Result<bool> {
+    if !io::stdin().is_terminal() {
+        writeln!(out, "not asked, because the input is no terminal; give --yes to do it")?;
+        return Ok(false);
+    }
+    write!(out, "Type `yes` to do it: ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim() == "yes")
+}
+
+fn perform(
+    plan: &Plan,
+    situation: &Situation,
+    mounts: &[mountinfo::Mount],
+    out: &mut impl io::Write,
+) -> Result<ExitCode> {
+    let mut failed = false;
+    for step in &plan.steps {
+        let said = match take(*step, situation, mounts) {
+            Ok(()) => "done".to_owned(),
+            Err(error) => {
+                failed = true;
+                format!("failed: {error}")
+            }
+        };
+        writeln!(out, "{}: {said}", step.title(situation))?;
+    }
+    let left = mountinfo::read()?.iter().any(|m| m.is_fuse() && m.connection() == situation.connection);
+    match (left, plan.unmounts()) {
+        (true, true) => writeln!(out, "{} is still mounted", situation.point.display())?,
+        (true, false) => writeln!(out, "{} stays mounted; its clients got errors", situation.point.display())?,
+        (false, _) => writeln!(out, "{} is unmounted", situation.point.display())?,
+    }
+    Ok(if (left && plan.unmounts()) || (failed && !plan.unmounts()) { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn take(step: Step, situation: &Situation, mounts: &[mountinfo::Mount]) -> io::Result<()> {
+    match step {
+        Step::Abort => Fusectl::open(mounts)?.abort(situation.connection),
+        Step::ForceAbort => sys::umount(&situation.point, sys::Unmount::Force),
+        Step::Unmount => sys::umount(&situation.point, sys::Unmount::Plain)
+            .or_else(|_| sys::umount(&situation.point, sys::Unmount::Detach))
+            .or_else(|error| fusermount(&situation.point).map_err(|_| error)),
+        Step::AwaitDaemon { pid } => sys::await_end(pid, NOTICE_MS),
+        Step::Kill { pid } => sys::kill(pid),
+    }
+}
+
+/// For a plain user, who may only ask the helper.
+fn fusermount(point: &std::path::Path) -> io::Result<()> {
+    let status = std::process::Command::new("fusermount3").args(["-u", "-z", "--"]).arg(point).status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("fusermount3 {status}"))) }
+}

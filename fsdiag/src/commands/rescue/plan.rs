@@ -1,0 +1,120 @@
+//! What a rescue will do, worked out from the situation alone.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+/// The mount as the kernel describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Situation {
+    pub point: PathBuf,
+    /// As in mountinfo, `fuse.rclone`.
+    pub kind: String,
+    pub connection: u64,
+    /// Unanswered requests; None: unknown.
+    pub waiting: Option<u64>,
+    /// Processes that hold the connection's device.
+    pub daemons: Vec<(u32, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Through fusectl: every waiting request ends with an error.
+    Abort,
+    /// The same by `umount -f`, where fusectl is out of reach.
+    ForceAbort,
+    Unmount,
+    AwaitDaemon {
+        pid: u32,
+    },
+    Kill {
+        pid: u32,
+    },
+}
+
+impl Step {
+    pub fn title(self, situation: &Situation) -> String {
+        match self {
+            Self::Abort => format!("abort connection {}", situation.connection),
+            Self::ForceAbort => "abort by a forced unmount".into(),
+            Self::Unmount => format!("unmount {}", situation.point.display()),
+            Self::AwaitDaemon { pid } => format!("wait for the daemon {pid} to end"),
+            Self::Kill { pid } => format!("kill the daemon {pid}"),
+        }
+    }
+
+    fn effect(self) -> &'static str {
+        match self {
+            Self::Abort | Self::ForceAbort => {
+                "every waiting call fails with ENOTCONN or ECONNABORTED, mapped pages with SIGBUS"
+            }
+            Self::Unmount => "the directory below becomes visible again",
+            Self::AwaitDaemon { .. } => "most daemons end by themselves when their connection is gone",
+            Self::Kill { .. } => "SIGKILL",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Abort, then unmount, then see to the daemon. A mount without a daemon has nobody to abort.
+    pub fn new(situation: &Situation, keep_mounted: bool, kill: bool) -> Self {
+        let mut steps = Vec::new();
+        if !situation.daemons.is_empty() {
+            steps.push(if situation.waiting.is_some() { Step::Abort } else { Step::ForceAbort });
+        }
+        if !keep_mounted {
+            steps.push(Step::Unmount);
+        }
+        for (pid, _) in &situation.daemons {
+            steps.push(if kill { Step::Kill { pid: *pid } } else { Step::AwaitDaemon { pid: *pid } });
+        }
+        Self { steps }
+    }
+
+    pub fn unmounts(&self) -> bool {
+        self.steps.contains(&Step::Unmount)
+    }
+
+    /// For the person who must decide.
+    pub fn preview(&self, situation: &Situation) -> String {
+        let waiting = situation.waiting.map_or("an unknown number of".into(), |n| n.to_string());
+        let daemons: Vec<_> = situation.daemons.iter().map(|(pid, comm)| format!("{comm} (pid {pid})")).collect();
+        let daemons = if daemons.is_empty() { "no daemon".into() } else { daemons.join(", ") };
+        let point = situation.point.display();
+        let mut text = format!("{point} ({}): {daemons}, {waiting} requests waiting\n", situation.kind);
+        for step in &self.steps {
+            let _ = writeln!(text, "  - {}: {}", step.title(situation), step.effect());
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frozen() -> Situation {
+        Situation { waiting: Some(3), daemons: vec![(7, "rclone".into())], ..Situation::default() }
+    }
+
+    #[test]
+    fn the_abort_comes_before_the_unmount() {
+        let plan = Plan::new(&frozen(), false, false);
+        assert_eq!(plan.steps, [Step::Abort, Step::Unmount, Step::AwaitDaemon { pid: 7 }]);
+        assert!(!Plan::new(&frozen(), true, false).unmounts());
+    }
+
+    #[test]
+    fn without_fusectl_a_forced_unmount_aborts() {
+        let plan = Plan::new(&Situation { waiting: None, ..frozen() }, false, true);
+        assert_eq!(plan.steps, [Step::ForceAbort, Step::Unmount, Step::Kill { pid: 7 }]);
+    }
+
+    #[test]
+    fn a_mount_without_a_daemon_is_only_unmounted() {
+        assert_eq!(Plan::new(&Situation::default(), false, false).steps, [Step::Unmount]);
+    }
+}
