@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod mounting;
+pub mod process;
 pub mod shared;
 pub mod thread;

@@ -5,9 +5,17 @@
 mod cli;
 mod commands;
 pub mod config;
+mod control;
+mod daemon;
 #[cfg(feature = "failpoints")]
 pub mod demo;
 pub mod exit;
+mod failpoints;
+mod messages;
+mod orders;
+mod places;
+mod signals;
 mod terminal;
+mod worker;
 
 pub use cli::main;

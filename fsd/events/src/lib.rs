@@ -11,6 +11,7 @@ pub mod layout;
 pub mod line;
 pub mod names;
 pub mod op;
+pub mod presence;
 pub mod ring;
 pub mod stacks;
 

@@ -1,5 +1,9 @@
 //! Commands: each one carried out, from what was typed to an exit code.
 
+mod mount;
+mod orders;
+mod staging;
+
 use super::{
     cli::{Command, ConfigCommand, settings::Settings},
     config,
@@ -9,8 +13,15 @@ use super::{
 
 pub(super) fn run(command: Command) -> Result<Exit, Failure> {
     match command {
+        Command::Mount(args) => mount::run(args),
+        Command::Stage(args) => staging::stage(args),
+        Command::Unstage(args) => staging::unstage(args),
+        Command::List(args) => staging::list(&args),
+        Command::Status(args) => orders::status(&args),
+        Command::Umount(args) => orders::umount(&args),
+        Command::Dump(args) => orders::dump(&args),
+        Command::Flag(args) => orders::flag(&args),
         Command::Config(ConfigCommand::Show { origin, settings }) => show(&settings, origin),
-        _ => Err(Exit::Internal.because("not built yet")),
     }
 }
 

@@ -19,15 +19,7 @@ use self::{
     value::Value,
     written::{Origin, Written},
 };
-
-/// How the bytes of an open file are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FetchMode {
-    /// A sparse temp file, filled by a background download.
-    TempFile,
-    /// Chunks in a bounded memory cache.
-    RangeLru,
-}
+use crate::data::store::FetchMode;
 
 /// Form of the messages for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +43,6 @@ pub struct Config {
     pub chunk_size: u64,
     pub cache_size: u64,
     pub max_concurrent_requests: usize,
-    pub allow_hosts: Vec<String>,
     pub header_file: Option<PathBuf>,
     pub connect_timeout: Duration,
     pub first_byte_timeout: Duration,
@@ -66,7 +57,7 @@ pub struct Config {
     pub watchdog_interval: Duration,
     pub stalled_after: Duration,
     pub events_limit: u64,
-    pub events_keep: usize,
+    pub events_total: u64,
     pub log_level: String,
     pub log_format: LogFormat,
     /// None: the first of the usual ones that is fit.
@@ -96,7 +87,6 @@ impl Config {
             chunk_size,
             cache_size: take.cache("cache_size", chunk_size),
             max_concurrent_requests: take.number("max_concurrent_requests") as usize,
-            allow_hosts: list(&take.text("allow_hosts").unwrap_or_default()),
             header_file: take.path("header_file"),
             connect_timeout: take.time("connect_timeout"),
             first_byte_timeout: take.time("first_byte_timeout"),
@@ -111,7 +101,7 @@ impl Config {
             watchdog_interval: take.time("watchdog_interval"),
             stalled_after: take.time("stalled_after"),
             events_limit: take.size("events_limit"),
-            events_keep: take.number("events_keep") as usize,
+            events_total: take.size("events_total"),
             log_level: take.word("log_level"),
             log_format: match take.word("log_format").as_str() {
                 "json" => LogFormat::Json,
@@ -228,10 +218,6 @@ impl Take<'_> {
             _ => Duration::ZERO,
         }
     }
-}
-
-fn list(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
 fn home() -> PathBuf {

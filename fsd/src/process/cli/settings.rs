@@ -26,7 +26,14 @@ impl Settings {
     /// # Errors
     /// A wrong value or an unreadable file: [`Exit::Usage`].
     pub(in crate::process) fn written(&self) -> Result<Written, Failure> {
-        let mut written = Written::default();
+        self.complete(Written::default())
+    }
+
+    /// The same behind what is `written` already.
+    ///
+    /// # Errors
+    /// As [`Settings::written`].
+    pub(in crate::process) fn complete(&self, mut written: Written) -> Result<Written, Failure> {
         for (name, text) in &self.given {
             let key = config::keys::find(name).expect("flags are made from the table of keys");
             written.offer(key, text, Origin::Flag).map_err(|text| Exit::Usage.because(text))?;

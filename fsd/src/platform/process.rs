@@ -1,0 +1,118 @@
+//! This process as the kernel knows it: its arguments, its twin in the background, its clients' identity.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use nix::unistd::{ForkResult, fork, setsid};
+
+/// Which of the two a fork returned to.
+#[derive(Debug)]
+pub enum Twin {
+    /// The one that stays with the terminal; the pid of the other.
+    Parent(u32),
+    /// A session of its own, without a terminal.
+    Child,
+}
+
+/// Splits this process in two.
+///
+/// # Errors
+/// When the system has no room for another process.
+///
+/// # Panics
+/// When this process has more than one thread: locks held by the others would stay locked in the child.
+pub fn split() -> io::Result<Twin> {
+    assert_eq!(threads(), 1, "only a process with a single thread may fork");
+    #[expect(unsafe_code, reason = "std has no fork, and a daemon must keep what it has opened and checked so far")]
+    // SAFETY: this process has one thread, as was just checked, so no lock or heap state is left half-way.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(Twin::Parent(child.as_raw().unsigned_abs())),
+        ForkResult::Child => {
+            setsid()?;
+            Ok(Twin::Child)
+        }
+    }
+}
+
+/// Threads of this process; 1 where the system does not say.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// Points stdin, stdout and stderr at nothing.
+///
+/// # Errors
+/// When `/dev/null` cannot be opened.
+pub fn close_stdio() -> io::Result<()> {
+    let null: OwnedFd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into();
+    nix::unistd::dup2_stdin(null.as_fd())?;
+    nix::unistd::dup2_stdout(null.as_fd())?;
+    nix::unistd::dup2_stderr(null.as_fd())?;
+    Ok(())
+}
+
+/// Overwrites the arguments that `ps` shows with `title`, cut to the room there is. False where it cannot be done.
+///
+/// Arguments taken from [`std::env::args_os`] before stay as they are: they are copies.
+pub fn set_title(title: &str) -> bool {
+    let Some((start, end)) = argument_area() else { return false };
+    let room = end - start;
+    let text = &title.as_bytes()[..title.len().min(room.saturating_sub(1))];
+    #[expect(unsafe_code, reason = "the kernel shows this memory to everybody; std offers no way to change it")]
+    // SAFETY: the kernel put argv there, `start..end` is its extent in our own writable stack, and nobody reads it
+    // while we write: std copies arguments when asked, and no other thread asks during start-up.
+    unsafe {
+        let area = std::slice::from_raw_parts_mut(start as *mut u8, room);
+        area.fill(0);
+        area[..text.len()].copy_from_slice(text);
+    }
+    true
+}
+
+/// Where the kernel keeps our argv: fields 48 and 49 of /proc/self/stat.
+fn argument_area() -> Option<(usize, usize)> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let at = |n: usize| fields.get(n - 3)?.parse::<usize>().ok();
+    let (start, end) = (at(48)?, at(49)?);
+    (start != 0 && end > start).then_some((start, end))
+}
+
+/// Who is at the other end of a local socket.
+///
+/// # Errors
+/// When the system does not tell.
+#[cfg(target_os = "linux")]
+pub fn peer_uid(socket: &impl AsFd) -> io::Result<u32> {
+    Ok(nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials)?.uid())
+}
+
+/// Who is at the other end of a local socket.
+///
+/// # Errors
+/// When the system does not tell.
+#[cfg(not(target_os = "linux"))]
+pub fn peer_uid(socket: &impl AsFd) -> io::Result<u32> {
+    use nix::sys::socket::{getsockopt, sockopt::LocalPeerCred};
+    Ok(getsockopt(socket, LocalPeerCred)?.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_argument_area_holds_our_arguments() {
+        let (start, end) = argument_area().unwrap();
+        assert!(end - start >= std::env::args_os().next().unwrap().len());
+    }
+
+    #[test]
+    fn a_local_peer_is_ourselves() {
+        let (here, _there) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!(peer_uid(&here).unwrap(), nix::unistd::geteuid().as_raw());
+    }
+}

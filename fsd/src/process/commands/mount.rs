@@ -1,0 +1,126 @@
+//! Mount: from the command line to a running worker.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use crate::{
+    platform::process::set_title,
+    process::{
+        cli::{Mount, settings::Settings},
+        config::{
+            Config, keys, redacted,
+            written::{Origin, Written},
+        },
+        daemon::{self, Side},
+        exit::{Exit, Failure},
+        failpoints,
+        messages::{Messages, Sink},
+        places, terminal,
+        worker::{self, Job},
+    },
+};
+
+/// Where the messages of a daemon go, in its state directory.
+const LOG: &str = "fsd.log";
+
+pub(in crate::process) fn run(mut args: Mount) -> Result<Exit, Failure> {
+    let argv = hide_arguments();
+    let (source, mountpoint) = split(std::mem::take(&mut args.places));
+    let mut written = read(&args.settings, source, mountpoint)?;
+    let warnings = std::mem::take(&mut written.warnings);
+    let config = Config::new(&written);
+    let Some(mountpoint) = config.mountpoint.clone() else {
+        return Err(Exit::Usage.because("no mount point: write `fsd mount SOURCE MOUNTPOINT`, or set mountpoint"));
+    };
+    let _armed = failpoints::arm(&args.failpoints)?;
+    let mountpoint = places::absolute(&mountpoint);
+    warnings.iter().for_each(terminal::complain);
+    if args.daemon { background(config, mountpoint, argv) } else { foreground(config, mountpoint, argv) }
+}
+
+fn foreground(config: Config, mountpoint: PathBuf, argv: Vec<String>) -> Result<Exit, Failure> {
+    let messages = Messages::start(&config.log_level, config.log_format, &Sink::Stderr)?;
+    let outcome = worker::run(Job { config, mountpoint, argv, report: None });
+    messages.finish();
+    outcome
+}
+
+fn background(config: Config, mountpoint: PathBuf, argv: Vec<String>) -> Result<Exit, Failure> {
+    let log = places::log_file(&config, &mountpoint, LOG)?;
+    let report = match daemon::detach(&log)? {
+        Side::Done(exit) => return Ok(exit),
+        Side::Child(report) => report,
+    };
+    let messages = match Messages::start(&config.log_level, config.log_format, &Sink::File(&log)) {
+        Ok(messages) => messages,
+        Err(failure) => {
+            report.failed(&failure);
+            return Ok(failure.exit);
+        }
+    };
+    let outcome = worker::run(Job { config, mountpoint, argv, report: Some(report) });
+    if let Err(failure) = &outcome {
+        tracing::error!("{failure}");
+    }
+    messages.finish();
+    // The parent has told the user; the terminal is not ours any more.
+    Ok(outcome.unwrap_or_else(|failure| failure.exit))
+}
+
+/// Takes the arguments out of the process list, where everybody could read a URL's secrets; returns them redacted.
+fn hide_arguments() -> Vec<String> {
+    let argv: Vec<String> = std::env::args_os().map(|arg| redact(&arg)).collect();
+    set_title(&argv.join("\0"));
+    argv
+}
+
+/// One argument without credentials, also in `--flag=URL` and `name=action`.
+fn redact(arg: &OsString) -> String {
+    let text = arg.to_string_lossy();
+    match text.split_once('=') {
+        Some((flag, value)) if flag.starts_with("--") => format!("{flag}={}", redacted(value)),
+        _ => redacted(&text),
+    }
+}
+
+/// Source and mount point. A single place is the mount point, unless it is a URL.
+fn split(mut places: Vec<OsString>) -> (Option<String>, Option<String>) {
+    let text = |place: OsString| place.to_string_lossy().into_owned();
+    let last = places.pop().map(text);
+    match (places.pop().map(text), last) {
+        (None, Some(url)) if url.contains("://") => (Some(url), None),
+        both => both,
+    }
+}
+
+/// The settings, with the places of the command line as the strongest.
+fn read(settings: &Settings, source: Option<String>, mountpoint: Option<String>) -> Result<Written, Failure> {
+    let mut written = Written::default();
+    for (name, place) in [("source", source), ("mountpoint", mountpoint)] {
+        if let (Some(key), Some(text)) = (keys::find(name), place) {
+            written.offer(key, &text, Origin::Flag).map_err(|text| Exit::Usage.because(text))?;
+        }
+    }
+    settings.complete(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_place_is_the_mount_point_unless_it_is_a_url() {
+        let read = |places: &[&str]| split(places.iter().map(OsString::from).collect());
+        assert_eq!(read(&["/m"]), (None, Some("/m".into())));
+        assert_eq!(read(&["http://h/"]), (Some("http://h/".into()), None));
+        assert_eq!(read(&["/files", "/m"]), (Some("/files".into()), Some("/m".into())));
+        assert_eq!(read(&[]), (None, None));
+    }
+
+    #[test]
+    fn no_argument_shows_a_secret() {
+        for arg in ["http://u:CANARY@h/a?CANARY", "--source=http://h/?k=CANARY"] {
+            assert!(!redact(&arg.into()).contains("CANARY"), "{arg}");
+        }
+        assert_eq!(redact(&"--threads=8".into()), "--threads=8");
+    }
+}

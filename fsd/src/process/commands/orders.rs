@@ -1,0 +1,104 @@
+//! Orders to a running fsd: how it is, what it dumps, which flags it has, and its end.
+
+use std::{path::PathBuf, time::Duration};
+
+use fsd_events::{
+    control::{Answer, Request, Status},
+    flags::Flag,
+};
+
+use crate::{
+    kernel::mount::At,
+    process::{
+        cli::{Query, SetFlag, Target, Umount},
+        control::client::{self, Client},
+        exit::{Exit, Failure},
+        terminal,
+    },
+};
+
+/// Longest wait for the end of an fsd that was told to go: its own limits are shorter.
+const END_LIMIT: Duration = Duration::from_secs(600);
+
+fn connect(target: &Target) -> Result<Client, Failure> {
+    client::connect(target.mount.as_deref(), target.runtime_dir.as_deref())
+}
+
+pub(in crate::process) fn status(args: &Query) -> Result<Exit, Failure> {
+    let Answer::Status(status) = connect(&args.target)?.ask(&Request::Status)? else { return Ok(Exit::Done) };
+    if args.json {
+        terminal::say(serde_json::to_string(&status).map_err(anyhow::Error::from)?);
+    } else {
+        terminal::say(describe(&status));
+    }
+    Ok(Exit::Done)
+}
+
+pub(in crate::process) fn umount(args: &Umount) -> Result<Exit, Failure> {
+    let mut client = connect(&args.target)?;
+    let presence = client.presence.clone();
+    client.ask(&Request::Umount { force: args.force })?;
+    let gone = client.outlive(END_LIMIT);
+    let at = At { dir: PathBuf::from(&presence.mount), connection: presence.connection as u32, helper: false };
+    match (at.is_mounted(), gone) {
+        (false, _) => {
+            terminal::say(format!("{} is unmounted", presence.mount));
+            Ok(Exit::Done)
+        }
+        (true, true) => {
+            let text =
+                format!("fsd {} has ended, but {} is still mounted: run umount -l", presence.pid, presence.mount);
+            Err(Exit::Mount.because(text))
+        }
+        (true, false) => Err(Exit::Refused.because(format!(
+            "fsd {} is still unmounting {}; `fsd umount --force` aborts",
+            presence.pid, presence.mount
+        ))),
+    }
+}
+
+pub(in crate::process) fn dump(target: &Target) -> Result<Exit, Failure> {
+    if let Answer::Dumped { file } = connect(target)?.ask(&Request::Dump)? {
+        terminal::say(file);
+    }
+    Ok(Exit::Done)
+}
+
+pub(in crate::process) fn flag(args: &SetFlag) -> Result<Exit, Failure> {
+    let names = || Flag::ALL.map(Flag::name).join(", ");
+    let Some(flag) = Flag::parse(&args.name) else {
+        return Err(Exit::Usage.because(format!("there is no flag `{}`; there are: {}", args.name, names())));
+    };
+    let value = match args.value.as_str() {
+        "true" | "on" | "1" => true,
+        "false" | "off" | "0" => false,
+        other => return Err(Exit::Usage.because(format!("`{other}` is no value of {}: true or false", flag.name()))),
+    };
+    connect(&args.target)?.ask(&Request::SetFlag { flag, value })?;
+    terminal::say(format!("{} = {value}", flag.name()));
+    Ok(Exit::Done)
+}
+
+fn describe(status: &Status) -> String {
+    let ops = status.inflight.iter().map(|(op, count)| format!("{count} {op}")).collect::<Vec<_>>().join(", ");
+    let waiting = status.kernel_waiting.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
+    let flags = Flag::ALL.into_iter().filter(|flag| status.flags.get(*flag)).map(Flag::name).collect::<Vec<_>>();
+    let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
+    [
+        format!("{} is mounted at {}", status.source, status.mount),
+        format!("fsd {} (pid {}), run {}, up {} s", status.version, status.pid, status.run, status.uptime_s),
+        format!("state         {}", if status.stalled { "STALLED" } else { "ok" }),
+        format!("in flight     {} (oldest {:.1} s)", or_none(ops), status.oldest_us as f64 / 1e6),
+        format!("kernel        {waiting} waiting, {} in the background at most", status.max_background),
+        format!(
+            "files         {} handles, {} stores ({} kept)",
+            status.open_handles, status.stores, status.kept_stores
+        ),
+        format!("closing       {} running, {} with the reaper", status.closing, status.reaping),
+        format!("staged        {}", status.staged),
+        format!("used          {} bytes of disk, {} of memory", status.disk_used, status.memory_used),
+        format!("debug flags   {}", or_none(flags.join(", "))),
+        format!("events        {} ({} lost, recorder {})", status.events_file, status.events_lost, status.recorder),
+    ]
+    .join("\n")
+}

@@ -1,0 +1,105 @@
+//! Staging: the commands that show a URL as a file of a running mount.
+
+use std::{io::Read, path::Path};
+
+use fsd_events::control::{Answer, Request, Staged};
+
+use crate::{
+    platform::process::set_title,
+    process::{
+        cli::{Query, Stage, Unstage},
+        control::client,
+        exit::{Exit, Failure},
+        terminal,
+    },
+};
+
+/// Longest URL or header file that is read.
+const INPUT_LIMIT: u64 = 256 << 10;
+
+pub(in crate::process) fn stage(args: Stage) -> Result<Exit, Failure> {
+    set_title("fsd\0stage");
+    let url = match (args.url.as_deref(), &args.url_file) {
+        (Some("-"), _) => read("stdin", std::io::stdin())?,
+        (Some(url), _) => url.to_owned(),
+        (None, Some(file)) => open(file)?,
+        (None, None) => return Err(Exit::Usage.because("no URL: give one, `-`, or --url-file FILE")),
+    };
+    let headers = match &args.header_file {
+        Some(file) => headers(file, &open(file)?)?,
+        None => Vec::new(),
+    };
+    let mut client = client::connect(args.mount.as_deref(), args.runtime_dir.as_deref())?;
+    let mount = client.presence.mount.clone();
+    let url = url.trim().to_owned();
+    if let Answer::Staged { id, path } = client.ask(&Request::Stage { url, name: args.name, headers })? {
+        terminal::say(format!("{id} {mount}/{path}"));
+    }
+    Ok(Exit::Done)
+}
+
+pub(in crate::process) fn unstage(args: Unstage) -> Result<Exit, Failure> {
+    let target = &args.target;
+    client::connect(target.mount.as_deref(), target.runtime_dir.as_deref())?.ask(&Request::Unstage { id: args.id })?;
+    Ok(Exit::Done)
+}
+
+pub(in crate::process) fn list(args: &Query) -> Result<Exit, Failure> {
+    let target = &args.target;
+    let answer = client::connect(target.mount.as_deref(), target.runtime_dir.as_deref())?.ask(&Request::List)?;
+    let Answer::List { staged } = answer else { return Ok(Exit::Done) };
+    if args.json {
+        terminal::say(serde_json::json!({ "staged": staged }).to_string());
+    } else if staged.is_empty() {
+        terminal::say("nothing is staged");
+    } else {
+        staged.iter().for_each(|one| terminal::say(line(one)));
+    }
+    Ok(Exit::Done)
+}
+
+fn line(staged: &Staged) -> String {
+    let size = staged.size.map_or_else(|| "?".to_owned(), |size| size.to_string());
+    let state = if staged.staged { "" } else { " (unstaged, still open)" };
+    let Staged { id, name, url, have, open, .. } = staged;
+    format!("{id}  {name}  {have} of {size} bytes  {open} open  {url}{state}")
+}
+
+fn open(file: &Path) -> Result<String, Failure> {
+    let name = file.display().to_string();
+    let opened = std::fs::File::open(file);
+    read(&name, opened.map_err(|error| Exit::Usage.because(format!("cannot read {name}: {error}")))?)
+}
+
+fn read(name: &str, from: impl Read) -> Result<String, Failure> {
+    let mut text = String::new();
+    match from.take(INPUT_LIMIT).read_to_string(&mut text) {
+        Ok(_) if !text.trim().is_empty() => Ok(text),
+        Ok(_) => Err(Exit::Usage.because(format!("{name} is empty"))),
+        Err(error) => Err(Exit::Usage.because(format!("cannot read {name}: {error}"))),
+    }
+}
+
+/// `Name: value` lines; empty ones and `#` lines do not count. The message never quotes a value.
+fn headers(file: &Path, text: &str) -> Result<Vec<(String, String)>, Failure> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    lines
+        .map(|(at, line)| match line.split_once(':') {
+            Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            _ => Err(Exit::Usage.because(format!("{}:{}: write `Name: value`", file.display(), at + 1))),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_lines_and_a_wrong_one_is_named_without_its_value() {
+        let read = |text| headers(Path::new("h"), text);
+        let good = read("# token\n\nAuthorization: Bearer a:b\n").unwrap();
+        assert_eq!(good, [("Authorization".to_owned(), "Bearer a:b".to_owned())]);
+        assert_eq!(read("A: b\nCANARY\n").unwrap_err().text, "h:2: write `Name: value`");
+    }
+}

@@ -1,0 +1,154 @@
+//! Client of the control socket: finds the running fsd and asks it.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+
+use fsd_events::{
+    control::{Answer, Code, Request},
+    layout,
+    presence::{LOCK, Presence},
+};
+
+use crate::process::{
+    exit::{Exit, Failure},
+    places,
+};
+
+/// Longest wait for an answer; staging may have to ask a slow origin.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+/// A connection to a running fsd.
+pub(in crate::process) struct Client {
+    pub(in crate::process) presence: Presence,
+    socket: BufReader<UnixStream>,
+}
+
+/// Connects to the fsd of `mount` (directory or slug), or to the only one that runs.
+///
+/// # Errors
+/// [`Exit::NotRunning`] when none runs there, or several do and none is named.
+pub(in crate::process) fn connect(mount: Option<&Path>, runtime_dir: Option<&Path>) -> Result<Client, Failure> {
+    let presence = choose(running(runtime_dir), mount)?;
+    let socket = UnixStream::connect(&presence.socket).and_then(|socket| {
+        socket.set_read_timeout(Some(ANSWER_LIMIT))?;
+        Ok(BufReader::new(socket))
+    });
+    match socket {
+        Ok(socket) => Ok(Client { presence, socket }),
+        Err(error) => Err(Exit::NotRunning.because(format!(
+            "fsd {} serves {} but its control socket {} does not answer: {error}",
+            presence.pid, presence.mount, presence.socket
+        ))),
+    }
+}
+
+impl Client {
+    /// Sends one request and waits for its answer; a refusal is a failure with its message.
+    ///
+    /// # Errors
+    /// Refused, or no answer.
+    pub(in crate::process) fn ask(&mut self, request: &Request) -> Result<Answer, Failure> {
+        let broken =
+            |error: io::Error| Exit::Internal.because(format!("fsd {} did not answer: {error}", self.presence.pid));
+        let mut line = serde_json::to_vec(request).map_err(|error| broken(error.into()))?;
+        line.push(b'\n');
+        self.socket.get_mut().write_all(&line).map_err(broken)?;
+        let mut text = String::new();
+        self.socket.read_line(&mut text).map_err(broken)?;
+        match serde_json::from_str(&text) {
+            Ok(Answer::Refused(refusal)) => Err(exit(refusal.code).because(refusal.message)),
+            Ok(answer) => Ok(answer),
+            Err(_) if text.is_empty() => Err(broken(io::ErrorKind::UnexpectedEof.into())),
+            Err(error) => Err(broken(error.into())),
+        }
+    }
+
+    /// Waits until the process at the other end has gone, at most `limit`; true if it has.
+    pub(in crate::process) fn outlive(mut self, limit: Duration) -> bool {
+        drop(self.socket.get_mut().set_read_timeout(Some(limit)));
+        matches!(self.socket.read(&mut [0]), Ok(0)) || !alive(Path::new(&self.presence.socket))
+    }
+}
+
+fn exit(code: Code) -> Exit {
+    match code {
+        Code::Upstream => Exit::Unreachable,
+        Code::BadRequest => Exit::Usage,
+        Code::Internal => Exit::Internal,
+        _ => Exit::Refused,
+    }
+}
+
+/// Every fsd that runs under the usual runtime directories, and under `runtime_dir`.
+pub(in crate::process) fn running(runtime_dir: Option<&Path>) -> Vec<Presence> {
+    let mut found = Vec::new();
+    for root in places::candidates(runtime_dir) {
+        let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+        found.extend(entries.filter_map(|entry| read(&entry.path())).filter(|p| alive(Path::new(&p.socket))));
+    }
+    found.sort_by(|a: &Presence, b| a.mount.cmp(&b.mount));
+    found.dedup();
+    found
+}
+
+/// What `dir` (a mount's runtime directory) says of itself.
+pub(in crate::process) fn read(dir: &Path) -> Option<Presence> {
+    serde_json::from_slice(&std::fs::read(dir.join(layout::MOUNT_FILE)).ok()?).ok()
+}
+
+/// Whether the process behind that socket still holds the lock beside it.
+fn alive(socket: &Path) -> bool {
+    let lock = socket.with_file_name(LOCK);
+    File::open(lock).is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
+fn choose(mut running: Vec<Presence>, mount: Option<&Path>) -> Result<Presence, Failure> {
+    let listed = |all: &[Presence]| all.iter().map(|p| p.mount.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(mount) = mount else {
+        return match running.len() {
+            0 => Err(Exit::NotRunning.because("no fsd runs here; start one with `fsd mount SOURCE MOUNTPOINT`")),
+            1 => Ok(running.remove(0)),
+            _ => Err(Exit::NotRunning.because(format!("several fsd run; name one of: {}", listed(&running)))),
+        };
+    };
+    let wanted = places::absolute(mount);
+    let is_it = |p: &Presence| {
+        Path::new(&p.mount) == wanted
+            || layout::slug(Path::new(&p.mount)).as_bytes() == mount.as_os_str().as_encoded_bytes()
+    };
+    match running.iter().position(is_it) {
+        Some(at) => Ok(running.swap_remove(at)),
+        None if running.is_empty() => {
+            Err(Exit::NotRunning.because(format!("no fsd serves {}; none runs here", wanted.display())))
+        }
+        None => {
+            let text = format!("no fsd serves {}; those that run serve: {}", wanted.display(), listed(&running));
+            Err(Exit::NotRunning.because(text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(mount: &str) -> Presence {
+        Presence { mount: mount.to_owned(), ..Presence::default() }
+    }
+
+    #[test]
+    fn the_only_one_needs_no_name_and_of_several_one_must_be_named() {
+        assert_eq!(choose(vec![at("/a")], None).unwrap().mount, "/a");
+        let two = || vec![at("/a"), at("/b c")];
+        assert!(choose(two(), None).unwrap_err().text.contains("/a, /b c"));
+        assert_eq!(choose(two(), Some(Path::new("/b c"))).unwrap().mount, "/b c");
+        assert_eq!(choose(two(), Some(Path::new("b%20c"))).unwrap().mount, "/b c");
+        assert_eq!(choose(two(), Some(Path::new("/d"))).unwrap_err().exit, Exit::NotRunning);
+        assert_eq!(choose(vec![], None).unwrap_err().exit, Exit::NotRunning);
+    }
+}

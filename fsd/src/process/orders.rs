@@ -1,0 +1,27 @@
+//! Order: what the main thread of a mount waits for, from signals, the control socket and the session.
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Drain and unmount; a second one aborts.
+    Stop { reason: &'static str },
+    /// Abort the connection and unmount now.
+    Abort,
+    /// Dump all stacks.
+    Dump,
+    /// Write the status to the log.
+    Report,
+    /// The kernel has ended the session: somebody else unmounted, or aborted the connection.
+    Ended,
+}
+
+impl Order {
+    /// For the `stop` event.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Stop { reason } => reason,
+            Self::Ended => "unmounted by somebody else",
+            _ => "aborted",
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Places: the runtime and state directory of a mount, who owns them, and what dead runs left there.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use fsd_events::{
+    ids::RunId,
+    layout,
+    presence::{LOCK, Presence},
+};
+
+use super::{
+    config::Config,
+    control::client,
+    exit::{Exit, Failure},
+};
+
+/// The directories of one mount, ours while this lives; dropping it removes the runtime directory.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// Socket, `mount.json`, names, and a directory a run.
+    pub(super) runtime: PathBuf,
+    /// Event files, stack dumps, messages.
+    pub(super) state: PathBuf,
+    /// Whether `runtime` is on tmpfs, so that rings may be mapped there.
+    pub(super) shared: bool,
+    #[expect(dead_code, reason = "the lock goes with the descriptor")]
+    lock: File,
+}
+
+/// An absolute path without touching its last part, which may be a mount that hangs.
+pub(super) fn absolute(dir: &Path) -> PathBuf {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    match (dir.parent().map(Path::canonicalize), dir.file_name()) {
+        (Some(Ok(parent)), Some(name)) => parent.join(name),
+        _ => dir,
+    }
+}
+
+/// Where running mounts may be found, best first.
+pub(super) fn candidates(wanted: Option<&Path>) -> Vec<PathBuf> {
+    let xdg = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    layout::runtime_candidates(wanted, xdg.as_deref(), nix::unistd::geteuid().as_raw())
+}
+
+/// A file of that name in the state directory of `mountpoint`, which is made if need be.
+///
+/// # Errors
+/// The directory cannot be made.
+pub(super) fn log_file(config: &Config, mountpoint: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let state = state_dir(config, mountpoint);
+    make_private(&state).map_err(|error| unusable(&state, "--state-dir", &error))?;
+    Ok(state.join(name))
+}
+
+fn state_dir(config: &Config, mountpoint: &Path) -> PathBuf {
+    config.state_dir.join(layout::slug(mountpoint))
+}
+
+impl Places {
+    /// Takes the directories of `mountpoint`, after cleaning up what dead runs left in them and beside them.
+    ///
+    /// # Errors
+    /// Another fsd serves that mount point, or a directory cannot be made.
+    pub(super) fn claim(config: &Config, mountpoint: &Path) -> Result<Self, Failure> {
+        let slug = layout::slug(mountpoint);
+        let state = state_dir(config, mountpoint);
+        make_private(&state).map_err(|error| unusable(&state, "--state-dir", &error))?;
+        let (root, shared) = runtime_root(config);
+        let runtime = root.join(slug);
+        make_private(&runtime).map_err(|error| unusable(&runtime, "--runtime-dir", &error))?;
+        let lock = take_lock(&runtime).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                let pid = client::read(&runtime).map_or(0, |presence| presence.pid);
+                let dir = mountpoint.display();
+                Exit::Mount
+                    .because(format!("{dir} is already served by fsd {pid}: unmount it first (fsd umount {dir})"))
+            }
+            _ => unusable(&runtime, "--runtime-dir", &error),
+        })?;
+        sweep(&root);
+        clear(&runtime, &state);
+        Ok(Self { runtime, state, shared, lock })
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.runtime.join(layout::SOCKET)
+    }
+
+    /// Makes the mount known to `fsdiag` and to `fsd`'s own commands.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn announce(&self, presence: &Presence) -> io::Result<()> {
+        let half = self.runtime.join("mount.json.new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
+        file.write_all(&serde_json::to_vec(presence)?)?;
+        std::fs::rename(half, self.runtime.join(layout::MOUNT_FILE))
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        clear(&self.runtime, &self.state);
+        // What could not be drained stays, for the next start.
+        drop(std::fs::remove_file(self.runtime.join(LOCK)));
+        drop(std::fs::remove_dir(&self.runtime));
+    }
+}
+
+/// The first candidate that is private, ours and on tmpfs; else a place below the state directory.
+fn runtime_root(config: &Config) -> (PathBuf, bool) {
+    let fit = |dir: &PathBuf| make_private(dir).is_ok() && on_tmpfs(dir);
+    match candidates(config.runtime_dir.as_deref()).into_iter().find(fit) {
+        Some(root) => {
+            if config.runtime_dir.as_ref().is_some_and(|wanted| *wanted != root) {
+                tracing::warn!("--runtime-dir is not a private directory on tmpfs: using {}", root.display());
+            }
+            (root, true)
+        }
+        // No slug starts with a dot, so this is no mount's directory.
+        None => (config.state_dir.join(".run"), false),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn on_tmpfs(dir: &Path) -> bool {
+    nix::sys::statfs::statfs(dir).is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn on_tmpfs(_dir: &Path) -> bool {
+    false
+}
+
+/// Makes `dir` (mode 0700, parents too), or checks that what is there is a directory of ours that nobody else may
+/// write.
+fn make_private(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let meta = std::fs::symlink_metadata(dir)?;
+    let ours = meta.is_dir() && meta.uid() == nix::unistd::geteuid().as_raw();
+    if !ours {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to somebody else or is no directory"));
+    }
+    if meta.permissions().mode() & 0o022 != 0 {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others may write there"));
+    }
+    Ok(())
+}
+
+fn take_lock(runtime: &Path) -> io::Result<File> {
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(runtime.join(LOCK))?;
+    lock.try_lock()?;
+    Ok(lock)
+}
+
+/// Cleans up after every dead fsd below `root`.
+fn sweep(root: &Path) {
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let dir = entry.path();
+        // A lock that can be taken belongs to nobody who lives.
+        let Ok(_lock) = take_lock(&dir) else { continue };
+        let state = client::read(&dir).map(|presence| PathBuf::from(presence.state_dir));
+        clear(&dir, &state.unwrap_or_default());
+        drop(std::fs::remove_file(dir.join(LOCK)));
+        drop(std::fs::remove_dir(&dir));
+    }
+}
+
+/// Appends what dead runs in `runtime` left unwritten to their event files, then removes everything but the lock.
+fn clear(runtime: &Path, state: &Path) {
+    let mut undrained = false;
+    for entry in std::fs::read_dir(runtime).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_name().to_str().and_then(RunId::parse).is_none() {
+            continue;
+        }
+        if let Err(error) = crate::observe::drain(&path, state) {
+            undrained = true;
+            tracing::warn!("cannot write what {} still holds: {error}", path.display());
+        }
+    }
+    // Rings name inodes: the names must outlive them.
+    if !undrained {
+        for name in [layout::MOUNT_FILE, layout::SOCKET, layout::NAMES, layout::OPENS] {
+            drop(std::fs::remove_file(runtime.join(name)));
+        }
+    }
+}
+
+fn unusable(dir: &Path, flag: &str, error: &io::Error) -> Failure {
+    Exit::Internal.because(format!("cannot use {}: {error}; name another with {flag}", dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_private_directory_of_ours_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = dir.path().join("new/open");
+        make_private(&open).unwrap();
+        assert_eq!(open.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(make_private(&open).is_err());
+        std::os::unix::fs::symlink("/", dir.path().join("link")).unwrap();
+        assert!(make_private(&dir.path().join("link")).is_err());
+    }
+
+    #[test]
+    fn what_a_dead_fsd_left_is_removed_and_a_living_one_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let (dead, alive) = (root.path().join("dead"), root.path().join("alive"));
+        for dir in [&dead, &alive] {
+            std::fs::create_dir(dir).unwrap();
+            std::fs::write(dir.join(layout::MOUNT_FILE), "{}").unwrap();
+        }
+        let lock = take_lock(&alive).unwrap();
+        sweep(root.path());
+        assert!(!dead.exists() && alive.join(layout::MOUNT_FILE).exists());
+        drop(lock);
+    }
+
+    #[test]
+    fn a_mount_point_is_named_without_being_touched() {
+        assert_eq!(absolute(Path::new("/tmp/../tmp/x")), Path::new("/tmp/x").to_owned());
+        assert!(absolute(Path::new("here")).is_absolute());
+    }
+}

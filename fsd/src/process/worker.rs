@@ -1,0 +1,389 @@
+//! Worker: the composition root. Builds every part of a mount, runs it, and takes it down in order.
+
+mod desk;
+mod shutdown;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        mpsc::{self, Receiver, Sender},
+    },
+    thread::Builder,
+};
+
+use fsd_events::{SCHEMA, event::Start, ids::RunId, layout, presence::Presence};
+use tokio::runtime::Runtime;
+
+use self::desk::WorkerDesk;
+use super::{
+    config::{Config, LogFormat, redacted},
+    control,
+    daemon::Report,
+    exit::{Exit, Failure},
+    orders::Order,
+    places::Places,
+    signals, terminal,
+};
+use crate::{
+    data::{
+        closer::Closer,
+        origin::{Origin, OriginConfig, OriginError},
+        source::{Source, SourceError, SourceSpec},
+        store::{StoreConfig, Stores},
+    },
+    kernel::{
+        fs::{Fs, FsConfig, Parts},
+        fuse::{self, FuseConfig, Session},
+        mount::{self, At, MountSpec, Mounted, Waiting},
+    },
+    observe::{
+        self, Recorder, RecorderConfig,
+        stacks::{self, StacksConfig},
+        watchdog::{self, Watchdog, WatchdogConfig},
+    },
+};
+
+/// Read-ahead of the kernel, KiB; its default of 128 halves the speed of a cold sequential read.
+const READ_AHEAD_KIB: u32 = 512;
+
+/// What a mount is to be, and who waits for it.
+pub(super) struct Job {
+    pub(super) config: Config,
+    pub(super) mountpoint: PathBuf,
+    /// Redacted, for people.
+    pub(super) argv: Vec<String>,
+    /// The waiting parent of a daemon.
+    pub(super) report: Option<Report>,
+}
+
+/// What every part of one run knows.
+struct Identity {
+    run: RunId,
+    mount_run: RunId,
+    started_us: u64,
+}
+
+/// Mounts, serves until told to stop, unmounts.
+///
+/// # Errors
+/// Before the mount is ready: why it could not be made. Afterwards: why it could not be taken down.
+pub(super) fn run(mut job: Job) -> Result<Exit, Failure> {
+    let report = job.report.take();
+    match start(&job) {
+        Ok(running) => running.serve(&job.config, report),
+        Err(failure) => {
+            if let Some(report) = report {
+                report.failed(&failure);
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Everything that lives while the mount does; taken down by `shutdown`.
+struct Running {
+    places: Places,
+    recorder: Arc<Recorder>,
+    watchdog: Watchdog,
+    mount: Live,
+}
+
+/// The mount itself and what serves it.
+struct Live {
+    runtime: Runtime,
+    closer: Closer,
+    fs: Fs,
+    mounted: Mounted,
+    session: Session,
+    orders: (Sender<Order>, Receiver<Order>),
+    source: String,
+}
+
+/// The kernel's count of waiting requests, known to the watchdog before there is a connection.
+type Pending = Arc<OnceLock<Waiting>>;
+
+fn start(job: &Job) -> Result<Running, Failure> {
+    let config = &job.config;
+    signals::hold().map_err(internal)?;
+    let places = Places::claim(config, &job.mountpoint)?;
+    let identity = Identity { run: random(), mount_run: random(), started_us: crate::platform::clock::now_mono_us() };
+    let first_line = first_line(job);
+    let recorder = observe::install(recorder_config(config, &places, &identity, first_line.clone()));
+    let recorder = Arc::new(recorder.map_err(|error| {
+        Exit::Internal.because(format!("cannot write events to {}: {error}; see --state-dir", places.state.display()))
+    })?);
+    dumps(job, &places);
+    let pending = Pending::default();
+    let watchdog = watchdog(config, &pending).map_err(internal)?;
+    let built = build(job, &places, &identity).and_then(|live| {
+        let ready = finish(job, &places, &identity, &recorder, &live, (first_line, &pending));
+        ready.map(|()| live)
+    });
+    match built {
+        Ok(mount) => Ok(Running { places, recorder, watchdog, mount }),
+        Err(failure) => {
+            watchdog.stop();
+            if let Some(recorder) = Arc::into_inner(recorder) {
+                recorder.stop("not mounted");
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Source, stores, file system, mount, session: in the order in which each needs the one before.
+fn build(job: &Job, places: &Places, identity: &Identity) -> Result<Live, Failure> {
+    let config = &job.config;
+    let runtime = runtime().map_err(internal)?;
+    let handle = runtime.handle().clone();
+    watchdog::probe_runtime(&handle);
+    let origin = Origin::new(origin_config(config)).map_err(|error| Exit::Internal.because(error.to_string()))?;
+    let source = match &config.source {
+        Some(text) => Some(open_source(&runtime, text, config, &origin)?),
+        None => None,
+    };
+    let stores = Stores::new(store_config(config), origin.clone(), handle.clone());
+    let left = stores.sweep();
+    if left > 0 {
+        tracing::info!("removed {left} temp files of dead instances");
+    }
+    let closer = Closer::new(handle.clone(), config.close_timeout);
+    let shown = source.as_ref().map_or_else(|| "fsd".to_owned(), Source::redacted);
+    let parts = Parts { source, origin, stores, closer: closer.clone(), runtime: handle };
+    let fs = Fs::new(fs_config(config, places, identity), parts)
+        .map_err(|error| Exit::Internal.because(error.to_string()))?;
+    let names = fs.clone();
+    observe::journal::set_names(Arc::new(move |ino| names.path_of(ino)));
+    let spec = MountSpec {
+        dir: job.mountpoint.clone(),
+        source: shown.clone(),
+        allow_other: config.allow_other,
+        writable: config.flags.debug_all_callbacks,
+    };
+    let mounted = mount::mount(&spec).map_err(|error| Exit::Mount.because(error.to_string()))?;
+    let session = serve(&mounted, &fs, config).inspect_err(|_| undo(mounted.at()))?;
+    Ok(Live { runtime, closer, fs, mounted, session, orders: mpsc::channel(), source: shown })
+}
+
+/// What can be done only with a mount: its numbers, its socket, its announcement.
+fn finish(
+    job: &Job,
+    places: &Places,
+    identity: &Identity,
+    recorder: &Arc<Recorder>,
+    live: &Live,
+    (first_line, pending): (Start<'static>, &Pending),
+) -> Result<(), Failure> {
+    let at = live.mounted.at();
+    let ready = || -> Result<(), Failure> {
+        live.mounted.ready().map_err(|error| Exit::Mount.because(error.to_string()))?;
+        at.read_ahead(READ_AHEAD_KIB);
+        // FUSE mounts have devices without a disk: major number 0.
+        stacks::serving(0, at.connection, loops(&job.config));
+        if let Some(waiting) = Waiting::open(at) {
+            drop(pending.set(waiting));
+        }
+        let max_background = at.max_background().unwrap_or(u32::from(job.config.max_background));
+        recorder.restate(Start { max_background, recorder: recorder.kind().into(), ..first_line });
+        let presence = presence(live, places, identity);
+        let desk = WorkerDesk::new(live, identity, recorder, &presence, (max_background, Waiting::open(at)));
+        control::serve(&places.socket(), Arc::new(desk)).map_err(internal)?;
+        places.announce(&presence).map_err(internal)?;
+        signals::listen(live.orders.0.clone()).map_err(internal)?;
+        watch_session(live).map_err(internal)
+    };
+    ready().inspect_err(|_| undo(at))
+}
+
+/// Takes a mount down that never became ready.
+fn undo(at: &At) {
+    let mut now = |_| true;
+    drop(mount::unmount(at, std::time::Duration::ZERO, &mut now, &mut |_| ()));
+}
+
+fn serve(mounted: &Mounted, fs: &Fs, config: &Config) -> Result<Session, Failure> {
+    let single_thread = config.flags.debug_fskit_single_thread;
+    let fuse = FuseConfig {
+        threads: if single_thread { 1 } else { config.threads },
+        allow_other: config.allow_other,
+        single_thread,
+        all_callbacks: config.flags.debug_all_callbacks,
+        passthrough: !config.flags.debug_all_callbacks,
+        max_background: config.max_background,
+    };
+    let fd = mounted.fd().try_clone_to_owned().map_err(internal)?;
+    fuse::serve(fd, fs.clone(), &fuse).map_err(|error| Exit::Mount.because(error.to_string()))
+}
+
+/// Turns the end of the session (somebody else unmounted or aborted) into an order.
+fn watch_session(live: &Live) -> std::io::Result<()> {
+    let (mut ended, runtime) = (live.session.ended(), live.runtime.handle().clone());
+    let orders = live.orders.0.clone();
+    Builder::new().name("fsd-session".to_owned()).spawn(move || {
+        let how = runtime.block_on(ended.wait_for(Option::is_some)).ok().and_then(|end| end.clone());
+        if let Some(Err(why)) = how {
+            tracing::error!("the session broke: {why}");
+        }
+        // A receiver that is gone has stopped already.
+        drop(orders.send(Order::Ended));
+    })?;
+    Ok(())
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("fsd-net").enable_all().build()
+}
+
+fn open_source(runtime: &Runtime, text: &str, config: &Config, origin: &Origin) -> Result<Source, Failure> {
+    let refused = |error: SourceError| {
+        let exit = match &error {
+            SourceError::Origin(origin) if unreachable(origin) => Exit::Unreachable,
+            _ => Exit::Source,
+        };
+        exit.because(format!("cannot mount the source: {error}"))
+    };
+    let mut spec = SourceSpec::parse(text).map_err(refused)?;
+    if let (SourceSpec::Http(resource), Some(file)) = (&mut spec, &config.header_file) {
+        *resource = resource.clone().with_header_file(file.clone());
+    }
+    runtime.block_on(Source::open(&spec, origin.clone())).map_err(refused)
+}
+
+fn unreachable(error: &OriginError) -> bool {
+    error.passing() || matches!(error, OriginError::Timeout { .. })
+}
+
+fn watchdog(config: &Config, pending: &Pending) -> std::io::Result<Watchdog> {
+    let pending = Arc::clone(pending);
+    watchdog::start(WatchdogConfig {
+        every: config.watchdog_interval,
+        stalled_after: config.stalled_after,
+        workers: loops(config),
+        kernel_waiting: Box::new(move || pending.get().and_then(Waiting::read)),
+        on_dump: stacks::for_watchdog(),
+    })
+}
+
+/// Stack dumps are help in need: a mount without them is better than none.
+fn dumps(job: &Job, places: &Places) {
+    let mount = Some(job.mountpoint.display().to_string());
+    if let Err(error) = stacks::install(StacksConfig { dir: places.state.clone(), mount, ..StacksConfig::default() }) {
+        tracing::warn!("there will be no stack dumps: {error}");
+    }
+}
+
+fn loops(config: &Config) -> u32 {
+    if config.flags.debug_fskit_single_thread { 1 } else { config.threads as u32 }
+}
+
+fn first_line(job: &Job) -> Start<'static> {
+    let config = &job.config;
+    Start {
+        schema: SCHEMA,
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        mount: job.mountpoint.display().to_string().into(),
+        source: redacted(config.source.as_deref().unwrap_or_default()).into(),
+        workers: loops(config),
+        max_background: u32::from(config.max_background),
+        argv: job.argv.iter().map(|arg| arg.clone().into()).collect(),
+        config: config.files.first().map(|path| path.display().to_string().into()),
+        flags: config.flags,
+        recorder: "".into(),
+    }
+}
+
+fn recorder_config(config: &Config, places: &Places, identity: &Identity, start: Start<'static>) -> RecorderConfig {
+    RecorderConfig {
+        run: identity.run,
+        mount_run: identity.mount_run,
+        runtime_dir: places.shared.then(|| places.runtime.clone()),
+        state_dir: Some(places.state.clone()),
+        start,
+        file_limit: config.events_limit,
+        total_limit: config.events_total,
+        seed_log: config.log_format == LogFormat::Seed,
+    }
+}
+
+fn origin_config(config: &Config) -> OriginConfig {
+    OriginConfig {
+        connect: config.connect_timeout,
+        first_byte: config.first_byte_timeout,
+        inactivity: config.inactivity_timeout,
+        ..OriginConfig::default()
+    }
+}
+
+fn store_config(config: &Config) -> StoreConfig {
+    StoreConfig {
+        mode: config.fetch_mode,
+        temp_dir: config.temp_dir.clone(),
+        chunk_size: config.chunk_size,
+        max_concurrent_requests: config.max_concurrent_requests,
+        cache_bytes: config.cache_size,
+        disk_budget: config.disk_limit,
+    }
+}
+
+fn fs_config(config: &Config, places: &Places, identity: &Identity) -> FsConfig {
+    FsConfig {
+        uid: nix::unistd::geteuid().as_raw(),
+        gid: nix::unistd::getegid().as_raw(),
+        allow_other: config.allow_other,
+        meta_timeout: config.meta_timeout,
+        read_timeout: config.read_timeout,
+        shared_dir: places.shared.then(|| places.runtime.clone()),
+        mount_run: identity.mount_run,
+        flags: config.flags,
+        ..FsConfig::default()
+    }
+}
+
+fn presence(live: &Live, places: &Places, identity: &Identity) -> Presence {
+    let text = |path: &Path| path.display().to_string();
+    Presence {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        mount: text(&live.mounted.at().dir),
+        source: live.source.clone(),
+        mount_run: identity.mount_run.to_string(),
+        run: identity.run.to_string(),
+        pid: std::process::id(),
+        connection: u64::from(live.mounted.at().connection),
+        socket: text(&places.runtime.join(layout::SOCKET)),
+        state_dir: text(&places.state),
+    }
+}
+
+impl Running {
+    /// Says that the mount is ready, then does what is ordered until it is to end.
+    fn serve(self, config: &Config, report: Option<Report>) -> Result<Exit, Failure> {
+        let text = format!("{} is mounted at {}", self.mount.source, self.mount.mounted.at().dir.display());
+        match report {
+            Some(report) => report.ready(&text)?,
+            None => terminal::say(&text),
+        }
+        tracing::info!("{text}");
+        let last = loop {
+            match self.mount.orders.1.recv() {
+                Ok(Order::Dump) => tracing::warn!("no stack dump: the watchdog does not run"),
+                Ok(Order::Report) => tracing::info!("{}", desk::summary(&self.mount.fs)),
+                Ok(order) => break order,
+                // The signal thread holds a sender as long as the process lives.
+                Err(mpsc::RecvError) => break Order::Abort,
+            }
+        };
+        shutdown::run(self, config, last)
+    }
+}
+
+/// An id that nobody else has: from the kernel's random numbers.
+fn random() -> RunId {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RunId(RandomState::new().build_hasher().finish())
+}
+
+fn internal(error: impl std::fmt::Display) -> Failure {
+    Exit::Internal.because(error.to_string())
+}

@@ -1,0 +1,191 @@
+//! Desk of the worker: what each request on the control socket does.
+
+use std::{
+    sync::{Arc, mpsc::Sender},
+    time::Duration,
+};
+
+use fsd_events::{
+    control::{Answer, Code, Request, Status},
+    flags::Flag,
+    presence::Presence,
+};
+use tokio::runtime::Handle;
+
+use super::{Identity, Live};
+use crate::{
+    data::origin::Resource,
+    kernel::{
+        fs::{Fs, StageError},
+        mount::Waiting,
+    },
+    observe::{Recorder, inflight, watchdog},
+    platform::clock,
+    process::{
+        control::{Desk, refuse},
+        orders::Order,
+    },
+};
+
+/// How long a dump may take until its file name is known.
+const DUMP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Answers for the worker that owns the mount.
+pub(super) struct WorkerDesk {
+    fs: Fs,
+    runtime: Handle,
+    orders: Sender<Order>,
+    recorder: Arc<Recorder>,
+    waiting: Option<Waiting>,
+    state_dir: String,
+    started_us: u64,
+    /// What never changes while the mount lives.
+    still: Status,
+}
+
+impl WorkerDesk {
+    pub(super) fn new(
+        live: &Live,
+        identity: &Identity,
+        recorder: &Arc<Recorder>,
+        presence: &Presence,
+        (max_background, waiting): (u32, Option<Waiting>),
+    ) -> Self {
+        let still = Status {
+            version: presence.version.clone(),
+            pid: presence.pid,
+            run: presence.run.clone(),
+            mount_run: presence.mount_run.clone(),
+            mount: presence.mount.clone(),
+            source: presence.source.clone(),
+            worker_alive: true,
+            max_background,
+            events_file: recorder.file().map_or_else(String::new, |file| file.display().to_string()),
+            recorder: recorder.kind().to_owned(),
+            ..Status::default()
+        };
+        Self {
+            fs: live.fs.clone(),
+            runtime: live.runtime.handle().clone(),
+            orders: live.orders.0.clone(),
+            recorder: Arc::clone(recorder),
+            waiting,
+            state_dir: presence.state_dir.clone(),
+            started_us: identity.started_us,
+            still,
+        }
+    }
+
+    fn status(&self) -> Status {
+        let fs = self.fs.status();
+        Status {
+            uptime_s: clock::now_mono_us().saturating_sub(self.started_us) / 1_000_000,
+            flags: self.fs.flags(),
+            inflight: inflight::counts().into_iter().map(|(op, count)| (op.name().to_owned(), count)).collect(),
+            oldest_us: inflight::oldest_us(),
+            kernel_waiting: self.waiting.as_ref().and_then(Waiting::read),
+            open_handles: fs.open_handles,
+            stores: fs.stores,
+            kept_stores: fs.kept_stores,
+            closing: fs.closing,
+            reaping: fs.reaping,
+            staged: fs.staged,
+            disk_used: fs.disk_used,
+            memory_used: fs.memory_used,
+            events_lost: self.recorder.lost(),
+            stalled: watchdog::stalled(),
+            ..self.still.clone()
+        }
+    }
+
+    fn stage(&self, url: &str, name: Option<String>, headers: Vec<(String, String)>) -> Answer {
+        let resource = match Resource::parse(url) {
+            Ok(resource) => resource.with_headers(headers),
+            Err(error) => return refuse(Code::BadRequest, &error.to_string()),
+        };
+        match self.runtime.block_on(self.fs.stage(resource, name)) {
+            Ok(staged) => Answer::Staged { path: format!("Staged/{}/{}", staged.id, staged.name), id: staged.id },
+            Err(error) => refuse(code(&error), &error.to_string()),
+        }
+    }
+
+    fn dump(&self) -> Answer {
+        let (before, _) = watchdog::last_dump();
+        if !watchdog::request_dump() {
+            return refuse(Code::Unsupported, "the watchdog does not run, so nothing can be dumped");
+        }
+        let until = clock::now() + DUMP_LIMIT;
+        while clock::now() < until {
+            if let (count, Some(file)) = watchdog::last_dump()
+                && count > before
+            {
+                return Answer::Dumped { file: format!("{}/{file}", self.state_dir) };
+            }
+            // Dumps are rare and a person waits: looking again costs less than a way to be told.
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        refuse(Code::Internal, "no dump was written within 10 s")
+    }
+
+    fn set_flag(&self, flag: Flag, value: bool) -> Answer {
+        if self.fs.set_flag(flag, value) {
+            return Answer::Done;
+        }
+        let text = format!("{} changes only at start: unmount, and mount with --{0}={value}", flag.name());
+        refuse(Code::Unsupported, &text.replace('_', "-"))
+    }
+
+    fn order(&self, order: Order) -> Answer {
+        match self.orders.send(order) {
+            Ok(()) => Answer::Done,
+            Err(_) => refuse(Code::Busy, "the mount is going down already"),
+        }
+    }
+}
+
+impl Desk for WorkerDesk {
+    fn answer(&self, request: Request) -> Answer {
+        match request {
+            Request::Stage { url, name, headers } => self.stage(&url, name, headers),
+            Request::Unstage { id } => match self.fs.unstage(&id) {
+                Ok(()) => Answer::Done,
+                Err(error) => refuse(code(&error), &error.to_string()),
+            },
+            Request::List => Answer::List { staged: self.fs.staged() },
+            Request::Status => Answer::Status(Box::new(self.status())),
+            Request::Umount { force: false } => self.order(Order::Stop { reason: "umount" }),
+            Request::Umount { force: true } => self.order(Order::Abort),
+            Request::Dump => self.dump(),
+            Request::SetFlag { flag, value } => self.set_flag(flag, value),
+            Request::Restart { .. } => {
+                refuse(Code::Unsupported, "this fsd runs without a supervisor: unmount it and mount again")
+            }
+        }
+    }
+}
+
+fn code(error: &StageError) -> Code {
+    match error {
+        StageError::Draining => Code::Busy,
+        StageError::Upstream(_) | StageError::NoLength(_) => Code::Upstream,
+        StageError::BadName(_) => Code::BadRequest,
+        StageError::Store(_) => Code::NoSpace,
+        StageError::NotFound(_) => Code::NotFound,
+    }
+}
+
+/// One line for the log.
+pub(super) fn summary(fs: &Fs) -> String {
+    let status = fs.status();
+    format!(
+        "{} in flight (oldest {:.1} s), {} handles, {} stores, {} closing, {} reaping, {} staged, {} bytes of disk",
+        inflight::total(),
+        inflight::oldest_us() as f64 / 1e6,
+        status.open_handles,
+        status.stores,
+        status.closing,
+        status.reaping,
+        status.staged,
+        status.disk_used
+    )
+}
