@@ -1,0 +1,242 @@
+//! Handles: which file is open how often, and the one store that serves each inode.
+//!
+//! Only [`Handles::detach`] and its relatives take a store out, and what they give is [`Detached`]: the closer is
+//! the only one that takes it. So nobody can close a store under the lock by accident.
+
+use std::{any::Any, collections::HashMap, io, path::Path, sync::Arc};
+
+use fsd_events::{
+    ids::{Fh, Ino, RunId},
+    names::OpenAs,
+};
+
+use crate::{
+    data::{closer::Detached, store::Store},
+    observe::locks::{RwLock, WriteGuard},
+};
+
+use super::{HANDLES, opens::OpenSet};
+
+/// A backing file that the kernel reads by itself; dropping the last one tells the kernel.
+pub type Backing = Arc<dyn Any + Send + Sync>;
+
+/// How one OPEN is answered.
+#[derive(Clone, Debug)]
+pub enum Mode {
+    Cached,
+    Passthrough(Backing),
+}
+
+/// Every open handle of the mount.
+#[derive(Debug)]
+pub struct Handles {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    set: OpenSet,
+    /// How each handle of this worker is open; those of an earlier worker are in `set` alone.
+    open: HashMap<(u64, u64), OpenAs>,
+    files: HashMap<u64, File>,
+}
+
+/// One inode that has a store.
+#[derive(Debug)]
+struct File {
+    store: Arc<Store>,
+    cached: usize,
+    passthrough: usize,
+    backing: Option<Backing>,
+    /// Staged: stays when the last handle goes.
+    pinned: bool,
+}
+
+impl File {
+    fn opens(&self) -> usize {
+        self.cached + self.passthrough
+    }
+
+    fn idle(&self) -> bool {
+        self.opens() == 0 && !self.pinned
+    }
+}
+
+/// What an OPEN got.
+#[derive(Debug)]
+pub struct Joined {
+    pub store: Arc<Store>,
+    pub mode: Mode,
+    /// The store that was brought and not needed, because another OPEN was faster.
+    pub surplus: Option<Detached>,
+}
+
+/// What a RELEASE left behind.
+#[derive(Debug, Default)]
+pub struct Released {
+    /// The handle was open.
+    pub known: bool,
+    /// It was the last one of its inode.
+    pub last: bool,
+    /// The store, when nobody refers to it any more.
+    pub store: Option<Detached>,
+}
+
+impl Handles {
+    /// # Errors
+    /// When the shared file cannot be made.
+    pub fn open(shared: Option<&Path>, run: RunId) -> io::Result<Self> {
+        let set = OpenSet::open(shared, run)?;
+        let inner = Inner { set, open: HashMap::new(), files: HashMap::new() };
+        Ok(Self { inner: RwLock::new(&HANDLES, inner) })
+    }
+
+    /// Adds a handle to an inode that has a store already; None when it has none. Adding it again changes nothing.
+    pub fn join(&self, ino: Ino, fh: Fh) -> Option<Joined> {
+        let mut inner = self.inner.write();
+        inner.files.contains_key(&ino.0).then(|| inner.add(ino, fh, None))
+    }
+
+    /// Adds the first handle of an inode together with its store. `backing` is wanted, not demanded: an inode that
+    /// is open cached stays cached, because the kernel refuses a mixture.
+    pub fn insert(&self, ino: Ino, fh: Fh, store: Arc<Store>, pinned: bool, backing: Option<Backing>) -> Joined {
+        let mut inner = self.inner.write();
+        let mut surplus = None;
+        if let Some(file) = inner.files.get(&ino.0) {
+            surplus = (!Arc::ptr_eq(&file.store, &store)).then(|| Detached::new(store));
+        } else {
+            inner.files.insert(ino.0, File { store, cached: 0, passthrough: 0, backing: None, pinned });
+        }
+        let joined = inner.add(ino, fh, backing);
+        Joined { surplus, ..joined }
+    }
+
+    /// The store of an open handle.
+    pub fn store(&self, ino: Ino, fh: Fh) -> Option<Arc<Store>> {
+        let inner = self.inner.read();
+        inner.open.get(&(ino.0, fh.0))?;
+        inner.files.get(&ino.0).map(|file| Arc::clone(&file.store))
+    }
+
+    /// The store of an inode, whoever has it open.
+    pub fn store_of(&self, ino: Ino) -> Option<Arc<Store>> {
+        self.inner.read().files.get(&ino.0).map(|file| Arc::clone(&file.store))
+    }
+
+    /// Whether an OPEN of this inode could be answered with a backing file: nothing has it open yet.
+    pub fn may_pass_through(&self, ino: Ino) -> bool {
+        self.inner.read().files.get(&ino.0).is_none_or(|file| file.opens() == 0)
+    }
+
+    /// Whether the pair is open, also when an earlier worker opened it.
+    pub fn is_open(&self, ino: Ino, fh: Fh) -> bool {
+        self.inner.read().set.contains(ino, fh)
+    }
+
+    /// Takes a handle away, and the store with the last reference.
+    pub fn detach(&self, ino: Ino, fh: Fh) -> Released {
+        let mut inner = self.inner.write();
+        let (known, last, backing) = inner.remove(ino, fh);
+        let store = inner.take_if_idle(ino);
+        drop(inner);
+        drop(backing);
+        Released { known, last, store }
+    }
+
+    /// Takes a handle away and leaves the store where it is (`debug_skip_eviction`).
+    pub fn remove(&self, ino: Ino, fh: Fh) -> bool {
+        let mut inner = self.inner.write();
+        let (known, _, backing) = inner.remove(ino, fh);
+        drop(inner);
+        drop(backing);
+        known
+    }
+
+    /// The seed's bug, for real: takes a handle away and hands its store to `close` before the lock is given back.
+    #[cfg(feature = "failpoints")]
+    pub fn detach_and_close_under_the_lock(&self, ino: Ino, fh: Fh, close: impl FnOnce(Detached)) -> Released {
+        let mut inner = self.inner.write();
+        let (known, last, _backing) = inner.remove(ino, fh);
+        if let Some(store) = inner.take_if_idle(ino) {
+            close(store);
+        }
+        Released { known, last, store: None }
+    }
+
+    /// The staged reference of an inode is gone.
+    pub fn unpin(&self, ino: Ino) -> Option<Detached> {
+        let mut inner = self.inner.write();
+        inner.files.get_mut(&ino.0)?.pinned = false;
+        inner.take_if_idle(ino)
+    }
+
+    /// Stores that nobody refers to and that are still here (`debug_skip_eviction`).
+    pub fn take_kept(&self) -> Vec<Detached> {
+        let mut inner = self.inner.write();
+        let idle = |file: &File| file.idle();
+        take_where(&mut inner, idle)
+    }
+
+    /// Every store, whoever has it open: the mount is gone.
+    pub fn take_all(&self) -> Vec<Detached> {
+        let mut inner = self.inner.write();
+        inner.open.clear();
+        take_where(&mut inner, |_| true)
+    }
+
+    /// Open handles of one inode.
+    pub fn opens(&self, ino: Ino) -> usize {
+        self.inner.read().files.get(&ino.0).map_or(0, File::opens)
+    }
+
+    /// Open handles, stores, and stores that nobody refers to.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let inner = self.inner.read();
+        (inner.set.len(), inner.files.len(), inner.files.values().filter(|file| file.idle()).count())
+    }
+}
+
+fn take_where(inner: &mut WriteGuard<'_, Inner>, which: impl Fn(&File) -> bool) -> Vec<Detached> {
+    let gone: Vec<u64> = inner.files.iter().filter(|(_, file)| which(file)).map(|(ino, _)| *ino).collect();
+    gone.iter().filter_map(|ino| inner.files.remove(ino)).map(|file| Detached::new(file.store)).collect()
+}
+
+impl Inner {
+    /// The inode has a store.
+    fn add(&mut self, ino: Ino, fh: Fh, backing: Option<Backing>) -> Joined {
+        let file = self.files.get_mut(&ino.0).expect("the caller has seen to it");
+        if file.opens() == 0 {
+            file.backing = backing;
+        }
+        let mode = file.backing.clone().map_or(Mode::Cached, Mode::Passthrough);
+        let how = if file.backing.is_some() { OpenAs::Passthrough } else { OpenAs::Cached };
+        if self.open.insert((ino.0, fh.0), how).is_none() {
+            match how {
+                OpenAs::Cached => file.cached += 1,
+                OpenAs::Passthrough => file.passthrough += 1,
+            }
+        }
+        let store = Arc::clone(&file.store);
+        self.set.insert(ino, fh, how);
+        Joined { store, mode, surplus: None }
+    }
+
+    /// Whether it was open, whether it was the last, and the backing file to be dropped without the lock.
+    fn remove(&mut self, ino: Ino, fh: Fh) -> (bool, bool, Option<Backing>) {
+        let known = self.set.remove(ino, fh);
+        let Some(how) = self.open.remove(&(ino.0, fh.0)) else { return (known, false, None) };
+        let Some(file) = self.files.get_mut(&ino.0) else { return (known, true, None) };
+        match how {
+            OpenAs::Cached => file.cached -= 1,
+            OpenAs::Passthrough => file.passthrough -= 1,
+        }
+        let last = file.opens() == 0;
+        let backing = if last { file.backing.take() } else { None };
+        (known, last, backing)
+    }
+
+    fn take_if_idle(&mut self, ino: Ino) -> Option<Detached> {
+        self.files.get(&ino.0).filter(|file| file.idle())?;
+        self.files.remove(&ino.0).map(|file| Detached::new(file.store))
+    }
+}

@@ -1,0 +1,159 @@
+//! The open set: which (inode, handle) pairs are open, in shared memory, so that a resent OPEN or RELEASE counts once.
+
+use std::{
+    collections::HashMap,
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::atomic::Ordering,
+};
+
+use fsd_events::{
+    ids::{Fh, Ino, RunId},
+    names::{OPENS_MAGIC, OpenAs, SLOT, VERSION, header},
+};
+
+use crate::{observe::journal, platform::shared::SharedWords};
+
+/// Sizes that are tried, best first; 32 bytes an open handle.
+const BYTES: [usize; 3] = [2 << 20, 256 << 10, 16 << 10];
+
+/// Changed only under the handles' lock.
+#[derive(Debug)]
+pub(super) struct OpenSet {
+    words: SharedWords,
+    slots: HashMap<(u64, u64), Option<u32>>,
+    free: Vec<u32>,
+}
+
+impl OpenSet {
+    /// Takes over what an earlier worker of the same mount left, or starts empty.
+    pub(super) fn open(path: Option<&Path>, run: RunId) -> io::Result<Self> {
+        let shared = path.map(|path| Self::shared(path, run)).transpose()?.flatten();
+        Ok(Self::over(shared.unwrap_or_else(|| SharedWords::private(BYTES[1])), run))
+    }
+
+    fn shared(path: &Path, run: RunId) -> io::Result<Option<SharedWords>> {
+        if let Ok(file) = OpenOptions::new().read(true).write(true).open(path) {
+            let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+            let known = BYTES.contains(&length).then(|| SharedWords::map(&file, 0, length)).transpose()?;
+            if let Some(words) = known.filter(|words| is_of(words, run)) {
+                return Ok(Some(words));
+            }
+            std::fs::remove_file(path)?;
+        }
+        let file: File = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        for bytes in BYTES {
+            file.set_len(0)?;
+            if let Ok(words) = SharedWords::map(&file, 0, bytes) {
+                return Ok(Some(words));
+            }
+        }
+        journal::invariant("open set in private memory", "the runtime directory has no room");
+        Ok(None)
+    }
+
+    fn over(words: SharedWords, run: RunId) -> Self {
+        let count = (words.words().len() - header::WORDS) / SLOT;
+        if !is_of(&words, run) {
+            let head = words.words();
+            head[header::VERSION].store(VERSION, Ordering::Relaxed);
+            head[header::SIZE].store(count as u64, Ordering::Relaxed);
+            head[header::MOUNT_RUN].store(run.0, Ordering::Relaxed);
+            head[header::MAGIC].store(OPENS_MAGIC, Ordering::Release);
+        }
+        let mut set = Self { words, slots: HashMap::new(), free: Vec::new() };
+        for slot in (0..u32::try_from(count).unwrap_or(u32::MAX)).rev() {
+            let [fh, ino] = [0, 1].map(|n| set.words.words()[at(slot) + n].load(Ordering::Acquire));
+            if fh == 0 {
+                set.free.push(slot);
+            } else {
+                set.slots.insert((ino, fh), Some(slot));
+            }
+        }
+        set
+    }
+
+    /// True when it was not there before.
+    pub(super) fn insert(&mut self, ino: Ino, fh: Fh, how: OpenAs) -> bool {
+        if self.slots.contains_key(&(ino.0, fh.0)) {
+            return false;
+        }
+        let slot = self.free.pop();
+        if let Some(slot) = slot {
+            let words = &self.words.words()[at(slot)..at(slot) + SLOT];
+            words[1].store(ino.0, Ordering::Relaxed);
+            words[2].store(how.word(), Ordering::Relaxed);
+            words[0].store(fh.0, Ordering::Release);
+        }
+        self.slots.insert((ino.0, fh.0), slot);
+        self.count();
+        true
+    }
+
+    /// True when it was there.
+    pub(super) fn remove(&mut self, ino: Ino, fh: Fh) -> bool {
+        let Some(slot) = self.slots.remove(&(ino.0, fh.0)) else { return false };
+        if let Some(slot) = slot {
+            self.words.words()[at(slot)].store(0, Ordering::Release);
+            self.free.push(slot);
+        }
+        self.count();
+        true
+    }
+
+    pub(super) fn contains(&self, ino: Ino, fh: Fh) -> bool {
+        self.slots.contains_key(&(ino.0, fh.0))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn count(&self) {
+        self.words.words()[header::USED].store(self.slots.len() as u64, Ordering::Relaxed);
+    }
+}
+
+fn at(slot: u32) -> usize {
+    header::WORDS + slot as usize * SLOT
+}
+
+fn is_of(words: &SharedWords, run: RunId) -> bool {
+    let word = |at: usize| words.words()[at].load(Ordering::Acquire);
+    word(header::MAGIC) == OPENS_MAGIC && word(header::VERSION) == VERSION && word(header::MOUNT_RUN) == run.0
+}
+
+#[cfg(test)]
+mod tests {
+    use fsd_events::names::{Open, read_opens};
+
+    use super::*;
+
+    #[test]
+    fn a_reference_counts_once_and_outlives_its_worker() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("opens");
+        let mut set = OpenSet::open(Some(&path), RunId(1)).unwrap();
+        assert!(set.insert(Ino(5), Fh(8), OpenAs::Cached) && !set.insert(Ino(5), Fh(8), OpenAs::Cached));
+        assert!(set.insert(Ino(5), Fh(10), OpenAs::Passthrough));
+        assert_eq!(read_opens(&std::fs::read(&path).unwrap()).unwrap().len(), 2);
+        drop(set);
+        let mut set = OpenSet::open(Some(&path), RunId(1)).unwrap();
+        assert!(set.contains(Ino(5), Fh(8)) && !set.insert(Ino(5), Fh(8), OpenAs::Cached));
+        assert!(set.remove(Ino(5), Fh(8)) && !set.remove(Ino(5), Fh(8)));
+        let left = read_opens(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(left, [Open { fh: Fh(10), ino: Ino(5), how: OpenAs::Passthrough }]);
+        assert_eq!(OpenSet::open(Some(&path), RunId(2)).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn more_handles_than_slots_are_kept_in_private_memory() {
+        let mut set = OpenSet::over(SharedWords::private(4096), RunId(1));
+        (1..500).for_each(|n| assert!(set.insert(Ino(1), Fh(n), OpenAs::Cached)));
+        assert_eq!(set.len(), 499);
+        (1..500).for_each(|n| assert!(set.remove(Ino(1), Fh(n))));
+        assert_eq!((set.len(), set.free.len()), (0, (4096 / 8 - header::WORDS) / SLOT));
+    }
+}

@@ -1,0 +1,441 @@
+//! The tree: directories as they were last listed, over the name table that never forgets an inode.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt, io,
+    path::Path,
+    sync::Arc,
+    time::Instant,
+};
+
+use fsd_events::{
+    ids::{Ino, RunId},
+    names::{self, Kind, NAME_MAX, ROOT},
+};
+
+use crate::{
+    data::{
+        origin::Validator,
+        source::{Listed, ListedKind, Place},
+    },
+    observe::locks::RwLock,
+    platform::clock,
+};
+
+use super::{DIRECTORY, TREE, table::NameTable};
+
+/// Cookie of `.`; `..` has the next one, and every name a higher one.
+pub const DOT: u64 = 1;
+pub const DOT_DOT: u64 = 2;
+const FIRST_COOKIE: u64 = 16;
+/// Names of one directory whose cookies would be the same get following ones, at most so many.
+const COLLISIONS: u64 = 16;
+
+/// All directories of a mount.
+pub struct Tree {
+    table: NameTable,
+    dirs: RwLock<HashMap<u64, Arc<Directory>>>,
+    /// Inodes whose content is known to be gone although the source still lists it.
+    gone: RwLock<HashSet<u64>>,
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tree({} names)", self.table.len())
+    }
+}
+
+/// One directory.
+#[derive(Debug)]
+pub struct Directory {
+    pub ino: Ino,
+    pub parent: Ino,
+    /// As the mount shows it; empty for the root.
+    pub path: Arc<str>,
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    listing: Option<Arc<Listing>>,
+    /// When it was fetched; None: never, or it must be fetched again. Unused when `fixed`.
+    fetched: Option<Instant>,
+    /// Made here, not fetched: never too old.
+    fixed: bool,
+}
+
+/// The names of one directory at one time, in the order of their cookies. Never changes.
+#[derive(Debug, Default)]
+pub struct Listing {
+    nodes: Vec<Node>,
+    /// Names that are not shown, because the origin does not tell their length.
+    pub hidden: usize,
+}
+
+/// One name of a listing.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Place in the directory: a function of the name alone, so it is the same in every listing and every worker.
+    pub cookie: u64,
+    pub name: Box<str>,
+    pub ino: Ino,
+    /// None: a directory.
+    pub file: Option<Arc<FileInfo>>,
+}
+
+/// What is known of a file without opening it. Never changes for one inode.
+#[derive(Clone, Debug)]
+pub struct FileInfo {
+    pub size: u64,
+    pub modified_us: Option<u64>,
+    pub validator: Validator,
+    pub place: Place,
+    /// Nothing tells its versions apart: the kernel must ask each time, and the last close makes it a new file.
+    pub unversioned: bool,
+    /// Shown because somebody staged it.
+    pub staged: bool,
+}
+
+/// How old a listing may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Whatever is there.
+    Any,
+    /// Fetched after that time.
+    Since(Instant),
+}
+
+impl Tree {
+    /// # Errors
+    /// When the shared file cannot be made.
+    pub fn open(shared: Option<&Path>, run: RunId) -> io::Result<Self> {
+        let table = NameTable::open(shared, run)?;
+        let root = Arc::new(Directory::new(ROOT, ROOT, Arc::from("")));
+        let dirs = RwLock::new(&TREE, HashMap::from([(ROOT.0, root)]));
+        Ok(Self { table, dirs, gone: RwLock::new(&TREE, HashSet::new()).keyed(1) })
+    }
+
+    /// The directory with that inode, also if only an earlier worker handed it out.
+    pub fn directory(&self, ino: Ino) -> Option<Arc<Directory>> {
+        if let Some(found) = self.dirs.read().get(&ino.0) {
+            return Some(Arc::clone(found));
+        }
+        let record = self.table.find(ino).filter(|found| found.kind == Kind::Dir)?;
+        let path = self.table.path(ino)?;
+        let made = Arc::new(Directory::new(ino, record.parent, path.into()));
+        Some(Arc::clone(self.dirs.write().entry(ino.0).or_insert(made)))
+    }
+
+    /// The directory that a file's inode was handed out for, and its name there.
+    pub fn home(&self, ino: Ino) -> Option<(Arc<Directory>, String)> {
+        let record = self.table.find(ino).filter(|found| found.kind == Kind::File)?;
+        Some((self.directory(record.parent)?, record.name().to_owned()))
+    }
+
+    /// The directory that a file's inode was handed out for, and its node in the last listing. The second is None
+    /// when there is no listing or no such version in it.
+    pub fn file(&self, ino: Ino) -> Option<(Arc<Directory>, Option<Node>)> {
+        let record = self.table.find(ino).filter(|found| found.kind == Kind::File)?;
+        let home = self.directory(record.parent)?;
+        let listing = home.state.read().listing.clone();
+        let node = listing.and_then(|l| l.find(record.name()).filter(|node| node.ino == ino).cloned());
+        Some((home, node))
+    }
+
+    /// Whether the inode was ever handed out, and what for.
+    pub fn kind(&self, ino: Ino) -> Option<Kind> {
+        self.table.kind(ino)
+    }
+
+    /// Path without a leading slash; empty for the root, None for an unknown inode. Takes no lock.
+    pub fn path(&self, ino: Ino) -> Option<String> {
+        self.table.path(ino)
+    }
+
+    /// Number of names ever handed out.
+    pub fn names(&self) -> u64 {
+        self.table.len()
+    }
+
+    /// The inode of a directory below `parent`. None when the table is full or the name too long.
+    pub fn dir_ino(&self, parent: Ino, name: &str) -> Option<Ino> {
+        (name.len() <= NAME_MAX).then(|| self.table.intern(parent, name, 0, Kind::Dir))?
+    }
+
+    /// The inode of one version of a file below `parent`. None when the table is full or the name too long.
+    pub fn file_ino(&self, parent: Ino, name: &str, version: u64) -> Option<Ino> {
+        let mut version = version.max(1);
+        if name.len() > NAME_MAX {
+            return None;
+        }
+        loop {
+            let ino = self.table.intern(parent, name, version, Kind::File)?;
+            if !self.gone.read().contains(&ino.0) {
+                return Some(ino);
+            }
+            version = names::hash(version, b"gone").max(1);
+        }
+    }
+
+    /// The content behind an inode is not what its name promised: the inode is dead, and the directory must be
+    /// listed again, which gives the name a new one.
+    pub fn forsake(&self, ino: Ino) {
+        self.gone.write().insert(ino.0);
+        if let Some((home, _)) = self.home(ino) {
+            home.state.write().fetched = None;
+        }
+    }
+
+    pub fn is_forsaken(&self, ino: Ino) -> bool {
+        self.gone.read().contains(&ino.0)
+    }
+
+    /// Makes a listing of what a source said. Names that cannot be shown are left out.
+    pub fn listing(&self, dir: &Directory, listed: Vec<Listed>) -> Listing {
+        let before = dir.current();
+        let mut hidden = 0;
+        let mut nodes = Vec::with_capacity(listed.len());
+        for one in listed {
+            match self.node(dir, one, before.as_deref()) {
+                Some(node) => nodes.push(node),
+                None => hidden += 1,
+            }
+        }
+        Listing::new(nodes, hidden)
+    }
+
+    fn node(&self, dir: &Directory, listed: Listed, before: Option<&Listing>) -> Option<Node> {
+        let Listed { name, kind } = listed;
+        let ListedKind::File { size, validator, modified_us, place } = kind else {
+            return Some(Node::dir(&name, self.dir_ino(dir.ino, &name)?));
+        };
+        let size = size?;
+        let version = version(&validator, size, modified_us);
+        let unversioned = version.is_none();
+        let known = before.and_then(|listing| listing.find(&name)).filter(|node| node.is_unversioned(size));
+        let ino = match (known, version) {
+            (Some(node), None) => node.ino,
+            (_, version) => self.file_ino(dir.ino, &name, version.unwrap_or_else(clock::now_wall_us))?,
+        };
+        let info = FileInfo { size, modified_us, validator, place, unversioned, staged: false };
+        Some(Node::file(&name, ino, info))
+    }
+
+    /// The last handle of a file without versions was closed: its name gets a new inode.
+    pub fn renew(&self, ino: Ino) {
+        let Some((home, Some(node))) = self.file(ino) else { return };
+        let fresh = self.file_ino(home.ino, &node.name, clock::now_wall_us());
+        let (Some(fresh), Some(file)) = (fresh, node.file.filter(|file| file.unversioned)) else { return };
+        let mut state = home.state.write();
+        let Some(listing) = &state.listing else { return };
+        let mut nodes = listing.nodes.clone();
+        if let Some(slot) = nodes.iter_mut().find(|slot| slot.ino == ino) {
+            *slot = Node { cookie: node.cookie, name: node.name, ino: fresh, file: Some(file) };
+        }
+        state.listing = Some(Arc::new(Listing { nodes, hidden: listing.hidden }));
+    }
+}
+
+/// Tells versions of a file apart; None when nothing does.
+pub fn version(validator: &Validator, size: u64, modified_us: Option<u64>) -> Option<u64> {
+    match validator {
+        Validator::Strong(tag) => Some(names::hash(size, tag.as_bytes())),
+        Validator::Dated { modified, .. } => Some(names::hash(size ^ 1 << 63, modified.as_bytes())),
+        Validator::None => modified_us.map(|us| names::hash(size ^ 1 << 62, &us.to_le_bytes())),
+    }
+}
+
+impl Directory {
+    fn new(ino: Ino, parent: Ino, path: Arc<str>) -> Self {
+        Self { ino, parent, path, state: RwLock::new(&DIRECTORY, State::default()).keyed(ino.0) }
+    }
+
+    /// The last listing, however old.
+    pub fn current(&self) -> Option<Arc<Listing>> {
+        self.state.read().listing.clone()
+    }
+
+    /// The last listing if it is new enough.
+    pub fn listing(&self, age: Age) -> Option<Arc<Listing>> {
+        let state = self.state.read();
+        let fresh = match age {
+            Age::Any => true,
+            Age::Since(time) => state.fixed || state.fetched.is_some_and(|at| at >= time),
+        };
+        state.listing.clone().filter(|_| fresh)
+    }
+
+    /// Shows what was fetched just now.
+    pub fn set(&self, listing: Arc<Listing>) {
+        let mut state = self.state.write();
+        state.listing = Some(listing);
+        state.fetched = Some(clock::now());
+    }
+
+    /// Shows what was made here.
+    pub fn fix(&self, listing: Arc<Listing>) {
+        *self.state.write() = State { listing: Some(listing), fetched: None, fixed: true };
+    }
+}
+
+impl Node {
+    pub fn dir(name: &str, ino: Ino) -> Self {
+        Self { cookie: cookie(name), name: name.into(), ino, file: None }
+    }
+
+    pub fn file(name: &str, ino: Ino, info: FileInfo) -> Self {
+        Self { cookie: cookie(name), name: name.into(), ino, file: Some(Arc::new(info)) }
+    }
+
+    fn is_unversioned(&self, size: u64) -> bool {
+        self.file.as_ref().is_some_and(|file| file.unversioned && file.size == size)
+    }
+}
+
+fn cookie(name: &str) -> u64 {
+    (names::hash(7, name.as_bytes()) >> 2).max(FIRST_COOKIE)
+}
+
+impl Listing {
+    /// Of two nodes with one name the first stays.
+    pub fn new(mut nodes: Vec<Node>, hidden: usize) -> Self {
+        nodes.sort_by(|a, b| a.cookie.cmp(&b.cookie).then_with(|| a.name.cmp(&b.name)));
+        nodes.dedup_by(|b, a| a.name == b.name);
+        for n in 1..nodes.len() {
+            nodes[n].cookie = nodes[n].cookie.max(nodes[n - 1].cookie + 1);
+        }
+        Self { nodes, hidden }
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Node> {
+        let first = cookie(name);
+        let start = self.nodes.partition_point(|node| node.cookie < first);
+        self.nodes[start..].iter().take_while(|node| node.cookie < first + COLLISIONS).find(|node| *node.name == *name)
+    }
+
+    /// The nodes behind a cookie.
+    pub fn after(&self, cookie: u64) -> &[Node] {
+        &self.nodes[self.nodes.partition_point(|node| node.cookie <= cookie)..]
+    }
+
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn listed(name: &str, validator: Validator, modified_us: Option<u64>) -> Listed {
+        let place = Place::Local(PathBuf::from("/x"));
+        Listed { name: name.into(), kind: ListedKind::File { size: Some(9), validator, modified_us, place } }
+    }
+
+    fn tree() -> Tree {
+        Tree::open(None, RunId(1)).unwrap()
+    }
+
+    fn show(tree: &Tree, all: Vec<Listed>) -> Arc<Listing> {
+        let root = tree.directory(ROOT).unwrap();
+        let listing = Arc::new(tree.listing(&root, all));
+        root.set(Arc::clone(&listing));
+        listing
+    }
+
+    fn tag(text: &str) -> Validator {
+        Validator::Strong(text.into())
+    }
+
+    #[test]
+    fn new_content_is_a_new_inode_and_the_old_one_is_nobody_s() {
+        let tree = tree();
+        let old = show(&tree, vec![listed("a", tag("1"), None)]).find("a").unwrap().ino;
+        let new = show(&tree, vec![listed("a", tag("2"), None)]).find("a").unwrap().ino;
+        assert_ne!(old, new);
+        assert!(matches!(tree.file(old), Some((_, None))));
+        assert!(matches!(tree.file(new), Some((_, Some(_)))));
+        assert_eq!(show(&tree, vec![listed("a", tag("1"), None)]).find("a").unwrap().ino, old);
+    }
+
+    #[test]
+    fn a_file_without_versions_is_new_after_its_last_close_and_the_same_before() {
+        let tree = tree();
+        let plain = || vec![listed("a", Validator::None, None)];
+        let first = show(&tree, plain()).find("a").unwrap().ino;
+        assert_eq!(show(&tree, plain()).find("a").unwrap().ino, first);
+        tree.renew(first);
+        let second = tree.directory(ROOT).unwrap().current().unwrap().find("a").unwrap().ino;
+        assert_ne!(second, first);
+        assert_eq!(show(&tree, plain()).find("a").unwrap().ino, second);
+    }
+
+    #[test]
+    fn a_forsaken_inode_never_comes_back_for_the_same_listing() {
+        let tree = tree();
+        let all = || vec![listed("a", tag("1"), None)];
+        let first = show(&tree, all()).find("a").unwrap().ino;
+        tree.forsake(first);
+        assert!(tree.directory(ROOT).unwrap().listing(Age::Since(clock::now())).is_none());
+        assert_ne!(show(&tree, all()).find("a").unwrap().ino, first);
+        assert!(tree.is_forsaken(first));
+    }
+
+    #[test]
+    fn names_of_unknown_length_are_not_shown_but_counted() {
+        let tree = tree();
+        let mut unknown = listed("b", tag("1"), None);
+        if let ListedKind::File { size, .. } = &mut unknown.kind {
+            *size = None;
+        }
+        let listing = show(&tree, vec![listed("a", tag("1"), None), unknown]);
+        assert_eq!((listing.len(), listing.hidden), (1, 1));
+    }
+
+    #[test]
+    fn names_with_one_cookie_are_both_found() {
+        let tree = tree();
+        let listing = show(&tree, vec![listed("a", tag("1"), None), listed("b", tag("1"), None)]);
+        let mut nodes = listing.nodes.clone();
+        nodes[1].cookie = nodes[0].cookie;
+        let listing = Listing::new(nodes, 0);
+        assert!(listing.nodes[0].cookie < listing.nodes[1].cookie);
+    }
+
+    proptest! {
+        #[test]
+        fn reading_in_steps_shows_each_name_that_stays_exactly_once(
+            stays in proptest::collection::hash_set("[a-z]{1,4}", 0..60),
+            comes_and_goes in proptest::collection::vec("[A-Z]{1,4}", 0..40),
+            step in 1..9_usize,
+        ) {
+            let tree = tree();
+            let mut cookie = DOT_DOT;
+            let mut seen = Vec::new();
+            for round in 0.. {
+                let moving = comes_and_goes.iter().skip(round % 7).step_by(round % 3 + 1);
+                let all = stays.iter().chain(moving).map(|name| listed(name, tag(&round.to_string()), None)).collect();
+                let listing = show(&tree, all);
+                let part = &listing.after(cookie)[..step.min(listing.after(cookie).len())];
+                let Some(last) = part.last() else { break };
+                cookie = last.cookie;
+                seen.extend(part.iter().map(|node| node.name.to_string()));
+            }
+            let mut once: Vec<_> = seen.iter().filter(|name| stays.contains(*name)).cloned().collect();
+            once.sort();
+            let mut want: Vec<_> = stays.into_iter().collect();
+            want.sort();
+            prop_assert_eq!(once, want);
+            let distinct: HashSet<_> = seen.iter().collect();
+            prop_assert_eq!(distinct.len(), seen.len());
+        }
+    }
+}
