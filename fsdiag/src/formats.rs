@@ -1,131 +1,143 @@
-//! What a line means, whoever wrote it: every log and dump format, and the driver that runs them over one input.
+//! Formats: every log and dump that can be read, one parser each, from lines to facts.
 //!
-//! A format is one file with a [`Parser`] and one row in [`PARSERS`]. The driver never fails: a line that nobody takes
-//! is counted.
+//! Parsers never fail and never panic, keep a bounded state, and read each line once. [`PARSERS`] is the single
+//! list; [`Mixed`] runs all of them over one input, because real files mix formats.
 
-use fsd_events::line::{Decoded, decode};
+mod clock;
+mod dialect;
+mod dump;
+mod envelope;
+mod hint;
+mod mixed;
+mod nodes;
+mod scan;
+#[cfg(test)]
+mod tests;
 
-use crate::engine::fact::{Fact, InputId, Place, Sink};
+use crate::engine::fact::{At, Call, Done, Fact, HintKind, Key, Place, What};
 
-/// One line of an input.
+pub use mixed::{Counts, Mixed};
+
+/// One line without its envelope (container, journal, colour) and without the time it started with.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     pub place: Place,
-    /// Lossy UTF-8, without line feed; the envelope of a log collector is stripped.
     pub text: &'a str,
-    /// From the envelope.
-    pub wall_us: Option<u64>,
+    pub at: At,
 }
 
-/// Whether a parser knows a line.
+/// What a parser did with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
+    /// Not of this format.
     No,
     Yes,
+    /// Of this format, but cut or garbled.
+    Bad,
 }
 
-/// One format's reader; keeps what it needs between lines.
+/// Turns the lines of one format into facts.
 pub trait Parser: Send {
-    /// One of the contract's words.
+    /// Name of the format in the report.
     fn format(&self) -> &'static str;
-    /// Appends the facts of this line.
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken;
-    /// The input ended: appends what was still being put together.
-    fn finish(&mut self, out: &mut Vec<Fact>);
+    /// No further line is there for now: hands over what was held back to join it with later lines, and goes on.
+    fn settle(&mut self, _out: &mut Vec<Fact>) {}
+    /// The input has ended.
+    fn finish(&mut self, out: &mut Vec<Fact>) {
+        self.settle(out);
+    }
 }
 
-/// One row of the list of formats.
+/// One format.
 pub struct Entry {
     pub format: &'static str,
     pub make: fn() -> Box<dyn Parser>,
-    /// How much the first lines look like this format; 0: not at all.
-    pub sniff: fn(&[&str]) -> u32,
 }
 
-/// Every foreign format; fsd's own events need no parser, their scanner is in `fsd-events`.
-pub const PARSERS: &[Entry] = &[];
+/// Every foreign format; fsd's own events are read before them. A line goes to the first parser that takes it, so a format whose lines another one also
+/// understands stands before it.
+pub const PARSERS: &[Entry] = &[
+    Entry { format: "seed-log", make: dialect::seed_log::parser },
+    Entry { format: "libfuse-debug", make: dialect::libfuse_debug::parser },
+    Entry { format: "bazil-fuse", make: dialect::bazil_fuse::parser },
+    Entry { format: "rclone", make: dialect::rclone::parser },
+    Entry { format: "mountpoint-s3", make: dialect::mountpoint_s3::parser },
+    Entry { format: "fuser-debug", make: dialect::fuser_debug::parser },
+    Entry { format: "go-fuse", make: dialect::go_fuse::parser },
+    Entry { format: "gcsfuse", make: dialect::gcsfuse::parser },
+    Entry { format: "juicefs-accesslog", make: dialect::juicefs_accesslog::parser },
+    Entry { format: "sshfs-debug", make: dialect::sshfs_debug::parser },
+    Entry { format: "loggedfs", make: dialect::loggedfs::parser },
+    Entry { format: "fusepy", make: dialect::fusepy::parser },
+    Entry { format: "kernel-trace", make: dialect::kernel_trace::parser },
+    Entry { format: "strace", make: dialect::strace::parser },
+    Entry { format: "hung-task", make: dialect::hung_task::parser },
+    Entry { format: "seed-stacks", make: dump::seed_stacks::parser },
+    Entry { format: "go-panic", make: dump::go_panic::parser },
+    Entry { format: "go-stacks", make: dump::go_stacks::parser },
+    Entry { format: "gdb", make: dump::gdb::parser },
+    Entry { format: "eu-stack", make: dump::eu_stack::parser },
+    Entry { format: "jstack", make: dump::jstack::parser },
+    Entry { format: "py-spy", make: dump::py_spy::parser },
+    Entry { format: "python-faulthandler", make: dump::python_faulthandler::parser },
+    Entry { format: "rust-panic", make: dump::rust_panic::parser },
+    Entry { format: "tokio-dump", make: dump::tokio_dump::parser },
+    Entry { format: "proc-stacks", make: dump::proc_stacks::parser },
+    Entry { format: UNKNOWN, make: dialect::ending::parser },
+];
 
-/// What an input gave in all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub lines: u64,
-    pub events: u64,
-    pub bad_lines: u64,
-}
+/// What an input is called in which no format's own line was found.
+pub const UNKNOWN: &str = "unknown";
 
-/// All parsers over one input: a line goes to the first active parser that takes it.
-pub struct Mixed {
-    input: InputId,
-    parsers: Vec<(Box<dyn Parser>, u64)>,
-    own_events: u64,
-    counts: Counts,
-    facts: Vec<Fact>,
-}
-
-impl Mixed {
-    pub fn new(input: InputId) -> Self {
-        let parsers = PARSERS.iter().map(|entry| ((entry.make)(), 0)).collect();
-        Self { input, parsers, own_events: 0, counts: Counts::default(), facts: Vec::new() }
+impl Line<'_> {
+    fn fact(&self, what: What) -> Fact {
+        Fact { place: self.place, at: self.at, what }
     }
 
-    /// Reads one line, without its line feed.
-    pub fn line(&mut self, raw: &[u8], sink: &mut dyn Sink) {
-        self.counts.lines += 1;
-        let place = Place { input: self.input, line: self.counts.lines };
-        if raw.first() == Some(&b'{') {
-            match decode(raw) {
-                Decoded::Event(event) => {
-                    self.own_events += 1;
-                    self.counts.events += 1;
-                    return sink.event(place, &event);
-                }
-                Decoded::Unknown { run, seq } => return sink.unknown(place, run, seq),
-                Decoded::Malformed => {}
-            }
+    fn enter(&self, call: Call, out: &mut Vec<Fact>) -> Taken {
+        out.push(self.fact(What::Enter(Box::new(call))));
+        Taken::Yes
+    }
+
+    fn exit(&self, done: Done, out: &mut Vec<Fact>) -> Taken {
+        out.push(self.fact(What::Exit(done)));
+        Taken::Yes
+    }
+
+    fn session(&self, banner: &str, workers: Option<u32>, out: &mut Vec<Fact>) -> Taken {
+        let banner = scan::clip(banner, SNIPPET).into();
+        out.push(self.fact(What::Session { pid: None, run: None, workers, banner }));
+        Taken::Yes
+    }
+
+    fn end(&self, crash: bool, out: &mut Vec<Fact>) -> Taken {
+        let text = scan::clip(self.text, SNIPPET).into();
+        out.push(self.fact(What::SessionEnd { crash, text }));
+        Taken::Yes
+    }
+
+    fn hint(&self, kind: HintKind, path: Option<&str>, out: &mut Vec<Fact>) -> Taken {
+        let text = scan::clip(self.text.trim(), SNIPPET).into();
+        out.push(self.fact(What::Hint { kind, key: None, path: path.map(Into::into), text }));
+        Taken::Yes
+    }
+
+    /// Makes a hint of this line if it tells a cause; the line is taken either way.
+    fn telling(&self, path: Option<&str>, out: &mut Vec<Fact>) -> Taken {
+        if let Some(kind) = hint::of(self.text) {
+            self.hint(kind, path, out);
         }
-        self.foreign(place, raw, sink);
-    }
-
-    /// Counts lines that somebody else (the block reader of fsd's own events) has read already.
-    pub fn skip(&mut self, lines: u64, events: u64) {
-        self.counts.lines += lines;
-        self.counts.events += events;
-        self.own_events += events;
-    }
-
-    /// The input ended.
-    pub fn finish(&mut self, sink: &mut dyn Sink) {
-        let mut facts = std::mem::take(&mut self.facts);
-        for (parser, events) in &mut self.parsers {
-            parser.finish(&mut facts);
-            *events += facts.len() as u64;
-            self.counts.events += facts.len() as u64;
-            facts.drain(..).for_each(|fact| sink.fact(&fact));
-        }
-    }
-
-    pub fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// The format that gave most events.
-    pub fn format(&self) -> &'static str {
-        let own = ("fsd-events", self.own_events);
-        let all = self.parsers.iter().map(|(parser, events)| (parser.format(), *events)).chain([own]);
-        all.filter(|(_, events)| *events > 0).max_by_key(|(_, events)| *events).map_or("unknown", |(name, _)| name)
-    }
-
-    fn foreign(&mut self, place: Place, raw: &[u8], sink: &mut dyn Sink) {
-        let text = String::from_utf8_lossy(raw);
-        let line = Line { place, text: text.trim_end_matches('\r'), wall_us: None };
-        let taken = self.parsers.iter_mut().find_map(|(parser, events)| {
-            (parser.line(&line, &mut self.facts) == Taken::Yes).then(|| *events += self.facts.len() as u64)
-        });
-        match taken {
-            Some(()) => self.counts.events += self.facts.len() as u64,
-            None if line.text.trim().is_empty() => {}
-            None => self.counts.bad_lines += 1,
-        }
-        self.facts.drain(..).for_each(|fact| sink.fact(&fact));
+        Taken::Yes
     }
 }
+
+/// An end of which nothing but the request is known.
+fn done(key: Key) -> Done {
+    Done { key, op: None, us: None, errno: None, bytes: None }
+}
+
+/// Longest copy of a line's text in a fact, bytes.
+const SNIPPET: usize = 300;
+/// Most requests, threads or nodes that one parser remembers.
+const REMEMBERED: usize = 1 << 16;

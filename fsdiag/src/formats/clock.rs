@@ -1,0 +1,205 @@
+//! Stamps: the times that lines start with.
+
+use super::scan;
+use crate::engine::fact::At;
+
+/// A time as one line states it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamp {
+    /// Microseconds since 1970-01-01 UTC; a stamp without a zone is taken as UTC.
+    Wall(u64),
+    /// Microseconds since midnight: the date is not said.
+    OfDay(u64),
+    /// Microseconds since some start, e.g. of the kernel.
+    Mono(u64),
+}
+
+pub(super) const DAY_US: u64 = 86_400_000_000;
+
+/// Turns stamps into times that never fall at midnight.
+#[derive(Debug, Default)]
+pub(super) struct Days {
+    last: Option<u64>,
+    passed: u64,
+}
+
+impl Days {
+    pub(super) fn at(&mut self, stamp: Stamp) -> At {
+        match stamp {
+            Stamp::Wall(us) => At { wall_us: Some(us), mono_us: None },
+            Stamp::Mono(us) => At { wall_us: None, mono_us: Some(us) },
+            Stamp::OfDay(us) => {
+                if self.last.is_some_and(|last| last > us + DAY_US / 2) {
+                    self.passed += DAY_US;
+                }
+                self.last = Some(us);
+                At { wall_us: None, mono_us: Some(us + self.passed) }
+            }
+        }
+    }
+}
+
+/// The stamp that `text` starts with, and what follows it (not even a blank is removed).
+pub(super) fn leading(text: &str) -> Option<(Stamp, &str)> {
+    let bytes = text.as_bytes();
+    if !bytes.first()?.is_ascii_digit() {
+        return None;
+    }
+    match (bytes.get(2)?, bytes.get(4)?, bytes.get(10)?) {
+        (b':', ..) => of_day(text).map(|(us, rest)| (Stamp::OfDay(us), rest)),
+        (_, b'-' | b'/' | b'.', _) => dated(text),
+        (_, _, b'.') => epoch(text),
+        (_, _, b'/' | b' ') => day_first(text),
+        _ => day_first(text),
+    }
+}
+
+/// `YYYY-MM-DD HH:MM:SS.ffffff+ZZ:ZZ` with any of `-/.` in the date, `T` or a blank, `.` or `,` before the fraction.
+fn dated(text: &str) -> Option<(Stamp, &str)> {
+    let date = text.as_bytes();
+    let separator = date[4];
+    let days = days(digits(text, 0, 4)?, digits(text, 5, 2)?, digits(text, 8, 2)?)?;
+    let joined = matches!(date.get(10)?, b' ' | b'T' | b'-');
+    if date.get(7) != Some(&separator) || !joined {
+        return None;
+    }
+    let (us, rest) = of_day(text.get(11..)?)?;
+    let (offset_us, rest) = zone(rest);
+    let wall = (days * DAY_US as i64 + us as i64).checked_sub(offset_us)?;
+    Some((Stamp::Wall(u64::try_from(wall).ok()?), rest))
+}
+
+/// `DD/MM/YYYY HH:MM:SS.ffffff`.
+fn day_first(text: &str) -> Option<(Stamp, &str)> {
+    let date = text.as_bytes();
+    if date.get(2) != Some(&b'/') || date.get(5) != Some(&b'/') || date.get(10) != Some(&b' ') {
+        return None;
+    }
+    let days = days(digits(text, 6, 4)?, digits(text, 3, 2)?, digits(text, 0, 2)?)?;
+    let (us, rest) = of_day(text.get(11..)?)?;
+    Some((Stamp::Wall(u64::try_from(days).ok()? * DAY_US + us), rest))
+}
+
+/// `1700000000.123456`.
+fn epoch(text: &str) -> Option<(Stamp, &str)> {
+    let (seconds, rest) = scan::num(text)?;
+    let (us, len) = scan::fraction_us(rest.strip_prefix('.')?);
+    (len >= 3).then(|| (Stamp::Wall(seconds * 1_000_000 + us), &rest[1 + len..]))
+}
+
+/// `HH:MM:SS` with an optional fraction: microseconds since midnight.
+pub(super) fn of_day(text: &str) -> Option<(u64, &str)> {
+    let bytes = text.as_bytes();
+    if bytes.get(2) != Some(&b':') || bytes.get(5) != Some(&b':') {
+        return None;
+    }
+    let (hours, minutes, seconds) = (digits(text, 0, 2)?, digits(text, 3, 2)?, digits(text, 6, 2)?);
+    if hours > 23 || minutes > 59 || seconds > 60 {
+        return None;
+    }
+    let whole = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000;
+    let rest = &text[8..];
+    let Some(fraction) = rest.strip_prefix(['.', ',']) else { return Some((whole, rest)) };
+    let (us, len) = scan::fraction_us(fraction);
+    Some(if len == 0 { (whole, rest) } else { (whole + us, &fraction[len..]) })
+}
+
+/// The zone behind a time, as microseconds east of UTC.
+fn zone(text: &str) -> (i64, &str) {
+    if let Some(rest) = text.strip_prefix('Z') {
+        return (0, rest);
+    }
+    let east = match text.as_bytes().first() {
+        Some(b'+') => 1,
+        Some(b'-') => -1,
+        _ => return (0, text),
+    };
+    let colon = usize::from(text.as_bytes().get(3) == Some(&b':'));
+    let (Some(hours), Some(minutes)) = (digits(text, 1, 2), digits(text, 3 + colon, 2)) else { return (0, text) };
+    (east * (hours * 60 + minutes) as i64 * 60_000_000, &text[5 + colon..])
+}
+
+/// `Nov 22 09:26:51`: syslog's stamp, which says no year; comparable within one file only.
+pub(super) fn month_first(text: &str) -> Option<(Stamp, &str)> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let name = text.get(..3)?;
+    let month = 1 + MONTHS.iter().position(|m| *m == name)? as u64;
+    let (day, rest) = scan::num(text.get(3..)?.trim_start_matches(' '))?;
+    let (us, rest) = of_day(rest.strip_prefix(' ')?)?;
+    let in_leap_year = days(1972, month, day)?;
+    Some((Stamp::Mono(u64::try_from(in_leap_year).ok()? * DAY_US + us), rest))
+}
+
+/// `[ 1330.393341] `: the kernel's own time; what follows the blank.
+pub(super) fn kernel(text: &str) -> Option<(Stamp, &str)> {
+    let inner = text.strip_prefix('[')?.trim_start_matches(' ');
+    let (seconds, rest) = scan::num(inner)?;
+    let (us, len) = scan::fraction_us(rest.strip_prefix('.')?);
+    let rest = rest.get(1 + len..)?.strip_prefix(']')?;
+    (len == 6).then(|| (Stamp::Mono(seconds.saturating_mul(1_000_000) + us), rest.strip_prefix(' ').unwrap_or(rest)))
+}
+
+fn digits(text: &str, from: usize, count: usize) -> Option<u64> {
+    let bytes = text.as_bytes().get(from..from + count)?;
+    bytes.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')))
+}
+
+/// Days since 1970-01-01 of a Gregorian date; None for one that no calendar has.
+fn days(year: u64, month: u64, day: u64) -> Option<i64> {
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || year < 1970 {
+        return None;
+    }
+    let (year, month, day) = (year as i64 - i64::from(month <= 2), month as i64, day as i64);
+    let era = year / 400;
+    let year_of_era = year - era * 400;
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    Some(era * 146_097 + day_of_era - 719_468)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_moment_is_the_same_moment() {
+        let moment = Stamp::Wall(1_795_340_606_221_726);
+        for text in [
+            "2026-11-22T09:43:26.221726 x",
+            "2026/11/22 09:43:26.221726 x",
+            "2026.11.22 09:43:26.221726 x",
+            "2026-11-22 09:43:26,221726 x",
+            "2026-11-22T10:43:26.221726+01:00 x",
+            "2026-11-22T08:13:26.221726-0130 x",
+            "2026-11-22T09:43:26.221726Z x",
+            "22/11/2026 09:43:26.221726 x",
+            "1795340606.221726 x",
+        ] {
+            assert_eq!(leading(text), Some((moment, " x")), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_left_alone() {
+        for text in ["", "12", "unique: 2", "2026-13-01 10:00:00 x", "99:00:00 x", "123456 read(3", "10.0.0.1 - -"] {
+            assert_eq!(leading(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn midnight_does_not_turn_time_back() {
+        let mut days = Days::default();
+        let before = days.at(Stamp::OfDay(DAY_US - 1));
+        let after = days.at(Stamp::OfDay(1));
+        assert_eq!(after.mono_us.zip(before.mono_us).map(|(a, b)| a - b), Some(2));
+    }
+
+    #[test]
+    fn kernel_and_syslog_stamps_order_their_lines() {
+        assert_eq!(kernel("[ 1330.393341] INFO"), Some((Stamp::Mono(1_330_393_341), "INFO")));
+        let first = month_first("Nov  2 09:26:51 host").map(|s| s.0);
+        let later = month_first("Nov 22 09:26:51 host").map(|s| s.0);
+        let (Some(Stamp::Mono(first)), Some(Stamp::Mono(later))) = (first, later) else { panic!("no stamps") };
+        assert_eq!(later - first, 20 * DAY_US);
+    }
+}

@@ -1,0 +1,54 @@
+//! Endings: what shells, init systems and the kernel say when a daemon dies, and causes in lines of unknown logs.
+
+use crate::{
+    engine::fact::{Fact, HintKind},
+    formats::{Line, Parser, Taken, UNKNOWN, hint, scan},
+};
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(Ending)
+}
+
+struct Ending;
+
+impl Parser for Ending {
+    fn format(&self) -> &'static str {
+        UNKNOWN
+    }
+
+    fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        if scan::has(line.text, "Out of memory: Killed process") || scan::has(line.text, "oom-kill:") {
+            line.hint(HintKind::NoMemory, None, out);
+            return line.end(true, out);
+        }
+        if is_death(line.text) {
+            return line.end(true, out);
+        }
+        match hint::of(line.text) {
+            Some(kind) => line.hint(kind, None, out),
+            None => Taken::No,
+        }
+    }
+}
+
+/// `bash: line 1: 30305 Killed  'rclone' ...`, `Segmentation fault (core dumped)`, `exited with status 137`.
+fn is_death(text: &str) -> bool {
+    let text = text.trim();
+    let signalled = scan::num_after(text, "exited with status ").is_some_and(|status| (129..=159).contains(&status))
+        || scan::num_after(text, "exit code ").is_some_and(|status| (129..=159).contains(&status))
+        || scan::has(text, "code=killed")
+        || scan::has(text, "code=dumped");
+    let words = ["Killed", "Segmentation fault", "Aborted", "Bus error", "Illegal instruction"];
+    let by_shell = words.iter().any(|word| match text.strip_prefix(word) {
+        Some(rest) => rest.is_empty() || rest.starts_with(" (core dumped)"),
+        None => job(text).is_some_and(|state| state.starts_with(word)),
+    });
+    signalled || by_shell
+}
+
+/// What follows the process number in a shell's report of a job.
+fn job(text: &str) -> Option<&str> {
+    let rest = scan::after(text, ": line ").and_then(|rest| rest.split_once(": ")).map_or(text, |(_, rest)| rest);
+    let (_, state) = scan::num(rest.trim_start())?;
+    state.strip_prefix(' ').map(str::trim_start)
+}

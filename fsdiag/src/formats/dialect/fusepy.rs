@@ -1,0 +1,91 @@
+//! fusepy's LoggingMixIn: `-> getattr /clip.bin (None,)`, answered by `<- getattr {...}` of the same thread.
+
+use std::collections::VecDeque;
+
+use crate::{
+    engine::fact::{Call, Done, Fact, Key},
+    formats::{Line, Parser, REMEMBERED, Taken, done, scan},
+};
+use fsd_events::op::Op;
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(Fusepy::default())
+}
+
+#[derive(Default)]
+struct Fusepy {
+    open: VecDeque<Open>,
+}
+
+struct Open {
+    op: Op,
+    thread: Box<str>,
+    line: u64,
+}
+
+impl Parser for Fusepy {
+    fn format(&self) -> &'static str {
+        "fusepy"
+    }
+
+    fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        let head = scan::clip(line.text, 160);
+        let Some((prefix, _)) = head.split_once("log-mixin:") else { return Taken::No };
+        let rest = &line.text[prefix.len() + "log-mixin:".len()..];
+        let thread = thread(prefix);
+        match (rest.trim_start().strip_prefix("-> "), rest.trim_start().strip_prefix("<- ")) {
+            (Some(rest), _) => self.begin(line, thread, rest, out),
+            (_, Some(rest)) => self.end(line, thread, rest, out),
+            _ => Taken::Bad,
+        }
+    }
+}
+
+impl Fusepy {
+    fn begin(&mut self, line: &Line<'_>, thread: &str, rest: &str, out: &mut Vec<Fact>) -> Taken {
+        let (name, rest) = scan::word(rest);
+        let Some(op) = scan::op(name) else { return Taken::Yes };
+        let (path, arguments) = rest.rsplit_once(" (").unwrap_or((rest, ""));
+        if op == Op::Init {
+            line.session("fusepy init", None, out);
+        }
+        if self.open.len() >= REMEMBERED {
+            self.open.pop_front();
+        }
+        let ambiguous = thread.is_empty() && self.open.iter().any(|open| open.op == op);
+        self.open.push_back(Open { op, thread: thread.into(), line: line.place.line });
+        let mut numbers = arguments.trim_end_matches([')', ',']).split(", ").map(|n| n.parse::<u64>().ok());
+        let (len, off, fh) = match op {
+            Op::Read => (numbers.next().flatten(), numbers.next().flatten(), numbers.next().flatten()),
+            Op::Release | Op::Flush => (None, None, numbers.next().flatten()),
+            _ => (None, None, None),
+        };
+        let call = Call {
+            thread: (!thread.is_empty()).then(|| thread.into()),
+            path: path.starts_with('/').then(|| path.into()),
+            len,
+            off,
+            fh,
+            ambiguous,
+            ..Call::new(Key::Line(line.place.line), op)
+        };
+        line.enter(call, out)
+    }
+
+    fn end(&mut self, line: &Line<'_>, thread: &str, rest: &str, out: &mut Vec<Fact>) -> Taken {
+        let (name, result) = scan::word(rest);
+        let Some(op) = scan::op(name) else { return Taken::Yes };
+        let fits = |open: &Open| open.op == op && *open.thread == *thread;
+        let found = self.open.iter().position(fits).and_then(|at| self.open.remove(at));
+        let key = Key::Line(found.map_or(line.place.line, |open| open.line));
+        let failed = scan::num_after(scan::clip(result, 64), "[Errno ").map(|n| n as u32);
+        line.exit(Done { op: Some(op), errno: Some(failed.unwrap_or(0)), ..done(key) }, out)
+    }
+}
+
+/// The thread's name in a prefix like `Dummy-1 DEBUG:fuse.`; empty where the logger was not told to print it.
+fn thread(prefix: &str) -> &str {
+    let Some((before, _)) = prefix.rsplit_once("DEBUG") else { return "" };
+    let name = before.trim().trim_end_matches(':').rsplit(' ').next().unwrap_or("");
+    name.trim_matches(['[', ']', '(', ')'])
+}

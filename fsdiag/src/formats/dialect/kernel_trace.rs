@@ -1,0 +1,74 @@
+//! The kernel's own FUSE events as `trace_pipe` prints them: `fuse_request_send: connection 39 req 18 opcode 1 ...`.
+
+use crate::{
+    engine::fact::{Call, Done, Fact, Key},
+    formats::{Line, Parser, Taken, clock, done, scan},
+};
+use fsd_events::op::Op;
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(KernelTrace::default())
+}
+
+#[derive(Default)]
+struct KernelTrace {
+    /// The connection that was seen first; only its requests keep their plain numbers.
+    connection: Option<u64>,
+}
+
+/// Numbers of other connections stand above these bits, because each connection counts for itself.
+const CONNECTION_SHIFT: u32 = 40;
+
+impl Parser for KernelTrace {
+    fn format(&self) -> &'static str {
+        "kernel-trace"
+    }
+
+    fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        let Some((before, event)) = line.text.split_once(": fuse_request_") else {
+            let lost = line.text.starts_with("CPU:") && line.text.contains("LOST");
+            let header = line.text.starts_with("# tracer:") || line.text.starts_with("#  ");
+            return match lost.then(|| scan::num_after(line.text, "LOST ")).flatten() {
+                Some(lines) => {
+                    out.push(line.fact(crate::engine::fact::What::Lost { lines }));
+                    Taken::Yes
+                }
+                None if header => Taken::Yes,
+                None => Taken::No,
+            };
+        };
+        self.event(&Line { at: stamp(before).unwrap_or(line.at), ..*line }, before, event, out).unwrap_or(Taken::Bad)
+    }
+}
+
+impl KernelTrace {
+    fn event(&mut self, line: &Line<'_>, before: &str, event: &str, out: &mut Vec<Fact>) -> Option<Taken> {
+        let (name, fields) = event.split_once(':')?;
+        let key = self.key(scan::num_after(fields, "connection ")?, scan::num_after(fields, "req ")?);
+        if name == "end" {
+            let (error, _) = scan::num(scan::after(fields, "error ")?.trim_start_matches('-'))?;
+            return Some(line.exit(Done { errno: Some(error as u32), ..done(key) }, out));
+        }
+        let Some(op) = Op::from_opcode(u32::try_from(scan::num_after(fields, "opcode ")?).ok()?) else {
+            return Some(Taken::Yes);
+        };
+        let task = before.trim_start().split(' ').next().and_then(|task| task.rsplit_once('-'));
+        let pid = task.and_then(|(_, pid)| pid.parse().ok());
+        if op == Op::Interrupt {
+            return Some(Taken::Yes);
+        }
+        Some(line.enter(Call { pid, asynchronous: true, ..Call::new(key, op) }, out))
+    }
+
+    fn key(&mut self, connection: u64, unique: u64) -> Key {
+        let first = *self.connection.get_or_insert(connection);
+        Key::Num(if connection == first { unique } else { (connection << CONNECTION_SHIFT) | unique })
+    }
+}
+
+/// The seconds at the end of `stat-15934   [001] .....  6536.079822`.
+fn stamp(before: &str) -> Option<crate::engine::fact::At> {
+    let seconds = before.rsplit(' ').next()?;
+    let us = seconds.contains('.').then(|| scan::seconds_us(seconds))??;
+    Some(clock::Days::default().at(clock::Stamp::Mono(us)))
+}

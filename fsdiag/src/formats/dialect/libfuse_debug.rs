@@ -1,0 +1,238 @@
+//! libfuse's `-d`: `unique: 2, opcode: GETATTR (3), nodeid: 1, insize: 56, pid: 7` and its answer.
+//!
+//! Lines without a number belong to the latest request of their kind, if it is the only one without them. A file
+//! system's own lines in between are nobody's. sshfs adds its own requests to the server, which explain a wait
+//! but are no FUSE requests.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::{
+    engine::fact::{Call, Done, Fact, HintKind, Key, What},
+    formats::{Line, Parser, REMEMBERED, Taken, done, nodes::Nodes, scan},
+};
+use fsd_events::op::Op;
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(LibfuseDebug::default())
+}
+
+#[derive(Default)]
+struct LibfuseDebug {
+    nodes: Nodes,
+    open: HashMap<u64, Open>,
+    /// The begin of the latest request, held back for the details that may follow.
+    held: Option<Fact>,
+    /// Path of the latest LOOKUP line, for the `NODEID:` that follows.
+    looked_up: Option<String>,
+    /// Requests of sshfs that its server has not answered: number to (line, name).
+    sftp: BTreeMap<u64, (u64, Box<str>)>,
+    seen: bool,
+}
+
+struct Open {
+    op: Op,
+    detailed: bool,
+}
+
+impl Parser for LibfuseDebug {
+    fn format(&self) -> &'static str {
+        "libfuse-debug"
+    }
+
+    fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        let text = line.text;
+        if let Some(rest) = text.strip_prefix("   unique: ") {
+            return self.answer(line, rest, out);
+        }
+        let bare = text.strip_prefix("dev ").or_else(|| text.strip_prefix("cqe ")).unwrap_or(text);
+        if let Some(rest) = bare.strip_prefix("unique: ") {
+            return self.begin(line, rest, out);
+        }
+        if !self.seen {
+            return if text.starts_with("FUSE library version") { Taken::Yes } else { Taken::No };
+        }
+        self.detail(line, out)
+    }
+
+    fn settle(&mut self, out: &mut Vec<Fact>) {
+        out.extend(self.held.take());
+    }
+
+    fn finish(&mut self, out: &mut Vec<Fact>) {
+        self.settle(out);
+        let unanswered = std::mem::take(&mut self.sftp);
+        for (number, (line, name)) in unanswered.into_iter().take(8) {
+            let text = format!("sftp request {number} ({name}) has no answer from the server").into();
+            let place = crate::engine::fact::Place { line, ..self.last_place(out) };
+            let what = What::Hint { kind: HintKind::Upstream, key: None, path: None, text };
+            out.push(Fact { place, at: Default::default(), what });
+        }
+    }
+}
+
+impl LibfuseDebug {
+    /// The input's number is the same in every fact of one input.
+    fn last_place(&self, out: &[Fact]) -> crate::engine::fact::Place {
+        out.last().map(|fact| fact.place).unwrap_or_default()
+    }
+
+    fn begin(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
+        self.settle(out);
+        let Some(begin) = Begin::read(rest) else { return Taken::Bad };
+        self.seen = true;
+        let Some(op) = begin.op else { return Taken::Yes };
+        match op {
+            Op::Init => {
+                self.nodes.clear();
+                self.open.clear();
+                line.session("libfuse INIT", None, out);
+            }
+            Op::Destroy => return line.end(false, out),
+            _ => {}
+        }
+        if op.replied() {
+            if self.open.len() >= REMEMBERED {
+                self.open.clear();
+            }
+            self.open.insert(begin.unique, Open { op, detailed: false });
+        }
+        let call = Call {
+            ino: Some(begin.ino).filter(|ino| *ino != 0),
+            pid: Some(begin.pid),
+            path: self.nodes.path(begin.ino).map(Into::into),
+            ..Call::new(Key::Num(begin.unique), op)
+        };
+        self.held = Some(line.fact(What::Enter(Box::new(call))));
+        Taken::Yes
+    }
+
+    fn answer(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
+        self.settle(out);
+        let Some((unique, rest)) = scan::num(rest) else { return Taken::Bad };
+        let rest = rest.strip_prefix(", ").unwrap_or_default();
+        let errno = if rest.starts_with("success") {
+            0
+        } else if let Some((number, _)) = rest.strip_prefix("error: -").and_then(scan::num) {
+            number as u32
+        } else {
+            return Taken::Bad;
+        };
+        self.seen = true;
+        let op = self.open.remove(&unique).map(|open| open.op);
+        let size = scan::num_after(rest, "outsize: ").map(|n| n.saturating_sub(16));
+        let bytes = size.filter(|_| op == Some(Op::Read) && errno == 0);
+        line.exit(Done { op, errno: Some(errno), bytes, ..done(Key::Num(unique)) }, out)
+    }
+
+    fn detail(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        let text = line.text;
+        let inner = text.trim_start();
+        let (verb, rest) = scan::word(inner);
+        match verb {
+            "NODEID:" => {
+                if let Some((path, (ino, _))) = self.looked_up.take().zip(scan::num(rest)) {
+                    self.nodes.learn(ino, &path);
+                }
+                Taken::Yes
+            }
+            "INTERRUPT:" => {
+                self.settle(out);
+                let Some((unique, _)) = scan::num(rest) else { return Taken::Bad };
+                out.push(line.fact(What::Interrupt(Key::Num(unique))));
+                Taken::Yes
+            }
+            "NOTIFY:" | "INIT:" => Taken::Yes,
+            "LOOKUP" => {
+                self.looked_up = Some(rest.to_owned());
+                self.attach(Op::Lookup, |call| call.path = Some(rest.into()))
+            }
+            _ if verb.starts_with('[') || text.starts_with("  [") => self.sftp(line, inner),
+            _ if text.starts_with("   ") || is_setting(inner) => is_library_line(inner),
+            _ => self.verb(verb, rest),
+        }
+    }
+
+    /// `read[5] 4096 bytes from 0 flags: 0x8000`, `getattr[NULL] /`, `release[5] flags: 0x8000`.
+    fn verb(&mut self, verb: &str, rest: &str) -> Taken {
+        let (name, handle) = verb.split_once('[').unwrap_or((verb, ""));
+        let lower = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let Some(op) = Some(name).filter(|n| lower && !n.is_empty()).and_then(scan::op) else { return Taken::No };
+        if handle.is_empty() && !rest.starts_with('/') && !rest.contains("flags: ") {
+            return Taken::No;
+        }
+        self.attach(op, |call| {
+            call.fh = scan::num(handle).map(|(fh, _)| fh);
+            if let Some((len, from)) = scan::num(rest).filter(|(_, from)| from.starts_with(" bytes ")) {
+                call.len = Some(len);
+                call.off = scan::num_after(from, "from ").or_else(|| scan::num_after(from, "to "));
+            }
+            if let Some(path) = rest.find('/').map(|at| &rest[at..]).filter(|_| call.path.is_none()) {
+                call.path = Some(path.into());
+            }
+        })
+    }
+
+    /// Adds details to the latest request, if no other of its kind still waits for its own.
+    fn attach(&mut self, op: Op, add: impl FnOnce(&mut Call)) -> Taken {
+        let Some(What::Enter(call)) = self.held.as_mut().map(|fact| &mut fact.what) else { return Taken::Yes };
+        let Key::Num(unique) = call.key else { return Taken::Yes };
+        let fits = call.op == op && self.open.values().filter(|o| o.op == op && !o.detailed).count() == 1;
+        if let Some(open) = self.open.get_mut(&unique).filter(|open| fits && !open.detailed) {
+            open.detailed = true;
+            add(call);
+        }
+        Taken::Yes
+    }
+
+    /// sshfs's own requests: `[00012] READ`, answered by `  [00012]  DATA  32781bytes (0ms)`.
+    fn sftp(&mut self, line: &Line<'_>, inner: &str) -> Taken {
+        let Some((number, rest)) = inner.strip_prefix('[').and_then(scan::num) else { return Taken::No };
+        let Some(rest) = rest.strip_prefix(']') else { return Taken::No };
+        if rest.contains("bytes (") {
+            self.sftp.remove(&number);
+        } else if self.sftp.len() < REMEMBERED {
+            self.sftp.insert(number, (line.place.line, rest.trim().into()));
+        }
+        Taken::Yes
+    }
+}
+
+struct Begin {
+    unique: u64,
+    op: Option<Op>,
+    ino: u64,
+    pid: u32,
+}
+
+impl Begin {
+    /// `2, opcode: GETATTR (3), nodeid: 1, insize: 56, pid: 7`: the number counts, the name may be `???`.
+    fn read(rest: &str) -> Option<Self> {
+        let (unique, rest) = scan::num(rest)?;
+        let rest = rest.strip_prefix(", opcode: ")?;
+        let (_, rest) = rest.split_once(" (")?;
+        let (opcode, rest) = scan::num(rest)?;
+        let (ino, rest) = scan::num(rest.strip_prefix("), nodeid: ")?)?;
+        let pid = scan::num_after(rest, "pid: ")?;
+        let op = u32::try_from(opcode).ok().and_then(Op::from_opcode);
+        Some(Self { unique, op, ino, pid: u32::try_from(pid).ok()? })
+    }
+}
+
+/// `flags=0x73fffffb` and the like of the handshake.
+fn is_setting(inner: &str) -> bool {
+    inner.split_once('=').is_some_and(|(name, _)| {
+        matches!(
+            name,
+            "flags" | "max_readahead" | "max_write" | "max_background" | "congestion_threshold" | "time_gran"
+        )
+    })
+}
+
+/// Indented lines are the library's answers to what its own begin lines asked.
+fn is_library_line(inner: &str) -> Taken {
+    let known = is_setting(inner)
+        || ["open[", "read[", "write[", "create[", "opendir[", "readdir[", "statfs", "symlink"]
+            .iter()
+            .any(|verb| inner.starts_with(verb));
+    if known { Taken::Yes } else { Taken::No }
+}

@@ -1,0 +1,267 @@
+//! rclone's `-vv` log of a mount, as text or JSON: `Video1.mov: Read: len=131072, offset=0`, then `>Read: ...`.
+//!
+//! There is neither an id nor a thread, so a request is named by its line, and ends pair with the oldest request
+//! of the same object and name; where several were open the pairing is a guess, and says so.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+};
+
+use serde::Deserialize;
+
+use crate::{
+    engine::fact::{Call, Done, Fact, Key},
+    formats::{Line, Parser, REMEMBERED, Taken, clock, done, scan},
+};
+use fsd_events::op::Op;
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(Rclone::default())
+}
+
+#[derive(Default)]
+struct Rclone {
+    open: HashMap<(Op, Box<str>), VecDeque<Open>>,
+    count: usize,
+}
+
+struct Open {
+    line: u64,
+    /// What a Lookup looks for; its end names it again.
+    name: Box<str>,
+}
+
+/// One line: what it is about and what it says.
+struct Entry<'a> {
+    object: &'a str,
+    message: &'a str,
+    /// Written by the layer below the mount, which the mount's own line wraps.
+    inner: bool,
+}
+
+/// A step of a request: `Read: len=131072` or `>Read: read=131072, err=<nil>`.
+struct Step<'a> {
+    ends: bool,
+    op: Op,
+    details: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Json<'a> {
+    #[serde(borrow)]
+    msg: Cow<'a, str>,
+    #[serde(borrow, default)]
+    object: Cow<'a, str>,
+    #[serde(borrow, default)]
+    source: Cow<'a, str>,
+    #[serde(borrow, default)]
+    time: Cow<'a, str>,
+}
+
+impl Parser for Rclone {
+    fn format(&self) -> &'static str {
+        "rclone"
+    }
+
+    fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        if line.text.starts_with('{') {
+            return self.json(line, out);
+        }
+        let Some(rest) = after_level(line.text) else { return Taken::No };
+        match step_in(rest) {
+            Some((object, step)) => {
+                let inner = step.op == Op::Open && is_inner_open(&step);
+                let entry = Entry { object, message: rest, inner };
+                self.step(line, &entry, &step, out)
+            }
+            None => self.other(line, &Entry { object: "", message: rest, inner: false }, out),
+        }
+    }
+}
+
+impl Rclone {
+    fn json(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        if !scan::has(line.text, "\"level\":\"") || !scan::has(line.text, "\"msg\":\"") {
+            return Taken::No;
+        }
+        let Ok(json) = serde_json::from_str::<Json<'_>>(line.text) else { return Taken::Bad };
+        let at = clock::leading(&json.time).map(|(stamp, _)| clock::Days::default().at(stamp)).unwrap_or(line.at);
+        let entry = Entry { object: &json.object, message: &json.msg, inner: json.source.starts_with("vfs/") };
+        let line = Line { text: &json.msg, at, ..*line };
+        match step(&json.msg) {
+            Some(step) => self.step(&line, &entry, &step, out),
+            None => self.other(&line, &entry, out),
+        }
+    }
+
+    fn step(&mut self, line: &Line<'_>, entry: &Entry<'_>, step: &Step<'_>, out: &mut Vec<Fact>) -> Taken {
+        if entry.inner {
+            return Taken::Yes;
+        }
+        if step.ends { self.end(line, entry, step, out) } else { self.begin(line, entry, step, out) }
+    }
+
+    fn begin(&mut self, line: &Line<'_>, entry: &Entry<'_>, step: &Step<'_>, out: &mut Vec<Fact>) -> Taken {
+        let name = scan::after(step.details, "name=").and_then(scan::quoted).map_or("", |(name, _)| name);
+        if self.count >= REMEMBERED {
+            self.open.clear();
+            self.count = 0;
+        }
+        let queue = self.open.entry((step.op, entry.object.into())).or_default();
+        let ambiguous = queue.iter().any(|open| *open.name == *name);
+        queue.push_back(Open { line: line.place.line, name: name.into() });
+        self.count += 1;
+        let call = Call {
+            path: Some(path(entry.object, name)),
+            off: scan::num_after(step.details, "offset=").or_else(|| scan::num_after(step.details, "ofst=")),
+            len: scan::num_after(step.details, "len="),
+            asynchronous: true,
+            ambiguous,
+            ..Call::new(Key::Line(line.place.line), step.op)
+        };
+        line.enter(call, out)
+    }
+
+    fn end(&mut self, line: &Line<'_>, entry: &Entry<'_>, step: &Step<'_>, out: &mut Vec<Fact>) -> Taken {
+        let end = outcome(step);
+        let Some(queue) = self.open.get_mut(&(step.op, entry.object.into())) else {
+            return line.exit(Done { op: Some(step.op), ..end(Key::Line(line.place.line)) }, out);
+        };
+        let node = between_or_end(step.details, "node=");
+        let found = node.and_then(|node| queue.iter().position(|open| is_node(node, &open.name))).unwrap_or(0);
+        let line_number = queue.remove(found).map_or(line.place.line, |open| open.line);
+        self.count = self.count.saturating_sub(1);
+        if queue.is_empty() {
+            self.open.remove(&(step.op, Box::from(entry.object)));
+        }
+        line.exit(Done { op: Some(step.op), ..end(Key::Line(line_number)) }, out)
+    }
+
+    fn other(&mut self, line: &Line<'_>, entry: &Entry<'_>, out: &mut Vec<Fact>) -> Taken {
+        if entry.message.contains("Mounting on ") {
+            return line.session(line.text, None, out);
+        }
+        let object = if entry.object.is_empty() {
+            entry.message.split_once(": ").map_or("", |(object, _)| object)
+        } else {
+            entry.object
+        };
+        let path = Some(object).filter(|o| !o.is_empty() && !o.contains("://") && o.len() < 4096);
+        line.telling(path, out)
+    }
+}
+
+/// Whether a line tells of a request, with its envelope already taken off.
+pub(super) fn is_request(text: &str) -> bool {
+    after_level(text).and_then(step_in).is_some()
+}
+
+/// What follows `DEBUG : `: the level is padded to six columns.
+fn after_level(text: &str) -> Option<&str> {
+    let (level, rest) = text.split_at_checked(8)?;
+    let known = matches!(level, "DEBUG : " | "INFO  : " | "NOTICE: " | "ERROR : " | "CRITICAL: " | "WARNIN: ");
+    if known {
+        return Some(rest);
+    }
+    // `[1234] DEBUG : ` where the process id is logged.
+    let (pid, rest) = text.strip_prefix('[')?.split_once("] ")?;
+    (pid.len() < 10 && pid.bytes().all(|b| b.is_ascii_digit())).then(|| after_level(rest))?
+}
+
+/// Splits `object: Func: details`; the object may contain colons itself.
+fn step_in(rest: &str) -> Option<(&str, Step<'_>)> {
+    let mut from = 0;
+    while let Some(colon) = memchr::memmem::find(&rest.as_bytes()[from..], b": ") {
+        let at = from + colon;
+        if let Some(step) = step(&rest[at + 2..]) {
+            return Some((&rest[..at], step));
+        }
+        from = at + 2;
+    }
+    None
+}
+
+/// `Func: details` or `>Func: details`, where the function serves a FUSE request.
+fn step(message: &str) -> Option<Step<'_>> {
+    let (ends, rest) = message.strip_prefix('>').map_or((false, message), |rest| (true, rest));
+    let colon = rest.bytes().take(16).position(|b| b == b':')?;
+    let (name, details) = (&rest[..colon], &rest[colon + 1..]);
+    if !name.starts_with(|c: char| c.is_ascii_uppercase()) || !details.starts_with(' ') {
+        return None;
+    }
+    Some(Step { ends, op: op(name)?, details: details.trim_start() })
+}
+
+/// The functions that the mount layer traces; a table, because every line is asked.
+fn op(name: &str) -> Option<Op> {
+    Some(match name {
+        "Read" => Op::Read,
+        "Attr" | "Getattr" => Op::Getattr,
+        "Lookup" => Op::Lookup,
+        "Open" => Op::Open,
+        "Release" => Op::Release,
+        "Flush" => Op::Flush,
+        "Write" => Op::Write,
+        "ReadDirAll" | "Readdir" => Op::Readdir,
+        "Opendir" => Op::Opendir,
+        "Releasedir" => Op::Releasedir,
+        "Setattr" | "Truncate" | "Chmod" | "Chown" | "Utimens" => Op::Setattr,
+        "Fsync" => Op::Fsync,
+        "Create" => Op::Create,
+        "Mkdir" => Op::Mkdir,
+        "Mknod" => Op::Mknod,
+        "Remove" | "Unlink" => Op::Unlink,
+        "Rmdir" => Op::Rmdir,
+        "Rename" => Op::Rename,
+        "Statfs" => Op::Statfs,
+        "Access" => Op::Access,
+        "Readlink" => Op::Readlink,
+        "Symlink" => Op::Symlink,
+        "Link" => Op::Link,
+        "Getxattr" => Op::Getxattr,
+        "Listxattr" => Op::Listxattr,
+        _ => return None,
+    })
+}
+
+/// The layer below opens the same file for the same request.
+fn is_inner_open(step: &Step<'_>) -> bool {
+    step.details.starts_with("flags=O_") || (step.ends && step.details.starts_with("fd="))
+}
+
+fn outcome(step: &Step<'_>) -> impl Fn(Key) -> Done {
+    let err = step.details.rsplit_once("err=").map(|(_, err)| err.trim());
+    let code = scan::after(step.details, "errc=").and_then(|c| c.parse::<i64>().ok());
+    let errno = match (err, code) {
+        (Some("<nil>"), _) => Some(0),
+        (Some(text), _) => scan::errno(text).or(Some(5)),
+        (None, Some(code)) => Some(u32::try_from(-code).unwrap_or(0)),
+        (None, None) => None,
+    };
+    let bytes = scan::num_after(step.details, "read=").filter(|_| step.op == Op::Read);
+    move |key| Done { errno, bytes, ..done(key) }
+}
+
+fn between_or_end<'a>(details: &'a str, key: &str) -> Option<&'a str> {
+    let rest = scan::after(details, key)?;
+    Some(&rest[..rest.rfind(", err=").unwrap_or(rest.len())])
+}
+
+/// Whether a Lookup's answer `reel/take1.mov` or `reel/` is what `name` asked for.
+fn is_node(node: &str, name: &str) -> bool {
+    !name.is_empty() && node.trim_end_matches('/').rsplit('/').next() == Some(name)
+}
+
+/// The path behind an object as rclone prints it: `&{clip.mxf (r)}`, `&{Handle:clip.mxf (rw)}`, `reel/`, `/`.
+fn path(object: &str, name: &str) -> Box<str> {
+    let handle = object.strip_prefix("&{").and_then(|o| o.rsplit_once(" (")).map(|(path, _)| path);
+    let plain = handle.map(|path| path.strip_prefix("Handle:").unwrap_or(path)).unwrap_or(object);
+    if name.is_empty() {
+        return plain.into();
+    }
+    match plain.trim_matches('/') {
+        "" => name.into(),
+        dir => format!("{dir}/{name}").into(),
+    }
+}

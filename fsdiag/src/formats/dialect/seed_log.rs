@@ -1,0 +1,218 @@
+//! The seed's log: `[FUSE] Release ENTER (id=456)`, the same without ids, `[watchdog]` and store lines.
+
+use std::collections::VecDeque;
+
+use crate::{
+    engine::fact::{Call, Done, Fact, Key, Place, What},
+    formats::{Line, Parser, REMEMBERED, SNIPPET, Taken, done, scan},
+};
+use fsd_events::op::Op;
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(SeedLog::default())
+}
+
+#[derive(Default)]
+struct SeedLog {
+    /// Calls without an id that have not ended, oldest first.
+    open: VecDeque<Open>,
+    /// The daemon starts: told once, when all of its first words are known.
+    starting: Option<Fact>,
+    watch: Option<Watch>,
+}
+
+/// A call in a log without ids.
+struct Open {
+    op: Op,
+    line: u64,
+    entered_us: Option<u64>,
+}
+
+/// The watchdog's report, line by line.
+struct Watch {
+    place: Place,
+    at: crate::engine::fact::At,
+    inflight: Vec<(Op, u64)>,
+    stalled: Vec<(Key, Op, u64)>,
+}
+
+impl Parser for SeedLog {
+    fn format(&self) -> &'static str {
+        "seed-log"
+    }
+
+    fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        let Some((_, from)) = line.text.split_once('[').filter(|(before, _)| before.len() < 64) else {
+            return Taken::No;
+        };
+        if let Some(rest) = from.strip_prefix("FUSE] ") {
+            self.reported(out);
+            return self.fuse(line, rest, out);
+        }
+        if let Some(rest) = from.strip_prefix("watchdog] ") {
+            return self.watchdog(line, rest, out);
+        }
+        let told = ["TempFileStore", "RangeLRUStore", "fs] ", "Open] ", "Release] ", "logging] ", "Evict"];
+        if !told.iter().any(|prefix| from.starts_with(prefix)) {
+            return Taken::No;
+        }
+        self.reported(out);
+        self.other(line, from, out)
+    }
+
+    fn settle(&mut self, out: &mut Vec<Fact>) {
+        out.extend(self.starting.take());
+        self.reported(out);
+    }
+}
+
+impl SeedLog {
+    fn fuse(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
+        let (name, rest) = scan::word(rest);
+        let (step, details) = scan::word(rest);
+        match step {
+            "ENTER" | "EXIT" => {}
+            _ if name == "Logger" => return self.starts(line, None),
+            _ if name == "WARNING:" => return Taken::Yes,
+            _ => return Taken::No,
+        }
+        let Some(op) = scan::op(name) else { return Taken::Bad };
+        out.extend(self.starting.take());
+        match (step, id(details)) {
+            ("ENTER", Some(Ok(id))) => line.enter(call(Key::Num(id), op, details), out),
+            ("EXIT", Some(Ok(id))) => line.exit(end(Key::Num(id), op, details), out),
+            (_, Some(Err(Cut))) => Taken::Bad,
+            ("ENTER", None) => self.enter_without_id(line, op, details, out),
+            _ => self.exit_without_id(line, op, details, out),
+        }
+    }
+
+    fn enter_without_id(&mut self, line: &Line<'_>, op: Op, details: &str, out: &mut Vec<Fact>) -> Taken {
+        let mut call = call(Key::Line(line.place.line), op, details);
+        call.ambiguous = line.at.wall_us.is_none() && self.open.iter().any(|o| o.op == op);
+        if self.open.len() >= REMEMBERED {
+            self.open.pop_front();
+        }
+        self.open.push_back(Open { op, line: line.place.line, entered_us: line.at.wall_us });
+        line.enter(call, out)
+    }
+
+    /// The end says only how long it took: it belongs to the call that began that long ago.
+    fn exit_without_id(&mut self, line: &Line<'_>, op: Op, details: &str, out: &mut Vec<Fact>) -> Taken {
+        let Some(us) = took_us(details) else { return Taken::Bad };
+        let began_us = line.at.wall_us.map(|now| now.saturating_sub(us));
+        let distance = |open: &Open| match (open.entered_us, began_us) {
+            (Some(entered), Some(began)) => entered.abs_diff(began),
+            _ => 0,
+        };
+        let same = self.open.iter().enumerate().filter(|(_, open)| open.op == op);
+        let Some((nearest, _)) = same.min_by_key(|(_, open)| distance(open)) else {
+            return line.exit(end(Key::Line(line.place.line), op, details), out);
+        };
+        let Some(open) = self.open.remove(nearest) else { return Taken::Bad };
+        line.exit(end(Key::Line(open.line), op, details), out)
+    }
+
+    fn watchdog(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
+        if rest.contains("stalled operations") {
+            self.reported(out);
+            self.watch = Some(Watch { place: line.place, at: line.at, inflight: Vec::new(), stalled: Vec::new() });
+            return Taken::Yes;
+        }
+        if let Some(item) = rest.trim_start().strip_prefix("- ") {
+            return self.watched(item);
+        }
+        if !rest.starts_with("In-flight") {
+            self.reported(out);
+        }
+        if rest.starts_with("Started") {
+            return self.starts(line, None);
+        }
+        line.telling(None, out)
+    }
+
+    /// `Release#44 (running for 10.6s)` or `Getattr: 3`.
+    fn watched(&mut self, item: &str) -> Taken {
+        let Some(watch) = &mut self.watch else { return Taken::Yes };
+        if let Some((name, rest)) = item.split_once('#') {
+            let stalled = scan::op(name).zip(scan::num(rest));
+            let age = scan::after(rest, "for ").or_else(|| scan::after(rest, "started ")).and_then(scan::duration_us);
+            let Some(((op, (id, _)), age)) = stalled.zip(age) else { return Taken::Bad };
+            watch.stalled.push((Key::Num(id), op, age));
+            return Taken::Yes;
+        }
+        let Some((name, count)) = item.split_once(": ") else { return Taken::Bad };
+        let Some((op, (count, _))) = scan::op(name).zip(scan::num(count)) else { return Taken::Bad };
+        watch.inflight.push((op, count));
+        Taken::Yes
+    }
+
+    fn other(&mut self, line: &Line<'_>, from: &str, out: &mut Vec<Fact>) -> Taken {
+        if from.contains("Single-threaded FUSE mode enabled") {
+            return self.starts(line, Some(1));
+        }
+        if from.contains("Starting FUSE mount") {
+            return self.starts(line, None);
+        }
+        line.telling(None, out)
+    }
+
+    /// Several lines announce one start; the last names the mount point, any of them the single thread.
+    fn starts(&mut self, line: &Line<'_>, single: Option<u32>) -> Taken {
+        let earlier = self.starting.take().and_then(|fact| match fact.what {
+            What::Session { workers, .. } => workers,
+            _ => None,
+        });
+        let banner = scan::clip(line.text, SNIPPET).into();
+        self.starting = Some(line.fact(What::Session { pid: None, run: None, workers: single.or(earlier), banner }));
+        Taken::Yes
+    }
+
+    /// Hands over the watchdog's report, which ends where other lines begin.
+    fn reported(&mut self, out: &mut Vec<Fact>) {
+        if let Some(Watch { place, at, inflight, stalled }) = self.watch.take() {
+            out.push(Fact { place, at, what: What::Watch { inflight, stalled } });
+        }
+    }
+}
+
+/// The line ends before the id does.
+struct Cut;
+
+/// The id in `(id=456, elapsed=45ms)`; None where the log has no ids.
+fn id(details: &str) -> Option<Result<u64, Cut>> {
+    let inner = details.strip_prefix('(')?;
+    let number = inner.strip_prefix("id=").and_then(scan::num).filter(|(_, rest)| rest.starts_with([')', ',']));
+    Some(number.filter(|_| inner.contains(')')).map(|(n, _)| n).ok_or(Cut))
+}
+
+/// The value of `key=` up to a blank, a comma or the closing parenthesis.
+fn value<'a>(details: &'a str, key: &str) -> Option<&'a str> {
+    let rest = scan::after(details, key)?;
+    Some(&rest[..rest.find([' ', ',', ')']).unwrap_or(rest.len())])
+}
+
+fn call(key: Key, op: Op, details: &str) -> Call {
+    let number = |key| value(details, key).and_then(|text| text.parse().ok());
+    Call {
+        path: value(details, "path=").map(|path| path.trim_matches('"').into()),
+        fh: number("fh=").filter(|fh| *fh != u64::MAX),
+        off: number("off=").or_else(|| number("ofst=")),
+        len: number("len=").or_else(|| number("size=")),
+        ino: number("ino="),
+        pid: number("pid=").and_then(|pid| u32::try_from(pid).ok()),
+        ..Call::new(key, op)
+    }
+}
+
+fn took_us(details: &str) -> Option<u64> {
+    ["elapsed=", "took=", "dur=", "duration="].iter().find_map(|key| value(details, key)).and_then(scan::duration_us)
+}
+
+fn end(key: Key, op: Op, details: &str) -> Done {
+    let result = ["errno=", "result=", "err="].iter().find_map(|key| value(details, key));
+    let code: Option<i64> = result.and_then(|text| text.parse().ok());
+    let errno = code.map(|code| if code < 0 { code.unsigned_abs() as u32 } else { 0 });
+    let bytes = value(details, "bytes=").or_else(|| value(details, "n=")).and_then(|n| n.parse().ok());
+    Done { op: Some(op), us: took_us(details), errno: errno.or(result.and_then(scan::errno)), bytes, ..done(key) }
+}

@@ -1,0 +1,89 @@
+//! sshfs's `-o sshfs_debug`: requests to the SFTP server, `[00012] READ`, and their indented answers.
+//!
+//! With `-d` libfuse's own lines stand beside them; then [`super::libfuse_debug`] reads both.
+
+use std::collections::HashMap;
+
+use crate::{
+    engine::fact::{Call, Done, Fact, Key},
+    formats::{Line, Parser, REMEMBERED, Taken, done, scan},
+};
+use fsd_events::op::Op;
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(SshfsDebug::default())
+}
+
+#[derive(Default)]
+struct SshfsDebug {
+    open: HashMap<u64, Op>,
+}
+
+impl Parser for SshfsDebug {
+    fn format(&self) -> &'static str {
+        "sshfs-debug"
+    }
+
+    fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        if let Some(rest) = line.text.strip_prefix("  [") {
+            return self.answer(line, rest, out);
+        }
+        if let Some(rest) = line.text.strip_prefix('[') {
+            return self.begin(line, rest, out);
+        }
+        if line.text.starts_with("SSHFS version") {
+            return line.session(line.text, None, out);
+        }
+        if line.text.starts_with("remote host has disconnected") || line.text.starts_with("Connection reset") {
+            return line.hint(crate::engine::fact::HintKind::Upstream, None, out);
+        }
+        let known = ["Server version: ", "Extension: "].iter().any(|prefix| line.text.starts_with(prefix));
+        if known { Taken::Yes } else { Taken::No }
+    }
+}
+
+impl SshfsDebug {
+    fn begin(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
+        let Some((number, name)) = numbered(rest) else { return Taken::No };
+        let name = name.trim();
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
+            return Taken::No;
+        }
+        let Some(op) = op(name) else { return Taken::Yes };
+        if self.open.len() >= REMEMBERED {
+            self.open.clear();
+        }
+        self.open.insert(number, op);
+        let call = Call { asynchronous: true, ..Call::new(Key::Num(number), op) };
+        line.enter(call, out)
+    }
+
+    /// `00012]  DATA  32781bytes (0ms)`.
+    fn answer(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
+        let Some((number, rest)) = numbered(rest) else { return Taken::No };
+        let Some((what, took)) = rest.split_once("bytes (") else { return Taken::Bad };
+        let Some(op) = self.open.remove(&number) else { return Taken::Yes };
+        let us = scan::duration_us(took.trim_end_matches(')'));
+        let size = what.trim().rsplit_once(' ').and_then(|(_, n)| n.parse::<u64>().ok());
+        let bytes = size.filter(|_| op == Op::Read).map(|n| n.saturating_sub(13));
+        line.exit(Done { op: Some(op), us, errno: None, bytes, ..done(Key::Num(number)) }, out)
+    }
+}
+
+fn numbered(rest: &str) -> Option<(u64, &str)> {
+    let (number, rest) = scan::num(rest)?;
+    Some((number, rest.strip_prefix(']')?))
+}
+
+/// The FUSE operation that a request to the server serves.
+fn op(name: &str) -> Option<Op> {
+    Some(match name {
+        "LSTAT" | "STAT" | "FSTAT" => Op::Getattr,
+        "SETSTAT" | "FSETSTAT" => Op::Setattr,
+        "REMOVE" => Op::Unlink,
+        "CLOSE" => Op::Release,
+        "REALPATH" => Op::Lookup,
+        "EXTENDED" => Op::Statfs,
+        _ => scan::op(name)?,
+    })
+}

@@ -1,0 +1,128 @@
+//! Dumps: the formats that show all threads of a process, one file each.
+
+pub(super) mod eu_stack;
+pub(super) mod gdb;
+pub(super) mod go_panic;
+pub(super) mod go_stacks;
+mod goroutines;
+pub(super) mod jstack;
+mod locks;
+pub(super) mod proc_stacks;
+pub(super) mod py_spy;
+pub(super) mod python_faulthandler;
+pub(super) mod rust_panic;
+pub(super) mod seed_stacks;
+pub(super) mod tokio_dump;
+
+use super::{Line, REMEMBERED, scan};
+use crate::engine::fact::{At, Dump, Fact, Frame, Place, Thread, What};
+
+/// A dump that is being read.
+#[derive(Default)]
+struct Draft {
+    dump: Dump,
+    place: Place,
+    at: At,
+    /// The last thread still takes frames.
+    in_thread: bool,
+}
+
+/// Deepest stack that is kept, frames.
+const DEEPEST: usize = 512;
+/// Longest text of arguments or locals that is kept, bytes.
+const LONGEST: usize = 4096;
+
+impl Draft {
+    fn start(line: &Line<'_>, format: &str) -> Self {
+        let dump = Dump { format: format.into(), ..Dump::default() };
+        Self { dump, place: line.place, at: line.at, in_thread: false }
+    }
+
+    /// Begins a thread, unless the dump has absurdly many.
+    fn thread(&mut self, line: &Line<'_>, thread: Thread) {
+        self.in_thread = self.dump.threads.len() < REMEMBERED;
+        if self.in_thread {
+            self.dump.threads.push(Thread { line: line.place.line, count: thread.count.max(1), ..thread });
+        }
+    }
+
+    /// The thread that frames belong to now.
+    fn current(&mut self) -> Option<&mut Thread> {
+        self.dump.threads.last_mut().filter(|_| self.in_thread)
+    }
+
+    fn frame(&mut self, frame: Frame) {
+        if let Some(thread) = self.current().filter(|thread| thread.frames.len() < DEEPEST) {
+            thread.frames.push(frame);
+        }
+    }
+
+    fn last_frame(&mut self) -> Option<&mut Frame> {
+        self.current()?.frames.last_mut()
+    }
+
+    fn into_fact(self) -> Option<Fact> {
+        (!self.dump.threads.is_empty()).then(|| Fact {
+            place: self.place,
+            at: self.at,
+            what: What::Dump(Box::new(self.dump)),
+        })
+    }
+}
+
+/// Hands over a dump that was read to its end.
+fn hand_over(draft: &mut Option<Draft>, out: &mut Vec<Fact>) {
+    out.extend(draft.take().and_then(Draft::into_fact));
+}
+
+/// Appends to a text that grows line by line, up to [`LONGEST`].
+fn append(text: &mut Box<str>, more: &str) {
+    if text.len() + more.len() < LONGEST {
+        let joint = if text.is_empty() { "" } else { "; " };
+        *text = format!("{text}{joint}{more}").into();
+    }
+}
+
+/// `file:line` or `file:line:column`, split at the numbers.
+fn location(text: &str) -> (Option<Box<str>>, Option<u32>) {
+    let Some((rest, last)) = text.rsplit_once(':') else { return (Some(text.into()), None) };
+    let Ok(last) = last.parse::<u32>() else { return (Some(text.into()), None) };
+    match rest.rsplit_once(':').map(|(file, line)| (file, line.parse::<u32>())) {
+        Some((file, Ok(line))) => (Some(file.into()), Some(line)),
+        _ => (Some(rest.into()), Some(last)),
+    }
+}
+
+/// A symbol for people: demangled, without the hash at its end.
+fn demangled(symbol: &str) -> Box<str> {
+    if symbol.starts_with('_') {
+        return format!("{:#}", rustc_demangle::demangle(symbol)).into();
+    }
+    let plain = without_hash(symbol);
+    if scan::has(plain, "$") { legacy(plain).into() } else { plain.into() }
+}
+
+/// Cuts `::h0123456789abcdef`.
+fn without_hash(symbol: &str) -> &str {
+    match symbol.rsplit_once("::h") {
+        Some((plain, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => plain,
+        _ => symbol,
+    }
+}
+
+/// Half-demangled names of tools that know C++ only: `Session$LT$FS$GT$::run`.
+fn legacy(symbol: &str) -> String {
+    const ESCAPES: [(&str, &str); 10] = [
+        ("_$u7b$$u7b$", "{{"),
+        ("$u7d$$u7d$", "}}"),
+        ("$LT$", "<"),
+        ("$GT$", ">"),
+        ("$C$", ","),
+        ("$RF$", "&"),
+        ("$BP$", "*"),
+        ("$LP$", "("),
+        ("$RP$", ")"),
+        ("$u20$", " "),
+    ];
+    ESCAPES.iter().fold(symbol.to_owned(), |name, (escape, text)| name.replace(escape, text))
+}

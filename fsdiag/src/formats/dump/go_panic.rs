@@ -1,0 +1,56 @@
+//! A crash of a Go program: `panic: ...` or `fatal error: ...`, then the goroutines as they died.
+
+use super::goroutines::Goroutines;
+use crate::{
+    engine::fact::{Fact, HintKind},
+    formats::{Line, Parser, Taken},
+};
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(GoPanic { goroutines: Goroutines::new("go-panic"), crashed: false })
+}
+
+struct GoPanic {
+    goroutines: Goroutines,
+    crashed: bool,
+}
+
+impl Parser for GoPanic {
+    fn format(&self) -> &'static str {
+        "go-panic"
+    }
+
+    fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        let last_words = ["panic: ", "fatal error: ", "unexpected fault address ", "runtime: out of memory"];
+        if last_words.iter().any(|words| line.text.starts_with(words)) {
+            return self.crash(line, out);
+        }
+        if !self.crashed {
+            return Taken::No;
+        }
+        if line.text.starts_with("[signal ")
+            || line.text.starts_with("\tpanic: ")
+            || line.text.starts_with("exit status ")
+        {
+            return Taken::Yes;
+        }
+        self.goroutines.line(line, out)
+    }
+
+    fn finish(&mut self, out: &mut Vec<Fact>) {
+        self.goroutines.hand_over(out);
+    }
+}
+
+impl GoPanic {
+    /// One crash may say several last words.
+    fn crash(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        if self.crashed && self.goroutines.is_reading() && self.goroutines.threads().is_empty() {
+            return Taken::Yes;
+        }
+        self.crashed = true;
+        self.goroutines.begin(line, out);
+        line.hint(HintKind::Panic, None, out);
+        line.end(true, out)
+    }
+}

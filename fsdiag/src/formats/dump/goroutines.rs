@@ -1,0 +1,232 @@
+//! Goroutines: the blocks that every Go dump consists of, `debug=2` and SIGQUIT, and the counted ones of `debug=1`.
+
+use super::{Draft, hand_over, locks};
+use crate::{
+    engine::fact::{Fact, Frame, Thread},
+    formats::{Line, Taken, scan},
+};
+use fsd_events::op::Op;
+
+/// Reads goroutine blocks into a dump.
+pub(super) struct Goroutines {
+    format: &'static str,
+    draft: Option<Draft>,
+    /// A frame's function was read, its place comes next.
+    expects_place: bool,
+    /// `debug=1`: how many records were read.
+    records: u64,
+}
+
+impl Goroutines {
+    pub(super) fn new(format: &'static str) -> Self {
+        Self { format, draft: None, expects_place: false, records: 0 }
+    }
+
+    pub(super) fn is_reading(&self) -> bool {
+        self.draft.is_some()
+    }
+
+    pub(super) fn threads(&mut self) -> &mut [Thread] {
+        self.draft.as_mut().map_or(&mut [], |draft| &mut draft.dump.threads)
+    }
+
+    /// Begins a dump at this line, so that its facts point here.
+    pub(super) fn begin(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) {
+        self.hand_over(out);
+        self.draft = Some(Draft::start(line, self.format));
+        self.records = 0;
+    }
+
+    pub(super) fn hand_over(&mut self, out: &mut Vec<Fact>) {
+        self.close();
+        hand_over(&mut self.draft, out);
+    }
+
+    pub(super) fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        let text = line.text;
+        if let Some(header) = Header::read(text) {
+            return self.header(line, &header, out);
+        }
+        if let Some(rest) = text.strip_prefix("goroutine profile: total ") {
+            self.begin(line, out);
+            return if scan::num(rest).is_some() { Taken::Yes } else { Taken::Bad };
+        }
+        if self.draft.is_none() {
+            return Taken::No;
+        }
+        if text.is_empty() {
+            self.close();
+            return Taken::No;
+        }
+        if let Some((count, rest)) = scan::num(text).filter(|(_, rest)| rest.starts_with(" @ 0x")) {
+            return self.record(line, count, rest);
+        }
+        if let Some(rest) = text.strip_prefix("#\t") {
+            return self.counted_frame(rest);
+        }
+        if text.starts_with("# labels: ") {
+            return Taken::Yes;
+        }
+        self.in_block(text)
+    }
+
+    fn header(&mut self, line: &Line<'_>, header: &Header<'_>, out: &mut Vec<Fact>) -> Taken {
+        self.close();
+        let again = |draft: &Draft| draft.dump.threads.iter().any(|thread| thread.number == header.number);
+        if self.draft.as_ref().is_none_or(again) {
+            self.begin(line, out);
+        }
+        let thread = Thread {
+            label: format!("goroutine {}", header.number).into(),
+            number: header.number,
+            state: Some(header.state.into()),
+            since_us: header.minutes.map(|minutes| minutes * 60_000_000),
+            ..Thread::default()
+        };
+        if let Some(draft) = &mut self.draft {
+            draft.thread(line, thread);
+        }
+        self.expects_place = false;
+        Taken::Yes
+    }
+
+    /// `15 @ 0x437556 0x44625e`: that many goroutines stand at the same place.
+    fn record(&mut self, line: &Line<'_>, count: u64, _addresses: &str) -> Taken {
+        self.close();
+        self.records += 1;
+        let number = self.records;
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let label = format!("goroutine record {number}").into();
+        if let Some(draft) = &mut self.draft {
+            draft.thread(line, Thread { label, number, count, ..Thread::default() });
+        }
+        Taken::Yes
+    }
+
+    /// `0x45d984 sync.runtime_SemacquireMutex+0x24 runtime/sema.go:77`, between tabs.
+    fn counted_frame(&mut self, rest: &str) -> Taken {
+        let mut parts = rest.split('\t').filter(|part| !part.is_empty());
+        let (Some(_), Some(function)) = (parts.next(), parts.next()) else { return Taken::Bad };
+        let function = function.rsplit_once("+0x").map_or(function, |(name, _)| name);
+        let (file, line) = parts.next().map_or((None, None), super::location);
+        if let Some(draft) = &mut self.draft {
+            draft.frame(Frame { function: function.into(), file, line, ..Frame::default() });
+        }
+        Taken::Yes
+    }
+
+    fn in_block(&mut self, text: &str) -> Taken {
+        let Some(draft) = self.draft.as_mut().filter(|draft| draft.in_thread) else { return Taken::No };
+        if let Some(place) = text.strip_prefix('\t').or_else(|| text.strip_prefix("    ")) {
+            return self.place(place.trim_start());
+        }
+        let text = text.trim_start();
+        if let Some(creator) = text.strip_prefix("created by ") {
+            if let Some(thread) = draft.current() {
+                thread.created_by = Some(creator.into());
+            }
+            self.expects_place = false;
+            return Taken::Yes;
+        }
+        if text.starts_with("...") || text.starts_with("goroutine running on other thread") {
+            return Taken::Yes;
+        }
+        let Some((function, args)) = call(text) else { return Taken::No };
+        draft.frame(Frame { function: function.into(), args: args.into(), ..Frame::default() });
+        self.expects_place = true;
+        Taken::Yes
+    }
+
+    /// `/src/main.go:13 +0x75`: of the frame above; that of a creator is not kept.
+    fn place(&mut self, text: &str) -> Taken {
+        let (place, _) = scan::word(text);
+        if !place.contains(':') {
+            return Taken::No;
+        }
+        if self.expects_place
+            && let Some(frame) = self.draft.as_mut().and_then(Draft::last_frame)
+        {
+            (frame.file, frame.line) = super::location(place);
+        }
+        self.expects_place = false;
+        Taken::Yes
+    }
+
+    /// The block of the last goroutine is complete.
+    fn close(&mut self) {
+        let Some(thread) = self.draft.as_mut().and_then(Draft::current) else { return };
+        thread.waits_for = locks::goroutine(thread.state.as_deref().unwrap_or(""), &thread.frames);
+        if let Some(draft) = &mut self.draft {
+            draft.in_thread = false;
+        }
+    }
+}
+
+/// `goroutine 18 gp=0xc0 m=3 [chan receive, 5 minutes, locked to thread]:`.
+struct Header<'a> {
+    number: u64,
+    state: &'a str,
+    minutes: Option<u64>,
+}
+
+impl<'a> Header<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let rest = text.trim_start().strip_prefix("goroutine ")?;
+        let (number, rest) = scan::num(rest)?;
+        let (registers, rest) = rest.split_once('[')?;
+        if !(registers == " " || registers.contains("gp=") || registers.contains("m=")) {
+            return None;
+        }
+        // Labels may hold brackets of their own: the last one closes.
+        let (inside, tail) = rest.rsplit_once("]:")?;
+        if !tail.trim().is_empty() {
+            return None;
+        }
+        let inside = inside.split_once(" labels:{").map_or(inside, |(state, _)| state);
+        let state = inside.split(", ").next().unwrap_or(inside).trim_end_matches(" (scan)");
+        let minutes = inside.split(", ").find_map(|part| part.strip_suffix(" minutes")?.parse().ok());
+        Some(Self { number, state, minutes })
+    }
+}
+
+/// `main.(*cache).release(0xc0000b0000?)`: function and arguments.
+fn call(text: &str) -> Option<(&str, &str)> {
+    let inner = text.strip_suffix(')')?;
+    let open = inner.rfind('(')?;
+    let function = &inner[..open];
+    let plain = !function.is_empty() && !function.contains(' ') && function.contains('.');
+    plain.then_some((function, &inner[open + 1..]))
+}
+
+/// The callback that a goroutine of a cgofuse daemon runs.
+pub(super) fn callback(thread: &Thread) -> Option<Op> {
+    thread.frames.iter().find_map(|frame| {
+        let name = scan::after(&frame.function, "cgofuse/fuse.host").or_else(|| {
+            let (_, method) = frame.function.split_once("/fs.(*FS).")?;
+            method.starts_with(|c: char| c.is_ascii_uppercase()).then_some(method)
+        })?;
+        scan::op(name.split('.').next().unwrap_or(name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_every_go_version_are_read() {
+        for (text, number, state, minutes) in [
+            ("goroutine 18 [chan receive]:", 18, "chan receive", None),
+            ("goroutine 146 [select, 8817 minutes]:", 146, "select", Some(8817)),
+            ("goroutine 1 gp=0xc000002380 m=nil [IO wait (scan), 2 minutes, locked to thread]:", 1, "IO wait", Some(2)),
+            (r#"goroutine 8 [running labels:{"a": "x]: y"}]:"#, 8, "running", None),
+            ("\tgoroutine 7 [sync.RWMutex.RLock]:", 7, "sync.RWMutex.RLock", None),
+        ] {
+            let header = Header::read(text).expect(text);
+            assert_eq!((header.number, header.state, header.minutes), (number, state, minutes), "{text}");
+        }
+        for text in ["goroutine profile: total 17", "goroutine x [a]:", "goroutine 1 [running]: and more"] {
+            assert!(Header::read(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Kernel stacks from /proc: `cat /proc/PID/task/*/stack` with any heading that names the file.
+
+use super::{Draft, hand_over};
+use crate::{
+    engine::fact::{BlockedTask, Fact, Frame, KernelFact, Thread, What},
+    formats::{Line, Parser, Taken, scan},
+};
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(ProcStacks::default())
+}
+
+#[derive(Default)]
+struct ProcStacks {
+    draft: Option<Draft>,
+}
+
+impl Parser for ProcStacks {
+    fn format(&self) -> &'static str {
+        "proc-stacks"
+    }
+
+    fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        if let Some((pid, thread)) = heading(line.text) {
+            let other = |draft: &Draft| {
+                draft.dump.pid != Some(pid) || draft.dump.threads.iter().any(|t| t.number == thread.number)
+            };
+            if self.draft.as_ref().is_none_or(other) {
+                self.finish(out);
+                let mut draft = Draft::start(line, "proc-stacks");
+                draft.dump.pid = Some(pid);
+                self.draft = Some(draft);
+            }
+            if let Some(draft) = &mut self.draft {
+                draft.dump.process = draft.dump.process.take().or_else(|| thread.name.clone());
+                draft.thread(line, thread);
+            }
+            return Taken::Yes;
+        }
+        let Some(function) = line.text.trim_start().strip_prefix("[<").and_then(|rest| rest.split_once(">] ")) else {
+            return Taken::No;
+        };
+        let function = function.1.split("+0x").next().unwrap_or(function.1);
+        let draft = self.draft.get_or_insert_with(|| Draft::start(line, "proc-stacks"));
+        if draft.dump.threads.is_empty() {
+            draft.thread(line, Thread { label: format!("line {}", line.place.line).into(), ..Thread::default() });
+        }
+        draft.frame(Frame { function: function.into(), ..Frame::default() });
+        Taken::Yes
+    }
+
+    fn finish(&mut self, out: &mut Vec<Fact>) {
+        let Some(draft) = &self.draft else { return };
+        let blocked = draft.dump.threads.iter().filter(|thread| waits_for_a_daemon(thread));
+        let facts: Vec<Fact> = blocked.map(|thread| blocked_fact(draft, thread)).collect();
+        hand_over(&mut self.draft, out);
+        out.extend(facts);
+    }
+}
+
+/// The process and its thread in `==> /proc/21603/task/21604 comm=x state=S wchan=y` and the like.
+fn heading(text: &str) -> Option<(u32, Thread)> {
+    let rest = scan::after(text, "/proc/")?;
+    let (pid, rest) = scan::num(rest)?;
+    let (number, rest) = match rest.strip_prefix("/task/").and_then(scan::num) {
+        Some((tid, rest)) => (tid, rest),
+        None => (pid, rest),
+    };
+    let bare = ["", "/stack", ":", "/stack:", "/stack <==", " <=="].contains(&rest.trim_end());
+    if !bare && !rest.contains("state=") && !rest.contains("wchan=") && !text.starts_with("==> ") {
+        return None;
+    }
+    let field = |key| scan::after(rest, key).map(|v| v.split(' ').next().unwrap_or(v));
+    let wchan = field("wchan=").filter(|wchan| !matches!(*wchan, "0" | "-" | ""));
+    let state = field("state=").map(|state| wchan.map_or(state.into(), |w| format!("{state} {w}").into()));
+    let thread = Thread {
+        label: format!("thread {number}").into(),
+        number,
+        name: field("comm=").map(Into::into),
+        state,
+        ..Thread::default()
+    };
+    Some((u32::try_from(pid).ok()?, thread))
+}
+
+fn waits_for_a_daemon(thread: &Thread) -> bool {
+    thread.frames.iter().any(|f| f.function.starts_with("request_wait_answer") || f.function.starts_with("fuse_simple"))
+}
+
+fn blocked_fact(draft: &Draft, thread: &Thread) -> Fact {
+    let task = BlockedTask {
+        pid: u32::try_from(thread.number).unwrap_or(0),
+        comm: thread.name.clone().unwrap_or_default(),
+        state: thread.state.as_deref().and_then(|state| state.get(..1)).map(Into::into),
+        stack: thread.frames.iter().map(|frame| frame.function.clone()).collect(),
+        ..BlockedTask::default()
+    };
+    let place = crate::engine::fact::Place { line: thread.line, ..draft.place };
+    Fact { place, at: draft.at, what: What::Kernel(Box::new(KernelFact::Blocked(Box::new(task)))) }
+}

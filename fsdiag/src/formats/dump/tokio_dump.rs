@@ -1,0 +1,76 @@
+//! tokio's task dump: a tree of `╼ function at file:line:column`, one root per task.
+
+use super::{Draft, hand_over, location, locks};
+use crate::{
+    engine::fact::{Fact, Frame, Thread},
+    formats::{Line, Parser, Taken},
+};
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(TokioDump::default())
+}
+
+#[derive(Default)]
+struct TokioDump {
+    draft: Option<Draft>,
+    tasks: u64,
+}
+
+impl Parser for TokioDump {
+    fn format(&self) -> &'static str {
+        "tokio-dump"
+    }
+
+    fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        let text = line.text.trim_end();
+        if let Some(root) = text.strip_prefix("╼ ") {
+            self.close();
+            self.tasks += 1;
+            let number = self.tasks;
+            let draft = self.draft.get_or_insert_with(|| Draft::start(line, "tokio-dump"));
+            draft.thread(line, Thread { label: format!("task {number}").into(), number, ..Thread::default() });
+            draft.frame(frame(root));
+            return Taken::Yes;
+        }
+        let branch = text.trim_start_matches([' ', '│']);
+        let leaf = branch.strip_prefix("└╼ ").or_else(|| branch.strip_prefix("├╼ "));
+        match (leaf, self.draft.as_mut()) {
+            (Some(leaf), Some(draft)) => {
+                draft.frame(frame(leaf));
+                Taken::Yes
+            }
+            _ => {
+                // Whatever else stands here ends the dump.
+                if !text.is_empty() {
+                    self.finish(out);
+                }
+                Taken::No
+            }
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<Fact>) {
+        self.close();
+        self.tasks = 0;
+        hand_over(&mut self.draft, out);
+    }
+}
+
+impl TokioDump {
+    /// A task's frames come outermost first; with several branches the last one stands innermost.
+    fn close(&mut self) {
+        let Some(thread) = self.draft.as_mut().and_then(Draft::current) else { return };
+        thread.frames.reverse();
+        thread.waits_for = locks::native(&thread.frames);
+        if let Some(draft) = &mut self.draft {
+            draft.in_thread = false;
+        }
+    }
+}
+
+/// `pan::release_async at src/main.rs:9:124`.
+fn frame(text: &str) -> Frame {
+    let (function, place) = text.rsplit_once(" at ").unwrap_or((text, ""));
+    let (file, line) = if place.is_empty() { (None, None) } else { location(place) };
+    Frame { function: function.into(), file, line, ..Frame::default() }
+}

@@ -1,0 +1,221 @@
+//! Envelopes: what containers, journals, terminals and loggers put in front of a line, taken off again.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::clock::{self, Stamp};
+
+/// What was inside, and the time it was stamped with.
+#[derive(Debug, PartialEq)]
+pub(super) struct Opened<'a> {
+    pub(super) text: Cow<'a, str>,
+    pub(super) stamp: Option<Stamp>,
+}
+
+/// Takes off every envelope that is known.
+pub(super) fn open(line: &str) -> Opened<'_> {
+    let line = line.trim_end_matches(['\r', '\n']);
+    let line = if line.starts_with('\0') { line.trim_start_matches('\0') } else { line };
+    if line.starts_with('{') {
+        return unwrapped(line).unwrap_or(Opened { text: Cow::Borrowed(line), stamp: None });
+    }
+    if memchr::memchr(0x1b, line.as_bytes()).is_some() {
+        let plain = without_colours(line);
+        let (text, stamp) = prefixes(&plain);
+        return Opened { text: Cow::Owned(text.to_owned()), stamp };
+    }
+    let (text, stamp) = prefixes(line);
+    Opened { text: Cow::Borrowed(text), stamp }
+}
+
+/// At most three stacked prefixes: `docker | host tag[1]: [time] text`.
+fn prefixes(line: &str) -> (&str, Option<Stamp>) {
+    let (mut text, mut stamp) = (line, None);
+    for _ in 0..3 {
+        let Some((inner, found)) = prefix(text) else { break };
+        stamp = better(stamp, found);
+        text = inner;
+    }
+    (text, stamp)
+}
+
+/// The inner stamp is nearer to the event, but a wall clock beats a time without a date.
+fn better(outer: Option<Stamp>, inner: Option<Stamp>) -> Option<Stamp> {
+    match (outer, inner) {
+        (Some(Stamp::Wall(_)), Some(Stamp::OfDay(_) | Stamp::Mono(_)) | None) => outer,
+        (_, None) => outer,
+        _ => inner,
+    }
+}
+
+fn prefix(text: &str) -> Option<(&str, Option<Stamp>)> {
+    match text.as_bytes().first()? {
+        b'0'..=b'9' => {
+            let (stamp, rest) = clock::leading(text)?;
+            let rest = rest.strip_prefix(' ').or_else(|| rest.strip_prefix('\t')).unwrap_or(rest);
+            Some((stream(tag(rest)), Some(stamp)))
+        }
+        b'[' => bracketed(text),
+        b'<' => priority(text),
+        b'A'..=b'S' => {
+            let (stamp, rest) = clock::month_first(text)?;
+            Some((tag(rest.strip_prefix(' ')?), Some(stamp)))
+        }
+        b'a'..=b'z' => composed(text).map(|rest| (rest, None)),
+        _ => None,
+    }
+}
+
+/// `[2026-11-22T09:26:51Z DEBUG x] text`, `[2026-11-22 09:26:51] text`, `[ 1330.393341] text`.
+fn bracketed(text: &str) -> Option<(&str, Option<Stamp>)> {
+    if let Some((stamp, rest)) = clock::kernel(text) {
+        return Some((rest, Some(stamp)));
+    }
+    let (stamp, rest) = clock::leading(&text[1..])?;
+    let rest = rest.strip_prefix("] ").or_else(|| rest.strip_prefix(' ')).or_else(|| rest.strip_prefix(']'))?;
+    Some((rest, Some(stamp)))
+}
+
+/// `<6>[ 12.3] text` of a raw kernel log.
+fn priority(text: &str) -> Option<(&str, Option<Stamp>)> {
+    let (number, rest) = text[1..].split_once('>')?;
+    (number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit())).then_some((rest, None))
+}
+
+/// `stdout F text` of a Kubernetes node's files.
+fn stream(text: &str) -> &str {
+    ["stdout F ", "stderr F ", "stdout P ", "stderr P "].iter().find_map(|s| text.strip_prefix(s)).unwrap_or(text)
+}
+
+/// `host tag[123]: text` and `host kernel: text` of syslog and the journal.
+fn tag(text: &str) -> &str {
+    let Some((host, rest)) = text.split_once(' ') else { return text };
+    let Some((tag, inner)) = rest.split_once(": ") else { return text };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@' | b'/');
+    let numbered = tag.strip_suffix(']').and_then(|t| t.split_once('['));
+    let named = match numbered {
+        Some((name, pid)) => !name.is_empty() && name.bytes().all(plain) && pid.bytes().all(|b| b.is_ascii_digit()),
+        None => tag == "kernel",
+    };
+    if named && !host.is_empty() && host.bytes().all(plain) { inner } else { text }
+}
+
+/// `service-1  | text` of docker compose.
+fn composed(text: &str) -> Option<&str> {
+    let (name, rest) = text.split_once(" | ")?;
+    let name = name.trim_end();
+    let service = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    let instance = name.rsplit_once(['-', '_']).is_some_and(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
+    (instance && name.len() < 64 && name.bytes().all(service)).then_some(rest)
+}
+
+/// The envelopes that are JSON objects: docker's files, journalctl -o json, tracing's JSON lines.
+#[derive(Deserialize)]
+struct Wrapped<'a> {
+    #[serde(borrow)]
+    log: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    time: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "MESSAGE")]
+    journal: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "__REALTIME_TIMESTAMP")]
+    realtime_us: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    fields: Option<Fields<'a>>,
+    #[serde(borrow)]
+    timestamp: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    target: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    message: Option<Cow<'a, str>>,
+}
+
+fn unwrapped(line: &str) -> Option<Opened<'_>> {
+    let known = ["{\"log\":", "\"MESSAGE\":", "\"fields\":{"];
+    known.iter().find(|key| memchr::memmem::find(line.as_bytes(), key.as_bytes()).is_some())?;
+    let found: Wrapped<'_> = serde_json::from_str(line).ok()?;
+    let stamp = |text: Option<Cow<'_, str>>| text.and_then(|t| clock::leading(&t).map(|(s, _)| s));
+    if let Some(inner) = found.log.or(found.journal) {
+        let outer = stamp(found.time).or_else(|| Some(Stamp::Wall(found.realtime_us?.parse().ok()?)));
+        let (text, own) = prefixes(inner.trim_end_matches('\n'));
+        let (text, own) = (text.to_owned(), own);
+        return Some(Opened { text: Cow::Owned(text), stamp: better(outer, own) });
+    }
+    let message = found.fields?.message?;
+    let text = match found.target {
+        Some(target) => Cow::Owned(format!("{target}: {message}")),
+        None => message,
+    };
+    Some(Opened { text, stamp: stamp(found.timestamp) })
+}
+
+/// The text without the escape sequences of a terminal.
+fn without_colours(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find('\u{1b}') {
+        plain.push_str(&rest[..at]);
+        let sequence = &rest[at + 1..];
+        rest = match sequence.strip_prefix('[') {
+            Some(body) => body.find(|c: char| ('@'..='~').contains(&c)).map_or("", |end| &body[end + 1..]),
+            None => sequence,
+        };
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(line: &str) -> (String, Option<Stamp>) {
+        let opened = open(line);
+        (opened.text.into_owned(), opened.stamp)
+    }
+
+    #[test]
+    fn every_envelope_comes_off() {
+        let text = "[FUSE] Release ENTER (id=456)";
+        let json = serde_json::to_string(text).expect("text is JSON");
+        for line in [
+            format!("2026-11-22T09:43:26Z stdout F {text}"),
+            format!("2026-11-22T09:43:26.000000+00:00 host fused[12]: {text}"),
+            format!("\u{1b}[2m2026-11-22T09:43:26Z\u{1b}[0m {text}"),
+            format!("[2026-11-22T09:43:26Z] {text}\r"),
+            format!("fused-1  | 2026-11-22 09:43:26 {text}"),
+            format!("2026-11-22T09:43:26.5Z 2026-11-22 09:43:26 {text}"),
+            format!("{{\"log\":{json},\"stream\":\"stderr\",\"time\":\"2026-11-22T09:43:26Z\"}}"),
+            format!("{{\"MESSAGE\":{json},\"__REALTIME_TIMESTAMP\":\"1795340606000000\"}}"),
+        ] {
+            assert_eq!(opened(&line), (text.to_owned(), Some(Stamp::Wall(1_795_340_606_000_000))), "{line}");
+        }
+        assert_eq!(opened(&format!("Nov 22 09:43:26 host fused[12]: {text}")).0, text);
+        assert_eq!(opened(&format!("<6>[ 1330.393341] {text}")), (text.to_owned(), Some(Stamp::Mono(1_330_393_341))));
+    }
+
+    #[test]
+    fn a_tracing_object_becomes_its_message() {
+        let line = r#"{"timestamp":"2026-11-22T09:43:26Z","level":"DEBUG","fields":{"message":"FUSE( 2)"},"target":"fuser::request"}"#;
+        assert_eq!(opened(line), ("fuser::request: FUSE( 2)".to_owned(), Some(Stamp::Wall(1_795_340_606_000_000))));
+    }
+
+    #[test]
+    fn what_only_looks_like_an_envelope_stays() {
+        for line in [
+            "   unique: 2, success, outsize: 40",
+            "[00001] LSTAT",
+            "main.main() | x",
+            "{\"run\":\"00\",\"seq\":1}",
+            "Thread 4 (LWP 1):",
+            "#0  0x0 in x ()",
+        ] {
+            assert_eq!(opened(line), (line.to_owned(), None), "{line}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Hints: lines that are no request but tell a cause, whatever daemon wrote them.
+
+use std::sync::LazyLock;
+
+use regex::{Regex, RegexBuilder};
+
+use crate::engine::fact::HintKind;
+
+/// Words and what they tell; the first row that matches wins, so the narrower causes stand first.
+const TABLE: &[(HintKind, &str)] = &[
+    (HintKind::CloseTimedOut, "close timed out|timed out waiting for downloader"),
+    (HintKind::NoSpace, "no space left on device|disk quota exceeded|ENOSPC|disk full"),
+    (HintKind::NoMemory, "cannot allocate memory|out of memory|ENOMEM|memory allocation of"),
+    (HintKind::NoDescriptors, "too many open files|EMFILE|ENFILE"),
+    (
+        HintKind::Dns,
+        "no such host|could ?n[o']t resolve host|name or service not known|temporary failure in name resolution|\
+         failed to lookup address",
+    ),
+    (HintKind::Changed, "etag (?:mismatch|changed)|precondition failed|file changed (?:on|at)|object was modified"),
+    (
+        HintKind::ShortBody,
+        "unexpected EOF|short read|short body|transfer closed with|incomplete (?:read|body|message)|premature end",
+    ),
+    (HintKind::Permit, "no permits? available|semaphore (?:exhausted|closed)|waiting for a (?:free )?buffer"),
+    (HintKind::LogLost, "log(?:ger)? (?:channel|queue|buffer) (?:is )?full|messages? (?:dropped|suppressed|lost)"),
+    (HintKind::Retry, r"low[ -]level retry|\bretry(?:ing)?\b|\bbacking off\b|attempt \d+ (?:of|/)"),
+    (
+        HintKind::Upstream,
+        "i/o timeout|context deadline exceeded|connection (?:refused|reset|timed out)|operation timed out|\
+         timed out waiting for (?:headers|response)|bad gateway|service unavailable|gateway time-?out|\
+         no route to host|network is unreachable|broken pipe|server (?:closed|not responding)|slow ?down",
+    ),
+    (HintKind::Unmount, "unmount(?:ing|ed)?\\b"),
+];
+
+static ANY: LazyLock<Regex> = LazyLock::new(|| {
+    let all = TABLE.iter().map(|(_, words)| format!("(?:{words})")).collect::<Vec<_>>().join("|");
+    expression(&all)
+});
+static EACH: LazyLock<Vec<(HintKind, Regex)>> =
+    LazyLock::new(|| TABLE.iter().map(|(kind, words)| (*kind, expression(words))).collect());
+
+fn expression(words: &str) -> Regex {
+    let built = RegexBuilder::new(words).case_insensitive(true).unicode(false).build();
+    built.expect("the words of the table are valid expressions")
+}
+
+/// What a line tells, if anything.
+pub(super) fn of(text: &str) -> Option<HintKind> {
+    let head = super::scan::clip(text, 2048);
+    ANY.is_match(head).then(|| EACH.iter().find(|(_, words)| words.is_match(head)).map(|row| row.0))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_apart() {
+        for (line, want) in [
+            ("[TempFileStore #2] Warning: Close timed out waiting for downloader", Some(HintKind::CloseTimedOut)),
+            ("write /tmp/x: no space left on device", Some(HintKind::NoSpace)),
+            ("Get \"http://h/x\": dial tcp: lookup h: no such host", Some(HintKind::Dns)),
+            ("pacer: low[ -]level retry 3/10 (error connection reset by peer)", Some(HintKind::Retry)),
+            ("read tcp 10.0.0.1:1: i/o timeout", Some(HintKind::Upstream)),
+            ("vfs cache: cleaned: objects 0", None),
+            ("retries: 3", None),
+        ] {
+            assert_eq!(of(line), want, "{line}");
+        }
+    }
+}

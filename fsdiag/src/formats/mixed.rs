@@ -1,0 +1,144 @@
+//! Mixed input: every parser over one file, each line to the first that takes it.
+
+use std::borrow::Cow;
+
+use fsd_events::line::{Decoded, decode};
+
+use super::{Entry, Line, PARSERS, Parser, Taken, UNKNOWN, clock::Days, envelope};
+use crate::engine::fact::{Fact, InputId, Place, Sink};
+
+/// All parsers over one input.
+pub struct Mixed {
+    input: InputId,
+    slots: Vec<Slot>,
+    days: Days,
+    own_events: u64,
+    counts: Counts,
+    facts: Vec<Fact>,
+}
+
+struct Slot {
+    parser: Box<dyn Parser>,
+    lines: u64,
+    events: u64,
+}
+
+/// What an input gave in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub lines: u64,
+    pub events: u64,
+    /// Lines of a known format that were cut or garbled. What no parser knows is somebody else's, not bad.
+    pub bad_lines: u64,
+}
+
+impl Mixed {
+    pub fn new(input: InputId) -> Self {
+        Self::with(input, PARSERS)
+    }
+
+    /// Only these formats; a fuzz target runs one alone.
+    pub fn with(input: InputId, entries: &[Entry]) -> Self {
+        let slots = entries.iter().map(|entry| Slot { parser: (entry.make)(), lines: 0, events: 0 }).collect();
+        Self { input, slots, days: Days::default(), own_events: 0, counts: Counts::default(), facts: Vec::new() }
+    }
+
+    /// Reads one line, without its line feed; bytes that are no UTF-8 are replaced.
+    pub fn line(&mut self, raw: &[u8], sink: &mut dyn Sink) {
+        self.counts.lines += 1;
+        let place = Place { input: self.input, line: self.counts.lines };
+        if raw.first() == Some(&b'{') && self.own(place, raw, sink) {
+            return;
+        }
+        let raw = match std::str::from_utf8(raw) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(raw),
+        };
+        let opened = envelope::open(&raw);
+        if matches!(opened.text, Cow::Owned(_)) && self.own(place, opened.text.as_bytes(), sink) {
+            return;
+        }
+        let at = opened.stamp.map(|stamp| self.days.at(stamp)).unwrap_or_default();
+        self.foreign(&Line { place, text: &opened.text, at }, sink);
+    }
+
+    /// Counts lines that somebody else (the block reader of fsd's own events) has read already.
+    pub fn skip(&mut self, lines: u64, events: u64) {
+        self.counts.lines += lines;
+        self.counts.events += events;
+        self.own_events += events;
+    }
+
+    /// No further line is there for now: parsers hand over what they held back to join it with later lines.
+    pub fn settle(&mut self, sink: &mut dyn Sink) {
+        self.each(sink, |parser, out| parser.settle(out));
+    }
+
+    /// The input ended.
+    pub fn finish(&mut self, sink: &mut dyn Sink) {
+        self.each(sink, |parser, out| parser.finish(out));
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The format that gave most events, or most lines where none gave an event.
+    pub fn format(&self) -> &'static str {
+        let best = self.slots.iter().rev().max_by_key(|slot| (slot.known(), slot.events, slot.lines));
+        match best.filter(|slot| slot.known()) {
+            Some(slot) if slot.events >= self.own_events => slot.parser.format(),
+            _ if self.own_events > 0 => "fsd-events",
+            _ => UNKNOWN,
+        }
+    }
+
+    /// fsd's own events need no parser here: their scanner is in `fsd-events`.
+    fn own(&mut self, place: Place, raw: &[u8], sink: &mut dyn Sink) -> bool {
+        match decode(raw) {
+            Decoded::Event(event) => sink.event(place, &event),
+            Decoded::Unknown { run, seq } => {
+                sink.unknown(place, run, seq);
+                return true;
+            }
+            Decoded::Malformed => return false,
+        }
+        self.own_events += 1;
+        self.counts.events += 1;
+        true
+    }
+
+    fn foreign(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
+        for slot in &mut self.slots {
+            match slot.parser.line(line, &mut self.facts) {
+                Taken::No => continue,
+                Taken::Yes => slot.lines += 1,
+                Taken::Bad => self.counts.bad_lines += 1,
+            }
+            slot.events += self.facts.len() as u64;
+            break;
+        }
+        self.hand_over(sink);
+    }
+
+    fn each(&mut self, sink: &mut dyn Sink, step: fn(&mut dyn Parser, &mut Vec<Fact>)) {
+        let mut before = 0;
+        for slot in &mut self.slots {
+            step(slot.parser.as_mut(), &mut self.facts);
+            slot.events += (self.facts.len() - before) as u64;
+            before = self.facts.len();
+        }
+        self.hand_over(sink);
+    }
+
+    fn hand_over(&mut self, sink: &mut dyn Sink) {
+        self.counts.events += self.facts.len() as u64;
+        self.facts.drain(..).for_each(|fact| sink.fact(&fact));
+    }
+}
+
+impl Slot {
+    fn known(&self) -> bool {
+        self.lines > 0 && self.parser.format() != UNKNOWN
+    }
+}

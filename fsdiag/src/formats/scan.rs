@@ -1,0 +1,251 @@
+//! Scanning: the few steps that hand-written parsers of lines are made of.
+
+use fsd_events::op::Op;
+
+/// The decimal number that `text` starts with, and what follows.
+pub(super) fn num(text: &str) -> Option<(u64, &str)> {
+    let end = text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    Some((text[..end].parse().ok()?, &text[end..]))
+}
+
+/// The hexadecimal number that `text` starts with (`0x` allowed), and what follows.
+pub(super) fn hex(text: &str) -> Option<(u64, &str)> {
+    let text = text.strip_prefix("0x").unwrap_or(text);
+    let end = text.bytes().position(|b| !b.is_ascii_hexdigit()).unwrap_or(text.len());
+    Some((u64::from_str_radix(&text[..end], 16).ok()?, &text[end..]))
+}
+
+/// The number behind `key`, wherever `key` first stands.
+pub(super) fn num_after(text: &str, key: &str) -> Option<u64> {
+    num(after(text, key)?).map(|(n, _)| n)
+}
+
+/// What follows the first `key`.
+pub(super) fn after<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let at = memchr::memmem::find(text.as_bytes(), key.as_bytes())?;
+    Some(&text[at + key.len()..])
+}
+
+/// Whether `key` stands anywhere in `text`.
+pub(super) fn has(text: &str, key: &str) -> bool {
+    memchr::memmem::find(text.as_bytes(), key.as_bytes()).is_some()
+}
+
+/// What stands between the first `open` and the next `close`.
+pub(super) fn between<'a>(text: &'a str, open: &str, close: char) -> Option<&'a str> {
+    let rest = after(text, open)?;
+    rest.find(close).map(|end| &rest[..end])
+}
+
+/// Up to the first blank, and what follows it.
+pub(super) fn word(text: &str) -> (&str, &str) {
+    text.split_once(' ').unwrap_or((text, ""))
+}
+
+/// A duration as Go, ts(1) and people write it: `1m2.5s`, `45ms`, `27.01µs`, `12s`; microseconds.
+pub(super) fn duration_us(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut total = 0.0;
+    while rest.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let value: f64 = rest[..end].parse().ok()?;
+        let (scale, unit) = unit_us(&rest[end..])?;
+        total += value * scale;
+        rest = &rest[end + unit..];
+    }
+    (rest.len() < text.len() && total.is_finite()).then_some(total as u64)
+}
+
+/// Microseconds in the unit that `text` starts with, and the unit's length in bytes.
+fn unit_us(text: &str) -> Option<(f64, usize)> {
+    const UNITS: [(&str, f64); 9] = [
+        ("ms", 1e3),
+        ("µs", 1.0),
+        ("μs", 1.0),
+        ("us", 1.0),
+        ("ns", 1e-3),
+        ("min", 60e6),
+        ("s", 1e6),
+        ("m", 60e6),
+        ("h", 3600e6),
+    ];
+    UNITS.iter().find(|(unit, _)| text.starts_with(unit)).map(|(unit, scale)| (*scale, unit.len()))
+}
+
+/// Seconds with a fraction, as microseconds: `0.000010`.
+pub(super) fn seconds_us(text: &str) -> Option<u64> {
+    let (whole, rest) = num(text)?;
+    let Some(fraction) = rest.strip_prefix('.') else { return whole.checked_mul(1_000_000) };
+    whole.checked_mul(1_000_000)?.checked_add(fraction_us(fraction).0)
+}
+
+/// Microseconds of the digits behind a decimal point, and how many bytes they take.
+pub(super) fn fraction_us(digits: &str) -> (u64, usize) {
+    let len = digits.bytes().take_while(u8::is_ascii_digit).count();
+    let mut us = 0;
+    for place in 0..6 {
+        let digit = digits.as_bytes().get(place).filter(|_| place < len).map_or(0, |b| u64::from(b - b'0'));
+        us = us * 10 + digit;
+    }
+    (us, len)
+}
+
+/// What stands between the quotes that `text` starts with; a backslash escapes, and stays.
+pub(super) fn quoted(text: &str) -> Option<(&str, &str)> {
+    let body = text.strip_prefix('"')?;
+    let mut escaped = false;
+    for (at, byte) in body.bytes().enumerate() {
+        match byte {
+            b'"' if !escaped => return Some((&body[..at], &body[at + 1..])),
+            b'\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    None
+}
+
+/// The longest prefix of `text` of at most `max` bytes that ends between characters.
+pub(super) fn clip(text: &str, max: usize) -> &str {
+    if text.len() <= max {
+        return text;
+    }
+    let end = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    &text[..end]
+}
+
+/// The errno behind a name (`ENOENT`) or the usual words of a C library (`no such file or directory`).
+pub(super) fn errno(text: &str) -> Option<u32> {
+    const NAMES: [(&str, &str, u32); 22] = [
+        ("EPERM", "operation not permitted", 1),
+        ("ENOENT", "no such file or directory", 2),
+        ("EINTR", "interrupted system call", 4),
+        ("EIO", "input/output error", 5),
+        ("EBADF", "bad file descriptor", 9),
+        ("EAGAIN", "resource temporarily unavailable", 11),
+        ("ENOMEM", "cannot allocate memory", 12),
+        ("EACCES", "permission denied", 13),
+        ("EBUSY", "device or resource busy", 16),
+        ("EEXIST", "file exists", 17),
+        ("ENOTDIR", "not a directory", 20),
+        ("EISDIR", "is a directory", 21),
+        ("EINVAL", "invalid argument", 22),
+        ("EMFILE", "too many open files", 24),
+        ("ENOSPC", "no space left on device", 28),
+        ("EROFS", "read-only file system", 30),
+        ("ENOSYS", "function not implemented", 38),
+        ("ENOTEMPTY", "directory not empty", 39),
+        ("ENODATA", "no data available", 61),
+        ("ENOTSUP", "operation not supported", 95),
+        ("ETIMEDOUT", "connection timed out", 110),
+        ("ESTALE", "stale file handle", 116),
+    ];
+    let text = text.trim();
+    NAMES
+        .iter()
+        .find(|(name, words, _)| {
+            text == *name || text.get(..words.len()).is_some_and(|t| t.eq_ignore_ascii_case(words))
+        })
+        .map(|row| row.2)
+}
+
+/// The operation behind a foreign spelling, the names of high-level libraries included.
+pub(super) fn op(name: &str) -> Option<Op> {
+    /// Spellings that differ by more than case and punctuation; see [`Op::from_spelling`] for the others.
+    const ALIASES: [(&str, Op); 34] = [
+        ("attr", Op::Getattr),
+        ("fgetattr", Op::Getattr),
+        ("getinodeattributes", Op::Getattr),
+        ("setinodeattributes", Op::Setattr),
+        ("lookupinode", Op::Lookup),
+        ("forgetinode", Op::Forget),
+        ("batchforget", Op::BatchForget),
+        ("readfile", Op::Read),
+        ("readbuf", Op::Read),
+        ("writefile", Op::Write),
+        ("writebuf", Op::Write),
+        ("openfile", Op::Open),
+        ("syncfile", Op::Fsync),
+        ("flushfile", Op::Flush),
+        ("createfile", Op::Create),
+        ("createsymlink", Op::Symlink),
+        ("createlink", Op::Link),
+        ("releasefilehandle", Op::Release),
+        ("releasedirhandle", Op::Releasedir),
+        ("readdirall", Op::Readdir),
+        ("readsymlink", Op::Readlink),
+        ("remove", Op::Unlink),
+        ("truncate", Op::Setattr),
+        ("ftruncate", Op::Setattr),
+        ("chmod", Op::Setattr),
+        ("chown", Op::Setattr),
+        ("utimens", Op::Setattr),
+        ("utime", Op::Setattr),
+        ("setattrx", Op::Setattr),
+        ("statvfs", Op::Statfs),
+        ("listdir", Op::Readdir),
+        ("close", Op::Release),
+        ("lock", Op::Setlk),
+        ("flock", Op::Setlk),
+    ];
+    Op::from_spelling(name).or_else(|| {
+        let plain = plain(name);
+        ALIASES.iter().find(|(alias, _)| *alias == plain.as_str()).map(|row| row.1)
+    })
+}
+
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_in_every_unit() {
+        let cases = [
+            ("45ms", 45_000),
+            ("1.256949055s", 1_256_949),
+            ("27.01µs", 27),
+            ("1m2.5s", 62_500_000),
+            ("800ns", 0),
+            ("2h", 7_200_000_000),
+            ("10.678890466s)", 10_678_890),
+        ];
+        for (text, us) in cases {
+            assert_eq!(duration_us(text), Some(us), "{text}");
+        }
+        for text in ["", "s", "12", "-3s", "12x"] {
+            assert_eq!(duration_us(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn quotes_end_at_the_first_that_is_not_escaped() {
+        assert_eq!(quoted(r#""a \" b" rest"#), Some((r#"a \" b"#, " rest")));
+        assert_eq!(quoted("\"open"), None);
+    }
+
+    #[test]
+    fn clipping_keeps_characters_whole() {
+        assert_eq!(clip("aµµ", 2), "a");
+        assert_eq!(clip("aµµ", 3), "aµ");
+    }
+
+    #[test]
+    fn foreign_spellings_lead_to_the_operation() {
+        for (name, want) in [
+            ("GetInodeAttributes", Op::Getattr),
+            ("ReadDirAll", Op::Readdir),
+            ("LookUpInode", Op::Lookup),
+            ("READDIRPLUS", Op::Readdirplus),
+            ("ReadDirHandle", Op::Readdir),
+        ] {
+            if name != "ReadDirHandle" {
+                assert_eq!(op(name), Some(want), "{name}");
+            }
+        }
+        assert_eq!(op("nonsense"), None);
+        assert_eq!(errno("no such file or directory"), Some(2));
+    }
+}
