@@ -8,6 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use fsd::process::{
+    config::{keys::KEYS, value},
+    exit::Exit,
+};
+
 /// Lowest floor first; a module may use modules of lower floors only.
 const FLOORS: &[&[&str]] = &[&["platform"], &["observe"], &["data"], &["names"], &["kernel"], &["process"]];
 
@@ -79,6 +84,25 @@ fn nothing_is_unfinished_or_silenced() {
             assert!(!text.contains(mark), "{}: {mark}", source::place(&path));
         }
     }
+}
+
+#[test]
+fn the_documents_say_what_the_program_does() {
+    let configuration = document("docs/CONFIG.md");
+    for key in KEYS {
+        let default = if key.default.is_empty() { "" } else { &format!("`{}`", key.default) };
+        let row = format!("| `{}` | {default} | {} | {} |", key.name, value::allowed(key.kind), key.help);
+        assert!(configuration.contains(&row), "docs/CONFIG.md lacks the row\n{row}");
+    }
+    let readme = document("README.md");
+    for exit in Exit::ALL {
+        assert!(readme.contains(&format!("| {} |", exit.code())), "README.md: no exit code {exit:?}");
+    }
+}
+
+/// A document of the repository.
+fn document(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
 }
 
 fn floors() -> impl Iterator<Item = (usize, &'static str)> {
