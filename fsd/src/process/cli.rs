@@ -46,6 +46,8 @@ pub(super) enum Command {
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Mount an origin of our own, hang the mount on purpose, show the verdict, clean up.
+    Demo,
 }
 
 #[derive(clap::Args)]

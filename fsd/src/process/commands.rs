@@ -22,7 +22,20 @@ pub(super) fn run(command: Command) -> Result<Exit, Failure> {
         Command::Dump(args) => orders::dump(&args),
         Command::Flag(args) => orders::flag(&args),
         Command::Config(ConfigCommand::Show { origin, settings }) => show(&settings, origin),
+        Command::Demo => demo(),
     }
+}
+
+#[cfg(feature = "failpoints")]
+fn demo() -> Result<Exit, Failure> {
+    super::demo::run()
+}
+
+#[cfg(not(feature = "failpoints"))]
+fn demo() -> Result<Exit, Failure> {
+    Err(Exit::Usage.because(
+        "the demo needs a build with bugs on purpose: cargo build --release --workspace --features fsd/failpoints",
+    ))
 }
 
 /// Prints the configuration in force, as it would stand in a file.

@@ -1,3 +1,8 @@
-//! The demo: everything that needs no network and no other program.
+//! The demo: a real mount of an origin of our own, the release bug for real, and the verdict; no network needed.
 
 pub mod origin;
+pub mod served;
+
+mod story;
+
+pub(super) use story::run;

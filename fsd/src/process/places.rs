@@ -19,6 +19,9 @@ use super::{
     exit::{Exit, Failure},
 };
 
+/// Longest path of a socket: `sun_path` has 108 bytes on Linux, 104 on macOS, with a NUL.
+const SOCKET_PATH: usize = 103;
+
 /// The directories of one mount, ours while this lives; dropping it removes the runtime directory.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -87,8 +90,14 @@ impl Places {
         Ok(Self { runtime, state, shared, lock })
     }
 
+    /// Path of the control socket: beside `mount.json`, or, where that is too long for a socket's address, in the
+    /// directory above under a short name. `mount.json` says which.
     pub(super) fn socket(&self) -> PathBuf {
-        self.runtime.join(layout::SOCKET)
+        let beside = self.runtime.join(layout::SOCKET);
+        if beside.as_os_str().len() <= SOCKET_PATH {
+            return beside;
+        }
+        self.runtime.with_file_name(format!(".{}.sock", std::process::id()))
     }
 
     /// Makes the mount known to `fsdiag` and to `fsd`'s own commands.
@@ -186,6 +195,9 @@ fn clear(runtime: &Path, state: &Path) {
     }
     // Rings name inodes: the names must outlive them.
     if !undrained {
+        if let Some(presence) = client::read(runtime) {
+            drop(std::fs::remove_file(presence.socket));
+        }
         for name in [layout::MOUNT_FILE, layout::SOCKET, layout::NAMES, layout::OPENS] {
             drop(std::fs::remove_file(runtime.join(name)));
         }

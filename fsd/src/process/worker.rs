@@ -12,7 +12,7 @@ use std::{
     thread::Builder,
 };
 
-use fsd_events::{SCHEMA, event::Start, ids::RunId, layout, presence::Presence};
+use fsd_events::{SCHEMA, event::Start, ids::RunId, presence::Presence};
 use tokio::runtime::Runtime;
 
 use self::desk::WorkerDesk;
@@ -351,7 +351,7 @@ fn presence(live: &Live, places: &Places, identity: &Identity) -> Presence {
         run: identity.run.to_string(),
         pid: std::process::id(),
         connection: u64::from(live.mounted.at().connection),
-        socket: text(&places.runtime.join(layout::SOCKET)),
+        socket: text(&places.socket()),
         state_dir: text(&places.state),
     }
 }

@@ -1,1 +1,12 @@
 //! The real `fsd` on a real mount: one file per topic.
+
+#![cfg(feature = "failpoints")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod control;
+mod lifecycle;
+mod reads;
+mod refusals;
+mod secrets;
+mod support;
+mod uploads;

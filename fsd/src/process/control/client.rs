@@ -71,7 +71,7 @@ impl Client {
     /// Waits until the process at the other end has gone, at most `limit`; true if it has.
     pub(in crate::process) fn outlive(mut self, limit: Duration) -> bool {
         drop(self.socket.get_mut().set_read_timeout(Some(limit)));
-        matches!(self.socket.read(&mut [0]), Ok(0)) || !alive(Path::new(&self.presence.socket))
+        matches!(self.socket.read(&mut [0]), Ok(0))
     }
 }
 
@@ -89,7 +89,8 @@ pub(in crate::process) fn running(runtime_dir: Option<&Path>) -> Vec<Presence> {
     let mut found = Vec::new();
     for root in places::candidates(runtime_dir) {
         let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
-        found.extend(entries.filter_map(|entry| read(&entry.path())).filter(|p| alive(Path::new(&p.socket))));
+        let living = entries.map(|entry| entry.path()).filter(|dir| alive(dir));
+        found.extend(living.filter_map(|dir| read(&dir)));
     }
     found.sort_by(|a: &Presence, b| a.mount.cmp(&b.mount));
     found.dedup();
@@ -101,10 +102,10 @@ pub(in crate::process) fn read(dir: &Path) -> Option<Presence> {
     serde_json::from_slice(&std::fs::read(dir.join(layout::MOUNT_FILE)).ok()?).ok()
 }
 
-/// Whether the process behind that socket still holds the lock beside it.
-fn alive(socket: &Path) -> bool {
-    let lock = socket.with_file_name(LOCK);
-    File::open(lock).is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+/// Whether a process still holds the lock of that runtime directory.
+fn alive(dir: &Path) -> bool {
+    File::open(dir.join(LOCK))
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 fn choose(mut running: Vec<Presence>, mount: Option<&Path>) -> Result<Presence, Failure> {

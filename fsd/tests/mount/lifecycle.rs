@@ -1,0 +1,159 @@
+//! Lifecycle: readiness, signals, unmounting, and what a dead fsd leaves to the next one.
+
+use std::{
+    fs::File,
+    io::Read,
+    process::{Command, Stdio},
+};
+
+use nix::sys::signal::Signal;
+
+use super::{control::read_sum, support::*};
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn a_daemon_says_when_it_is_ready_and_leaves_the_terminal() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let dirs = Dirs::new();
+    let mut command = dirs.home().command(program());
+    command.args(["mount", "--daemon", &origin.url("")]).arg(dirs.home().mount_point());
+    // `output` returns when nobody holds the pipes any more: the daemon must have let go of them.
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains(" is mounted at "), "{}", text(&output.stdout));
+    let file = dirs.home().mount_point().join("a");
+    assert_eq!(read_sum(&file), (MIB, checksum("a", MIB)));
+    let umount = dirs.fsd(&["umount"]);
+    assert_eq!(umount.status.code(), Some(0), "{}", text(&umount.stderr));
+    assert_eq!(files(dirs.home().runtime()), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_daemon_that_fails_tells_its_parent() {
+    let dirs = Dirs::new();
+    let output =
+        dirs.fsd(&["mount", "--daemon", "http://127.0.0.1:1/", &dirs.home().mount_point().display().to_string()]);
+    assert_eq!(output.status.code(), Some(75), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("cannot connect"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn an_open_file_keeps_the_mount_and_a_second_signal_aborts() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let mut open = File::open(mounted.path("a")).unwrap();
+    mounted.signal(Signal::SIGTERM);
+    await_true("the holder's name", || mounted.messages().contains("busy"));
+    let own = format!("pid {}", std::process::id());
+    assert!(mounted.messages().contains(&own), "{}", mounted.messages());
+    assert!(open.read(&mut [0; 10]).is_ok(), "a draining mount still serves");
+    mounted.signal(Signal::SIGINT);
+    drop(open);
+    let (status, record) = mounted.gone();
+    assert!(matches!(status.code(), Some(0 | 16)), "{status}");
+    assert_eq!(record.last().unwrap()["ev"], "stop");
+}
+
+#[test]
+fn a_mount_that_somebody_else_ends_is_over() {
+    let mounted = mount(None, &[]);
+    let umount = if nix::unistd::geteuid().is_root() { "umount" } else { "fusermount3" };
+    let mut command = Command::new(umount);
+    if umount == "fusermount3" {
+        command.arg("-u");
+    }
+    assert!(command.arg(mounted.dir()).status().unwrap().success());
+    let (status, record) = mounted.gone();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(record.last().unwrap()["reason"], "unmounted by somebody else");
+}
+
+#[test]
+fn quit_dumps_the_stacks_and_goes_on() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &[]);
+    mounted.signal(Signal::SIGQUIT);
+    let is_dump = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("stacks-");
+    await_true("a stack dump", || files(&mounted.home().state()).iter().any(is_dump));
+    assert_eq!(read_sum(&mounted.path("a")).0, MIB);
+    mounted.finish();
+}
+
+#[test]
+fn what_a_killed_fsd_had_not_written_is_written_by_the_next() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB).always("a", Fault::Silent);
+    let dirs = Dirs::new();
+    let home = dirs.home();
+    let mut served = Served::start(program(), &home, Some(&origin.url("")), &[], |_| ()).unwrap();
+    let run = served.presence.run.clone();
+    let mut reader =
+        Command::new("cat").arg(served.path("a")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert!(origin.wait(SOON, |origin| origin.stalled() > 0));
+    served.signal(Signal::SIGKILL);
+    served.wait(SOON).unwrap();
+    reader.wait().unwrap();
+    let again = try_mount(dirs, Some(&origin.url("")), &[], |_| ()).unwrap_or_else(|(_, failed)| panic!("{failed:?}"));
+    let file = std::path::Path::new(&again.presence.state_dir).join(format!("events-{run}.jsonl"));
+    let record = events(&file);
+    assert!(orphans(&record).iter().any(|orphan| orphan.starts_with("Read")), "{:?}", orphans(&record));
+    origin.heal().release();
+    again.finish();
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_blocks_nothing() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", 8 * MIB);
+    let dirs = Dirs::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    // A pipe of one page is full after a few messages, and nobody reads it before the end.
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    let args = ["--log-level", "trace", "--log-format", "seed"];
+    let mounted = try_mount(dirs, Some(&origin.url("")), &args, |command| {
+        command.stderr(writer);
+    });
+    let mounted = mounted.unwrap_or_else(|(_, failed)| panic!("{failed:?}"));
+    for _ in 0..20 {
+        assert_eq!(read_sum(&mounted.path("a")), (8 * MIB, checksum("a", 8 * MIB)));
+        assert_eq!(
+            std::fs::read_dir(mounted.dir()).unwrap().filter(|e| e.as_ref().unwrap().file_name() == "a").count(),
+            1
+        );
+    }
+    let record = mounted.finish();
+    assert_eq!(count(&record, "stall"), 0);
+    drop(reader);
+}
+
+#[test]
+fn descriptors_come_back() {
+    let origin = Origin::start().unwrap();
+    for at in 0..8 {
+        origin.file(&format!("f{at}"), MIB);
+    }
+    let mounted = mount(Some(&origin.url("")), &[]);
+    for _ in 0..5 {
+        for at in 0..8 {
+            assert_eq!(read_sum(&mounted.path(&format!("f{at}"))).0, MIB);
+        }
+    }
+    await_true("the closes", || mounted.status()["stores"] == 0 && mounted.status()["closing"] == 0);
+    // Idle connections to the origin may stay open for a while.
+    await_true("the descriptors", || mounted.more_fds() <= 8);
+    mounted.finish();
+}
+
+#[test]
+fn fsd_never_looks_below_its_own_mount() {
+    let origin = Origin::start().unwrap();
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let record = mounted.finish();
+    let own: Vec<_> =
+        record.iter().filter(|event| event["ev"] == "enter" && event["pid"] == record[0]["pid"]).collect();
+    assert_eq!(own, Vec::<&serde_json::Value>::new(), "fsd used its own mount");
+}

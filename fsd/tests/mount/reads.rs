@@ -1,0 +1,69 @@
+//! Reads: files of a real web server, compared byte by byte.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::Path,
+    process::Command,
+};
+
+use super::support::*;
+
+const SMALL_FILES: usize = 10_000;
+
+/// A sparse file with marks all over, so that a misplaced byte shows.
+fn sparse(path: &Path, size: u64) {
+    let file = File::create(path).unwrap();
+    file.set_len(size).unwrap();
+    for at in (0..size).step_by(1 << 20) {
+        file.write_all_at(&at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes(), at).unwrap();
+    }
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    Command::new("cmp").arg("-s").arg(a).arg(b).status().unwrap().success()
+}
+
+#[test]
+fn one_gibibyte_and_ten_thousand_small_files_from_nginx() {
+    let www = tempfile::tempdir().unwrap();
+    sparse(&www.path().join("big.bin"), 1 << 30);
+    fs::create_dir(www.path().join("small")).unwrap();
+    let content = |at: usize| format!("file {at}\n").repeat(at % 7 + 1);
+    for at in 0..SMALL_FILES {
+        fs::write(www.path().join(format!("small/{at:05}.txt")), content(at)).unwrap();
+    }
+    let Some(nginx) = Nginx::start(www.path()) else { return };
+    let mounted = mount(Some(&nginx.url("")), &[]);
+    assert!(same(&www.path().join("big.bin"), &mounted.path("big.bin")), "big.bin differs");
+    let listed = Command::new("ls").arg("-l").arg(mounted.path("small")).output().unwrap();
+    assert_eq!(text(&listed.stdout).lines().filter(|line| line.contains(".txt")).count(), SMALL_FILES);
+    for at in 0..SMALL_FILES {
+        let read = fs::read(mounted.path(&format!("small/{at:05}.txt"))).unwrap();
+        assert!(read == content(at).as_bytes(), "file {at} differs");
+    }
+    let record = mounted.finish();
+    assert_eq!(orphans(&record), Vec::<String>::new());
+    assert_eq!(count(&record, "stall"), 0);
+}
+
+#[test]
+fn range_lru_reads_the_same() {
+    let www = tempfile::tempdir().unwrap();
+    sparse(&www.path().join("big.bin"), (64 << 20) + 1);
+    let Some(nginx) = Nginx::start(www.path()) else { return };
+    let args = ["--fetch-mode", "range-lru", "--chunk-size", "1MiB", "--cache-size", "16MiB"];
+    let mounted = mount(Some(&nginx.url("")), &args);
+    assert!(same(&www.path().join("big.bin"), &mounted.path("big.bin")));
+    // Backwards: every read far from the last.
+    let (ours, theirs) =
+        (File::open(mounted.path("big.bin")).unwrap(), File::open(www.path().join("big.bin")).unwrap());
+    for at in (0..21).rev().map(|n| n * (3 << 20)) {
+        let (mut a, mut b) = ([0; 4096], [0; 4096]);
+        ours.read_exact_at(&mut a, at).unwrap();
+        theirs.read_exact_at(&mut b, at).unwrap();
+        assert!(a == b, "differs at {at}");
+    }
+    drop((ours, theirs));
+    mounted.finish();
+}

@@ -1,0 +1,115 @@
+//! Refusals: each says what to do and ends with its own exit code.
+
+use super::support::*;
+
+/// Mounts, and expects a refusal with that code and those words.
+fn refused(source: Option<&str>, args: &[&str], code: i32, words: &[&str]) {
+    let (_, failed) = try_mount(Dirs::new(), source, args, |_| ()).err().expect("refused");
+    check(failed.status.and_then(|status| status.code()), &failed.stderr, code, words);
+}
+
+fn check(found: Option<i32>, stderr: &str, code: i32, words: &[&str]) {
+    assert_eq!(found, Some(code), "{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{word:?} is not in {stderr:?}");
+    }
+}
+
+fn run(dirs: &Dirs, args: &[&str], code: i32, words: &[&str]) {
+    let output = dirs.fsd(args);
+    check(output.status.code(), &text(&output.stderr), code, words);
+}
+
+#[test]
+fn a_source_that_is_not_there() {
+    let origin = Origin::start().unwrap();
+    refused(Some(&origin.url("missing/")), &[], 66, &["404"]);
+    refused(Some("/no/such/directory"), &[], 66, &["/no/such/directory"]);
+    refused(Some("ftp://host/"), &[], 66, &["ftp"]);
+}
+
+#[test]
+fn a_source_that_does_not_answer() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://user:CANARY@{closed}/?token=CANARY");
+    let (_, failed) = try_mount(Dirs::new(), Some(&url), &[], |_| ()).err().expect("refused");
+    check(failed.status.and_then(|status| status.code()), &failed.stderr, 75, &["connect"]);
+    assert!(!failed.stderr.contains("CANARY"), "{}", failed.stderr);
+}
+
+#[test]
+fn a_mount_point_that_cannot_be_one() {
+    let dirs = Dirs::new();
+    let place = |name: &str| dirs.root().join(name).display().to_string();
+    let source = dirs.home().temp().display().to_string();
+    run(&dirs, &["mount", &source, &place("missing")], 32, &["does not exist", "mkdir -p"]);
+    std::fs::write(dirs.root().join("file"), "").unwrap();
+    run(&dirs, &["mount", &source, &place("file")], 32, &["not a directory"]);
+    std::fs::create_dir(dirs.root().join("full")).unwrap();
+    std::fs::write(dirs.root().join("full/here"), "").unwrap();
+    run(&dirs, &["mount", &source, &place("full")], 32, &["not empty"]);
+}
+
+#[test]
+fn a_mount_point_that_is_taken() {
+    let origin = Origin::start().unwrap();
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let dir = mounted.dir().display().to_string();
+    run(mounted.dirs(), &["mount", &origin.url(""), &dir], 32, &["already", "fsd umount"]);
+    mounted.finish();
+}
+
+#[test]
+fn a_dead_mount_is_replaced() {
+    let origin = Origin::start().unwrap();
+    let dirs = Dirs::new();
+    let home = dirs.home();
+    let mut served = Served::start(program(), &home, Some(&origin.url("")), &[], |_| ()).unwrap();
+    served.signal(nix::sys::signal::Signal::SIGKILL);
+    served.wait(SOON).unwrap();
+    let again = try_mount(dirs, Some(&origin.url("")), &[], |_| ()).unwrap_or_else(|(_, failed)| panic!("{failed:?}"));
+    assert!(std::fs::read_dir(again.dir()).is_ok());
+    again.finish();
+}
+
+#[test]
+fn wrong_words() {
+    let dirs = Dirs::new();
+    let config = dirs.root().join("wrong.toml");
+    std::fs::write(&config, "threads = 4\nfetch_mode = \"both\"\n").unwrap();
+    let config = config.display().to_string();
+    run(&dirs, &["mount", "--config", &config, "/a", "/b"], 2, &["wrong.toml:2", "temp-file, range-lru"]);
+    run(&dirs, &["mount", "--threads", "0", "/a", "/b"], 2, &["--threads 0", "from 1 to 64"]);
+    run(&dirs, &["mount"], 2, &["no mount point"]);
+    run(&dirs, &["frobnicate"], 2, &["frobnicate"]);
+    run(&dirs, &["mount", "--failpoint", "nonsense", "/a", "/b"], 2, &["NAME=ACTIONS"]);
+}
+
+#[test]
+fn nobody_to_ask() {
+    let dirs = Dirs::new();
+    for command in ["status", "list", "umount", "dump"] {
+        run(&dirs, &[command, "/nowhere"], 3, &["no fsd serves /nowhere"]);
+    }
+}
+
+#[test]
+fn an_unknown_setting_warns_and_the_origin_of_each_value_is_shown() {
+    let dirs = Dirs::new();
+    let config = dirs.root().join("config/fsd");
+    std::fs::create_dir_all(&config).unwrap();
+    std::fs::write(config.join("config.toml"), "debug_skip_evicton = true\nthreads = 8\n").unwrap();
+    let seed = dirs.root().join(".fuse-stream-mvp");
+    std::fs::create_dir_all(&seed).unwrap();
+    std::fs::write(seed.join("config.toml"), "chunk_size = 4194304\nthreads = 2\n").unwrap();
+    let mut command = dirs.home().command(program());
+    let output =
+        command.args(["config", "show", "--origin"]).env("FSMVP_DEBUG_FSKIT_SINGLE_THREAD", "1").output().unwrap();
+    assert!(text(&output.stderr).contains("did you mean `debug_skip_eviction`?"), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    let line = |key: &str| shown.lines().find(|line| line.starts_with(key)).unwrap_or_default().to_owned();
+    assert!(line("threads").contains("= 8") && line("threads").ends_with("fsd/config.toml:2"), "{}", line("threads"));
+    assert!(line("chunk_size").contains("= 4MiB") && line("chunk_size").contains(".fuse-stream-mvp/config.toml:1"));
+    assert!(line("debug_fskit_single_thread").ends_with("environment FSMVP_DEBUG_FSKIT_SINGLE_THREAD"));
+    assert!(line("fetch_mode").ends_with("# default"));
+}

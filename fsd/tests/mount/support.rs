@@ -1,0 +1,266 @@
+//! Support: a mount of a test's own, what it recorded, and programs to use it with.
+
+use std::{
+    collections::HashSet,
+    ops::Deref,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+pub(crate) use fsd::process::demo::{
+    origin::{Checksum, Fault, Origin, checksum},
+    served::{Failed, Home, Served},
+};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longest wait for anything that should happen soon.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// A mount of this test alone. Dropping it takes it down, also when it is stuck.
+pub(crate) struct Mounted {
+    served: Served,
+    dirs: Dirs,
+    /// Descriptors when it was ready.
+    fds: usize,
+}
+
+/// The directories of a test.
+pub(crate) struct Dirs {
+    root: TempDir,
+    runtime: TempDir,
+}
+
+impl Dirs {
+    pub(crate) fn new() -> Self {
+        let shm = Path::new("/dev/shm");
+        let runtime = if shm.is_dir() { TempDir::new_in(shm) } else { TempDir::new() };
+        Self { root: TempDir::with_prefix("fsd-test-").unwrap(), runtime: runtime.unwrap() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        Home::new(self.root.path(), self.runtime.path()).unwrap()
+    }
+
+    /// `fsd ARGS…` in these directories.
+    pub(crate) fn fsd(&self, args: &[&str]) -> Output {
+        self.home().command(program()).args(args).stdin(Stdio::null()).output().unwrap()
+    }
+}
+
+/// The `fsd` under test.
+pub(crate) fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_fsd"))
+}
+
+/// Mounts `source`; None: only what is staged. Fails the test if it cannot.
+pub(crate) fn mount(source: Option<&str>, args: &[&str]) -> Mounted {
+    try_mount(Dirs::new(), source, args, |_| ()).unwrap_or_else(|(_, failed)| panic!("not mounted: {failed:?}"))
+}
+
+/// Mounts in these directories; gives them back with the reason when it cannot.
+pub(crate) fn try_mount(
+    dirs: Dirs,
+    source: Option<&str>,
+    args: &[&str],
+    edit: impl FnOnce(&mut Command),
+) -> Result<Mounted, (Dirs, Failed)> {
+    match Served::start(program(), &dirs.home(), source, args, edit) {
+        Ok(served) => {
+            let fds = count_fds(served.pid());
+            Ok(Mounted { served, dirs, fds })
+        }
+        Err(failed) => Err((dirs, failed)),
+    }
+}
+
+impl Deref for Mounted {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.served
+    }
+}
+
+impl Mounted {
+    /// The root of the mount.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.path("")
+    }
+
+    /// `fsd ARGS…` with this mount's directories.
+    pub(crate) fn fsd(&self, args: &[&str]) -> Output {
+        self.dirs.fsd(args)
+    }
+
+    pub(crate) fn dirs(&self) -> &Dirs {
+        &self.dirs
+    }
+
+    /// What the mount says of itself.
+    pub(crate) fn status(&self) -> Value {
+        serde_json::from_slice(&self.fsd(&["status", "--json"]).stdout).unwrap()
+    }
+
+    /// Every complete line of the event file so far.
+    pub(crate) fn recorded(&self) -> Vec<Value> {
+        events(&self.events())
+    }
+
+    /// Waits for the first event that `is_it`.
+    pub(crate) fn await_event(&self, is_it: impl Fn(&Value) -> bool) -> Value {
+        let mut found = None;
+        await_true("an event", || {
+            found = self.recorded().into_iter().find(|event| is_it(event));
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// Descriptors more than when it was ready.
+    pub(crate) fn more_fds(&self) -> usize {
+        count_fds(self.pid()).saturating_sub(self.fds)
+    }
+
+    /// TERM, and a clean end: exit code 0, not mounted, no temp file, no runtime file. Returns the whole record.
+    pub(crate) fn finish(self) -> Vec<Value> {
+        self.signal(Signal::SIGTERM);
+        let (status, record) = self.gone();
+        assert_eq!(status.code(), Some(0));
+        record
+    }
+
+    /// Waits for the end and checks that nothing but the record is left.
+    pub(crate) fn gone(mut self) -> (ExitStatus, Vec<Value>) {
+        let status = self.served.wait(Duration::from_secs(60)).expect("fsd ends when it is told to");
+        assert!(!self.at().is_mounted(), "still mounted");
+        assert_eq!(files(self.dirs.runtime.path()), Vec::<PathBuf>::new(), "runtime files are left");
+        assert_eq!(files(&self.home().temp()), Vec::<PathBuf>::new(), "temp files are left");
+        let record = self.recorded();
+        (status, record)
+    }
+}
+
+/// Every complete line of an event file.
+pub(crate) fn events(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// ENTERs without an EXIT, as `Op #id`.
+pub(crate) fn orphans(record: &[Value]) -> Vec<String> {
+    let exits = record.iter().filter(|event| event["ev"] == "exit");
+    let ended: HashSet<u64> = exits.filter_map(|event| event["id"].as_u64()).collect();
+    let enters = record.iter().filter(|event| event["ev"] == "enter");
+    let open = enters.filter(|event| event["id"].as_u64().is_none_or(|id| !ended.contains(&id)));
+    open.map(|event| format!("{} #{}", event["op"], event["id"])).collect()
+}
+
+/// How often an event of that kind stands in the record.
+pub(crate) fn count(record: &[Value], ev: &str) -> usize {
+    record.iter().filter(|event| event["ev"] == ev).count()
+}
+
+/// Waits until `ready`, looking often; fails the test after [`SOON`].
+pub(crate) fn await_true(what: &str, mut ready: impl FnMut() -> bool) {
+    let until = now() + SOON;
+    while !ready() {
+        assert!(now() < until, "{what} did not come within {SOON:?}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Monotonic now.
+pub(crate) fn now() -> Instant {
+    fsd::platform::clock::now()
+}
+
+/// Says that a test cannot run here.
+pub(crate) fn skip(feature: &str, found: &str, needs: &str) {
+    use std::io::Write;
+    // Not `println`: the harness would hide it in a test that passes.
+    drop(writeln!(std::io::stderr(), "SKIP {feature} (found {found}, needs {needs})"));
+}
+
+/// Whether `tool` can be started; says SKIP if not.
+pub(crate) fn have(tool: &str) -> bool {
+    let found = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !found {
+        skip(tool, "nothing", tool);
+    }
+    found
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn count_fds(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// Every file below `dir`.
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
+            _ => found.push(entry.path()),
+        }
+    }
+    found
+}
+
+/// nginx with one directory, on a free port; ends when dropped.
+pub(crate) struct Nginx {
+    process: std::process::Child,
+    port: u16,
+    _dir: TempDir,
+}
+
+impl Nginx {
+    /// Serves `root` with index pages; None, with a SKIP line, where nginx is not installed.
+    pub(crate) fn start(root: &Path) -> Option<Self> {
+        if !have("nginx") {
+            return None;
+        }
+        let dir = TempDir::with_prefix("fsd-nginx-").unwrap();
+        // Bound and let go: the next to bind is nginx, unless somebody takes the port in between.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let here = dir.path().display();
+        let config = format!(
+            "daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;
+             events {{ worker_connections 256; }}
+             http {{ access_log off; sendfile on; client_body_temp_path {here}/b; proxy_temp_path {here}/p;
+               fastcgi_temp_path {here}/f; uwsgi_temp_path {here}/u; scgi_temp_path {here}/s;
+               server {{ listen 127.0.0.1:{port}; root {}; autoindex on; autoindex_exact_size on; }} }}\n{}",
+            root.display(),
+            if nix::unistd::geteuid().is_root() { "user root;" } else { "" }
+        );
+        let file = dir.path().join("nginx.conf");
+        std::fs::write(&file, config).unwrap();
+        let mut nginx = Command::new("nginx");
+        nginx.arg("-c").arg(&file).arg("-p").arg(dir.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = nginx.spawn().unwrap();
+        await_true("nginx", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Some(Self { process, port, _dir: dir })
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}/{path}", self.port)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.process.id().cast_signed());
+        let _ = nix::sys::signal::kill(pid, Signal::SIGTERM);
+        drop(self.process.wait());
+    }
+}
