@@ -51,12 +51,6 @@ impl Closer {
         .id()
     }
 
-    /// Closes on this thread and waits for the end, as the Go original did under its lock.
-    #[cfg(feature = "failpoints")]
-    pub fn close_here(&self, detached: Detached, _cause: OpId) {
-        drop(detached);
-    }
-
     /// Closes that run within their limit.
     pub fn closing(&self) -> usize {
         0

@@ -92,14 +92,13 @@ impl Handles {
     }
 
     /// Adds a handle to an inode that has a store already; None when it has none. Adding it again changes nothing.
-    /// `backing` is wanted, not demanded: an inode that is open cached stays cached, because the kernel refuses a
-    /// mixture.
-    pub fn join(&self, ino: Ino, fh: Fh, backing: Option<Backing>) -> Option<Joined> {
+    pub fn join(&self, ino: Ino, fh: Fh) -> Option<Joined> {
         let mut inner = self.inner.write();
-        inner.files.contains_key(&ino.0).then(|| inner.add(ino, fh, backing))
+        inner.files.contains_key(&ino.0).then(|| inner.add(ino, fh, None))
     }
 
-    /// Adds a handle to an inode together with its store.
+    /// Adds the first handle of an inode together with its store. `backing` is wanted, not demanded: an inode that
+    /// is open cached stays cached, because the kernel refuses a mixture.
     pub fn insert(&self, ino: Ino, fh: Fh, store: Arc<Store>, pinned: bool, backing: Option<Backing>) -> Joined {
         let mut inner = self.inner.write();
         let mut surplus = None;

@@ -283,6 +283,23 @@ pub enum KernelFact {
     Dead { connection: u64, aborted: bool },
     /// Nobody reads the device although requests are pending: idle readers and all threads of the daemon.
     Readers { idle: u32, threads: u32 },
+    /// The process that serves, as `/proc` shows it.
+    Daemon(Box<DaemonProcess>),
+    /// Limits of the connection; None where the kernel does not say.
+    Connection { max_background: Option<u64>, parallel_dirops: Option<bool> },
+}
+
+/// A daemon seen from outside.
+#[derive(Clone, Debug, Default)]
+pub struct DaemonProcess {
+    pub pid: u32,
+    pub comm: Box<str>,
+    /// By a signal or a debugger.
+    pub stopped: bool,
+    /// Threads in states in which they can take no request are counted too.
+    pub threads: u32,
+    /// TCP peers, with the connection's state.
+    pub peers: Vec<Box<str>>,
 }
 
 /// A request in the kernel's hands.

@@ -1,15 +1,24 @@
 //! The kernel's own word on a FUSE mount: its request lists, its trace events, and what `/proc` shows of clients
 //! and daemon. Nothing here asks the daemon, and nothing touches a path below a mount.
 
+pub mod bounded;
 pub mod btf;
+pub mod clients;
 mod dentries;
+pub mod facts;
 pub mod fusectl;
 pub mod holders;
 pub mod layout;
 pub mod lists;
+pub mod live;
+pub mod look;
 pub mod memory;
 pub mod mountinfo;
 pub mod peek;
+pub mod ring;
+pub mod rows;
 pub mod signature;
+pub mod sockets;
 pub mod sys;
 pub mod task;
+pub mod trace;

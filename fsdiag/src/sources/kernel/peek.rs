@@ -145,7 +145,7 @@ impl Kernel {
     /// # Errors
     /// When the connection is gone.
     pub fn glance(&self, at: Address) -> Result<Glance, PeekError> {
-        Ok(Glance { taken_ns: sys::boot_ns(), snapshot: self.walker().snapshot(at.0)? })
+        Ok(Glance { taken_ns: sys::mono_ns(), snapshot: self.walker().snapshot(at.0)? })
     }
 
     /// What two glances, at least a tenth of a second apart, agree on.

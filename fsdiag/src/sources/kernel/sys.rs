@@ -87,12 +87,52 @@ pub fn poll_foreign(pid: u32, fd: u32) -> io::Result<Ready> {
     Ok(ready[0])
 }
 
-/// Nanoseconds since boot, suspended time included; the clock that the trace instance is set to.
-pub fn boot_ns() -> u64 {
+/// Nanoseconds of the clock that never steps, the one of fsd's events; the trace instance is set to it too.
+pub fn mono_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// Microseconds since 1970.
+pub fn wall_us() -> u64 {
+    clock_ns(libc::CLOCK_REALTIME) / 1000
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel fills the struct we own; CLOCK_BOOTTIME always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    // SAFETY: the kernel fills the struct we own; both clocks always exist.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// Signals that ask this process to end, as a descriptor: whoever made something that must be removed again can
+/// remove it first. Blocked in every thread that is started afterwards.
+#[derive(Debug)]
+pub struct EndSignals(OwnedFd);
+
+impl EndSignals {
+    /// Takes SIGINT, SIGTERM and SIGHUP over.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn take() -> io::Result<Self> {
+        // SAFETY: the set is ours and is initialised by sigemptyset before anything reads it; the numbers are valid.
+        let fd = unsafe {
+            let mut set = std::mem::zeroed::<libc::sigset_t>();
+            libc::sigemptyset(&raw mut set);
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                libc::sigaddset(&raw mut set, signal);
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+            libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+        };
+        owned(libc::c_long::from(fd)).map(Self)
+    }
+
+    /// Waits for a signal or until the time is over; true when one came.
+    pub fn wait(&self, milliseconds: i32) -> bool {
+        use std::os::fd::AsFd as _;
+        poll(&[self.0.as_fd()], milliseconds).is_ok_and(|ready| ready.iter().any(|r| r.readable))
+    }
 }
 
 /// Whether this process runs as root.

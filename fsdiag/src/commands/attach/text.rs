@@ -1,0 +1,255 @@
+//! The picture: a look as text, and as the part of the JSON that only attach has.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{row_line, watch::Watched};
+use crate::{
+    engine::report::{Orphan, Report},
+    sources::kernel::{
+        facts::{client_line, state_word},
+        look::Look,
+        rows::{self, Row},
+        signature::Wait,
+        task::Task,
+    },
+};
+
+/// Most threads and requests that the text shows each.
+const MOST: usize = 40;
+
+#[derive(Serialize)]
+pub(super) struct KernelPart {
+    connection: u64,
+    fstype: String,
+    source: String,
+    daemon: Option<DaemonPart>,
+    max_background: Option<u64>,
+    parallel_dirops: Option<bool>,
+    /// Whether an unread request is queued right now.
+    unread: Option<bool>,
+    requests: Vec<RequestPart>,
+    /// Lists that changed under the look.
+    torn: Option<u32>,
+    /// What was not available, and why.
+    missing: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct DaemonPart {
+    pid: u32,
+    comm: String,
+    sure: bool,
+    stopped: bool,
+    threads: usize,
+    idle_readers: u32,
+    peers: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct RequestPart {
+    state: &'static str,
+    op: String,
+    unique: Option<u64>,
+    node: Option<u64>,
+    path: Option<String>,
+    name: Option<String>,
+    offset: Option<u64>,
+    size: Option<u64>,
+    age_s: Option<f64>,
+    client_pid: Option<u32>,
+    client: Option<String>,
+    client_gone: bool,
+    interrupted: bool,
+    thread: Option<u32>,
+    thread_sure: Option<bool>,
+    thread_waits: Option<String>,
+}
+
+pub(super) fn kernel_part(look: &Look, rows: &[Row]) -> KernelPart {
+    let facts = look.view.as_ref().map(|v| v.facts);
+    let daemon = look.daemon().map(|d| DaemonPart {
+        pid: d.pid,
+        comm: d.comm.clone(),
+        sure: look.daemons_sure,
+        stopped: d.is_stopped(),
+        threads: d.threads.len(),
+        idle_readers: d.idle_readers(),
+        peers: d.sockets.iter().map(|s| format!("{} {}", s.peer, s.state)).collect(),
+    });
+    KernelPart {
+        connection: look.mount.connection(),
+        fstype: look.mount.fstype.clone(),
+        source: look.mount.source.clone(),
+        daemon,
+        max_background: facts.and_then(|f| f.max_background),
+        parallel_dirops: facts.and_then(|f| f.parallel_dirops),
+        unread: look.ready.map(|r| r.readable),
+        requests: rows.iter().map(request_part).collect(),
+        torn: look.view.as_ref().map(|v| v.torn),
+        missing: look.missing.clone(),
+    }
+}
+
+fn request_part(row: &Row) -> RequestPart {
+    RequestPart {
+        state: state_word(row),
+        op: op_name(row),
+        unique: (row.unique != 0).then_some(row.unique),
+        node: (row.ino != 0).then_some(row.ino),
+        path: row.path.clone(),
+        name: row.name.clone(),
+        offset: row.off,
+        size: row.len,
+        age_s: row.age_us.map(seconds),
+        client_pid: row.sender.pid,
+        client: row.sender.comm.clone(),
+        client_gone: row.sender.gone,
+        interrupted: row.interrupted,
+        thread: row.server.as_ref().map(|s| s.tid),
+        thread_sure: row.server.as_ref().map(|s| s.sure),
+        thread_waits: row.server.as_ref().map(|s| s.waits.clone()),
+    }
+}
+
+fn seconds(us: u64) -> f64 {
+    us as f64 / 1e6
+}
+
+/// The operation's name, or its number.
+pub(super) fn op_name(row: &Row) -> String {
+    row.op.map_or_else(|| format!("opcode {}", row.opcode), |op| op.to_string())
+}
+
+/// A request as an orphan of the report.
+pub(super) fn orphan(row: &Row, look: &Look, lines: &[String]) -> Orphan {
+    let text = row_line(row);
+    let line = lines.iter().position(|l| *l == text).map_or(0, |n| n as u64 + 1);
+    Orphan {
+        op: op_name(row),
+        id: row.unique.to_string(),
+        age_s: row.age_us.map(seconds),
+        path: row.path.clone(),
+        input: look.mount.point.display().to_string(),
+        line,
+    }
+}
+
+/// Everything, for people.
+pub(super) fn all(look: &Look, rows: &[Row], watched: &Watched, report: &Report) -> String {
+    let mut out = String::new();
+    head(&mut out, look);
+    section(&mut out, "requests without an answer", rows.iter().map(row_line));
+    let own = |pid: u32| look.daemons.iter().any(|d| d.pid == pid);
+    let clients = look.clients.iter().flatten().map(|c| client_line(c, look, own(c.task.pid)));
+    section(&mut out, "blocked threads", clients);
+    if !rows.is_empty() {
+        section(&mut out, "threads of the daemon", threads(look));
+    }
+    live(&mut out, watched, report);
+    verdicts(&mut out, report);
+    section(&mut out, "not available", look.missing.iter().cloned());
+    out
+}
+
+fn head(out: &mut String, look: &Look) {
+    let m = &look.mount;
+    let waiting = look.waiting.map_or_else(|| String::from("?"), |n| n.to_string());
+    let _ = writeln!(out, "{}  {}  {}  connection {}", m.point.display(), m.fstype, m.source, m.connection());
+    let _ = write!(out, "{waiting} requests wait");
+    if let Some(facts) = look.view.as_ref().map(|v| v.facts) {
+        let background = facts.num_background.zip(facts.max_background);
+        if let Some((used, limit)) = background {
+            let _ = write!(out, ", {used} of {limit} background slots in use");
+        }
+    }
+    let unread = look.ready.map(|r| if r.readable { ", an unread one is queued" } else { ", none is unread" });
+    let _ = writeln!(out, "{}", unread.unwrap_or_default());
+    for daemon in &look.daemons {
+        let sure = if look.daemons_sure { "daemon" } else { "perhaps its daemon:" };
+        let stopped = if daemon.is_stopped() { ", stopped" } else { "" };
+        let _ = writeln!(
+            out,
+            "{sure} {} {}: {} threads, {} read the device{stopped}",
+            daemon.comm,
+            daemon.pid,
+            daemon.threads.len(),
+            daemon.idle_readers()
+        );
+        for socket in daemon.sockets.iter().take(MOST) {
+            let _ = writeln!(out, "  tcp {} {} ({} bytes unread)", socket.peer, socket.state, socket.unread);
+        }
+    }
+    if look.is_dead() {
+        let _ = writeln!(out, "no process holds its device");
+    }
+}
+
+/// Threads that do something else than read the device; equal ones are counted.
+fn threads(look: &Look) -> impl Iterator<Item = String> {
+    let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
+    for daemon in look.daemons.iter().take(1) {
+        let busy = daemon.threads.iter().filter(|t| !matches!(t.waits(), Some((Wait::Idle, _))));
+        for task in busy {
+            let text = format!("{} {} in {}", state(task), task.comm, rows::waits(task, daemon));
+            match groups.iter_mut().find(|g| g.0 == text) {
+                Some(group) => group.1.push(task.tid),
+                None => groups.push((text, vec![task.tid])),
+            }
+        }
+    }
+    groups.into_iter().map(|(text, tids)| match tids.as_slice() {
+        [tid] => format!("thread {tid} {text}"),
+        tids => format!("{} threads {text}", tids.len()),
+    })
+}
+
+fn state(task: &Task) -> char {
+    task.state.unwrap_or('?')
+}
+
+fn live(out: &mut String, watched: &Watched, report: &Report) {
+    if watched.live.is_none() {
+        return;
+    }
+    let _ =
+        writeln!(out, "live: {} events, {} dropped, {} cancelled", watched.events, watched.dropped, watched.cancelled);
+    for (op, s) in &report.ops {
+        let _ = writeln!(
+            out,
+            "  {op:<12} {:>8} answered, {} errors, p50 {} us, p99 {} us, max {} us",
+            s.count, s.errors, s.p50_us, s.p99_us, s.max_us
+        );
+    }
+}
+
+fn verdicts(out: &mut String, report: &Report) {
+    if report.healthy {
+        let _ = writeln!(out, "healthy: nothing is stalled");
+    }
+    for verdict in &report.verdicts {
+        let _ = writeln!(out, "verdict: {} ({})", verdict.cause.name(), verdict.confidence.name());
+        let _ = writeln!(out, "  {}", verdict.sentence);
+        for advice in &verdict.advice {
+            let _ = writeln!(out, "  try: {advice}");
+        }
+    }
+    for note in &report.notes {
+        let _ = writeln!(out, "note: {}", note.text);
+    }
+}
+
+fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    let lines: Vec<String> = lines.collect();
+    if lines.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "{title}:");
+    for line in lines.iter().take(MOST) {
+        let _ = writeln!(out, "  {line}");
+    }
+    if lines.len() > MOST {
+        let _ = writeln!(out, "  and {} more", lines.len() - MOST);
+    }
+}

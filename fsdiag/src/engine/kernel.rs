@@ -1,0 +1,322 @@
+//! What the kernel's facts alone prove: which request holds up a mount, and on whose side.
+//!
+//! The kernel knows what is unanswered and whether the daemon has read it; it does not know what the daemon does
+//! inside. So these verdicts name the request and the side, and claim an inner cause only with a witness for it.
+
+use fsd_events::op::{Class, Op};
+
+use super::{
+    fact::{BlockedTask, DaemonProcess, KernelFact, Pending, PendingState, Place},
+    report::{Cause, Confidence, Culprit, Evidence, Note, Verdict, Waiter},
+};
+
+/// Kernel facts of one mount at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct KernelState {
+    waiting: Option<u64>,
+    pending: Vec<(Place, Pending)>,
+    blocked: Vec<(Place, BlockedTask)>,
+    dead: Option<(Place, bool)>,
+    readers: Option<(Place, u32, u32)>,
+    daemon: Option<(Place, DaemonProcess)>,
+    max_background: Option<u64>,
+}
+
+impl KernelState {
+    /// Takes one fact.
+    pub fn apply(&mut self, place: Place, fact: &KernelFact) {
+        match fact {
+            KernelFact::Waiting { waiting, .. } => self.waiting = Some(*waiting),
+            KernelFact::Pending(pending) => self.pending.push((place, (**pending).clone())),
+            KernelFact::Blocked(task) => self.blocked.push((place, (**task).clone())),
+            KernelFact::Dead { aborted, .. } => self.dead = Some((place, *aborted)),
+            KernelFact::Readers { idle, threads } => self.readers = Some((place, *idle, *threads)),
+            KernelFact::Daemon(process) => self.daemon = Some((place, (**process).clone())),
+            KernelFact::Connection { max_background, .. } => self.max_background = *max_background,
+        }
+    }
+
+    /// Verdicts on requests that are older than `stalled_us`, best first; places are left for the caller to name.
+    pub fn verdicts(&self, stalled_us: u64, cite: &dyn Fn(Place) -> Evidence) -> Vec<Verdict> {
+        let case = Case { state: self, stalled_us, cite };
+        if let Some((place, aborted)) = self.dead {
+            return vec![case.dead(place, aborted)];
+        }
+        let rules =
+            [Case::reverse_notify, Case::self_access, Case::stopped, Case::held_back, Case::unread, Case::in_daemon];
+        rules.iter().find_map(|rule| rule(&case)).into_iter().collect()
+    }
+
+    /// What is worth knowing and no verdict.
+    pub fn notes(&self, stalled_us: u64) -> Vec<Note> {
+        let gone = self.pending.iter().filter(|(_, p)| p.client_pid.is_some() && p.client.is_none());
+        let gone = gone.map(|(_, p)| note("client_gone", p, format!("the client of {} is gone", label(p))));
+        let young = self.pending.iter().filter(|(_, p)| !is_old(p, stalled_us));
+        let young = young.map(|(_, p)| note("open", p, format!("{} is unanswered{}", label(p), age_text(p.age_us))));
+        gone.chain(young).collect()
+    }
+}
+
+fn note(kind: &str, pending: &Pending, text: String) -> Note {
+    Note { kind: kind.to_owned(), op: Some(pending.op.to_string()), id: id(pending), text }
+}
+
+/// A request without a clock counts as old: it was seen twice, and nothing says that it is young.
+fn is_old(pending: &Pending, stalled_us: u64) -> bool {
+    pending.age_us.is_none_or(|age| age >= stalled_us)
+}
+
+fn id(pending: &Pending) -> Option<String> {
+    (pending.unique != 0).then(|| pending.unique.to_string())
+}
+
+fn label(pending: &Pending) -> String {
+    let number = id(pending).map(|n| format!(" #{n}")).unwrap_or_default();
+    let path = pending.path.as_deref().or(pending.name.as_deref());
+    let path = path.map(|p| format!(" of {p}")).unwrap_or_default();
+    let client = match (&pending.client, pending.client_pid) {
+        (Some(comm), Some(pid)) => format!(" by {comm} ({pid})"),
+        _ => String::new(),
+    };
+    format!("{}{number}{path}{client}", pending.op)
+}
+
+fn age_text(age_us: Option<u64>) -> String {
+    age_us.map(|us| format!(" for {:.1} s", us as f64 / 1e6)).unwrap_or_default()
+}
+
+fn culprit(pending: &Pending) -> Culprit {
+    Culprit {
+        op: Some(pending.op.to_string()),
+        id: id(pending),
+        thread: pending.thread.as_deref().map(str::to_owned),
+        path: pending.path.as_deref().map(str::to_owned),
+        lock: None,
+        age_s: pending.age_us.map(|us| us as f64 / 1e6),
+    }
+}
+
+/// The facts with what is needed to speak about them.
+struct Case<'a> {
+    state: &'a KernelState,
+    stalled_us: u64,
+    cite: &'a dyn Fn(Place) -> Evidence,
+}
+
+impl Case<'_> {
+    fn old(&self, state: PendingState) -> Vec<&(Place, Pending)> {
+        let all = self.state.pending.iter();
+        let mut old: Vec<_> = all.filter(|(_, p)| p.state == state && is_old(p, self.stalled_us)).collect();
+        old.sort_by_key(|(_, p)| (std::cmp::Reverse(p.age_us), p.unique));
+        old
+    }
+
+    fn daemon(&self) -> String {
+        let daemon = self.state.daemon.as_ref();
+        daemon.map_or_else(|| String::from("the daemon"), |(_, d)| format!("{} ({})", d.comm, d.pid))
+    }
+
+    fn verdict(&self, cause: Cause, confidence: Confidence, sentence: String, of: Option<&Pending>) -> Verdict {
+        let same = |p: &Pending| of.is_some_and(|c| std::ptr::eq(c, p));
+        let waiters = self.state.pending.iter().filter(|(_, p)| !same(p));
+        let waiters = waiters.map(|(_, p)| Waiter { op: Some(p.op.to_string()), id: id(p), thread: None });
+        Verdict {
+            cause,
+            confidence,
+            sentence,
+            culprit: of.map(culprit),
+            alternatives: Vec::new(),
+            waiters: waiters.collect(),
+            evidence: Vec::new(),
+            advice: Vec::new(),
+            isolate: Vec::new(),
+        }
+    }
+
+    fn citing(&self, verdict: Verdict, places: &[Place], advice: &[&str]) -> Verdict {
+        let evidence = places.iter().map(|place| (self.cite)(*place)).collect();
+        Verdict { evidence, advice: advice.iter().map(|a| (*a).to_owned()).collect(), ..verdict }
+    }
+
+    fn dead(&self, place: Place, aborted: bool) -> Verdict {
+        let sentence = match aborted {
+            true => "The connection was aborted: no request will ever be answered.",
+            false => "No process holds the device of this mount: its daemon is gone, every access fails with ENOTCONN.",
+        };
+        let verdict = self.verdict(Cause::DaemonGone, Confidence::Certain, sentence.to_owned(), None);
+        self.citing(verdict, &[place], &["unmount with fusermount3 -u (root: umount -l), then mount again"])
+    }
+
+    fn reverse_notify(&self) -> Option<Verdict> {
+        let (place, task) = self.blocked_in(|task| task.of_daemon && has(task, "fuse_reverse_inval"))?;
+        let sentence = format!(
+            "Thread {} of {} is stuck in its own cache invalidation: the kernel waits there for a page or directory that an unanswered request of the same mount holds.",
+            task.pid,
+            self.daemon()
+        );
+        let verdict = self.verdict(Cause::ReverseNotify, Confidence::Certain, sentence, None);
+        let verdict = Verdict { culprit: Some(thread(task)), ..verdict };
+        Some(self.citing(
+            verdict,
+            &[place],
+            &["never invalidate from a thread that serves requests, nor under a lock they need"],
+        ))
+    }
+
+    fn self_access(&self) -> Option<Verdict> {
+        let (place, task) = self.blocked_in(|task| task.of_daemon && !has(task, "fuse_dev_do"))?;
+        let sentence = format!(
+            "Thread {} of {} uses its own mount and waits there{}: the daemon waits for itself.",
+            task.pid,
+            self.daemon(),
+            age_text(task.blocked_us)
+        );
+        let verdict = self.verdict(Cause::SelfAccess, Confidence::Certain, sentence, None);
+        let verdict = Verdict { culprit: Some(thread(task)), ..verdict };
+        Some(self.citing(
+            verdict,
+            &[place],
+            &["keep caches, logs, cores and the working directory of the daemon off its mount"],
+        ))
+    }
+
+    fn stopped(&self) -> Option<Verdict> {
+        let (place, daemon) = self.state.daemon.as_ref().filter(|(_, d)| d.stopped)?;
+        let oldest = self.oldest()?;
+        let sentence = format!(
+            "{} is stopped by a signal or a debugger; {} requests wait, the oldest {}{}.",
+            self.daemon(),
+            self.state.pending.len(),
+            label(&oldest.1),
+            age_text(oldest.1.age_us)
+        );
+        let verdict = self.verdict(Cause::UnreadQueue, Confidence::Certain, sentence, None);
+        let process =
+            Culprit { thread: Some(format!("process {} ({})", daemon.pid, daemon.comm)), ..Culprit::default() };
+        let verdict = Verdict { culprit: Some(process), ..verdict };
+        Some(self.citing(verdict, &[*place, oldest.0], &["let it run again: kill -CONT, or leave the debugger"]))
+    }
+
+    fn held_back(&self) -> Option<Verdict> {
+        let held = self.old(PendingState::HeldBack);
+        let starved = self.blocked_in(|task| !task.of_daemon && has(task, "fuse_get_req"));
+        let first = held.first().map(|(place, _)| *place).or(starved.map(|(place, _)| place))?;
+        let taken = self.old(PendingState::InDaemon);
+        let (place, oldest) = taken.first()?;
+        let limit = self.state.max_background.map(|n| format!(" of {n}")).unwrap_or_default();
+        let sentence = format!(
+            "max_background{limit} is used up by requests that {} does not answer, the oldest {}{}; {} more are held back in the kernel.",
+            self.daemon(),
+            label(oldest),
+            age_text(oldest.age_us),
+            held.len().max(1)
+        );
+        let verdict = self.verdict(Cause::PermitExhaustion, Confidence::High, sentence, Some(oldest));
+        Some(self.citing(
+            verdict,
+            &[*place, first],
+            &["raise max_background, and find out why those requests are not answered"],
+        ))
+    }
+
+    fn unread(&self) -> Option<Verdict> {
+        let queued = self.old(PendingState::Queued);
+        let (first, unread) = queued.first()?;
+        let taken = self.old(PendingState::InDaemon);
+        let (idle, threads) = self.state.readers.map_or((None, 0), |(_, idle, threads)| (Some(idle), threads));
+        if idle.is_some_and(|idle| idle > 0) {
+            let sentence = format!(
+                "{}{} is unread although {} has an idle reader: a fault of kernel or daemon.",
+                label(unread),
+                age_text(unread.age_us),
+                self.daemon()
+            );
+            let verdict = self.verdict(Cause::UnreadQueue, Confidence::Low, sentence, Some(unread));
+            return Some(self.citing(verdict, &[*first], &["look again: a reader that just woke looks idle"]));
+        }
+        let Some((place, oldest)) = taken.first() else {
+            let sentence = format!(
+                "{} reads no requests: {} are queued, the oldest {}{}.",
+                self.daemon(),
+                queued.len(),
+                label(unread),
+                age_text(unread.age_us)
+            );
+            let verdict = self.verdict(Cause::UnreadQueue, Confidence::High, sentence, Some(unread));
+            return Some(self.citing(verdict, &[*first], &["see the daemon's threads: none of them reads the device"]));
+        };
+        let sentence = format!(
+            "{} has no thread left ({threads} in all): it sits in {}{}, and {} more requests are queued unread.",
+            self.daemon(),
+            label(oldest),
+            age_text(oldest.age_us),
+            queued.len()
+        );
+        let confidence = if idle.is_some() { Confidence::Certain } else { Confidence::Medium };
+        let verdict = self.verdict(Cause::WorkerStarvation, confidence, sentence, Some(oldest));
+        Some(self.citing(
+            verdict,
+            &[*place, *first],
+            &["give the daemon more threads, and every wait in it a deadline"],
+        ))
+    }
+
+    fn in_daemon(&self) -> Option<Verdict> {
+        let (place, oldest) = self.oldest().filter(|(_, p)| is_old(p, self.stalled_us))?;
+        let peers = self.state.daemon.as_ref().map(|(_, d)| d.peers.as_slice()).unwrap_or_default();
+        let on_socket = oldest.thread_waits.as_deref().is_some_and(|w| w.contains("(tcp "));
+        let server = match (&oldest.thread, &oldest.thread_waits) {
+            (Some(thread), Some(waits)) => format!(" Probably its {thread} serves it, in {waits}."),
+            _ => String::new(),
+        };
+        let network = match peers.first() {
+            Some(peer) if !on_socket => format!(" It has {} TCP connections, the first to {peer}.", peers.len()),
+            _ => String::new(),
+        };
+        let known = oldest.state == PendingState::InDaemon;
+        let took =
+            if known { "took it and does not answer" } else { "does not answer; whether it was read is unknown" };
+        let sentence = format!(
+            "{} is unanswered{}: {} {took}.{server}{network}",
+            label(oldest),
+            age_text(oldest.age_us),
+            self.daemon()
+        );
+        let upstream =
+            on_socket || !peers.is_empty() || matches!(oldest.op.class(), Class::Data) || oldest.op == Op::Readdir;
+        let (cause, confidence) = match (upstream, on_socket, known) {
+            (true, true, true) => (Cause::UpstreamStall, Confidence::High),
+            (true, _, true) if !peers.is_empty() => (Cause::UpstreamStall, Confidence::Medium),
+            (true, ..) => (Cause::UpstreamStall, Confidence::Low),
+            (false, ..) => (Cause::LostReply, Confidence::Low),
+        };
+        let verdict = self.verdict(cause, confidence, sentence, Some(oldest));
+        Some(self.citing(
+            verdict,
+            &[*place],
+            &["take the daemon's stack dump: the kernel cannot tell what it does inside"],
+        ))
+    }
+
+    fn oldest(&self) -> Option<&(Place, Pending)> {
+        let rank = |p: &Pending| (p.state == PendingState::InDaemon, p.age_us, std::cmp::Reverse(p.unique));
+        self.state.pending.iter().max_by_key(|(_, p)| rank(p))
+    }
+
+    fn blocked_in(&self, is_it: impl Fn(&BlockedTask) -> bool) -> Option<(Place, &BlockedTask)> {
+        self.state.blocked.iter().find(|(_, task)| is_it(task)).map(|(place, task)| (*place, task))
+    }
+}
+
+fn has(task: &BlockedTask, prefix: &str) -> bool {
+    task.stack.iter().any(|frame| frame.starts_with(prefix))
+}
+
+fn thread(task: &BlockedTask) -> Culprit {
+    let age_s = task.blocked_us.map(|us| us as f64 / 1e6);
+    Culprit { thread: Some(format!("thread {} ({})", task.pid, task.comm)), age_s, ..Culprit::default() }
+}
+
+#[cfg(test)]
+#[path = "kernel_tests.rs"]
+mod tests;

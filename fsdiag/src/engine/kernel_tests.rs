@@ -1,0 +1,116 @@
+//! Small incidents in kernel facts, and the verdict each must give.
+
+use super::*;
+
+const STALLED: u64 = 10_000_000;
+
+fn pending(state: PendingState, unique: u64, op: Op, age_s: u64) -> KernelFact {
+    KernelFact::Pending(Box::new(Pending {
+        state,
+        unique,
+        op,
+        ino: 2,
+        name: None,
+        path: Some("big.bin".into()),
+        off: None,
+        len: None,
+        client_pid: Some(7),
+        client: Some("cat".into()),
+        age_us: Some(age_s * 1_000_000),
+        thread: None,
+        thread_waits: None,
+    }))
+}
+
+fn daemon(threads: u32, stopped: bool) -> KernelFact {
+    let peers = vec![Box::from("127.0.0.1:80 ESTABLISHED")];
+    KernelFact::Daemon(Box::new(DaemonProcess { pid: 9, comm: "httpdirfs".into(), stopped, threads, peers }))
+}
+
+fn blocked(frames: &str, of_daemon: bool) -> KernelFact {
+    let stack = frames.split(' ').map(Into::into).collect();
+    KernelFact::Blocked(Box::new(BlockedTask { pid: 11, comm: "t".into(), of_daemon, stack, ..BlockedTask::default() }))
+}
+
+fn state(facts: &[KernelFact]) -> KernelState {
+    let mut state = KernelState::default();
+    for (n, fact) in facts.iter().enumerate() {
+        state.apply(Place { line: n as u64 + 1, ..Place::default() }, fact);
+    }
+    state
+}
+
+fn verdict(facts: &[KernelFact]) -> Option<Verdict> {
+    let cite = |place: Place| Evidence { line: place.line, ..Evidence::default() };
+    state(facts).verdicts(STALLED, &cite).into_iter().next()
+}
+
+fn culprit_of(verdict: &Verdict) -> Option<&str> {
+    verdict.culprit.as_ref().and_then(|c| c.id.as_deref())
+}
+
+#[test]
+fn young_requests_are_no_verdict() {
+    let facts = [daemon(4, false), pending(PendingState::InDaemon, 8, Op::Read, 2)];
+    assert_eq!(verdict(&facts), None);
+    assert_eq!(state(&facts).notes(STALLED)[0].kind, "open");
+}
+
+#[test]
+fn a_busy_single_thread_is_the_culprit_of_what_is_unread() {
+    let facts = [
+        daemon(1, false),
+        KernelFact::Readers { idle: 0, threads: 1 },
+        pending(PendingState::Queued, 10, Op::Getattr, 30),
+        pending(PendingState::InDaemon, 8, Op::Read, 31),
+    ];
+    let found = verdict(&facts).unwrap();
+    assert_eq!(
+        (found.cause, found.confidence, culprit_of(&found)),
+        (Cause::WorkerStarvation, Confidence::Certain, Some("8"))
+    );
+    assert_eq!(found.waiters.len(), 1);
+    assert_eq!(found.evidence.iter().map(|e| e.line).collect::<Vec<_>>(), [4, 3]);
+}
+
+#[test]
+fn an_unanswered_read_with_idle_readers_points_upstream() {
+    let facts = [
+        daemon(5, false),
+        KernelFact::Readers { idle: 1, threads: 5 },
+        pending(PendingState::InDaemon, 8, Op::Read, 31),
+    ];
+    let found = verdict(&facts).unwrap();
+    assert_eq!((found.cause, found.confidence), (Cause::UpstreamStall, Confidence::Medium));
+    assert!(found.sentence.contains("127.0.0.1:80"), "{}", found.sentence);
+}
+
+#[test]
+fn held_back_requests_blame_those_that_hold_the_slots() {
+    let facts = [
+        KernelFact::Connection { max_background: Some(2), parallel_dirops: None },
+        pending(PendingState::HeldBack, 0, Op::Release, 30),
+        pending(PendingState::InDaemon, 8, Op::Read, 31),
+    ];
+    let found = verdict(&facts).unwrap();
+    assert_eq!((found.cause, culprit_of(&found)), (Cause::PermitExhaustion, Some("8")));
+    assert!(found.sentence.starts_with("max_background of 2 "), "{}", found.sentence);
+}
+
+#[test]
+fn the_daemon_s_own_threads_convict_it() {
+    let own = verdict(&[blocked("request_wait_answer __fuse_simple_request fuse_lookup_name", true)]).unwrap();
+    assert_eq!((own.cause, own.confidence), (Cause::SelfAccess, Confidence::Certain));
+    let notify = verdict(&[blocked("__folio_lock fuse_reverse_inval_inode fuse_dev_do_write", true)]).unwrap();
+    assert_eq!(notify.cause, Cause::ReverseNotify);
+    assert_eq!(verdict(&[blocked("request_wait_answer", false)]), None, "a client may wait");
+}
+
+#[test]
+fn stopped_and_gone_daemons_are_told_apart() {
+    let stopped = verdict(&[daemon(3, true), pending(PendingState::Queued, 8, Op::Getattr, 1)]).unwrap();
+    assert_eq!((stopped.cause, stopped.confidence), (Cause::UnreadQueue, Confidence::Certain));
+    let gone = verdict(&[KernelFact::Dead { connection: 39, aborted: false }]).unwrap();
+    assert_eq!((gone.cause, gone.confidence), (Cause::DaemonGone, Confidence::Certain));
+    assert!(verdict(&[daemon(3, true)]).is_none(), "stopped, but nobody waits");
+}

@@ -1,0 +1,219 @@
+//! A look: everything that is known of one mount at one moment, each source for itself.
+
+use std::{collections::BTreeSet, fs, time::Duration};
+
+use super::{
+    bounded,
+    clients::{self, Client},
+    fusectl::Fusectl,
+    holders::{self, Holder},
+    mountinfo::Mount,
+    peek::{self, Address, Kernel, PeekError, View},
+    signature::Wait,
+    sockets::{self, Socket},
+    sys,
+    task::{self, Task},
+};
+
+/// Longest that the threads of one process may keep us waiting.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What looks at mounts: each source is there, or says why not.
+#[derive(Debug)]
+pub struct Sources {
+    pub fusectl: Result<Fusectl, String>,
+    pub kernel: Result<Kernel, String>,
+}
+
+/// A source that can be left out, to see what the others still tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The kernel's request lists (BPF and BTF).
+    Peek,
+    /// The fusectl file system.
+    Fusectl,
+    /// The trace events of requests.
+    Trace,
+    /// Blocked threads in `/proc`.
+    Clients,
+}
+
+impl Source {
+    /// Every source with the word for it on the command line.
+    pub const ALL: &[(&str, Self)] =
+        &[("peek", Self::Peek), ("fusectl", Self::Fusectl), ("trace", Self::Trace), ("clients", Self::Clients)];
+}
+
+impl Sources {
+    /// Opens what this kernel and this user allow, except what is left out.
+    pub fn open(mounts: &[Mount], without: &[Source]) -> Self {
+        let left_out = |source| without.contains(&source);
+        let fusectl = || Fusectl::open(mounts).map_err(|e| format!("fusectl: {e}"));
+        let kernel = || Kernel::open().map_err(|e| format!("request lists: {e}"));
+        Self {
+            fusectl: if left_out(Source::Fusectl) { Err(String::from("fusectl: left out")) } else { fusectl() },
+            kernel: if left_out(Source::Peek) { Err(String::from("request lists: left out")) } else { kernel() },
+        }
+    }
+
+    /// What is not there, and why.
+    pub fn missing(&self) -> Vec<String> {
+        [self.fusectl.as_ref().err(), self.kernel.as_ref().err()].into_iter().flatten().cloned().collect()
+    }
+
+    /// Where a connection lies in kernel memory.
+    ///
+    /// # Errors
+    /// Says why it was not found.
+    pub fn address(&self, connection: u64, holders: &[Holder]) -> Result<Address, String> {
+        let kernel = self.kernel.as_ref().map_err(Clone::clone)?;
+        let door = self.fusectl.as_ref().ok().and_then(|f| f.door(connection).ok());
+        kernel.find(connection, door.as_ref(), holders).map_err(|e| format!("request lists: {e}"))
+    }
+
+    /// The kernel's lists of a connection.
+    ///
+    /// # Errors
+    /// Says why they cannot be read.
+    pub fn view(&self, connection: u64, holders: &[Holder]) -> Result<View, String> {
+        let kernel = self.kernel.as_ref().map_err(Clone::clone)?;
+        let text = |e: PeekError| format!("request lists: {e}");
+        kernel.look(self.address(connection, holders)?).map_err(text)
+    }
+}
+
+/// A process that serves the mount, or could.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    pub pid: u32,
+    pub comm: String,
+    pub fds: Vec<u32>,
+    pub threads: Vec<Task>,
+    pub sockets: Vec<Socket>,
+}
+
+impl Daemon {
+    /// Threads that read the device now.
+    pub fn idle_readers(&self) -> u32 {
+        let idle = self.threads.iter().filter(|t| matches!(t.waits(), Some((Wait::Idle, _)))).count();
+        u32::try_from(idle).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a person or a debugger has stopped it.
+    pub fn is_stopped(&self) -> bool {
+        !self.threads.is_empty() && self.threads.iter().all(|t| matches!(t.state, Some('T' | 't')))
+    }
+}
+
+/// One mount at one moment.
+#[derive(Clone, Debug)]
+pub struct Look {
+    pub mount: Mount,
+    /// Who holds the device, the one that serves first.
+    pub daemons: Vec<Daemon>,
+    /// False: the kernel does not say who holds which connection, these are candidates.
+    pub daemons_sure: bool,
+    pub waiting: Option<u64>,
+    pub view: Option<View>,
+    /// Whether an unread request is queued, and whether the connection was aborted.
+    pub ready: Option<sys::Ready>,
+    /// Blocked threads on this mount; None: not looked for.
+    pub clients: Option<Vec<Client>>,
+    /// When they were looked at, by the scheduler's clock.
+    pub clock_ms: Option<f64>,
+    pub missing: Vec<String>,
+}
+
+impl Look {
+    /// The process that serves.
+    pub fn daemon(&self) -> Option<&Daemon> {
+        self.daemons.first()
+    }
+
+    /// Nobody holds the device: every access fails at once.
+    pub fn is_dead(&self) -> bool {
+        self.daemons.is_empty() && self.daemons_sure
+    }
+
+    /// The connection was aborted: nothing will ever be answered.
+    pub fn is_aborted(&self) -> bool {
+        let facts = self.view.as_ref().map(|v| v.facts);
+        facts.is_some_and(|f| f.connected == Some(false)) || self.ready.is_some_and(|r| r.error)
+    }
+}
+
+/// Takes a look; about a tenth of a second where the request lists can be read.
+pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Source]) -> Look {
+    let all = holders::scan();
+    let (holders, daemons_sure) = holders::of_connection(&all, mount.connection(), mount.kind());
+    let mut missing = sources.missing();
+    let view = sources.view(mount.connection(), &holders);
+    let view = view
+        .map_err(|why| {
+            if !missing.contains(&why) {
+                missing.push(why)
+            }
+        })
+        .ok();
+    if view.is_none() {
+        peek::pause();
+    }
+    let waiting = sources.fusectl.as_ref().ok().and_then(|f| f.waiting(mount.connection()).ok());
+    let waiting = view.as_ref().and_then(|v| v.facts.waiting).or(waiting);
+    let daemons = daemons(&holders, &mut missing);
+    let ready = match daemons.first() {
+        Some(d) if daemons_sure => ready(d, &mut missing),
+        _ => None,
+    };
+    let clients = (!without.contains(&Source::Clients)).then(|| clients(mount, mounts, view.as_ref()));
+    if !sys::is_root() {
+        missing.push(String::from("kernel stacks and other users' threads: not root"));
+    }
+    let clock_ms = task::clock_ms();
+    Look { mount: mount.clone(), daemons, daemons_sure, waiting, view, ready, clients, clock_ms, missing }
+}
+
+fn daemons(holders: &[Holder], missing: &mut Vec<String>) -> Vec<Daemon> {
+    let pids: BTreeSet<u32> = holders.iter().map(|h| h.pid).collect();
+    let mut out: Vec<Daemon> = pids.into_iter().map(|pid| daemon(pid, holders, missing)).collect();
+    // A supervisor, or a child that inherited the descriptor, has no reader and few threads.
+    out.sort_by_key(|d| std::cmp::Reverse((d.idle_readers(), d.threads.len())));
+    out
+}
+
+fn daemon(pid: u32, holders: &[Holder], missing: &mut Vec<String>) -> Daemon {
+    let read = bounded::within(PATIENCE, move || (task::all(pid), sockets::of(pid)));
+    let (threads, sockets) = read.unwrap_or_else(|| {
+        missing.push(format!("threads of process {pid}: /proc does not answer"));
+        (Vec::new(), Vec::new())
+    });
+    let fds = holders.iter().filter(|h| h.pid == pid).map(|h| h.fd).collect();
+    Daemon { pid, comm: holders::comm(pid), fds, threads, sockets }
+}
+
+fn ready(daemon: &Daemon, missing: &mut Vec<String>) -> Option<sys::Ready> {
+    let fd = *daemon.fds.first()?;
+    let got = sys::poll_foreign(daemon.pid, fd);
+    got.map_err(|e| missing.push(format!("whether a request is unread: {e}"))).ok()
+}
+
+/// Blocked threads of this mount: those whose system call names it, and the senders of its requests.
+fn clients(mount: &Mount, mounts: &[Mount], view: Option<&View>) -> Vec<Client> {
+    let senders: BTreeSet<u32> =
+        view.into_iter().flat_map(|v| &v.requests).map(|r| r.request.pid).filter(|p| *p != 0).collect();
+    let ours = |c: &Client| {
+        let named = c.target.as_ref().map(|t| t.connection == mount.connection());
+        named.unwrap_or_else(|| senders.contains(&c.task.tid))
+    };
+    let mut found: Vec<Client> = clients::scan(mounts).into_iter().filter(ours).collect();
+    let known: BTreeSet<u32> = found.iter().map(|c| c.task.tid).collect();
+    let other = senders.difference(&known).filter_map(|tid| clients::read(process_of(*tid)?, *tid, mounts));
+    found.extend(other.filter(ours).collect::<Vec<_>>());
+    found
+}
+
+/// The process a thread belongs to; None when it is gone.
+pub fn process_of(tid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    holders::field(&status, "Tgid")?.parse().ok()
+}
