@@ -53,38 +53,51 @@ pub trait Parser: Send {
 pub struct Entry {
     pub format: &'static str,
     pub make: fn() -> Box<dyn Parser>,
+    /// Formats that understand some of these lines better, once they have seen their own.
+    pub yields_to: &'static [&'static str],
 }
 
-/// Every foreign format; fsd's own events are read before them. A line goes to the first parser that takes it, so a format whose lines another one also
-/// understands stands before it.
+impl Entry {
+    const fn new(format: &'static str, make: fn() -> Box<dyn Parser>) -> Self {
+        Self { format, make, yields_to: &[] }
+    }
+
+    const fn yields_to(self, yields_to: &'static [&'static str]) -> Self {
+        Self { yields_to, ..self }
+    }
+}
+
+/// Every foreign format; fsd's own events are read before them. A line goes to the first parser that takes it; one
+/// whose lines another format reads better names that format.
 pub const PARSERS: &[Entry] = &[
-    Entry { format: "seed-log", make: dialect::seed_log::parser },
-    Entry { format: "libfuse-debug", make: dialect::libfuse_debug::parser },
-    Entry { format: "bazil-fuse", make: dialect::bazil_fuse::parser },
-    Entry { format: "rclone", make: dialect::rclone::parser },
-    Entry { format: "mountpoint-s3", make: dialect::mountpoint_s3::parser },
-    Entry { format: "fuser-debug", make: dialect::fuser_debug::parser },
-    Entry { format: "go-fuse", make: dialect::go_fuse::parser },
-    Entry { format: "gcsfuse", make: dialect::gcsfuse::parser },
-    Entry { format: "juicefs-accesslog", make: dialect::juicefs_accesslog::parser },
-    Entry { format: "sshfs-debug", make: dialect::sshfs_debug::parser },
-    Entry { format: "loggedfs", make: dialect::loggedfs::parser },
-    Entry { format: "fusepy", make: dialect::fusepy::parser },
-    Entry { format: "kernel-trace", make: dialect::kernel_trace::parser },
-    Entry { format: "strace", make: dialect::strace::parser },
-    Entry { format: "hung-task", make: dialect::hung_task::parser },
-    Entry { format: "seed-stacks", make: dump::seed_stacks::parser },
-    Entry { format: "go-panic", make: dump::go_panic::parser },
-    Entry { format: "go-stacks", make: dump::go_stacks::parser },
-    Entry { format: "gdb", make: dump::gdb::parser },
-    Entry { format: "eu-stack", make: dump::eu_stack::parser },
-    Entry { format: "jstack", make: dump::jstack::parser },
-    Entry { format: "py-spy", make: dump::py_spy::parser },
-    Entry { format: "python-faulthandler", make: dump::python_faulthandler::parser },
-    Entry { format: "rust-panic", make: dump::rust_panic::parser },
-    Entry { format: "tokio-dump", make: dump::tokio_dump::parser },
-    Entry { format: "proc-stacks", make: dump::proc_stacks::parser },
-    Entry { format: UNKNOWN, make: dialect::ending::parser },
+    Entry::new("fsd-stacks", dump::fsd_stacks::parser),
+    Entry::new("seed-log", dialect::seed_log::parser),
+    Entry::new("libfuse-debug", dialect::libfuse_debug::parser),
+    Entry::new("bazil-fuse", dialect::bazil_fuse::parser),
+    Entry::new("rclone", dialect::rclone::parser).yields_to(&["bazil-fuse"]),
+    Entry::new("mountpoint-s3", dialect::mountpoint_s3::parser),
+    Entry::new("fuser-debug", dialect::fuser_debug::parser).yields_to(&["mountpoint-s3"]),
+    Entry::new("go-fuse", dialect::go_fuse::parser),
+    Entry::new("gcsfuse", dialect::gcsfuse::parser),
+    Entry::new("juicefs-accesslog", dialect::juicefs_accesslog::parser),
+    Entry::new("sshfs-debug", dialect::sshfs_debug::parser).yields_to(&["libfuse-debug"]),
+    Entry::new("loggedfs", dialect::loggedfs::parser),
+    Entry::new("fusepy", dialect::fusepy::parser),
+    Entry::new("kernel-trace", dialect::kernel_trace::parser),
+    Entry::new("strace", dialect::strace::parser),
+    Entry::new("hung-task", dialect::hung_task::parser),
+    Entry::new("seed-stacks", dump::seed_stacks::parser),
+    Entry::new("go-panic", dump::go_panic::parser),
+    Entry::new("go-stacks", dump::go_stacks::parser).yields_to(&["seed-stacks", "go-panic"]),
+    Entry::new("gdb", dump::gdb::parser),
+    Entry::new("eu-stack", dump::eu_stack::parser),
+    Entry::new("jstack", dump::jstack::parser),
+    Entry::new("py-spy", dump::py_spy::parser),
+    Entry::new("python-faulthandler", dump::python_faulthandler::parser),
+    Entry::new("rust-panic", dump::rust_panic::parser),
+    Entry::new("tokio-dump", dump::tokio_dump::parser),
+    Entry::new("proc-stacks", dump::proc_stacks::parser),
+    Entry::new(UNKNOWN, dialect::ending::parser),
 ];
 
 /// What an input is called in which no format's own line was found.

@@ -1,6 +1,7 @@
 //! Dumps: the formats that show all threads of a process, one file each.
 
 pub(super) mod eu_stack;
+pub(super) mod fsd_stacks;
 pub(super) mod gdb;
 pub(super) mod go_panic;
 pub(super) mod go_stacks;
@@ -14,6 +15,8 @@ pub(super) mod rust_panic;
 pub(super) mod seed_stacks;
 pub(super) mod tokio_dump;
 
+use std::collections::HashSet;
+
 use super::{Line, REMEMBERED, scan};
 use crate::engine::fact::{At, Dump, Fact, Frame, Place, Thread, What};
 
@@ -25,6 +28,7 @@ struct Draft {
     at: At,
     /// The last thread still takes frames.
     in_thread: bool,
+    numbers: HashSet<u64>,
 }
 
 /// Deepest stack that is kept, frames.
@@ -35,13 +39,19 @@ const LONGEST: usize = 4096;
 impl Draft {
     fn start(line: &Line<'_>, format: &str) -> Self {
         let dump = Dump { format: format.into(), ..Dump::default() };
-        Self { dump, place: line.place, at: line.at, in_thread: false }
+        Self { dump, place: line.place, at: line.at, in_thread: false, numbers: HashSet::new() }
+    }
+
+    /// Whether a thread of that number is there already: then a second dump begins.
+    fn has(&self, number: u64) -> bool {
+        self.numbers.contains(&number)
     }
 
     /// Begins a thread, unless the dump has absurdly many.
     fn thread(&mut self, line: &Line<'_>, thread: Thread) {
         self.in_thread = self.dump.threads.len() < REMEMBERED;
         if self.in_thread {
+            self.numbers.insert(thread.number);
             self.dump.threads.push(Thread { line: line.place.line, count: thread.count.max(1), ..thread });
         }
     }

@@ -11,6 +11,8 @@ use crate::engine::fact::{Fact, InputId, Place, Sink};
 pub struct Mixed {
     input: InputId,
     slots: Vec<Slot>,
+    /// Who took the line before: lines of one format come in runs.
+    recent: Option<usize>,
     days: Days,
     own_events: u64,
     counts: Counts,
@@ -19,6 +21,8 @@ pub struct Mixed {
 
 struct Slot {
     parser: Box<dyn Parser>,
+    /// Slots that are asked before this one.
+    yields_to: Vec<usize>,
     lines: u64,
     events: u64,
 }
@@ -39,15 +43,23 @@ impl Mixed {
 
     /// Only these formats; a fuzz target runs one alone.
     pub fn with(input: InputId, entries: &[Entry]) -> Self {
-        let slots = entries.iter().map(|entry| Slot { parser: (entry.make)(), lines: 0, events: 0 }).collect();
-        Self { input, slots, days: Days::default(), own_events: 0, counts: Counts::default(), facts: Vec::new() }
+        let place = |format: &&str| entries.iter().position(|entry| entry.format == *format);
+        let slot = |entry: &Entry| Slot {
+            parser: (entry.make)(),
+            yields_to: entry.yields_to.iter().filter_map(place).collect(),
+            lines: 0,
+            events: 0,
+        };
+        let slots = entries.iter().map(slot).collect();
+        let (days, counts) = (Days::default(), Counts::default());
+        Self { input, slots, recent: None, days, own_events: 0, counts, facts: Vec::new() }
     }
 
     /// Reads one line, without its line feed; bytes that are no UTF-8 are replaced.
     pub fn line(&mut self, raw: &[u8], sink: &mut dyn Sink) {
         self.counts.lines += 1;
         let place = Place { input: self.input, line: self.counts.lines };
-        if raw.first() == Some(&b'{') && self.own(place, raw, sink) {
+        if raw.first() == Some(&b'{') && is_event(raw) && self.own(place, raw, sink) {
             return;
         }
         let raw = match std::str::from_utf8(raw) {
@@ -55,7 +67,8 @@ impl Mixed {
             Err(_) => String::from_utf8_lossy(raw),
         };
         let opened = envelope::open(&raw);
-        if matches!(opened.text, Cow::Owned(_)) && self.own(place, opened.text.as_bytes(), sink) {
+        let inner = matches!(opened.text, Cow::Owned(_)) && is_event(opened.text.as_bytes());
+        if inner && self.own(place, opened.text.as_bytes(), sink) {
             return;
         }
         let at = opened.stamp.map(|stamp| self.days.at(stamp)).unwrap_or_default();
@@ -109,16 +122,41 @@ impl Mixed {
     }
 
     fn foreign(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
-        for slot in &mut self.slots {
-            match slot.parser.line(line, &mut self.facts) {
-                Taken::No => continue,
-                Taken::Yes => slot.lines += 1,
-                Taken::Bad => self.counts.bad_lines += 1,
+        let before = self.recent;
+        if before.is_none_or(|at| !self.in_turn(at, line)) {
+            let taken = (0..self.slots.len()).find(|at| Some(*at) != self.recent && self.offer(*at, line));
+            self.recent = taken.filter(|at| self.slots[*at].parser.format() != UNKNOWN);
+            if let Some(before) = before.filter(|_| taken.is_some()) {
+                self.settle_first(before);
             }
-            slot.events += self.facts.len() as u64;
-            break;
         }
         self.hand_over(sink);
+    }
+
+    /// Another format goes on: what the one before held back comes before the facts of this line.
+    fn settle_first(&mut self, before: usize) {
+        let mut later = std::mem::take(&mut self.facts);
+        let slot = &mut self.slots[before];
+        slot.parser.settle(&mut self.facts);
+        slot.events += self.facts.len() as u64;
+        self.facts.append(&mut later);
+    }
+
+    /// Offers a line to one parser, after those that it yields to.
+    fn in_turn(&mut self, at: usize, line: &Line<'_>) -> bool {
+        let before = (0..self.slots[at].yields_to.len()).any(|n| self.offer(self.slots[at].yields_to[n], line));
+        before || self.offer(at, line)
+    }
+
+    fn offer(&mut self, at: usize, line: &Line<'_>) -> bool {
+        let slot = &mut self.slots[at];
+        match slot.parser.line(line, &mut self.facts) {
+            Taken::No => return false,
+            Taken::Yes => slot.lines += 1,
+            Taken::Bad => self.counts.bad_lines += 1,
+        }
+        slot.events += self.facts.len() as u64;
+        true
     }
 
     fn each(&mut self, sink: &mut dyn Sink, step: fn(&mut dyn Parser, &mut Vec<Fact>)) {
@@ -128,6 +166,7 @@ impl Mixed {
             slot.events += (self.facts.len() - before) as u64;
             before = self.facts.len();
         }
+        self.facts.sort_by_key(|fact| fact.place.line);
         self.hand_over(sink);
     }
 
@@ -141,4 +180,9 @@ impl Slot {
     fn known(&self) -> bool {
         self.lines > 0 && self.parser.format() != UNKNOWN
     }
+}
+
+/// Whether it is worth reading a line as an event of fsd.
+fn is_event(raw: &[u8]) -> bool {
+    raw.starts_with(b"{\"run\":") || memchr::memmem::find(raw, b"\"ev\"").is_some()
 }

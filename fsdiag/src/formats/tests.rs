@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 
 use proptest::prelude::*;
 
-use super::{Mixed, scan};
+use super::{Mixed, PARSERS, UNKNOWN, scan};
 use crate::engine::fact::{Call, Dump, Fact, InputId, KernelFact, Place, Sink, Thread, What};
 use fsd_events::{event::Event, ids::RunId};
 
@@ -169,6 +169,15 @@ fn every_sample_gives_the_facts_beside_it() {
             "{}",
             path.display()
         );
+    }
+}
+
+#[test]
+fn every_format_has_a_sample() {
+    for entry in PARSERS.iter().filter(|entry| entry.format != UNKNOWN) {
+        let dir = testdata("formats").join(entry.format);
+        assert!(samples().iter().any(|path| path.starts_with(&dir)), "no sample of {}", entry.format);
+        assert_eq!((entry.make)().format(), entry.format);
     }
 }
 

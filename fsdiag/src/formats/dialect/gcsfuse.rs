@@ -53,7 +53,9 @@ impl Gcsfuse {
         }
         self.open.insert(id, op);
         let number = |key| scan::num_after(details, key);
-        let name = scan::after(details, "name ").and_then(scan::quoted).map(|(name, _)| name.into());
+        // Quotes are escaped where the whole message stands in quotes.
+        let name = scan::after(details, "name ").map(|name| name.trim_start_matches(['\\', '"']));
+        let name = name.and_then(|name| name.split(['\\', '"']).next()).map(Into::into);
         let call = Call {
             ino: number("inode ").or_else(|| number("parent ")),
             pid: number("PID ").and_then(|pid| u32::try_from(pid).ok()),
@@ -70,7 +72,7 @@ impl Gcsfuse {
         let op = self.open.remove(&id);
         let errno = match rest.strip_prefix("Error: ") {
             Some(text) => scan::errno(text.trim_start_matches(['"', '\\'])).or(Some(5)),
-            None => Some(0),
+            None => scan::between(rest, "(", ')').and_then(scan::errno).or(Some(0)),
         };
         Some(line.exit(Done { op, errno, ..done(Key::Hex(id)) }, out))
     }
@@ -87,7 +89,8 @@ impl Gcsfuse {
 
 /// The time inside the line: `time="29/08/2025 12:16:40.061932"`, or seconds and nanoseconds in JSON.
 fn stated(line: &Line<'_>) -> crate::engine::fact::At {
-    let text = scan::after(line.text, "time=\"").and_then(|t| clock::leading(t).map(|(stamp, _)| stamp));
+    let text = scan::after(line.text, "time=\"").or_else(|| scan::after(line.text, "fuse_debug: "));
+    let text = text.and_then(|t| clock::leading(t).map(|(stamp, _)| stamp));
     let json = || {
         let seconds = scan::num_after(line.text, "\"seconds\":")?;
         let nanos = scan::num_after(line.text, "\"nanos\":").unwrap_or(0);

@@ -38,7 +38,7 @@ impl Parser for HungTask {
         self.trace(text)
     }
 
-    fn settle(&mut self, out: &mut Vec<Fact>) {
+    fn finish(&mut self, out: &mut Vec<Fact>) {
         if let Some((place, at, task)) = self.task.take() {
             out.push(Fact { place, at, what: What::Kernel(Box::new(KernelFact::Blocked(Box::new(task)))) });
         }
@@ -49,7 +49,7 @@ impl HungTask {
     fn report(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let Some((comm, pid, rest)) = task(rest) else { return Taken::Bad };
         if let Some(seconds) = scan::num_after(rest, "for more than ") {
-            self.settle(out);
+            self.finish(out);
             let blocked_us = Some(seconds * 1_000_000);
             self.task = Some((line.place, line.at, BlockedTask { pid, comm, blocked_us, ..BlockedTask::default() }));
             self.tracing = true;
@@ -71,7 +71,7 @@ impl HungTask {
             return Taken::Bad;
         };
         if self.task.as_ref().is_none_or(|(_, _, task)| task.pid != pid) {
-            self.settle(out);
+            self.finish(out);
             let task = BlockedTask { pid, comm: comm.into(), ..BlockedTask::default() };
             self.task = Some((line.place, line.at, task));
         }

@@ -45,6 +45,9 @@ impl Parser for Strace {
             Some((stamp, rest)) => (self.days.at(stamp), rest.strip_prefix(' ').unwrap_or(rest)),
             None => (line.at, rest),
         };
+        if line.text.starts_with("strace: Process ") || (self.seen && rest.trim() == "<detached ...>") {
+            return Taken::Yes;
+        }
         let Some(step) = Step::read(rest, self.seen) else { return Taken::No };
         self.seen = true;
         self.now = at;
@@ -122,13 +125,16 @@ impl<'a> Step<'a> {
         if !named {
             return None;
         }
-        if let Some(args) = args.strip_suffix("<unfinished ...>") {
+        if let Some(args) = args.strip_suffix("<unfinished ...>").or_else(|| args.strip_suffix("<detached ...>")) {
             return Some(Self::Call { call, args: args.trim_end(), open: true });
         }
         match args.rfind(" = ").filter(|at| args[..*at].trim_end().ends_with(')') || args[..*at].ends_with("...")) {
             Some(at) => Some(Self::Call { call, args: args[..at].trim_end().trim_end_matches(')'), open: false }),
             // Cut in the middle: the last line of a trace that was stopped.
-            None => seen.then_some(Self::Call { call, args, open: true }),
+            None => {
+                let args = args.split("strace: Process ").next().unwrap_or(args).trim_end();
+                seen.then_some(Self::Call { call, args, open: true })
+            }
         }
     }
 }

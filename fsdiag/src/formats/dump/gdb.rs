@@ -1,6 +1,6 @@
 //! gdb's `thread apply all bt`, with or without `full`.
 
-use super::{Draft, append, demangled, hand_over, location, locks};
+use super::{Draft, LONGEST, append, demangled, hand_over, location, locks};
 use crate::{
     engine::fact::{Fact, Frame, Thread},
     formats::{Line, Parser, Taken, scan},
@@ -13,6 +13,8 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct Gdb {
     draft: Option<Draft>,
+    /// A frame that was broken into several lines.
+    broken: String,
 }
 
 impl Parser for Gdb {
@@ -41,9 +43,13 @@ impl Parser for Gdb {
             return Taken::No;
         }
         if text.starts_with('#') {
-            let Some(frame) = frame(text) else { return Taken::Bad };
-            draft.frame(frame);
-            return Taken::Yes;
+            self.broken.clear();
+            return self.frame(text);
+        }
+        if !self.broken.is_empty() && text.starts_with("    ") && self.broken.len() < LONGEST {
+            let whole = format!("{} {}", self.broken, text.trim_start());
+            self.broken.clear();
+            return self.frame(&whole);
         }
         self.continuation(text)
     }
@@ -57,14 +63,27 @@ impl Parser for Gdb {
 impl Gdb {
     fn thread(&mut self, line: &Line<'_>, thread: Thread, out: &mut Vec<Fact>) -> Taken {
         self.close();
-        let again = |draft: &Draft| draft.dump.threads.iter().any(|other| other.number == thread.number);
-        if self.draft.as_ref().is_none_or(again) {
+        if self.draft.as_ref().is_none_or(|draft| draft.has(thread.number)) {
             hand_over(&mut self.draft, out);
             self.draft = Some(Draft::start(line, "gdb"));
         }
         if let Some(draft) = &mut self.draft {
             draft.dump.process = draft.dump.process.take().or_else(|| thread.name.clone());
             draft.thread(line, thread);
+        }
+        Taken::Yes
+    }
+
+    /// A frame, or the first part of one.
+    fn frame(&mut self, text: &str) -> Taken {
+        let whole = text.ends_with(')') || text.contains(") at ") || text.contains(") from ");
+        if !whole {
+            text.clone_into(&mut self.broken);
+            return Taken::Yes;
+        }
+        match (frame(text), &mut self.draft) {
+            (Some(frame), Some(draft)) => draft.frame(frame),
+            _ => return Taken::Bad,
         }
         Taken::Yes
     }
@@ -138,7 +157,7 @@ fn frame(text: &str) -> Option<Frame> {
         None => (call.trim_end(), ""),
     };
     let (file, line) = file.map_or((None, None), location);
-    let args = scan::clip(args, super::LONGEST).into();
+    let args = scan::clip(args, LONGEST).into();
     Some(Frame { function: demangled(function), args, file, line, module: module.map(Into::into), ..Frame::default() })
 }
 

@@ -38,6 +38,10 @@ impl Goroutines {
     }
 
     pub(super) fn hand_over(&mut self, out: &mut Vec<Fact>) {
+        if let Some(draft) = self.draft.as_mut().filter(|_| self.expects_place) {
+            draft.dump.truncated = true;
+        }
+        self.expects_place = false;
         self.close();
         hand_over(&mut self.draft, out);
     }
@@ -72,8 +76,7 @@ impl Goroutines {
 
     fn header(&mut self, line: &Line<'_>, header: &Header<'_>, out: &mut Vec<Fact>) -> Taken {
         self.close();
-        let again = |draft: &Draft| draft.dump.threads.iter().any(|thread| thread.number == header.number);
-        if self.draft.as_ref().is_none_or(again) {
+        if self.draft.as_ref().is_none_or(|draft| draft.has(header.number)) {
             self.begin(line, out);
         }
         let thread = Thread {
@@ -117,10 +120,11 @@ impl Goroutines {
 
     fn in_block(&mut self, text: &str) -> Taken {
         let Some(draft) = self.draft.as_mut().filter(|draft| draft.in_thread) else { return Taken::No };
-        if let Some(place) = text.strip_prefix('\t').or_else(|| text.strip_prefix("    ")) {
-            return self.place(place.trim_start());
-        }
+        // Whoever quotes a dump indents it anew: what a line is like tells what it is.
         let text = text.trim_start();
+        if is_place(text) {
+            return self.place(text);
+        }
         if let Some(creator) = text.strip_prefix("created by ") {
             if let Some(thread) = draft.current() {
                 thread.created_by = Some(creator.into());
@@ -140,9 +144,6 @@ impl Goroutines {
     /// `/src/main.go:13 +0x75`: of the frame above; that of a creator is not kept.
     fn place(&mut self, text: &str) -> Taken {
         let (place, _) = scan::word(text);
-        if !place.contains(':') {
-            return Taken::No;
-        }
         if self.expects_place
             && let Some(frame) = self.draft.as_mut().and_then(Draft::last_frame)
         {
@@ -187,6 +188,14 @@ impl<'a> Header<'a> {
         let minutes = inside.split(", ").find_map(|part| part.strip_suffix(" minutes")?.parse().ok());
         Some(Self { number, state, minutes })
     }
+}
+
+/// `/src/main.go:13 +0x75`.
+fn is_place(text: &str) -> bool {
+    let (place, _) = scan::word(text);
+    place.rsplit_once(':').is_some_and(|(file, line)| {
+        !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit()) && (file.contains('.') || file.contains('/'))
+    })
 }
 
 /// `main.(*cache).release(0xc0000b0000?)`: function and arguments.

@@ -17,6 +17,8 @@ struct Jstack {
     synchronizers: bool,
     /// Below `Found one Java-level deadlock:`.
     cycle: bool,
+    /// Monitors that the current thread gave up in `Object.wait`; frames further out still say `locked`.
+    given_up: Vec<Box<str>>,
 }
 
 impl Parser for Jstack {
@@ -41,8 +43,8 @@ impl Parser for Jstack {
             return self.header(line);
         }
         if text.is_empty() {
+            // The synchronizers of a thread stand behind a blank line.
             self.synchronizers = false;
-            draft.in_thread = false;
             return Taken::Yes;
         }
         self.inner(text)
@@ -69,6 +71,7 @@ impl Jstack {
             return Taken::Yes;
         }
         self.synchronizers = false;
+        self.given_up.clear();
         let native =
             scan::after(rest, "nid=").and_then(|n| if n.starts_with("0x") { scan::hex(n) } else { scan::num(n) });
         let number = native.map(|(n, _)| n).or_else(|| scan::num_after(rest, "#")).unwrap_or(line.place.line);
@@ -96,7 +99,7 @@ impl Jstack {
         } else if let Some(call) = inner.strip_prefix("at ") {
             draft.frame(frame(call));
         } else if let Some(note) = inner.strip_prefix("- ") {
-            note_lock(thread, note, self.synchronizers);
+            note_lock(thread, note, self.synchronizers, &mut self.given_up);
         } else {
             return Taken::No;
         }
@@ -113,13 +116,13 @@ fn frame(call: &str) -> Frame {
 }
 
 /// `locked <0x..> (a X)`, `waiting to lock <0x..>`, `parking to wait for  <0x..>`; waiting *on* gives the lock up.
-fn note_lock(thread: &mut Thread, note: &str, synchronizer: bool) {
+fn note_lock(thread: &mut Thread, note: &str, synchronizer: bool, given_up: &mut Vec<Box<str>>) {
     let Some(address) = scan::between(note, "<", '>') else { return };
     let class = scan::between(note, "(a ", ')').unwrap_or("lock");
     let key: Box<str> = format!("{address} ({class})").into();
     let lock = || LockRef { key: key.clone(), mode: LockUse::Write, owner: None };
     if synchronizer || note.starts_with("locked ") {
-        if !thread.holds.iter().any(|held| held.key == key) {
+        if !given_up.contains(&key) && !thread.holds.iter().any(|held| held.key == key) {
             thread.holds.push(lock());
         }
     } else if note.starts_with("waiting to lock ")
@@ -128,13 +131,10 @@ fn note_lock(thread: &mut Thread, note: &str, synchronizer: bool) {
     {
         thread.waits_for = Some(lock());
     } else if note.starts_with("waiting on ") {
-        thread.holds.retain(|held| held.key != key);
+        given_up.push(key);
     }
-    // `locked` of a frame further out repeats the monitor that is waited for.
-    let waits = thread.waits_for.as_ref().map(|lock| lock.key.clone());
-    let gives_up = thread.state.as_deref().is_some_and(|state| state.contains("on object monitor"));
-    if gives_up && let Some(waits) = waits {
-        thread.holds.retain(|held| held.key != waits);
+    if note.starts_with("waiting to re-lock") {
+        given_up.extend(thread.waits_for.as_ref().map(|lock| lock.key.clone()));
     }
 }
 

@@ -22,9 +22,7 @@ impl Parser for ProcStacks {
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
         if let Some((pid, thread)) = heading(line.text) {
-            let other = |draft: &Draft| {
-                draft.dump.pid != Some(pid) || draft.dump.threads.iter().any(|t| t.number == thread.number)
-            };
+            let other = |draft: &Draft| draft.dump.pid != Some(pid) || draft.has(thread.number);
             if self.draft.as_ref().is_none_or(other) {
                 self.finish(out);
                 let mut draft = Draft::start(line, "proc-stacks");

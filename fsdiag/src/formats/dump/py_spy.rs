@@ -76,7 +76,7 @@ impl PySpy {
         });
         let json = text.trim_start().starts_with(['[', ']', '{', '}', '"']);
         if !json || document.text.len() + text.len() > LARGEST {
-            parse(self.json.take().unwrap_or_else(|| unreachable_document(line)), out);
+            self.json.take().into_iter().for_each(|document| parse(document, out));
             return Taken::No;
         }
         document.sure |= text.contains("\"pid\":");
@@ -92,10 +92,6 @@ impl PySpy {
         }
         Taken::Yes
     }
-}
-
-fn unreachable_document(line: &Line<'_>) -> Document {
-    Document { draft: Draft::start(line, "py-spy"), text: String::new(), sure: false }
 }
 
 /// `Thread 17152 (idle): "fuse-release"`, `Thread 0x7F (active+gil)`.

@@ -28,8 +28,7 @@ impl Parser for PythonFaulthandler {
             return line.end(true, out);
         }
         if let Some((number, name, current)) = header(text) {
-            let again = |draft: &Draft| draft.dump.threads.iter().any(|thread| thread.number == number);
-            if self.draft.as_ref().is_none_or(again) {
+            if self.draft.as_ref().is_none_or(|draft| draft.has(number)) {
                 hand_over(&mut self.draft, out);
                 self.draft = Some(Draft::start(line, "python-faulthandler"));
             }
