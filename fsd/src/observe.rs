@@ -3,10 +3,15 @@
 pub mod inflight;
 pub mod journal;
 pub mod locks;
+pub mod log;
 pub mod span;
 pub mod stacks;
 pub mod tasks;
 pub mod watchdog;
+
+mod local;
+mod memory;
+mod tick;
 
 pub use journal::{Recorder, RecorderConfig, drain, install};
 pub use span::{Scope, Span, Target};

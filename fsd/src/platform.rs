@@ -2,6 +2,9 @@
 
 pub mod clock;
 pub mod mounting;
+pub mod place;
 pub mod process;
+pub mod runtime_dir;
 pub mod shared;
 pub mod thread;
+pub mod wake;

@@ -14,6 +14,8 @@ pub const RING_PREFIX: &str = "ring-";
 pub const INFLIGHT: &str = "inflight";
 pub const LOCKS: &str = "locks";
 pub const TASKS: &str = "tasks";
+/// Locked by the run's process as long as it lives.
+pub const ALIVE: &str = "alive";
 /// In the state directory of a mount: a link to the event file of the current run.
 pub const EVENTS_LINK: &str = "events.jsonl";
 pub const STACKS_PREFIX: &str = "stacks-";

@@ -1,18 +1,41 @@
 //! The journal: events go into the flight recorder, and from there into the event file.
+//!
+//! An operation only ever stores words into the ring of its thread. Everything that can wait (names, text, files) is
+//! the writer thread's business; when it cannot keep up, records are dropped and counted.
+
+mod carry;
+mod drain;
+mod file;
+mod ring;
+mod writer;
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+        mpsc,
     },
+    time::Duration,
 };
 
 use fsd_events::{
     event::{Body, Start},
     ids::{OpId, RunId},
+    layout,
+    ring::{Draft, SMALL, WIDE},
 };
+
+use crate::platform::clock;
+
+use super::{local, locks, memory, tick};
+
+pub use drain::drain;
+pub(super) use ring::Ring;
 
 /// How the recorder of this process is set up.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +46,7 @@ pub struct RecorderConfig {
     pub runtime_dir: Option<PathBuf>,
     /// Where `events-<run>.jsonl` goes. None: no event file.
     pub state_dir: Option<PathBuf>,
-    /// First line of each event file.
+    /// First line of each event file; its `recorder` is filled in.
     pub start: Start<'static>,
     /// Bytes after which the event file is rotated; 0 for the default (64 MiB).
     pub file_limit: u64,
@@ -36,16 +59,34 @@ pub struct RecorderConfig {
 /// The installed recorder; stop it last.
 #[derive(Debug)]
 pub struct Recorder {
+    orders: mpsc::Sender<Order>,
     file: Option<PathBuf>,
+    dir: Option<&'static Path>,
 }
+
+/// What the writer thread is asked for.
+#[derive(Debug)]
+enum Order {
+    Restate(Box<Start<'static>>),
+    Flush(mpsc::Sender<()>),
+    /// Write everything, then the `stop` line, and end. The answer tells whether all of it is in the file.
+    Stop(String, mpsc::Sender<bool>),
+}
+
+/// How long a caller waits for the writer at most: its disk may be stuck.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Recorder {
     /// Replaces what `start` says (the effective `max_background` is known only after INIT); writes it again.
-    pub fn restate(&self, _start: Start<'static>) {}
+    pub fn restate(&self, mut start: Start<'static>) {
+        start.recorder = self.kind().into();
+        // A writer that has ended needs no start line.
+        drop(self.orders.send(Order::Restate(Box::new(start))));
+    }
 
     /// `shared`, or `heap`: not readable after a crash.
     pub fn kind(&self) -> &'static str {
-        "heap"
+        if self.dir.is_some() { "shared" } else { "heap" }
     }
 
     /// The event file, when there is one.
@@ -53,18 +94,28 @@ impl Recorder {
         self.file.as_deref()
     }
 
-    /// Records dropped so far.
-    pub fn lost(&self) -> u64 {
-        0
+    /// Where rings and tables are, when they are shared.
+    pub fn run_dir(&self) -> Option<&Path> {
+        self.dir
     }
 
     /// Writes what is in the rings now and waits for it, two seconds at most; false when it took longer.
     pub fn flush(&self) -> bool {
-        true
+        let (done, is_done) = mpsc::channel();
+        self.orders.send(Order::Flush(done)).is_ok() && is_done.recv_timeout(PATIENCE).is_ok()
     }
 
-    /// Writes the `stop` line and ends the writer; waits two seconds at most.
-    pub fn stop(self, _reason: &str) {}
+    /// Writes the `stop` line and ends the writer; waits two seconds at most. What did not get into the file then stays
+    /// in the run's directory, for [`drain`].
+    pub fn stop(self, reason: &str) {
+        let (done, is_done) = mpsc::channel();
+        let asked = self.orders.send(Order::Stop(reason.to_owned(), done)).is_ok();
+        let written = asked && is_done.recv_timeout(PATIENCE).unwrap_or(false);
+        if let Some(dir) = self.dir.filter(|_| written) {
+            // A leftover directory is drained, and found empty, by the next mount.
+            drop(std::fs::remove_dir_all(dir));
+        }
+    }
 }
 
 /// Sets up rings, tables and the writer of this process; once, before any other thread is started.
@@ -72,34 +123,105 @@ impl Recorder {
 /// Before it, or without it, every observer works and records nowhere.
 ///
 /// # Errors
-/// When the state directory cannot be written. A runtime directory that is too small or missing is no error:
-/// the recorder gets smaller, at worst private (see [`Recorder::kind`]).
+/// When it was called before, or the state directory cannot be written. A runtime directory that is too small or
+/// missing is no error: the recorder gets smaller, at worst private (see [`Recorder::kind`]).
 pub fn install(config: RecorderConfig) -> io::Result<Recorder> {
-    Ok(Recorder { file: config.state_dir })
+    let file = config.state_dir.as_ref().map(|dir| dir.join(layout::events_file(config.run)));
+    let memory = memory::install(config.runtime_dir.as_deref(), config.run, config.mount_run)?;
+    let (orders, received) = mpsc::channel();
+    let recorder = Recorder { orders, file, dir: memory.dir.as_ref().map(|dir| dir.path.as_path()) };
+    let config = RecorderConfig { start: Start { recorder: recorder.kind().into(), ..config.start }, ..config };
+    locks::publish(memory);
+    local::start_over();
+    writer::start(memory, config, received)?;
+    tick::start();
+    Ok(recorder)
 }
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+static NEXT_SEQ: AtomicU64 = AtomicU64::new(0);
+/// Records that were lost outside any ring of their own.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
 /// Puts one event into the ring of this thread. Never blocks: without room it is dropped and counted.
-pub fn record(_body: &Body<'_>) {}
+/// `start` is not for it: see [`Recorder::restate`].
+pub fn record(body: &Body<'_>) {
+    if memory::installed().is_none() {
+        return;
+    }
+    if let Some(draft) = Draft::<WIDE>::of(body) {
+        push(&draft, clock::now_mono_us());
+    }
+}
 
 /// A rule of the daemon was broken; `detail` never holds a query string.
 pub fn invariant(what: &str, detail: &str) {
-    record(&Body::Invariant { what: what.into(), detail: detail.into() });
+    push(&Draft::<SMALL>::invariant(what, detail), clock::now_mono_us());
 }
 
-/// How the writer thread turns an inode number into a path; never called on the way of an operation.
-pub fn set_names(_names: Arc<dyn Fn(u64) -> Option<String> + Send + Sync>) {}
+/// Records dropped so far.
+pub fn lost() -> u64 {
+    let rings = memory::installed().map_or(0, |memory| memory.rings.iter().map(Ring::dropped).sum());
+    rings + LOST.load(Relaxed)
+}
 
-/// Appends what a dead run left unwritten in `run_dir` to its event file in `state_dir`, then removes `run_dir`.
-/// Returns the number of records appended.
-///
-/// # Errors
-/// When the event file cannot be written; `run_dir` stays then.
-pub fn drain(_run_dir: &Path, _state_dir: &Path) -> io::Result<u64> {
-    Ok(0)
+/// Turns an inode number into a path.
+pub type Names = Arc<dyn Fn(u64) -> Option<String> + Send + Sync>;
+
+static NAMES: OnceLock<Names> = OnceLock::new();
+
+/// How the writer thread turns an inode number into a path; never called on the way of an operation. The first one
+/// given stays.
+pub fn set_names(names: Names) {
+    drop(NAMES.set(names));
+}
+
+fn name_of(ino: u64) -> Option<String> {
+    NAMES.get().and_then(|names| names(ino))
 }
 
 /// A new id in the one space of operations, tasks and pseudo-tasks.
+#[inline]
 pub fn next_id() -> OpId {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    OpId(NEXT.fetch_add(1, Ordering::Relaxed))
+    OpId(NEXT_ID.fetch_add(1, Relaxed))
+}
+
+/// A new record number; it is used up even when the record is lost, so that a gap tells how many were.
+fn next_seq() -> u64 {
+    NEXT_SEQ.fetch_add(1, Relaxed)
+}
+
+/// Puts a record into the ring of this thread.
+#[inline]
+pub(super) fn push<const N: usize>(draft: &Draft<N>, mono_us: u64) {
+    match local::ring() {
+        Some(ring) => {
+            ring.push(draft, next_seq(), mono_us);
+        }
+        None => push_shared(draft, mono_us),
+    }
+}
+
+/// The way of a thread without a ring: the ring that all such threads share, unless somebody is writing there for long.
+#[cold]
+fn push_shared<const N: usize>(draft: &Draft<N>, mono_us: u64) {
+    /// Tries before the record is lost; a push takes about a hundred of them.
+    const TRIES: u32 = 1000;
+    static BUSY: AtomicBool = AtomicBool::new(false);
+    let Some(ring) = memory::installed().and_then(|memory| memory.rings.first()) else { return };
+    let seq = next_seq();
+    for _ in 0..TRIES {
+        if BUSY.compare_exchange_weak(false, true, Acquire, Relaxed).is_ok() {
+            ring.push(draft, seq, mono_us);
+            BUSY.store(false, Release);
+            return;
+        }
+        std::hint::spin_loop();
+    }
+    LOST.fetch_add(1, Relaxed);
+}
+
+/// How far the writer is behind: the time since it last had nothing left to write, microseconds.
+pub(super) fn writer_lag_us(now_us: u64) -> u64 {
+    writer::lag_us(now_us)
 }

@@ -1,12 +1,22 @@
 //! The span: one callback's life, from ENTER to EXIT.
 
-use std::{cell::Cell, marker::PhantomData, ops::Range, time::Instant};
+use std::{
+    marker::PhantomData,
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
-use fsd_events::{event::Phase, ids::OpId, op::Op};
+use fsd_events::{
+    event::{Exit, Phase},
+    ids::OpId,
+    op::Op,
+    ring::{Draft, EnterWords, SMALL},
+};
 
-use crate::platform::clock;
+use crate::platform::{clock, thread};
 
-use super::journal;
+use super::{inflight::Row, journal, local};
 
 /// What the kernel asks for; all that ENTER records beside the operation.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,14 +40,27 @@ pub struct Target<'a> {
 pub struct Span {
     id: OpId,
     op: Op,
-    entered: Instant,
+    tid: u32,
+    entered_us: u64,
+    /// Since when it waits for bytes; 0 while it does not.
+    waiting_us: AtomicU64,
+    row: Row,
     open: bool,
 }
 
 impl Span {
     /// Records ENTER and shows the operation in the in-flight table.
-    pub fn enter(op: Op, _target: &Target<'_>) -> Self {
-        Self { id: journal::next_id(), op, entered: clock::now(), open: true }
+    pub fn enter(op: Op, target: &Target<'_>) -> Self {
+        let (id, tid, entered_us) = (journal::next_id(), thread::tid(), clock::now_mono_us());
+        let row = Row::fill(id, op, target, entered_us);
+        let Target { unique, pid, ino, fh, name, off, len, count } = *target;
+        let words = EnterWords { tid, unique, pid, ino, fh, off, len, count, name };
+        if name.is_some() {
+            journal::push(&Draft::<SMALL>::enter(id, op, &words), entered_us);
+        } else {
+            journal::push(&Draft::<NAMELESS>::enter(id, op, &words), entered_us);
+        }
+        Self { id, op, tid, entered_us, waiting_us: AtomicU64::new(0), row, open: true }
     }
 
     pub fn id(&self) -> OpId {
@@ -48,21 +71,52 @@ impl Span {
         self.op
     }
 
+    /// When it was entered.
     pub fn started(&self) -> Instant {
-        self.entered
+        let age = Duration::from_micros(clock::now_mono_us().saturating_sub(self.entered_us));
+        let now = clock::now();
+        now.checked_sub(age).unwrap_or(now)
     }
 
     /// The operation changes what it waits for; `detail` never holds a query string.
-    pub fn phase(&self, _phase: Phase, _detail: &str) {}
+    pub fn phase(&self, phase: Phase, detail: &str) {
+        self.row.set_phase(phase);
+        journal::push(&Draft::<SMALL>::phase(self.id, phase, detail), clock::now_mono_us());
+    }
 
     /// Parks for the bytes `need`, which the task `on` should deliver.
-    pub fn wait(&self, _on: Option<OpId>, _need: Range<u64>) {}
+    pub fn wait(&self, on: Option<OpId>, need: Range<u64>) {
+        let now_us = clock::now_mono_us();
+        self.waiting_us.store(now_us, Relaxed);
+        self.row.set_wait(Some((on, need.start, need.end)));
+        journal::push(&Draft::<NAMELESS>::wait(self.id, on, (need.start, need.end)), now_us);
+    }
 
-    pub fn wait_end(&self) {}
+    /// Has the bytes, or has given up; nothing happens when it did not wait.
+    pub fn wait_end(&self) {
+        let since_us = self.waiting_us.swap(0, Relaxed);
+        if since_us != 0 {
+            let now_us = clock::now_mono_us();
+            self.row.set_wait(None);
+            journal::push(&Draft::<NAMELESS>::wait_end(self.id, now_us.saturating_sub(since_us)), now_us);
+        }
+    }
 
     /// Records EXIT: call it after the answer to the kernel. `errno` is 0 or positive.
-    pub fn exit(mut self, _errno: u32, _bytes: u64) {
-        self.open = false;
+    pub fn exit(mut self, errno: u32, bytes: u64) {
+        self.close(errno, bytes);
+    }
+
+    fn close(&mut self, errno: u32, bytes: u64) {
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        self.wait_end();
+        let now_us = clock::now_mono_us();
+        let us = now_us.saturating_sub(self.entered_us);
+        let exit = Exit { id: self.id, op: self.op, us, errno, bytes, detached: thread::tid() != self.tid };
+        self.row.clear();
+        journal::push(&Draft::<NAMELESS>::exit(&exit), now_us);
     }
 
     /// This thread works for this operation until the guard is dropped; its locks name it as holder.
@@ -71,11 +125,17 @@ impl Span {
     }
 }
 
-thread_local! {
-    static CURRENT: Cell<OpId> = const { Cell::new(OpId(0)) };
+/// Payload words of the records that hold no text.
+const NAMELESS: usize = 11;
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        self.close(libc::EIO.unsigned_abs(), 0);
+    }
 }
 
 /// While it lives, this thread works for one operation or task. Not `Send`.
+#[must_use]
 #[derive(Debug)]
 pub struct Scope {
     before: OpId,
@@ -83,13 +143,15 @@ pub struct Scope {
 }
 
 impl Scope {
+    #[inline]
     pub fn of(id: OpId) -> Self {
-        Self { before: CURRENT.replace(id), here: PhantomData }
+        Self { before: local::work_for(id), here: PhantomData }
     }
 }
 
 impl Drop for Scope {
+    #[inline]
     fn drop(&mut self) {
-        CURRENT.set(self.before);
+        local::work_for(self.before);
     }
 }

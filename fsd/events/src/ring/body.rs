@@ -211,13 +211,17 @@ impl<const N: usize> Draft<N> {
         draft.word(stall.kernel_waiting.unwrap_or(NONE));
         draft.optional_text(stall.stacks.as_deref());
         draft.counts(&stall.inflight);
-        let mut locks = stall.locks.len().min(LISTED);
-        // Half of the room at most: the operations matter more.
-        while locks > 0 && stall.locks[..locks].iter().map(lock_words).sum::<usize>() > draft.room() / 2 {
-            locks -= 1;
-        }
+        // Half of the room at most: the operations matter more. A lock without a name is an unused row.
+        let named = || stall.locks.iter().filter(|lock| !lock.lock.is_empty());
+        let mut room = draft.room() / 2;
+        let fits = named().take_while(|lock| {
+            let fits = lock_words(lock) <= room;
+            room = room.saturating_sub(lock_words(lock));
+            fits
+        });
+        let locks = fits.count();
         draft.word(locks as u64);
-        for lock in &stall.locks[..locks] {
+        for lock in named().take(locks) {
             draft.text(&lock.lock);
             draft.word(lock.since_us);
             draft.ids(&lock.holder);

@@ -1,0 +1,205 @@
+//! The event file: appended, rotated by size, and never in the way of what it describes.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, symlink},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use fsd_events::{ids::RunId, layout};
+
+use crate::platform::clock;
+
+/// Default limits, bytes.
+const FILE_LIMIT: u64 = 64 << 20;
+const TOTAL_LIMIT: u64 = 512 << 20;
+/// Between two tries of a write that failed.
+const RETRY_US: u64 = 1_000_000;
+
+/// One run's event files in the state directory of its mount.
+pub(super) struct EventFile {
+    dir: PathBuf,
+    run: RunId,
+    file: File,
+    size: u64,
+    rotations: u32,
+    file_limit: u64,
+    total_limit: u64,
+    /// What a failed write left over, and from where on.
+    rest: Vec<u8>,
+    done: usize,
+    retry_at_us: u64,
+}
+
+impl EventFile {
+    /// Opens the file of `run` and links `events.jsonl` to it. A limit of 0 is the default.
+    pub(super) fn open(dir: &Path, run: RunId, file_limit: u64, total_limit: u64) -> io::Result<Self> {
+        let or = |limit: u64, default: u64| if limit == 0 { default } else { limit };
+        let (file_limit, total_limit) = (or(file_limit, FILE_LIMIT), or(total_limit, TOTAL_LIMIT));
+        let file = append(&dir.join(layout::events_file(run)))?;
+        let size = file.metadata()?.len();
+        link(dir, run)?;
+        let rotations = rotations(dir, run);
+        let (rest, done, retry_at_us) = (Vec::new(), 0, 0);
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            run,
+            file,
+            size,
+            rotations,
+            file_limit,
+            total_limit,
+            rest,
+            done,
+            retry_at_us,
+        })
+    }
+
+    /// Whether everything given to [`EventFile::write`] is in the file.
+    pub(super) fn is_clean(&self) -> bool {
+        self.done == self.rest.len()
+    }
+
+    /// Whether so many bytes more would exceed the limit of one file.
+    pub(super) fn is_full(&self, more: usize) -> bool {
+        self.size > 0 && self.size + more as u64 > self.file_limit
+    }
+
+    /// Writes the lines, or keeps what the disk does not take; only when [`EventFile::is_clean`].
+    pub(super) fn write(&mut self, lines: &[u8]) {
+        self.rest.clear();
+        self.rest.extend_from_slice(lines);
+        self.done = 0;
+        self.retry_at_us = 0;
+        self.push_on();
+    }
+
+    /// Tries to write what is left, at most once a second after a failure.
+    pub(super) fn push_on(&mut self) {
+        while !self.is_clean() && clock::now_mono_us() >= self.retry_at_us {
+            match self.file.write(&self.rest[self.done..]) {
+                Ok(n) if n > 0 => {
+                    self.done += n;
+                    self.size += n as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => (),
+                _ => self.retry_at_us = clock::now_mono_us() + RETRY_US,
+            }
+        }
+    }
+
+    /// Tries again at once.
+    pub(super) fn hurry(&mut self) {
+        self.retry_at_us = 0;
+        self.push_on();
+    }
+
+    /// Puts the file aside and begins a new one; the oldest files of the mount go when all together take too much.
+    /// Without room for a new file the old one is continued.
+    pub(super) fn rotate(&mut self) {
+        let current = self.dir.join(layout::events_file(self.run));
+        let aside = self.dir.join(layout::rotated_file(self.run, self.rotations + 1));
+        if fs::rename(&current, &aside).is_err() {
+            return;
+        }
+        match append(&current) {
+            Ok(file) => {
+                self.file = file;
+                self.size = 0;
+                self.rotations += 1;
+                self.trim(&current);
+            }
+            // The name goes back to the file that is still written.
+            Err(_) => drop(fs::rename(&aside, &current)),
+        }
+    }
+
+    /// Removes the oldest event files until the total keeps its limit; the current one is never removed.
+    fn trim(&self, current: &Path) {
+        let mut files = event_files(&self.dir);
+        files.sort();
+        let mut total: u64 = files.iter().map(|(_, _, size)| size).sum::<u64>() + self.file_limit;
+        for (_, path, size) in files {
+            if total <= self.total_limit {
+                break;
+            }
+            if path != current && fs::remove_file(&path).is_ok() {
+                total -= size;
+            }
+        }
+    }
+}
+
+/// Opens a file to append to, for this user alone.
+pub(super) fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+/// Points `events.jsonl` to the file of `run`, without a moment without a link.
+fn link(dir: &Path, run: RunId) -> io::Result<()> {
+    let made = dir.join(format!(".events-{run}.link"));
+    drop(fs::remove_file(&made));
+    symlink(layout::events_file(run), &made)?;
+    fs::rename(&made, dir.join(layout::EVENTS_LINK))
+}
+
+/// Event files of all runs: when last written, path, size.
+fn event_files(dir: &Path) -> Vec<(SystemTime, PathBuf, u64)> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let file = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        let ours = name.to_str().is_some_and(|n| n.starts_with("events-") && n.ends_with(".jsonl"));
+        let meta = entry.metadata().ok().filter(|m| ours && m.is_file())?;
+        Some((meta.modified().ok()?, entry.path(), meta.len()))
+    };
+    entries.filter_map(file).collect()
+}
+
+/// How often the file of this run was rotated before (a worker that re-executed itself).
+fn rotations(dir: &Path, run: RunId) -> u32 {
+    let mut n = 0;
+    while dir.join(layout::rotated_file(run, n + 1)).exists() {
+        n += 1;
+    }
+    n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotation_keeps_every_byte_until_the_total_is_reached() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = EventFile::open(dir.path(), RunId(1), 100, 350).unwrap();
+        for n in 0..6 {
+            let line = vec![b'0' + n; 60];
+            if file.is_full(line.len()) {
+                file.rotate();
+            }
+            file.write(&line);
+        }
+        assert!(file.is_clean());
+        let mut names: Vec<_> = event_files(dir.path()).into_iter().map(|f| f.1).collect();
+        names.sort();
+        let last = fs::read(dir.path().join(layout::EVENTS_LINK)).unwrap();
+        assert_eq!(last, [b'5'; 60]);
+        assert!(!names.contains(&dir.path().join(layout::rotated_file(RunId(1), 1))), "{names:?}");
+        assert!(names.len() >= 4, "{names:?}");
+    }
+
+    #[test]
+    fn a_full_disk_keeps_the_rest_for_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = EventFile::open(dir.path(), RunId(1), 0, 0).unwrap();
+        file.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        file.write(b"line\n");
+        assert!(!file.is_clean());
+        file.file = append(&dir.path().join("after")).unwrap();
+        file.hurry();
+        assert!(file.is_clean());
+        assert_eq!(fs::read(dir.path().join("after")).unwrap(), b"line\n");
+    }
+}
