@@ -99,6 +99,11 @@ impl Recorder {
         self.dir
     }
 
+    /// Records dropped so far.
+    pub fn lost(&self) -> u64 {
+        lost()
+    }
+
     /// Writes what is in the rings now and waits for it, two seconds at most; false when it took longer.
     pub fn flush(&self) -> bool {
         let (done, is_done) = mpsc::channel();
@@ -160,7 +165,7 @@ pub fn invariant(what: &str, detail: &str) {
 }
 
 /// Records dropped so far.
-pub fn lost() -> u64 {
+pub(super) fn lost() -> u64 {
     let rings = memory::installed().map_or(0, |memory| memory.rings.iter().map(Ring::dropped).sum());
     rings + LOST.load(Relaxed)
 }
