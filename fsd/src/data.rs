@@ -2,5 +2,6 @@
 
 pub mod closer;
 pub mod origin;
+pub mod prefetch;
 pub mod source;
 pub mod store;

@@ -60,6 +60,12 @@ pub enum ListedKind {
     },
 }
 
+/// The version of a local file.
+pub(in crate::data) fn local_validator(meta: &std::fs::Metadata) -> Validator {
+    use std::os::unix::fs::MetadataExt;
+    Validator::Dated { modified: format!("{}.{:09}", meta.mtime(), meta.mtime_nsec()), size: Some(meta.len()) }
+}
+
 /// An open source. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Source {

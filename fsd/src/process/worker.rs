@@ -143,7 +143,7 @@ fn build(job: &Job, places: &Places, identity: &Identity) -> Result<Live, Failur
         Some(text) => Some(open_source(&runtime, text, config, &origin)?),
         None => None,
     };
-    let stores = Stores::new(store_config(config), origin.clone(), handle.clone());
+    let stores = Stores::new(store_config(config), origin.clone(), handle.clone()).map_err(internal)?;
     let left = stores.sweep();
     if left > 0 {
         tracing::info!("removed {left} temp files of dead instances");

@@ -1,0 +1,353 @@
+//! Fetching: the tasks that bring a store's bytes. They live as long as the store, whoever started them.
+
+use std::{ops::ControlFlow, ops::Range, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use fsd_events::{
+    event::{Phase, TaskKind},
+    ids::OpId,
+};
+
+use crate::{
+    data::origin::{Body, OriginError, Validator},
+    observe::{
+        locks::Permit,
+        tasks::{self, Spec},
+    },
+    platform::clock,
+};
+
+use super::{
+    Store, StoreError, failpoint, reading,
+    state::{Keep, Kind, Start},
+};
+
+/// Answers in a row that brought nothing before a fetch gives up.
+const FRUITLESS: u32 = 3;
+/// Bytes at hand that are worth a new request instead of receiving them again.
+const WORTH_A_REQUEST: u64 = 8 << 20;
+
+/// Ends the flight however its task ends.
+struct Flying {
+    store: Arc<Store>,
+    key: u64,
+    result: Option<Result<(), StoreError>>,
+}
+
+impl Drop for Flying {
+    fn drop(&mut self) {
+        let lost = || Err(StoreError::Upstream(OriginError::Client("the fetch ended".to_owned())));
+        let result = self.result.take().unwrap_or_else(lost);
+        self.store.landed(self.key, result);
+    }
+}
+
+/// Why a stream of pieces stopped before its end.
+enum Stop {
+    /// The store closes or has failed.
+    Store,
+    Origin(OriginError),
+}
+
+impl Store {
+    /// Starts requests that the state has registered. No lock is held.
+    pub(super) fn launch(self: &Arc<Self>, starts: Vec<Start>, by: Option<OpId>) {
+        for start in starts {
+            let permits = match start.kind {
+                Kind::Ahead => self.try_ahead(by),
+                Kind::Main | Kind::Demand => Some(Vec::new()),
+            };
+            let Some(permits) = permits else {
+                self.state.lock().land(start.key, false, clock::now());
+                continue;
+            };
+            let kind = if start.kind == Kind::Ahead { TaskKind::Prefetch } else { TaskKind::Download };
+            let spec = Spec { kind, parent: by, fh: None, path: Some(&self.content.path) };
+            let flying = Flying { store: Arc::clone(self), key: start.key, result: None };
+            let task = tasks::spawn(&self.stores.runtime, spec, |id| fly(flying, start.clone(), permits, id));
+            let mut state = self.state.lock();
+            if let Some(flight) = state.flights.iter_mut().find(|flight| flight.key == start.key) {
+                flight.task = Some(task);
+            }
+        }
+    }
+
+    /// Prefetch only tries for permits, and the last one is for demand.
+    fn try_ahead(&self, by: Option<OpId>) -> Option<Vec<Permit>> {
+        let by = by.unwrap_or_default();
+        let ahead = self.ahead.try_acquire(by)?;
+        Some(vec![ahead, self.permits.try_acquire(by)?])
+    }
+
+    /// The background download: every gap, in order, until nothing is missing.
+    async fn download(self: &Arc<Self>, key: u64, id: OpId) -> Result<(), StoreError> {
+        let mut fruitless = 0;
+        let mut at = 0;
+        loop {
+            let next = {
+                let mut state = self.state.lock();
+                let gap = state.held.have().first_gap(&(at..self.content.size));
+                let gap = gap.or_else(|| state.held.have().first_gap(&(0..self.content.size)));
+                let next = gap.map(|gap| self.request_for(&gap));
+                if let (Some(flight), Some(next)) =
+                    (state.flights.iter_mut().find(|flight| flight.key == key), next.as_ref())
+                {
+                    (flight.at, flight.end) = (next.start, self.content.size);
+                }
+                next.map(|next| (next, state.single || state.rangeless))
+            };
+            let Some((range, whole)) = next else { return Ok(()) };
+            let before = self.have();
+            match self.stream(key, &range, whole || range == (0..self.content.size), id).await {
+                Ok(()) => at = self.reached(key),
+                Err(Stop::Store) => return Err(self.why()),
+                Err(Stop::Origin(OriginError::NoRanges { .. })) => self.state.lock().rangeless = true,
+                Err(Stop::Origin(error)) => {
+                    fruitless = if self.have() > before { 0 } else { fruitless + 1 };
+                    self.broken(&error, fruitless)?;
+                    at = self.have_until(range.start);
+                    tasks::phase(id, Phase::Backoff, "");
+                    tokio::time::sleep(pause(fruitless)).await;
+                }
+            }
+        }
+    }
+
+    /// From a gap to the next long stretch that is at hand.
+    fn request_for(&self, gap: &Range<u64>) -> Range<u64> {
+        let mut end = gap.end;
+        let size = self.content.size;
+        if size - end < WORTH_A_REQUEST {
+            end = size;
+        }
+        gap.start..end
+    }
+
+    /// One ranged fetch, taken up again where it breaks.
+    async fn fetch(self: &Arc<Self>, key: u64, range: Range<u64>, id: OpId) -> Result<(), StoreError> {
+        let mut fruitless = 0;
+        let mut at = range.start;
+        while at < range.end {
+            match self.stream(key, &(at..range.end), false, id).await {
+                Ok(()) => return Ok(()),
+                Err(Stop::Store) => return Err(self.why()),
+                Err(Stop::Origin(error @ OriginError::NoRanges { .. })) => return self.without_ranges(error),
+                Err(Stop::Origin(error)) => {
+                    let reached = self.reached(key).max(at);
+                    fruitless = if reached > at { 0 } else { fruitless + 1 };
+                    at = reached;
+                    self.broken(&error, fruitless)?;
+                    tasks::phase(id, Phase::Backoff, "");
+                    tokio::time::sleep(pause(fruitless)).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One answer, piece by piece. `whole`: without a range, so that any server can answer.
+    async fn stream(self: &Arc<Self>, key: u64, range: &Range<u64>, whole: bool, id: OpId) -> Result<(), Stop> {
+        let (resource, validator) = {
+            let state = self.state.lock();
+            (state.resource.clone(), state.validator.clone())
+        };
+        let Some(resource) = resource else { return Err(Stop::Store) };
+        let validator = if self.state.lock().single { Validator::None } else { validator };
+        let asked = (!whole).then(|| range.clone());
+        let mut body = self.stores.origin.get(&resource, asked, &validator, id).await.map_err(Stop::Origin)?;
+        self.agree(&body)?;
+        while body.at() < range.end {
+            failpoint::hold("store::stalled_download", &self.content.path).await;
+            self.room(id).await;
+            let at = body.at();
+            let Some(bytes) = body.chunk().await.map_err(Stop::Origin)? else { break };
+            if self.deliver(key, at, &bytes).is_break() {
+                return Err(Stop::Store);
+            }
+            self.report(id, "running");
+            if !whole && self.have_until(body.at()) >= body.at().saturating_add(WORTH_A_REQUEST) {
+                return Ok(());
+            }
+        }
+        if body.at() < self.content.size.min(range.end) {
+            let at = self.content.path.to_string();
+            let why = "it ended".to_owned();
+            return Err(Stop::Origin(OriginError::Short { at, got: body.at(), want: range.end, why }));
+        }
+        Ok(())
+    }
+
+    /// The first answer settles size and version; from then on others may fetch beside it.
+    fn agree(self: &Arc<Self>, body: &Body) -> Result<(), Stop> {
+        let mut state = self.state.lock();
+        if let Some(renewed) = body.renewed() {
+            state.resource = Some(renewed.clone());
+        }
+        let first = !state.agreed;
+        let agreed = state.agree(body.meta());
+        let restart = state.single && !first;
+        let starts = if first { state.kick(clock::now()) } else { Vec::new() };
+        let lru = state.single && state.keep == Keep::Lru;
+        drop(state);
+        if let Err(why) = agreed {
+            return Err(Stop::Origin(OriginError::Changed { at: self.content.path.to_string(), why }));
+        }
+        if restart {
+            self.begin_again()?;
+        }
+        if lru {
+            return Err(Stop::Origin(OriginError::NoRanges { at: self.content.path.to_string() }));
+        }
+        self.launch(starts, None);
+        Ok(())
+    }
+
+    /// A second answer of a content without a version: only if no byte of the first was given away.
+    fn begin_again(&self) -> Result<(), Stop> {
+        let mut state = self.state.lock();
+        if state.served {
+            let why = "the answer broke, and without a version its rest cannot be told from another".to_owned();
+            return Err(Stop::Origin(OriginError::Changed { at: self.content.path.to_string(), why }));
+        }
+        state.restart();
+        state.agreed = true;
+        Ok(())
+    }
+
+    /// Takes in a piece and answers who waited for it.
+    fn deliver(self: &Arc<Self>, key: u64, at: u64, bytes: &Bytes) -> ControlFlow<()> {
+        let share = self.stores.budget.share();
+        let (ready, write) = {
+            let mut state = self.state.lock();
+            if state.closing || state.dead.is_some() {
+                return ControlFlow::Break(());
+            }
+            let ready = if failpoint::is_set("store::lost_wakeup", &self.content.path) {
+                state.absorb(key, at, bytes);
+                Vec::new()
+            } else {
+                state.arrive(key, at, bytes)
+            };
+            state.shrink(share);
+            (ready, state.keep == Keep::Disk && !state.writing && state.dirty_bytes >= super::writing::BATCH)
+        };
+        self.stores.ticker.left(ready.len());
+        for (reader, range, parts) in ready {
+            self.fulfil(parts, range, reader);
+        }
+        if write {
+            self.write_behind();
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Waits until the writer has kept up; never for a reader.
+    async fn room(&self, id: OpId) {
+        loop {
+            let freed = self.room.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            let full = {
+                let state = self.state.lock();
+                state.keep == Keep::Disk
+                    && state.dirty_bytes >= self.stores.budget.share().max(2 * super::writing::BATCH)
+                    && state.dead.is_none()
+                    && !state.closing
+            };
+            if !full {
+                return;
+            }
+            tasks::phase(id, Phase::Disk, "write behind");
+            self.report(id, "waiting");
+            freed.await;
+        }
+    }
+
+    /// Decides whether a broken answer is worth another.
+    fn broken(&self, error: &OriginError, fruitless: u32) -> Result<(), StoreError> {
+        let failure = StoreError::from(error.clone());
+        if matches!(failure, StoreError::Changed(_)) {
+            self.die(&failure);
+            return Err(failure);
+        }
+        if !error.passing() || fruitless >= FRUITLESS { Err(failure) } else { Ok(()) }
+    }
+
+    /// The origin serves no ranges: everything comes through one download from the start.
+    fn without_ranges(self: &Arc<Self>, error: OriginError) -> Result<(), StoreError> {
+        let reserved = if self.state.lock().keep == Keep::Lru { self.use_disk() } else { Ok(()) };
+        self.state.lock().rangeless = true;
+        if let Err(error) = reserved {
+            self.die(&error);
+            return Err(error);
+        }
+        drop(error);
+        Ok(())
+    }
+
+    fn landed(self: &Arc<Self>, key: u64, result: Result<(), StoreError>) {
+        let now = clock::now();
+        let (lost, starts) = {
+            let mut state = self.state.lock();
+            let lost = state.land(key, result.is_err(), now);
+            (lost, state.kick(now))
+        };
+        if let Err(error) = &result {
+            self.stores.ticker.left(lost.len());
+            reading::refuse_all(lost, error);
+        }
+        self.idle.notify_waiters();
+        self.launch(starts, None);
+        self.flush_if_done();
+    }
+
+    fn report(&self, id: OpId, state: &str) {
+        tasks::progress(id, self.have(), self.content.size, state);
+    }
+
+    fn have(&self) -> u64 {
+        self.state.lock().held.have().bytes()
+    }
+
+    fn have_until(&self, at: u64) -> u64 {
+        self.state.lock().held.have().run_from(at)
+    }
+
+    fn reached(&self, key: u64) -> u64 {
+        let state = self.state.lock();
+        state.flights.iter().find(|flight| flight.key == key).map_or(0, |flight| flight.at)
+    }
+
+    fn why(&self) -> StoreError {
+        self.state.lock().dead.clone().unwrap_or(StoreError::Closed)
+    }
+}
+
+async fn fly(mut flying: Flying, start: Start, mut permits: Vec<Permit>, id: OpId) -> Result<(), String> {
+    let store = Arc::clone(&flying.store);
+    let result = match start.kind {
+        Kind::Main => store.download(start.key, id).await,
+        Kind::Demand => {
+            tasks::phase(id, Phase::Permit, "");
+            permits.push(store.permits.acquire(id).await);
+            store.fetch(start.key, start.range, id).await
+        }
+        Kind::Ahead => store.fetch(start.key, start.range, id).await,
+    };
+    drop(permits);
+    let state = match &result {
+        Ok(()) => "complete",
+        Err(StoreError::Closed) => "closed",
+        Err(_) => "failed",
+    };
+    store.report(id, state);
+    let told = result.clone().map_err(|error| error.to_string());
+    flying.result = Some(result);
+    drop(flying);
+    told
+}
+
+/// Between answers that broke.
+fn pause(fruitless: u32) -> Duration {
+    Duration::from_millis(50) * 4_u32.pow(fruitless.min(4))
+}

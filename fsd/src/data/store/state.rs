@@ -1,0 +1,394 @@
+//! State: all that a store knows, under its one lock. No I/O and no clock here.
+
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use fsd_events::ids::OpId;
+
+use crate::{
+    data::{
+        origin::{Meta, Resource, Validator},
+        prefetch::{self, Streams},
+    },
+    observe::tasks::Task,
+};
+
+use super::{
+    Reader, StoreError,
+    extents::Extents,
+    held::{Held, Part},
+    waiters::Waiters,
+};
+
+/// Where bytes stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// In a temp file, filled to the end in the background.
+    Disk,
+    /// In memory, the least worthy are dropped and fetched again.
+    Lru,
+    /// In memory, all of them: the content is small.
+    All,
+    /// In a file that is ours to read only.
+    Local,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The background download.
+    Main,
+    /// A reader waits for it.
+    Demand,
+    /// Ahead of readers.
+    Ahead,
+}
+
+/// A request that is under way or about to be.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) key: u64,
+    pub(super) kind: Kind,
+    /// Next byte to come.
+    pub(super) at: u64,
+    pub(super) end: u64,
+    pub(super) task: Option<Task>,
+}
+
+/// A request to start once the lock is free.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Start {
+    pub(super) key: u64,
+    pub(super) kind: Kind,
+    pub(super) range: Range<u64>,
+}
+
+/// A reader whose bytes are at hand, the range, and how to answer.
+pub(super) type Complete = (Box<dyn Reader>, Range<u64>, Vec<Part>);
+
+/// How a read stands.
+pub(super) enum Look {
+    /// And what to start after the answer.
+    Ready(Vec<Part>, Vec<Start>),
+    Refused(StoreError),
+    /// Requests must be started before the reader may park.
+    Start(Vec<Start>),
+    /// On its way: the first missing bytes, and the task that brings them.
+    Coming(Option<OpId>, Range<u64>),
+}
+
+/// A failed background download is tried again after this long.
+const RETRY: Duration = Duration::from_secs(2);
+
+pub(super) struct State {
+    pub(super) size: u64,
+    pub(super) keep: Keep,
+    pub(super) chunk: u64,
+    pub(super) held: Held,
+    pub(super) waiters: Waiters<Box<dyn Reader>>,
+    pub(super) flights: Vec<Flight>,
+    pub(super) streams: Streams,
+    pub(super) validator: Validator,
+    pub(super) resource: Option<Resource>,
+    /// In memory and to be written, in order of arrival.
+    pub(super) dirty: VecDeque<Range<u64>>,
+    pub(super) dirty_bytes: u64,
+    pub(super) writing: bool,
+    /// A first answer has come: size and version are agreed on.
+    pub(super) agreed: bool,
+    /// The origin names no version: all bytes must come from one answer.
+    pub(super) single: bool,
+    /// The origin ignores ranges.
+    pub(super) rangeless: bool,
+    /// Some reader has got bytes.
+    pub(super) served: bool,
+    pub(super) main_after: Option<Instant>,
+    pub(super) dead: Option<StoreError>,
+    pub(super) closing: bool,
+    /// Disk and memory are given back.
+    pub(super) returned: bool,
+    keys: u64,
+}
+
+impl State {
+    pub(super) fn new(size: u64, keep: Keep, chunk: u64, validator: Validator, resource: Option<Resource>) -> Self {
+        Self {
+            size,
+            keep,
+            chunk,
+            held: Held::default(),
+            waiters: Waiters::default(),
+            flights: Vec::new(),
+            streams: Streams::default(),
+            validator,
+            resource,
+            dirty: VecDeque::new(),
+            dirty_bytes: 0,
+            writing: false,
+            agreed: false,
+            single: false,
+            rangeless: false,
+            served: false,
+            main_after: None,
+            dead: None,
+            closing: false,
+            returned: false,
+            keys: 0,
+        }
+    }
+
+    /// Looks at a read of `range`. `again`: not for the first time, so it is no new evidence.
+    pub(super) fn look(&mut self, range: &Range<u64>, again: bool, share: u64, now: Instant) -> Look {
+        if self.closing {
+            return Look::Refused(StoreError::Closed);
+        }
+        let plan = self.held.plan(range);
+        let advice = self.streams.on_read(range, plan.is_none() && !again, window_cap(share, self.chunk));
+        let fetch = if again { range } else { &advice.fetch };
+        if let Some(plan) = plan {
+            self.served = true;
+            self.held.memory.touch(range, advice.sequential);
+            let starts = if self.keep == Keep::Lru { self.ahead(range, fetch) } else { Vec::new() };
+            return Look::Ready(plan, starts);
+        }
+        if let Some(error) = &self.dead {
+            return Look::Refused(error.clone());
+        }
+        let starts = self.want(range, fetch, now);
+        if !starts.is_empty() {
+            return Look::Start(starts);
+        }
+        let gap = self.held.have().first_gap(range).unwrap_or_else(|| range.clone());
+        let on = self.covering(gap.start).and_then(|flight| flight.task.as_ref()).map(Task::id);
+        Look::Coming(on, gap)
+    }
+
+    /// Ranged requests beside the download are possible: the version is known and ranges are served.
+    fn ranged(&self) -> bool {
+        !self.single && !self.rangeless && self.validator != Validator::None
+    }
+
+    pub(super) fn main(&self) -> Option<&Flight> {
+        self.flights.iter().find(|flight| flight.kind == Kind::Main)
+    }
+
+    /// The request that brings the byte `at` soon.
+    pub(super) fn covering(&self, at: u64) -> Option<&Flight> {
+        let patient = !self.ranged();
+        let soon = |flight: &&Flight| match flight.kind {
+            Kind::Main => patient || (flight.at <= at && at < flight.end.min(flight.at + prefetch::SKIP)),
+            Kind::Demand | Kind::Ahead => flight.at <= at && at < flight.end,
+        };
+        self.flights.iter().find(soon)
+    }
+
+    /// What has to be started so that the missing bytes of `need` come.
+    pub(super) fn want(&mut self, need: &Range<u64>, fetch: &Range<u64>, now: Instant) -> Vec<Start> {
+        let mut starts = Vec::new();
+        if self.keep == Keep::Local {
+            return starts;
+        }
+        if self.wants_main(now) {
+            starts.extend(self.start_main());
+        }
+        let Some(gap) = self.held.have().first_gap(need) else { return starts };
+        if self.covering(gap.start).is_none() {
+            starts.extend(self.demand(&gap, need, fetch));
+        }
+        if self.keep == Keep::Lru && self.ranged() {
+            starts.extend(self.ahead(need, fetch));
+        }
+        starts
+    }
+
+    fn wants_main(&self, now: Instant) -> bool {
+        let due = self.main_after.is_none_or(|after| now >= after) || !self.ranged();
+        self.keep != Keep::Lru && self.keep != Keep::Local && self.main().is_none() && due && self.missing()
+    }
+
+    fn missing(&self) -> bool {
+        !self.held.have().covers(&(0..self.size))
+    }
+
+    /// Registers the background download.
+    pub(super) fn start_main(&mut self) -> Option<Start> {
+        let gap = self.held.have().first_gap(&(0..self.size))?;
+        Some(self.register(Kind::Main, gap.start..self.size))
+    }
+
+    pub(super) fn register(&mut self, kind: Kind, range: Range<u64>) -> Start {
+        self.keys += 1;
+        let key = self.keys;
+        self.flights.push(Flight { key, kind, at: range.start, end: range.end, task: None });
+        Start { key, kind, range }
+    }
+
+    /// A request for the missing bytes of `need`, and a little more where the stream goes on.
+    fn demand(&mut self, gap: &Range<u64>, need: &Range<u64>, fetch: &Range<u64>) -> Vec<Start> {
+        if !self.ranged() && (self.agreed || !self.flights.is_empty()) {
+            return Vec::new();
+        }
+        let chunk_end = (gap.start / self.chunk + 1) * self.chunk;
+        let end = fetch.end.min(chunk_end.max(gap.start + prefetch::FIRST)).max(need.end).min(self.size);
+        let free = self.free(&(gap.start..end));
+        let first = free.first().cloned();
+        let wanted = free.into_iter().filter(|part| part.start < need.end || Some(part) == first.as_ref());
+        wanted.collect::<Vec<_>>().into_iter().map(|part| self.register(Kind::Demand, part)).collect()
+    }
+
+    /// Requests ahead of a stream, in whole chunks once the window has several.
+    fn ahead(&mut self, need: &Range<u64>, fetch: &Range<u64>) -> Vec<Start> {
+        if !self.ranged() {
+            return Vec::new();
+        }
+        let window = fetch.end.saturating_sub(need.end);
+        let whole = window >= 2 * self.chunk;
+        let end = if whole { fetch.end / self.chunk * self.chunk } else { fetch.end };
+        let end = if fetch.end >= self.size { self.size } else { end };
+        let mut starts = Vec::new();
+        for gap in self.free(&(need.end.min(self.size)..end)) {
+            if !whole && gap.start - need.end > window / 2 {
+                break;
+            }
+            let mut at = gap.start;
+            while at < gap.end {
+                let stop = ((at / self.chunk + 1) * self.chunk).min(gap.end);
+                starts.push(self.register(Kind::Ahead, at..stop));
+                at = stop;
+            }
+        }
+        starts
+    }
+
+    /// The parts of `range` that are neither at hand nor on their way.
+    fn free(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let mut flying = Extents::default();
+        for flight in &self.flights {
+            let end = if flight.kind == Kind::Main { flight.end.min(flight.at + prefetch::SKIP) } else { flight.end };
+            flying.insert(flight.at..end);
+        }
+        let gaps = self.held.have().gaps(range.clone());
+        gaps.flat_map(|gap| flying.gaps(gap).collect::<Vec<_>>()).collect()
+    }
+
+    /// Takes in bytes of the flight `key`; returns who can be answered now.
+    pub(super) fn arrive(&mut self, key: u64, at: u64, bytes: &Bytes) -> Vec<Complete> {
+        self.absorb(key, at, bytes);
+        self.ready(&(at..at + bytes.len() as u64))
+    }
+
+    /// Takes in bytes and wakes nobody.
+    pub(super) fn absorb(&mut self, key: u64, at: u64, bytes: &Bytes) {
+        let fresh = at..at + bytes.len() as u64;
+        let gaps = self.held.insert(at, bytes);
+        if let Some(flight) = self.flights.iter_mut().find(|flight| flight.key == key) {
+            flight.at = fresh.end;
+        }
+        if self.keep == Keep::Disk {
+            for gap in gaps {
+                self.dirty_bytes += gap.end - gap.start;
+                match self.dirty.back_mut() {
+                    Some(last) if last.end == gap.start => last.end = gap.end,
+                    _ => self.dirty.push_back(gap),
+                }
+            }
+        }
+    }
+
+    /// Takes out the waiters that `fresh` bytes complete.
+    fn ready(&mut self, fresh: &Range<u64>) -> Vec<Complete> {
+        let held = &self.held;
+        let ready = self.waiters.take_ready(fresh, |need| held.plan(need));
+        self.served |= !ready.is_empty();
+        for (_, need, _) in &ready {
+            self.held.memory.touch(need, true);
+        }
+        ready
+    }
+
+    /// Gives up memory down to `share`; never what a waiter needs.
+    pub(super) fn shrink(&mut self, share: u64) {
+        let (lru, waiters) = (self.keep == Keep::Lru, &self.waiters);
+        self.held.shrink(share, |range| {
+            lru && !waiters.needs().any(|need| need.start < range.end && range.start < need.end)
+        });
+    }
+
+    /// Up to `limit` bytes to write, out of the queue.
+    pub(super) fn take_dirty(&mut self, limit: u64) -> Vec<(u64, Bytes)> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < limit {
+            let Some(first) = self.dirty.front_mut() else { break };
+            let Some(piece) = self.held.memory.piece(first.start, first.end) else { break };
+            let at = first.start;
+            first.start += piece.len() as u64;
+            bytes += piece.len() as u64;
+            batch.push((at, piece));
+            if first.start == first.end {
+                self.dirty.pop_front();
+            }
+        }
+        batch
+    }
+
+    /// What a first answer says must fit what was listed; `Err` says why not.
+    pub(super) fn agree(&mut self, meta: &Meta) -> Result<(), String> {
+        if let Some(size) = meta.size.filter(|size| *size != self.size) {
+            return Err(format!("it has {size} bytes, not {}", self.size));
+        }
+        if self.validator == Validator::None {
+            self.validator = meta.validator.clone();
+            self.single |= meta.validator == Validator::None;
+        }
+        self.agreed = true;
+        Ok(())
+    }
+
+    /// Ends the flight `key`. `Some(error)`: takes out the waiters for whom nothing is on its way any more.
+    pub(super) fn land(&mut self, key: u64, failed: bool, now: Instant) -> Vec<(Box<dyn Reader>, Range<u64>)> {
+        let Some(n) = self.flights.iter().position(|flight| flight.key == key) else { return Vec::new() };
+        let flight = self.flights.swap_remove(n);
+        if !failed {
+            return Vec::new();
+        }
+        if flight.kind == Kind::Main {
+            self.main_after = Some(now + RETRY);
+        } else {
+            self.streams.shrink();
+        }
+        let orphans: Vec<Range<u64>> =
+            self.waiters.needs().filter(|need| self.orphan(need, &flight)).cloned().collect();
+        self.waiters.take_hopeless(|need| orphans.contains(need))
+    }
+
+    fn orphan(&self, need: &Range<u64>, flight: &Flight) -> bool {
+        let Some(gap) = self.held.have().first_gap(need) else { return false };
+        let relied = flight.kind == Kind::Main || (flight.at < need.end && need.start < flight.end);
+        relied && self.covering(gap.start).is_none()
+    }
+
+    /// Forgets every byte, to begin again with one new answer.
+    pub(super) fn restart(&mut self) {
+        self.held.clear();
+        self.dirty.clear();
+        self.dirty_bytes = 0;
+        self.agreed = false;
+    }
+
+    /// What waiters need that nothing brings.
+    pub(super) fn kick(&mut self, now: Instant) -> Vec<Start> {
+        if self.closing || self.dead.is_some() {
+            return Vec::new();
+        }
+        let needs: Vec<Range<u64>> = self.waiters.needs().cloned().collect();
+        needs.iter().flat_map(|need| self.want(need, &need.clone(), now)).collect()
+    }
+}
+
+/// Windows leave room for what was read and for the chunk in hand.
+fn window_cap(share: u64, chunk: u64) -> u64 {
+    share.saturating_sub(2 * chunk).max(share / 2)
+}

@@ -1,0 +1,126 @@
+//! A temp file: sparse, named by its instance and locked, so that only files of dead instances are swept.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+const PREFIX: &str = "fsd-";
+const SUFFIX: &str = ".part";
+
+/// Of the file system, never used.
+const SPARE: u64 = 20;
+
+#[derive(Debug)]
+pub(super) struct TempFile {
+    file: Arc<File>,
+    path: PathBuf,
+    removed: AtomicBool,
+}
+
+impl TempFile {
+    /// A sparse file of `size` bytes in `dir`, which exists afterwards.
+    pub(super) fn create(dir: &Path, size: u64) -> io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        fs::create_dir_all(dir)?;
+        loop {
+            let n = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = dir.join(format!("{PREFIX}{}-{n}{SUFFIX}", std::process::id()));
+            let opened = private().read(true).write(true).create_new(true).open(&path);
+            let file = match opened {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                opened => opened?,
+            };
+            // A sweeper may have taken it for an orphan between these two calls: then another one is made.
+            if file.try_lock().is_ok() && file.metadata()?.nlink() > 0 {
+                file.set_len(size)?;
+                return Ok(Self { file: Arc::new(file), path, removed: AtomicBool::new(false) });
+            }
+        }
+    }
+
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    pub(super) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, at)
+    }
+
+    /// Takes its name away; the disk is free when the last descriptor is closed.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        if self.removed.swap(true, Ordering::AcqRel) { Ok(()) } else { fs::remove_file(&self.path) }
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        drop(self.remove());
+    }
+}
+
+fn private() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+/// Bytes that the file system of `dir` can still take, less a reserve.
+pub(super) fn free_bytes(dir: &Path) -> io::Result<u64> {
+    fs::create_dir_all(dir)?;
+    let fs = rustix::fs::statvfs(dir)?;
+    Ok((fs.f_bavail * fs.f_frsize).saturating_sub(fs.f_blocks * fs.f_frsize / SPARE))
+}
+
+/// Removes the temp files in `dir` whose instance is gone; returns how many.
+pub(super) fn sweep(dir: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    entries
+        .flatten()
+        .filter(|entry| is_ours(&entry.file_name().to_string_lossy()) && remove_dead(&entry.path()))
+        .count()
+}
+
+fn is_ours(name: &str) -> bool {
+    let middle = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
+    middle.is_some_and(|middle| middle.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
+}
+
+fn remove_dead(path: &Path) -> bool {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or(0);
+    let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else { return false };
+    let regular = file.metadata().is_ok_and(|meta| meta.is_file());
+    match file.try_lock() {
+        Ok(()) => regular && fs::remove_file(path).is_ok(),
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r39_only_files_of_dead_instances_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let alive = TempFile::create(dir.path(), 10).unwrap();
+        let orphan = dir.path().join("fsd-1-7.part");
+        let foreign = dir.path().join("fsd-notes.part");
+        fs::write(&orphan, "x").unwrap();
+        fs::write(&foreign, "x").unwrap();
+        std::os::unix::fs::symlink(&foreign, dir.path().join("fsd-1-8.part")).unwrap();
+        assert_eq!(sweep(dir.path()), 1);
+        assert!(!orphan.exists() && foreign.exists() && alive.path.exists());
+        drop(alive);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+}

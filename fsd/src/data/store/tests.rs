@@ -1,0 +1,5 @@
+//! The stores against the scripted origin: right bytes, no reader lost, everything given back.
+
+mod close;
+mod faults;
+mod world;

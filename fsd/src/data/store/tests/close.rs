@@ -1,0 +1,113 @@
+//! Closing: nobody waits for it, and everything comes back.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    data::store::{FetchMode, StoreError},
+    process::demo::origin::Fault,
+};
+
+use super::world::{KIB, LIMIT, MIB, MODES, Settings, World, read, v1};
+
+#[test]
+fn r19_closing_answers_waiting_readers_at_once() {
+    for mode in MODES {
+        let world = World::new(&Settings { mode, inactivity: LIMIT * 5, ..Settings::default() });
+        world.origin.file("f", 64 * MIB).always("f", Fault::Silent);
+        let store = world.open_as("f", 64 * MIB, v1());
+        let reader = read(&store, 0..4096, LIMIT * 5);
+        world.close(Arc::clone(&store));
+        assert_eq!(reader.wait(), Err(StoreError::Closed), "{mode:?}");
+        assert_eq!(read(&store, 0..4096, LIMIT).wait(), Err(StoreError::Closed));
+        assert!(world.drained());
+    }
+}
+
+#[test]
+fn r16_a_stalled_download_does_not_hold_up_the_close() {
+    for mode in MODES {
+        let world = World::new(&Settings { mode, inactivity: LIMIT * 5, ..Settings::default() });
+        world.origin.file("f", 64 * MIB).always("f", Fault::StallAt(MIB));
+        let store = world.open_as("f", 64 * MIB, v1());
+        world.check(&store, 0..512 * KIB);
+        assert!(world.until(|| world.origin.stalled() > 0));
+        world.close(store);
+        assert!(world.drained(), "{mode:?}");
+        let usage = world.stores.usage();
+        assert_eq!((usage.stores, usage.disk, usage.requests, world.temp_files()), (0, 0, 0, 0), "{mode:?}");
+    }
+}
+
+#[test]
+fn r41_a_close_that_timed_out_is_finished_by_the_reaper() {
+    let scenario = fail::FailScenario::setup();
+    let world = World::new(&Settings { close: Duration::from_millis(100), ..Settings::default() });
+    let store = world.open("late", 5 * MIB);
+    assert!(world.until(|| store.complete_file().is_some()));
+    fail::cfg("store::close", "return(late)").unwrap();
+    world.close(store);
+    assert!(world.until(|| world.closer.reaping() == 1 && world.closer.closing() == 0));
+    assert_eq!(world.stores.usage().disk, 5 * MIB);
+    fail::cfg("store::close", "off").unwrap();
+    assert!(world.drained());
+    assert_eq!((world.stores.usage().disk, world.temp_files()), (0, 0));
+    scenario.teardown();
+}
+
+#[test]
+fn r18_a_close_during_reads_gives_whole_bytes_or_an_error() {
+    for round in 0..20 {
+        let world = World::of(FetchMode::TempFile);
+        let store = world.open("f", 4 * MIB);
+        if round % 2 == 0 {
+            assert!(world.until(|| store.complete_file().is_some()));
+        }
+        let readers: Vec<_> = (0..32).map(|n| (n * 128 * KIB, Arc::clone(&store))).collect();
+        let threads: Vec<_> = readers
+            .into_iter()
+            .map(|(at, store)| {
+                let work = move || (at, read(&store, at..at + 128 * KIB, LIMIT).wait());
+                std::thread::Builder::new().spawn(work).unwrap()
+            })
+            .collect();
+        world.close(store);
+        for thread in threads {
+            let (at, got) = thread.join().unwrap();
+            match got {
+                Ok(bytes) => assert_eq!(bytes, world.origin.bytes("f", at, 128 << 10)),
+                Err(error) => assert_eq!(error, StoreError::Closed),
+            }
+        }
+        assert!(world.drained());
+    }
+}
+
+#[test]
+fn r38_two_files_of_sixty_percent_of_the_budget_do_not_both_open() {
+    let world = World::new(&Settings { disk: Some(10 * MIB), ..Settings::default() });
+    let first = world.open("a", 6 * MIB);
+    world.origin.file("b", 6 * MIB);
+    let second = world.stores.open(world.content("b", 6 * MIB, v1()), fsd_events::ids::OpId(1));
+    assert!(matches!(second, Err(StoreError::NoRoom { .. })));
+    world.close(first);
+    assert!(world.drained());
+    let second = world.open_as("b", 6 * MIB, v1());
+    world.check_all(&second);
+}
+
+#[test]
+fn opening_and_closing_leaves_nothing_behind() {
+    for mode in MODES {
+        let world = World::of(mode);
+        for n in 0..100 {
+            let store = world.open(&format!("f{n}"), 2 * MIB);
+            if n % 3 == 0 {
+                world.check(&store, MIB..MIB + 4096);
+            }
+            world.close(store);
+        }
+        assert!(world.drained());
+        let usage = world.stores.usage();
+        assert_eq!((usage.disk, usage.requests, usage.waiting, world.temp_files()), (0, 0, 0, 0), "{mode:?}");
+    }
+}

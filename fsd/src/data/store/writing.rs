@@ -1,0 +1,120 @@
+//! Writing behind: what is in memory goes to the temp file, after the readers were answered.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Store, StoreError, reading,
+    state::Keep,
+    temp_file::{self, TempFile},
+};
+
+/// Bytes that are worth a write.
+pub(super) const BATCH: u64 = 512 << 10;
+/// Bytes taken out of the queue at once.
+const AT_ONCE: u64 = 4 << 20;
+
+impl Store {
+    /// Starts a writer unless one runs.
+    pub(super) fn write_behind(self: &Arc<Self>) {
+        {
+            let mut state = self.state.lock();
+            if state.writing || state.dirty.is_empty() || state.closing {
+                return;
+            }
+            state.writing = true;
+        }
+        let store = Arc::clone(self);
+        self.stores.pools.write(move || store.write_out());
+    }
+
+    /// With no request under way nothing else will start the writer for the last bytes.
+    pub(super) fn flush_if_done(self: &Arc<Self>) {
+        let rest = {
+            let state = self.state.lock();
+            state.keep == Keep::Disk && state.flights.is_empty()
+        };
+        if rest {
+            self.write_behind();
+        }
+    }
+
+    fn write_out(self: &Arc<Self>) {
+        if let Err(error) = self.write_batches() {
+            self.state.lock().writing = false;
+            self.die(&error);
+        }
+        self.room.notify_waiters();
+        self.idle.notify_waiters();
+    }
+
+    fn write_batches(self: &Arc<Self>) -> Result<(), StoreError> {
+        loop {
+            let batch = {
+                let mut state = self.state.lock();
+                let due = state.dirty_bytes >= BATCH || state.flights.is_empty();
+                if !due || state.closing || state.dirty.is_empty() {
+                    state.writing = false;
+                    return Ok(());
+                }
+                state.take_dirty(AT_ONCE)
+            };
+            let temp = self.temp()?;
+            for (at, bytes) in &batch {
+                temp.write(*at, bytes).map_err(|error| StoreError::Disk(error.to_string()))?;
+            }
+            self.note_written(&batch);
+        }
+    }
+
+    fn note_written(&self, batch: &[(u64, Bytes)]) {
+        let share = self.stores.budget.share();
+        let complete = {
+            let mut state = self.state.lock();
+            for (at, bytes) in batch {
+                let len = bytes.len() as u64;
+                state.held.written(*at..at + len);
+                state.dirty_bytes = state.dirty_bytes.saturating_sub(len);
+            }
+            state.shrink(share);
+            let complete = state.held.disk.covers(&(0..self.content.size));
+            if complete {
+                state.shrink(0);
+            }
+            complete
+        };
+        if complete && let Some(temp) = self.temp.get() {
+            drop(self.complete.set(Arc::clone(temp.file())));
+        }
+        self.room.notify_waiters();
+    }
+
+    /// The temp file, made when the first bytes go there.
+    fn temp(&self) -> Result<&TempFile, StoreError> {
+        if let Some(temp) = self.temp.get() {
+            return Ok(temp);
+        }
+        let disk = |error: std::io::Error| StoreError::Disk(error.to_string());
+        let size = self.content.size;
+        let dir = &self.stores.config.temp_dir;
+        let free = temp_file::free_bytes(dir).map_err(disk)?;
+        if free < size {
+            return Err(StoreError::NoRoom { needs: size, free });
+        }
+        let made = TempFile::create(dir, size).map_err(disk)?;
+        Ok(self.temp.get_or_init(|| made))
+    }
+
+    /// Nothing more can come: what waits is refused, what is at hand stays readable.
+    pub(super) fn die(&self, error: &StoreError) {
+        let lost = {
+            let mut state = self.state.lock();
+            state.dead.get_or_insert_with(|| error.clone());
+            state.waiters.take_hopeless(|_| true)
+        };
+        self.stores.ticker.left(lost.len());
+        reading::refuse_all(lost, error);
+        self.room.notify_waiters();
+    }
+}
