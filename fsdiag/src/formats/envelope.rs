@@ -85,13 +85,15 @@ fn priority(text: &str) -> Option<(&str, Option<Stamp>)> {
 
 /// `stdout F text` of a Kubernetes node's files.
 fn stream(text: &str) -> &str {
-    ["stdout F ", "stderr F ", "stdout P ", "stderr P "].iter().find_map(|s| text.strip_prefix(s)).unwrap_or(text)
+    let Some(rest) = text.strip_prefix("std") else { return text };
+    ["out F ", "err F ", "out P ", "err P "].iter().find_map(|s| rest.strip_prefix(s)).unwrap_or(text)
 }
 
 /// `host tag[123]: text` and `host kernel: text` of syslog and the journal.
 fn tag(text: &str) -> &str {
     let Some((host, rest)) = text.split_once(' ') else { return text };
-    let Some((tag, inner)) = rest.split_once(": ") else { return text };
+    let Some((tag, inner)) = rest.split_once(' ') else { return text };
+    let Some(tag) = tag.strip_suffix(':') else { return text };
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@' | b'/');
     let numbered = tag.strip_suffix(']').and_then(|t| t.split_once('['));
     let named = match numbered {
@@ -103,11 +105,11 @@ fn tag(text: &str) -> &str {
 
 /// `service-1  | text` of docker compose.
 fn composed(text: &str) -> Option<&str> {
-    let (name, rest) = text.split_once(" | ")?;
-    let name = name.trim_end();
+    let bar = memchr::memchr(b'|', &text.as_bytes()[..text.len().min(64)])?;
+    let (name, rest) = (text[..bar].trim_end(), text[bar + 1..].strip_prefix(' ')?);
     let service = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     let instance = name.rsplit_once(['-', '_']).is_some_and(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
-    (instance && name.len() < 64 && name.bytes().all(service)).then_some(rest)
+    (instance && name.bytes().all(service)).then_some(rest)
 }
 
 /// The envelopes that are JSON objects: docker's files, journalctl -o json, tracing's JSON lines.

@@ -22,15 +22,27 @@ pub(super) fn num_after(text: &str, key: &str) -> Option<u64> {
     num(after(text, key)?).map(|(n, _)| n)
 }
 
+/// Where `key` first stands. Keys are short and searched for once, so no searcher is built: their rarest byte is.
+pub(super) fn find(text: &str, key: &str) -> Option<usize> {
+    let (text, key) = (text.as_bytes(), key.as_bytes());
+    let rare = key.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b' ').unwrap_or(0);
+    let starts = memchr::memchr_iter(*key.get(rare)?, text).filter_map(|at| at.checked_sub(rare));
+    starts.into_iter().find(|start| text[*start..].starts_with(key))
+}
+
 /// What follows the first `key`.
 pub(super) fn after<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let at = memchr::memmem::find(text.as_bytes(), key.as_bytes())?;
-    Some(&text[at + key.len()..])
+    find(text, key).map(|at| &text[at + key.len()..])
 }
 
 /// Whether `key` stands anywhere in `text`.
 pub(super) fn has(text: &str, key: &str) -> bool {
-    memchr::memmem::find(text.as_bytes(), key.as_bytes()).is_some()
+    find(text, key).is_some()
+}
+
+/// What stands before and after the first `key`.
+pub(super) fn split<'a>(text: &'a str, key: &str) -> Option<(&'a str, &'a str)> {
+    find(text, key).map(|at| (&text[..at], &text[at + key.len()..]))
 }
 
 /// What stands between the first `open` and the next `close`.
@@ -210,6 +222,15 @@ pub(super) fn op(name: &str) -> Option<Op> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_found_where_the_library_finds_it() {
+        let text = "req=1 fh=22 path=/a=b, fh=3 µ=4";
+        for key in ["fh=", "=", "path=/", "req", " fh=3", "µ=", "nope=", "4", "/a=b,"] {
+            assert_eq!(find(text, key), text.find(key), "{key}");
+        }
+        assert_eq!(split("a: b: c", ": "), Some(("a", "b: c")));
+    }
 
     #[test]
     fn durations_are_read_in_every_unit() {

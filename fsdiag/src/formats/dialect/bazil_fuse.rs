@@ -46,7 +46,7 @@ fn arrow<'a>(text: &'a str, arrow: &str) -> Option<&'a str> {
 
 impl BazilFuse {
     fn request(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Option<Taken> {
-        let (name, rest) = rest.split_once(" [ID=")?;
+        let (name, rest) = scan::split(rest, " [ID=")?;
         let (id, rest) = scan::hex(rest)?;
         let (head, details) = rest.split_once(']')?;
         let field = |key| scan::after(head, key);
@@ -56,7 +56,7 @@ impl BazilFuse {
             out.push(line.fact(What::Interrupt(Key::Hex(of))));
             return Some(Taken::Yes);
         }
-        let directory = details.contains(" dir=true");
+        let directory = scan::has(details, " dir=true");
         let op = in_directory(scan::op(name)?, directory);
         self.seen = true;
         if op == Op::Init {

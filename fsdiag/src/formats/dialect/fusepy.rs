@@ -30,7 +30,7 @@ impl Parser for Fusepy {
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
         let head = scan::clip(line.text, 160);
-        let Some((prefix, _)) = head.split_once("log-mixin:") else { return Taken::No };
+        let Some((prefix, _)) = scan::split(head, "log-mixin:") else { return Taken::No };
         let rest = &line.text[prefix.len() + "log-mixin:".len()..];
         let thread = thread(prefix);
         match (rest.trim_start().strip_prefix("-> "), rest.trim_start().strip_prefix("<- ")) {
@@ -85,7 +85,7 @@ impl Fusepy {
 
 /// The thread's name in a prefix like `Dummy-1 DEBUG:fuse.`; empty where the logger was not told to print it.
 fn thread(prefix: &str) -> &str {
-    let Some((before, _)) = prefix.rsplit_once("DEBUG") else { return "" };
+    let Some((before, _)) = scan::split(prefix, "DEBUG") else { return "" };
     let name = before.trim().trim_end_matches(':').rsplit(' ').next().unwrap_or("");
     name.trim_matches(['[', ']', '(', ')'])
 }

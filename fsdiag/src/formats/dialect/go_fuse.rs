@@ -64,7 +64,7 @@ impl GoFuse {
             self.open.clear();
             line.session("go-fuse INIT", None, out);
         }
-        let named = scan::after(details, "[\"").and_then(|d| d.split_once("\"]")).map(|(name, _)| name);
+        let named = scan::after(details, "[\"").and_then(|d| scan::split(d, "\"]")).map(|(name, _)| name);
         let named = named.filter(|_| matches!(op, Op::Lookup | Op::Create | Op::Mkdir | Op::Unlink | Op::Rmdir));
         let path = match named {
             Some(name) => ino.map(|dir| self.nodes.child(dir, name)),

@@ -25,7 +25,7 @@ impl Parser for KernelTrace {
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
-        let Some((before, event)) = line.text.split_once(": fuse_request_") else {
+        let Some((before, event)) = scan::split(line.text, ": fuse_request_") else {
             let lost = line.text.starts_with("CPU:") && line.text.contains("LOST");
             let header = line.text.starts_with("# tracer:") || line.text.starts_with("#  ");
             return match lost.then(|| scan::num_after(line.text, "LOST ")).flatten() {

@@ -157,7 +157,7 @@ impl LibfuseDebug {
         let (name, handle) = verb.split_once('[').unwrap_or((verb, ""));
         let lower = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         let Some(op) = Some(name).filter(|n| lower && !n.is_empty()).and_then(scan::op) else { return Taken::No };
-        if handle.is_empty() && !rest.starts_with('/') && !rest.contains("flags: ") {
+        if handle.is_empty() && !rest.starts_with('/') && !scan::has(rest, "flags: ") {
             return Taken::No;
         }
         self.attach(op, |call| {
@@ -188,7 +188,7 @@ impl LibfuseDebug {
     fn sftp(&mut self, line: &Line<'_>, inner: &str) -> Taken {
         let Some((number, rest)) = inner.strip_prefix('[').and_then(scan::num) else { return Taken::No };
         let Some(rest) = rest.strip_prefix(']') else { return Taken::No };
-        if rest.contains("bytes (") {
+        if scan::has(rest, "bytes (") {
             self.sftp.remove(&number);
         } else if self.sftp.len() < REMEMBERED {
             self.sftp.insert(number, (line.place.line, rest.trim().into()));
@@ -209,7 +209,7 @@ impl Begin {
     fn read(rest: &str) -> Option<Self> {
         let (unique, rest) = scan::num(rest)?;
         let rest = rest.strip_prefix(", opcode: ")?;
-        let (_, rest) = rest.split_once(" (")?;
+        let (_, rest) = rest.split_once('(')?;
         let (opcode, rest) = scan::num(rest)?;
         let (ino, rest) = scan::num(rest.strip_prefix("), nodeid: ")?)?;
         let pid = scan::num_after(rest, "pid: ")?;

@@ -57,7 +57,7 @@ struct Span<'a> {
 }
 
 fn span(text: &str) -> Option<Span<'_>> {
-    let (before, after) = text.split_once("{req=")?;
+    let (before, after) = scan::split(text, "{req=")?;
     let name = before.rsplit([' ', ':']).next().unwrap_or(before);
     let (fields, rest) = after.split_once('}')?;
     Some(Span { name, fields, rest, req: scan::num(fields)?.0 })

@@ -171,15 +171,10 @@ fn after_level(text: &str) -> Option<&str> {
 
 /// Splits `object: Func: details`; the object may contain colons itself.
 fn step_in(rest: &str) -> Option<(&str, Step<'_>)> {
-    let mut from = 0;
-    while let Some(colon) = memchr::memmem::find(&rest.as_bytes()[from..], b": ") {
-        let at = from + colon;
-        if let Some(step) = step(&rest[at + 2..]) {
-            return Some((&rest[..at], step));
-        }
-        from = at + 2;
-    }
-    None
+    memchr::memchr_iter(b':', rest.as_bytes()).find_map(|at| {
+        let step = step(rest[at + 1..].strip_prefix(' ')?)?;
+        Some((&rest[..at], step))
+    })
 }
 
 /// `Func: details` or `>Func: details`, where the function serves a FUSE request.
@@ -231,7 +226,7 @@ fn is_inner_open(step: &Step<'_>) -> bool {
 }
 
 fn outcome(step: &Step<'_>) -> impl Fn(Key) -> Done {
-    let err = step.details.rsplit_once("err=").map(|(_, err)| err.trim());
+    let err = step.details.rsplit_once('=').filter(|(before, _)| before.ends_with("err")).map(|(_, err)| err.trim());
     let code = scan::after(step.details, "errc=").and_then(|c| c.parse::<i64>().ok());
     let errno = match (err, code) {
         (Some("<nil>"), _) => Some(0),

@@ -186,33 +186,46 @@ fn id(details: &str) -> Option<Result<u64, Cut>> {
     Some(number.filter(|_| inner.contains(')')).map(|(n, _)| n).ok_or(Cut))
 }
 
-/// The value of `key=` up to a blank, a comma or the closing parenthesis.
-fn value<'a>(details: &'a str, key: &str) -> Option<&'a str> {
-    let rest = scan::after(details, key)?;
-    Some(&rest[..rest.find([' ', ',', ')']).unwrap_or(rest.len())])
+/// The `key=value` pairs of `(id=456, elapsed=45ms)` or `fh=1 off=0`.
+fn pairs(details: &str) -> impl Iterator<Item = (&str, &str)> {
+    details.split([' ', ',', '(', ')']).filter_map(|pair| pair.split_once('='))
 }
 
 fn call(key: Key, op: Op, details: &str) -> Call {
-    let number = |key| value(details, key).and_then(|text| text.parse().ok());
-    Call {
-        path: value(details, "path=").map(|path| path.trim_matches('"').into()),
-        fh: number("fh=").filter(|fh| *fh != u64::MAX),
-        off: number("off=").or_else(|| number("ofst=")),
-        len: number("len=").or_else(|| number("size=")),
-        ino: number("ino="),
-        pid: number("pid=").and_then(|pid| u32::try_from(pid).ok()),
-        ..Call::new(key, op)
+    let mut call = Call::new(key, op);
+    for (name, value) in pairs(details) {
+        let number = value.parse().ok();
+        match name {
+            "path" => call.path = Some(value.trim_matches('"').into()),
+            "fh" => call.fh = number.filter(|fh| *fh != u64::MAX),
+            "off" | "ofst" => call.off = number,
+            "len" | "size" => call.len = number,
+            "ino" => call.ino = number,
+            "pid" => call.pid = number.and_then(|pid| u32::try_from(pid).ok()),
+            _ => {}
+        }
     }
+    call
 }
 
 fn took_us(details: &str) -> Option<u64> {
-    ["elapsed=", "took=", "dur=", "duration="].iter().find_map(|key| value(details, key)).and_then(scan::duration_us)
+    let took = pairs(details).find(|(name, _)| matches!(*name, "elapsed" | "took" | "dur" | "duration"));
+    took.and_then(|(_, value)| scan::duration_us(value))
 }
 
 fn end(key: Key, op: Op, details: &str) -> Done {
-    let result = ["errno=", "result=", "err="].iter().find_map(|key| value(details, key));
-    let code: Option<i64> = result.and_then(|text| text.parse().ok());
-    let errno = code.map(|code| if code < 0 { code.unsigned_abs() as u32 } else { 0 });
-    let bytes = value(details, "bytes=").or_else(|| value(details, "n=")).and_then(|n| n.parse().ok());
-    Done { op: Some(op), us: took_us(details), errno: errno.or(result.and_then(scan::errno)), bytes, ..done(key) }
+    let mut end = Done { op: Some(op), ..done(key) };
+    for (name, value) in pairs(details) {
+        match name {
+            "elapsed" | "took" | "dur" | "duration" => end.us = scan::duration_us(value),
+            "errno" | "result" | "err" => {
+                let code = value.parse::<i64>().ok();
+                let errno = code.map(|code| if code < 0 { code.unsigned_abs() as u32 } else { 0 });
+                end.errno = errno.or_else(|| scan::errno(value));
+            }
+            "bytes" | "n" => end.bytes = value.parse().ok(),
+            _ => {}
+        }
+    }
+    end
 }

@@ -61,7 +61,7 @@ impl SshfsDebug {
     /// `00012]  DATA  32781bytes (0ms)`.
     fn answer(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let Some((number, rest)) = numbered(rest) else { return Taken::No };
-        let Some((what, took)) = rest.split_once("bytes (") else { return Taken::Bad };
+        let Some((what, took)) = scan::split(rest, "bytes (") else { return Taken::Bad };
         let Some(op) = self.open.remove(&number) else { return Taken::Yes };
         let us = scan::duration_us(took.trim_end_matches(')'));
         let size = what.trim().rsplit_once(' ').and_then(|(_, n)| n.parse::<u64>().ok());

@@ -22,10 +22,12 @@ impl Parser for GoStacks {
             self.0.begin(line, out);
             return Taken::Yes;
         }
-        if self.0.is_reading() && (line.text.starts_with("PC=0x") || is_register(line.text)) {
-            return Taken::Yes;
+        match self.0.line(line, out) {
+            Taken::No if self.0.is_reading() && (line.text.starts_with("PC=0x") || is_register(line.text)) => {
+                Taken::Yes
+            }
+            taken => taken,
         }
-        self.0.line(line, out)
     }
 
     fn finish(&mut self, out: &mut Vec<Fact>) {

@@ -62,8 +62,8 @@ impl Goroutines {
             self.close();
             return Taken::No;
         }
-        if let Some((count, rest)) = scan::num(text).filter(|(_, rest)| rest.starts_with(" @ 0x")) {
-            return self.record(line, count, rest);
+        if let Some((count, _)) = scan::num(text).filter(|(_, rest)| rest.starts_with(" @ 0x")) {
+            return self.record(line, count);
         }
         if let Some(rest) = text.strip_prefix("#\t") {
             return self.counted_frame(rest);
@@ -94,7 +94,7 @@ impl Goroutines {
     }
 
     /// `15 @ 0x437556 0x44625e`: that many goroutines stand at the same place.
-    fn record(&mut self, line: &Line<'_>, count: u64, _addresses: &str) -> Taken {
+    fn record(&mut self, line: &Line<'_>, count: u64) -> Taken {
         self.close();
         self.records += 1;
         let number = self.records;
