@@ -1,5 +1,6 @@
 //! `fsdiag`: reads a FUSE daemon's flight recorder, logs and stack dumps, and names what hangs and why.
 
+pub mod cli;
 pub mod commands;
 pub mod engine;
 pub mod formats;

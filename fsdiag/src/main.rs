@@ -1,3 +1,10 @@
 //! The program `fsdiag`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use fsdiag::cli::Cli;
+
+fn main() -> anyhow::Result<ExitCode> {
+    Cli::parse().run()
+}

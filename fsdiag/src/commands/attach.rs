@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Format::Text => write!(out, "{}", text::all(&look, &rows, &watched, &report))?,
     }
-    Ok(ExitCode::from(u8::from(!report.healthy)))
+    Ok(if look.is_blind() { ExitCode::from(EXIT_NO_INPUT) } else { ExitCode::from(u8::from(!report.healthy)) })
 }
 
 fn source() -> impl TypedValueParser<Value = Source> {

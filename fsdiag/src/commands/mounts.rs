@@ -1,15 +1,19 @@
 //! `fsdiag mounts`: every FUSE mount with its daemon and its health at a glance.
 
 use std::{
+    fmt::Write as _,
     io::{self, Write as _},
     process::ExitCode,
 };
 
 use serde::Serialize;
 
-use crate::sources::kernel::{fusectl::Fusectl, holders, mountinfo};
+use crate::sources::kernel::{
+    look::{self, Brief, Sources},
+    mountinfo,
+};
 
-/// How `fsdiag mounts` prints.
+/// How `fsdiag mounts` and `fsdiag attach` print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     #[default]
@@ -22,6 +26,9 @@ pub enum Format {
 pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Age from which an unanswered request counts as stalled.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    pub stalled_after: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,67 +48,131 @@ struct Row {
     daemon: Option<Daemon>,
     /// Requests without an answer; None: unknown.
     waiting: Option<u64>,
-    health: &'static str,
+    /// The oldest of them, in words.
+    oldest: Option<String>,
+    oldest_s: Option<f64>,
+    health: Health,
 }
 
 #[derive(Debug, Serialize)]
 struct Daemon {
     pid: u32,
     comm: String,
+    /// False: a guess by name.
+    sure: bool,
 }
 
-/// Prints the list; exit code 1 when a mount is not healthy.
+/// Health at a glance, worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Health {
+    Ok,
+    /// Requests wait, none for long.
+    Busy,
+    /// It cannot be told who serves, or what waits.
+    Unknown,
+    /// A request waits for too long.
+    Stalled,
+    /// The connection was aborted.
+    Aborted,
+    /// No process serves it.
+    Dead,
+}
+
+impl Health {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Busy => "busy",
+            Self::Unknown => "unknown",
+            Self::Stalled => "STALLED",
+            Self::Aborted => "ABORTED",
+            Self::Dead => "DEAD",
+        }
+    }
+
+    fn is_sick(self) -> bool {
+        matches!(self, Self::Stalled | Self::Aborted | Self::Dead)
+    }
+}
+
+/// Prints the list; exit code 1 when a mount is stalled or dead.
 ///
 /// # Errors
 /// When `/proc/self/mountinfo` or stdout fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let listing = collect()?;
+    let mounts = mountinfo::read()?;
+    let sources = Sources::open(&mounts, &[]);
+    let stalled_us = (args.stalled_after.max(0.0) * 1e6) as u64;
+    let rows: Vec<Row> = look::brief(&mounts, &sources).iter().map(|brief| row(brief, stalled_us)).collect();
+    let listing = Listing { schema: 1, mounts: rows, missing: sources.missing() };
     let mut out = io::stdout().lock();
     match args.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&listing)?)?,
         Format::Text => write!(out, "{}", text(&listing))?,
     }
-    let sick = listing.mounts.iter().any(|m| m.health != "ok");
+    let sick = listing.mounts.iter().any(|m| m.health.is_sick());
     Ok(ExitCode::from(u8::from(sick)))
 }
 
-fn collect() -> io::Result<Listing> {
-    let mounts = mountinfo::read()?;
-    let mut missing = Vec::new();
-    let fusectl = Fusectl::open(&mounts).map_err(|e| missing.push(format!("fusectl: {e}"))).ok();
-    let all = holders::scan();
-    let row = |m: &mountinfo::Mount| {
-        let (daemons, sure) = holders::of_connection(&all, m.connection(), m.kind());
-        let waiting = fusectl.as_ref().and_then(|f| f.waiting(m.connection()).ok());
-        let health = match (daemons.is_empty() && sure, waiting) {
-            (true, _) => "dead",
-            (false, Some(0)) => "ok",
-            (false, Some(_)) => "waiting",
-            (false, None) => "unknown",
-        };
-        Row {
-            mount: m.point.display().to_string(),
-            fstype: m.fstype.clone(),
-            source: m.source.clone(),
-            connection: m.connection(),
-            daemon: daemons.first().map(|d| Daemon { pid: d.pid, comm: d.comm.clone() }),
-            waiting,
-            health,
-        }
-    };
-    let rows = mounts.iter().filter(|m| m.is_fuse()).map(row).collect();
-    Ok(Listing { schema: 1, mounts: rows, missing })
+fn row(brief: &Brief, stalled_us: u64) -> Row {
+    let mount = &brief.mount;
+    Row {
+        mount: mount.point.display().to_string(),
+        fstype: mount.fstype.clone(),
+        source: mount.source.clone(),
+        connection: mount.connection(),
+        daemon: brief.holder.as_ref().map(|h| Daemon { pid: h.pid, comm: h.comm.clone(), sure: brief.sure }),
+        waiting: brief.waiting,
+        oldest: brief.oldest.as_ref().map(|seen| {
+            let op = seen.request.op().map_or_else(|| format!("opcode {}", seen.request.opcode), |op| op.to_string());
+            seen.path().map_or(op.clone(), |path| format!("{op} {path}"))
+        }),
+        oldest_s: brief.oldest_us.map(|us| us as f64 / 1e6),
+        health: health(brief, stalled_us),
+    }
+}
+
+fn health(brief: &Brief, stalled_us: u64) -> Health {
+    let old = brief.oldest_us.is_some_and(|us| us >= stalled_us);
+    match (brief.waiting, &brief.holder) {
+        (_, None) if brief.sure && brief.connected != Some(true) => Health::Dead,
+        _ if brief.connected == Some(false) => Health::Aborted,
+        (Some(0), _) => Health::Ok,
+        _ if old => Health::Stalled,
+        (Some(_), _) => Health::Busy,
+        (None, _) => Health::Unknown,
+    }
 }
 
 fn text(listing: &Listing) -> String {
     let mut out = String::new();
+    let width = listing.mounts.iter().map(|m| m.mount.chars().count()).max().unwrap_or(0);
     for m in &listing.mounts {
-        let daemon = m.daemon.as_ref().map_or_else(|| String::from("-"), |d| format!("{} {}", d.comm, d.pid));
-        let waiting = m.waiting.map_or_else(|| String::from("?"), |n| n.to_string());
-        out.push_str(&format!("{:<8} {:<20} waiting {waiting:<5} {} {}\n", m.health, daemon, m.fstype, m.mount));
+        let _ = write!(out, "{:<8} {:<width$}  {:<16}", m.health.word(), m.mount, m.fstype);
+        let _ = match &m.daemon {
+            Some(d) => write!(out, " {}{} {}", d.comm, if d.sure { "" } else { "?" }, d.pid),
+            None if m.health == Health::Dead => write!(out, " no daemon"),
+            None => write!(out, " daemon unknown"),
+        };
+        let _ = match m.waiting {
+            Some(0) => Ok(()),
+            Some(n) => write!(out, ", {n} waiting"),
+            None => write!(out, ", waiting unknown"),
+        };
+        if let Some(age) = m.oldest_s {
+            let _ = write!(out, ", oldest {age:.1} s");
+        }
+        if let Some(oldest) = &m.oldest {
+            let _ = write!(out, " ({oldest})");
+        }
+        out.push('\n');
+    }
+    if listing.mounts.is_empty() {
+        out.push_str("no FUSE mounts\n");
     }
     for why in &listing.missing {
-        out.push_str(&format!("not available: {why}\n"));
+        let _ = writeln!(out, "not available: {why}");
     }
     out
 }

@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
 fn look(mount: &mountinfo::Mount, mounts: &[mountinfo::Mount]) -> Situation {
     let connection = mount.connection();
-    let (daemons, _) = holders::of_connection(&holders::scan(), connection, mount.kind());
+    let daemons = holders::scan().of_connection(connection, mount.kind()).holders;
     let mut pids: Vec<u32> = daemons.iter().map(|h| h.pid).collect();
     pids.sort_unstable();
     pids.dedup();

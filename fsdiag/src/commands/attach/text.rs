@@ -148,7 +148,11 @@ pub(super) fn all(look: &Look, rows: &[Row], watched: &Watched, report: &Report)
         section(&mut out, "threads of the daemon", threads(look));
     }
     live(&mut out, watched, report);
-    verdicts(&mut out, report);
+    if look.is_blind() {
+        out.push_str("cannot tell whether anything waits here: run as root\n");
+    } else {
+        verdicts(&mut out, report);
+    }
     section(&mut out, "not available", look.missing.iter().cloned());
     out
 }

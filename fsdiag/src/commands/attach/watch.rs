@@ -158,8 +158,8 @@ struct Lists<'a> {
 
 impl<'a> Lists<'a> {
     fn new(mount: &Mount, sources: &'a Sources) -> Self {
-        let (holders, _) = holders::of_connection(&holders::scan(), mount.connection(), mount.kind());
-        let address = sources.address(mount.connection(), &holders).ok();
+        let found = holders::scan().of_connection(mount.connection(), mount.kind());
+        let address = sources.address(mount.connection(), &found.holders).ok();
         let kernel = sources.kernel.as_ref().ok().zip(address);
         Self { kernel, first: None, next_ns: sys::mono_ns() + LISTS_EVERY_NS }
     }

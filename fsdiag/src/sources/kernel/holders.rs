@@ -1,6 +1,6 @@
 //! Daemons: which processes hold the device end of which connection.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 /// A process that has `/dev/fuse` open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,9 +12,22 @@ pub struct Holder {
     pub connection: Option<u64>,
 }
 
+/// All that was found, and whether there may be more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    pub holders: Vec<Holder>,
+    /// Some processes do not show us their descriptors: that nobody was found means nothing.
+    pub blind: bool,
+}
+
 /// Every descriptor of `/dev/fuse` in every process we may look at.
-pub fn scan() -> Vec<Holder> {
-    pids().into_iter().flat_map(of_process).collect()
+pub fn scan() -> Scan {
+    let pids = pids();
+    let hidden =
+        |pid: &u32| fs::read_dir(format!("/proc/{pid}/fd")).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
+    // With hidepid even the first process is missing.
+    let blind = !pids.contains(&1) || pids.iter().any(hidden);
+    Scan { holders: pids.into_iter().flat_map(of_process).collect(), blind }
 }
 
 /// Numbers of all processes.
@@ -53,18 +66,31 @@ pub fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-/// The holders of one connection. Where the kernel names no connection, the processes called like the file
-/// system are candidates, and the second value is false.
-pub fn of_connection(all: &[Holder], connection: u64, kind: &str) -> (Vec<Holder>, bool) {
-    let sure: Vec<Holder> = all.iter().filter(|h| h.connection == Some(connection)).cloned().collect();
-    if !sure.is_empty() || all.iter().any(|h| h.connection.is_some()) {
-        return (sure, true);
+/// Who holds one connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub holders: Vec<Holder>,
+    /// These are the holders, and if there are none, nobody holds it. False: candidates by name, or we may not look.
+    pub sure: bool,
+}
+
+impl Scan {
+    /// The holders of one connection. Where the kernel names no connection, the processes called like the file
+    /// system are candidates.
+    pub fn of_connection(&self, connection: u64, kind: &str) -> Found {
+        let sure: Vec<Holder> = self.holders.iter().filter(|h| h.connection == Some(connection)).cloned().collect();
+        let kernel_tells = self.holders.iter().any(|h| h.connection.is_some());
+        if !sure.is_empty() {
+            return Found { holders: sure, sure: true };
+        }
+        if kernel_tells || self.holders.is_empty() {
+            return Found { holders: sure, sure: !self.blind };
+        }
+        let short: String = kind.chars().take(15).collect();
+        let named = self.holders.iter().filter(|h| h.comm == short || h.comm.starts_with(&format!("{short}-")));
+        let named: Vec<Holder> = named.cloned().collect();
+        Found { holders: if named.is_empty() { self.holders.clone() } else { named }, sure: false }
     }
-    let short: String = kind.chars().take(15).collect();
-    let named = all.iter().filter(|h| h.comm == short || h.comm.starts_with(&format!("{short}-")));
-    let named: Vec<Holder> = named.cloned().collect();
-    let guess = if named.is_empty() { all.to_vec() } else { named };
-    (guess, all.is_empty())
 }
 
 #[cfg(test)]
@@ -82,12 +108,23 @@ mod tests {
         assert_eq!(field(info, "fuse"), None);
     }
 
+    fn scan(holders: &[Holder], blind: bool) -> Scan {
+        Scan { holders: holders.to_vec(), blind }
+    }
+
     #[test]
     fn an_old_kernel_leaves_candidates_by_name() {
         let all = [holder(1, "rclone", None), holder(2, "sshfs", None)];
-        assert_eq!(of_connection(&all, 9, "sshfs"), (vec![all[1].clone()], false));
-        let new = [holder(1, "rclone", Some(8)), holder(2, "sshfs", Some(9))];
-        assert_eq!(of_connection(&new, 9, "x"), (vec![new[1].clone()], true));
-        assert_eq!(of_connection(&new, 10, "rclone"), (vec![], true), "nobody holds it: a dead mount");
+        let found = scan(&all, false).of_connection(9, "sshfs");
+        assert_eq!((found.holders, found.sure), (vec![all[1].clone()], false));
+    }
+
+    #[test]
+    fn nobody_is_only_nobody_when_everybody_was_seen() {
+        let all = [holder(1, "rclone", Some(8)), holder(2, "sshfs", Some(9))];
+        assert_eq!(scan(&all, true).of_connection(9, "x").holders, vec![all[1].clone()]);
+        assert_eq!(scan(&all, false).of_connection(10, "rclone"), Found { holders: vec![], sure: true });
+        assert!(!scan(&all, true).of_connection(10, "rclone").sure);
+        assert!(!scan(&[], true).of_connection(10, "rclone").sure);
     }
 }

@@ -6,9 +6,9 @@ use super::{
     bounded,
     clients::{self, Client},
     fusectl::Fusectl,
-    holders::{self, Holder},
+    holders::{self, Found, Holder},
     mountinfo::Mount,
-    peek::{self, Address, Kernel, PeekError, View},
+    peek::{self, Address, Glance, Kernel, PeekError, Seen, View},
     signature::Wait,
     sockets::{self, Socket},
     sys,
@@ -82,6 +82,64 @@ impl Sources {
     }
 }
 
+/// A mount in a few words, for a list of all.
+#[derive(Clone, Debug)]
+pub struct Brief {
+    pub mount: Mount,
+    /// The one that serves, if anybody.
+    pub holder: Option<Holder>,
+    /// False: the kernel does not say who holds which connection.
+    pub sure: bool,
+    pub waiting: Option<u64>,
+    pub connected: Option<bool>,
+    /// The oldest unanswered request, where the kernel's lists can be read.
+    pub oldest: Option<Seen>,
+    /// Its age; without the lists that of the longest blocked client.
+    pub oldest_us: Option<u64>,
+}
+
+/// All FUSE mounts at once; a tenth of a second, however many there are.
+pub fn brief(mounts: &[Mount], sources: &Sources) -> Vec<Brief> {
+    let all = holders::scan();
+    let fuse = mounts.iter().filter(|m| m.is_fuse());
+    let first: Vec<_> = fuse
+        .map(|mount| {
+            let Found { holders, sure } = all.of_connection(mount.connection(), mount.kind());
+            let address = sources.address(mount.connection(), &holders).ok();
+            let found = sources.kernel.as_ref().ok().zip(address);
+            let glance = found.and_then(|(kernel, at)| Some((kernel, at, kernel.glance(at).ok()?)));
+            (mount, holders, sure, glance)
+        })
+        .collect();
+    if first.iter().any(|row| row.3.is_some()) {
+        peek::pause();
+    }
+    // Without the lists the clients tell the age; one scan is enough for all mounts.
+    let clients = if first.iter().any(|row| row.3.is_none()) { clients::scan(mounts) } else { Vec::new() };
+    let brief = |(mount, holders, sure, glance): (&Mount, Vec<Holder>, bool, Option<(&Kernel, Address, Glance)>)| {
+        let view = glance.and_then(|(kernel, at, glance)| kernel.confirm(at, &glance).ok());
+        let counted = sources.fusectl.as_ref().ok().and_then(|f| f.waiting(mount.connection()).ok());
+        let oldest = view.as_ref().and_then(|v| v.requests.iter().max_by_key(|r| r.age_us)).cloned();
+        let ours = clients.iter().filter(|c| c.target.as_ref().is_some_and(|t| t.connection == mount.connection()));
+        let blocked_us = ours.filter_map(|c| c.blocked_us).max();
+        Brief {
+            mount: mount.clone(),
+            holder: serving(&holders),
+            sure,
+            waiting: view.as_ref().and_then(|v| v.facts.waiting).or(counted),
+            connected: view.as_ref().and_then(|v| v.facts.connected),
+            oldest_us: oldest.as_ref().and_then(|o| o.age_us).or(blocked_us),
+            oldest,
+        }
+    };
+    first.into_iter().map(brief).collect()
+}
+
+/// Of several holders the one with most threads: a supervisor has one.
+fn serving(holders: &[Holder]) -> Option<Holder> {
+    holders.iter().max_by_key(|h| (task::ids(h.pid).len(), std::cmp::Reverse(h.pid))).cloned()
+}
+
 /// A process that serves the mount, or could.
 #[derive(Clone, Debug)]
 pub struct Daemon {
@@ -130,22 +188,33 @@ impl Look {
         self.daemons.first()
     }
 
-    /// Nobody holds the device: every access fails at once.
+    /// Nobody holds the device: every access fails at once. A connection that still stands has a holder somewhere,
+    /// seen or not.
     pub fn is_dead(&self) -> bool {
-        self.daemons.is_empty() && self.daemons_sure
+        self.daemons.is_empty() && self.daemons_sure && self.connected() != Some(true)
     }
 
     /// The connection was aborted: nothing will ever be answered.
     pub fn is_aborted(&self) -> bool {
-        let facts = self.view.as_ref().map(|v| v.facts);
-        facts.is_some_and(|f| f.connected == Some(false)) || self.ready.is_some_and(|r| r.error)
+        self.connected() == Some(false) || self.ready.is_some_and(|r| r.error)
+    }
+
+    /// Nothing was found that could tell whether requests wait.
+    pub fn is_blind(&self) -> bool {
+        self.waiting.is_none()
+            && self.daemons.is_empty()
+            && !self.is_dead()
+            && self.clients.iter().flatten().count() == 0
+    }
+
+    fn connected(&self) -> Option<bool> {
+        self.view.as_ref().and_then(|v| v.facts.connected)
     }
 }
 
 /// Takes a look; about a tenth of a second where the request lists can be read.
 pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Source]) -> Look {
-    let all = holders::scan();
-    let (holders, daemons_sure) = holders::of_connection(&all, mount.connection(), mount.kind());
+    let Found { holders, sure: daemons_sure } = holders::scan().of_connection(mount.connection(), mount.kind());
     let mut missing = sources.missing();
     let view = sources.view(mount.connection(), &holders);
     let view = view
@@ -161,6 +230,9 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
     let waiting = sources.fusectl.as_ref().ok().and_then(|f| f.waiting(mount.connection()).ok());
     let waiting = view.as_ref().and_then(|v| v.facts.waiting).or(waiting);
     let daemons = daemons(&holders, &mut missing);
+    if daemons.is_empty() && !daemons_sure {
+        missing.push(String::from("the daemon: other users' processes do not show their descriptors"));
+    }
     let ready = match daemons.first() {
         Some(d) if daemons_sure => ready(d, &mut missing),
         _ => None,

@@ -1,0 +1,35 @@
+//! The command line: one variant for each subcommand.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::{attach, mounts, rescue};
+
+#[derive(Debug, Parser)]
+#[command(name = "fsdiag", version, about = "Says what hangs in a FUSE mount, and why")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Attach(attach::Args),
+    Mounts(mounts::Args),
+    Rescue(rescue::Args),
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// Those of the subcommand.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        match &self.command {
+            Command::Attach(args) => attach::run(args),
+            Command::Mounts(args) => mounts::run(args),
+            Command::Rescue(args) => rescue::run(args),
+        }
+    }
+}
