@@ -8,7 +8,7 @@ use crate::commands::{attach, mounts, rescue};
 
 #[derive(Debug, Parser)]
 #[command(name = "fsdiag", version, about = "Says what hangs in a FUSE mount, and why")]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -20,16 +20,14 @@ enum Command {
     Rescue(rescue::Args),
 }
 
-impl Cli {
-    /// Does what the command line says.
-    ///
-    /// # Errors
-    /// Those of the subcommand.
-    pub fn run(&self) -> anyhow::Result<ExitCode> {
-        match &self.command {
-            Command::Attach(args) => attach::run(args),
-            Command::Mounts(args) => mounts::run(args),
-            Command::Rescue(args) => rescue::run(args),
-        }
+/// Does what the command line says; ends the process when it cannot be understood.
+///
+/// # Errors
+/// Those of the subcommand.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match &Cli::parse().command {
+        Command::Attach(args) => attach::run(args),
+        Command::Mounts(args) => mounts::run(args),
+        Command::Rescue(args) => rescue::run(args),
     }
 }

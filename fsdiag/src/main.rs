@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use fsdiag::cli::Cli;
-
-fn main() -> anyhow::Result<ExitCode> {
-    Cli::parse().run()
+fn main() -> Result<ExitCode, impl std::fmt::Debug> {
+    fsdiag::cli::run()
 }

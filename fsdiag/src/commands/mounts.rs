@@ -9,7 +9,8 @@ use std::{
 use serde::Serialize;
 
 use crate::sources::kernel::{
-    look::{self, Brief, Sources},
+    brief::{self, Brief},
+    look::Sources,
     mountinfo,
 };
 
@@ -104,7 +105,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mounts = mountinfo::read()?;
     let sources = Sources::open(&mounts, &[]);
     let stalled_us = (args.stalled_after.max(0.0) * 1e6) as u64;
-    let rows: Vec<Row> = look::brief(&mounts, &sources).iter().map(|brief| row(brief, stalled_us)).collect();
+    let rows: Vec<Row> = brief::all(&mounts, &sources).iter().map(|brief| row(brief, stalled_us)).collect();
     let listing = Listing { schema: 1, mounts: rows, missing: sources.missing() };
     let mut out = io::stdout().lock();
     match args.format {

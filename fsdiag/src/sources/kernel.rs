@@ -2,6 +2,7 @@
 //! and daemon. Nothing here asks the daemon, and nothing touches a path below a mount.
 
 pub mod bounded;
+pub mod brief;
 pub mod btf;
 pub mod clients;
 mod dentries;

@@ -8,7 +8,7 @@ use super::{
     fusectl::Fusectl,
     holders::{self, Found, Holder},
     mountinfo::Mount,
-    peek::{self, Address, Glance, Kernel, PeekError, Seen, View},
+    peek::{self, Address, Kernel, PeekError, View},
     signature::Wait,
     sockets::{self, Socket},
     sys,
@@ -80,64 +80,6 @@ impl Sources {
         let text = |e: PeekError| format!("request lists: {e}");
         kernel.look(self.address(connection, holders)?).map_err(text)
     }
-}
-
-/// A mount in a few words, for a list of all.
-#[derive(Clone, Debug)]
-pub struct Brief {
-    pub mount: Mount,
-    /// The one that serves, if anybody.
-    pub holder: Option<Holder>,
-    /// False: the kernel does not say who holds which connection.
-    pub sure: bool,
-    pub waiting: Option<u64>,
-    pub connected: Option<bool>,
-    /// The oldest unanswered request, where the kernel's lists can be read.
-    pub oldest: Option<Seen>,
-    /// Its age; without the lists that of the longest blocked client.
-    pub oldest_us: Option<u64>,
-}
-
-/// All FUSE mounts at once; a tenth of a second, however many there are.
-pub fn brief(mounts: &[Mount], sources: &Sources) -> Vec<Brief> {
-    let all = holders::scan();
-    let fuse = mounts.iter().filter(|m| m.is_fuse());
-    let first: Vec<_> = fuse
-        .map(|mount| {
-            let Found { holders, sure } = all.of_connection(mount.connection(), mount.kind());
-            let address = sources.address(mount.connection(), &holders).ok();
-            let found = sources.kernel.as_ref().ok().zip(address);
-            let glance = found.and_then(|(kernel, at)| Some((kernel, at, kernel.glance(at).ok()?)));
-            (mount, holders, sure, glance)
-        })
-        .collect();
-    if first.iter().any(|row| row.3.is_some()) {
-        peek::pause();
-    }
-    // Without the lists the clients tell the age; one scan is enough for all mounts.
-    let clients = if first.iter().any(|row| row.3.is_none()) { clients::scan(mounts) } else { Vec::new() };
-    let brief = |(mount, holders, sure, glance): (&Mount, Vec<Holder>, bool, Option<(&Kernel, Address, Glance)>)| {
-        let view = glance.and_then(|(kernel, at, glance)| kernel.confirm(at, &glance).ok());
-        let counted = sources.fusectl.as_ref().ok().and_then(|f| f.waiting(mount.connection()).ok());
-        let oldest = view.as_ref().and_then(|v| v.requests.iter().max_by_key(|r| r.age_us)).cloned();
-        let ours = clients.iter().filter(|c| c.target.as_ref().is_some_and(|t| t.connection == mount.connection()));
-        let blocked_us = ours.filter_map(|c| c.blocked_us).max();
-        Brief {
-            mount: mount.clone(),
-            holder: serving(&holders),
-            sure,
-            waiting: view.as_ref().and_then(|v| v.facts.waiting).or(counted),
-            connected: view.as_ref().and_then(|v| v.facts.connected),
-            oldest_us: oldest.as_ref().and_then(|o| o.age_us).or(blocked_us),
-            oldest,
-        }
-    };
-    first.into_iter().map(brief).collect()
-}
-
-/// Of several holders the one with most threads: a supervisor has one.
-fn serving(holders: &[Holder]) -> Option<Holder> {
-    holders.iter().max_by_key(|h| (task::ids(h.pid).len(), std::cmp::Reverse(h.pid))).cloned()
 }
 
 /// A process that serves the mount, or could.
