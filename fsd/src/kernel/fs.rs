@@ -1,24 +1,57 @@
 //! The file system: what each operation means, in types of our own.
 
+mod ask;
+mod attr;
 mod errno;
+mod listing;
+mod meta;
+mod open;
+mod read;
+mod staging;
 
+pub use ask::{Ask, AskBytes, AskOpen, Caller, Entry, Opened, Page, Room};
+pub use attr::Attr;
 pub use errno::Errno;
+pub use open::OpenFlags;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use fsd_events::{
-    control,
     flags::{DebugFlags, Flag},
-    ids::RunId,
+    ids::{Ino, RunId},
+    layout,
+    names::ROOT,
 };
 use tokio::runtime::Handle;
 
-use crate::data::{
-    closer::Closer,
-    origin::{Origin, OriginError, Resource},
-    source::Source,
-    store::{StoreError, Stores},
+use crate::{
+    data::{
+        closer::Closer,
+        origin::{Origin, OriginError},
+        source::Source,
+        store::{StoreError, Stores},
+    },
+    names::{
+        catalog::Catalog,
+        handles::Handles,
+        tree::{Listing, Tree},
+    },
+    observe::{
+        journal::{self, record},
+        locks,
+    },
+    platform::clock,
 };
+
+use self::{listing::Listings, read::Parked};
 
 /// What the mount shows and how long anything may wait.
 #[derive(Clone, Debug)]
@@ -26,6 +59,9 @@ pub struct FsConfig {
     /// Owner of every file.
     pub uid: u32,
     pub gid: u32,
+    /// Permission bits of every file and every directory.
+    pub file_mode: u16,
+    pub dir_mode: u16,
     /// Users other than the owner may come in.
     pub allow_other: bool,
     /// A metadata operation waits at most so long for a listing.
@@ -51,6 +87,8 @@ impl Default for FsConfig {
         Self {
             uid: 0,
             gid: 0,
+            file_mode: 0o444,
+            dir_mode: 0o555,
             allow_other: false,
             meta_timeout: Duration::from_secs(5),
             meta_timeout_stalled: Duration::from_secs(1),
@@ -81,6 +119,8 @@ pub struct Parts {
 pub enum FsError {
     #[error("cannot set up the shared tables in {dir}: {why}; name another directory with --runtime-dir")]
     Shared { dir: PathBuf, why: std::io::Error },
+    #[error("the name table is full before anything was named")]
+    Full,
 }
 
 /// Why a URL was not staged or unstaged.
@@ -98,6 +138,8 @@ pub enum StageError {
     Store(#[from] StoreError),
     #[error("nothing is staged as {0:?}: `fsd list` shows what is")]
     NotFound(String),
+    #[error("the name table is full: restart fsd to stage more")]
+    Full,
 }
 
 /// Numbers for status.
@@ -117,15 +159,29 @@ pub struct FsStatus {
 }
 
 /// The file system of one mount. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fs {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     config: FsConfig,
     parts: Parts,
+    tree: Arc<Tree>,
+    catalog: Catalog,
+    handles: Handles,
+    listings: Listings,
+    parked: Parked,
+    skip_eviction: AtomicBool,
+    lock_events: AtomicBool,
+    draining: AtomicBool,
+    started_us: u64,
+}
+
+impl fmt::Debug for Fs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fs({:?})", self.inner.tree)
+    }
 }
 
 impl Fs {
@@ -134,56 +190,93 @@ impl Fs {
     /// # Errors
     /// When the shared directory cannot be used.
     pub fn new(config: FsConfig, parts: Parts) -> Result<Self, FsError> {
-        Ok(Self { inner: Arc::new(Inner { config, parts }) })
+        let dir = config.shared_dir.as_deref();
+        let unusable = |why| FsError::Shared { dir: dir.unwrap_or(&PathBuf::new()).to_path_buf(), why };
+        let names = dir.map(|dir| dir.join(layout::NAMES));
+        let opens = dir.map(|dir| dir.join(layout::OPENS));
+        let tree = Arc::new(Tree::open(names.as_deref(), config.mount_run).map_err(unusable)?);
+        let handles = Handles::open(opens.as_deref(), config.mount_run).map_err(unusable)?;
+        let catalog = Catalog::new(Arc::clone(&tree)).ok_or(FsError::Full)?;
+        if parts.source.is_none() {
+            let root = tree.directory(ROOT).ok_or(FsError::Full)?;
+            root.fix(Arc::new(Listing::new(vec![catalog.node()], 0)));
+        }
+        let flags = config.flags;
+        locks::set_verbose(flags.debug_lock_events);
+        let inner = Inner {
+            tree,
+            catalog,
+            handles,
+            listings: Listings::new(),
+            parked: Parked::new(),
+            skip_eviction: AtomicBool::new(flags.debug_skip_eviction),
+            lock_events: AtomicBool::new(flags.debug_lock_events),
+            draining: AtomicBool::new(false),
+            started_us: clock::now_wall_us(),
+            config,
+            parts,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Path of an inode as the mount shows it, without a leading slash (empty for the root); for the event writer.
-    pub fn path_of(&self, _ino: u64) -> Option<String> {
-        None
-    }
-
-    /// Shows `resource` as `Staged/<id>/<name>`.
-    ///
-    /// # Errors
-    /// When the origin does not tell its length, does not answer, or the mount is going down.
-    pub async fn stage(&self, resource: Resource, _name: Option<String>) -> Result<control::Staged, StageError> {
-        Err(StageError::NoLength(resource.to_string()))
-    }
-
-    /// Takes back the staged reference; the content goes when nobody has it open any more.
-    ///
-    /// # Errors
-    /// When nothing is staged under `id`.
-    pub fn unstage(&self, id: &str) -> Result<(), StageError> {
-        Err(StageError::NotFound(id.to_owned()))
-    }
-
-    /// Everything that is staged, oldest first.
-    pub fn staged(&self) -> Vec<control::Staged> {
-        Vec::new()
+    /// Takes no lock.
+    pub fn path_of(&self, ino: u64) -> Option<String> {
+        self.inner.tree.path(Ino(ino))
     }
 
     pub fn status(&self) -> FsStatus {
-        let usage = self.inner.parts.stores.usage();
-        FsStatus { disk_used: usage.disk, memory_used: usage.memory, ..FsStatus::default() }
+        let Inner { parts, handles, catalog, parked, .. } = &*self.inner;
+        let usage = parts.stores.usage();
+        let (open, stores, kept) = handles.counts();
+        FsStatus {
+            open_handles: open as u64,
+            stores: stores as u64,
+            kept_stores: kept as u64,
+            closing: parts.closer.closing() as u64,
+            reaping: parts.closer.reaping() as u64,
+            staged: catalog.items().len() as u64,
+            disk_used: usage.disk,
+            memory_used: usage.memory,
+            parked_reads: parked.count() as u64,
+        }
     }
 
     /// Current value of every debug flag.
     pub fn flags(&self) -> DebugFlags {
-        self.inner.config.flags
+        DebugFlags {
+            debug_skip_eviction: self.inner.skip_eviction.load(Ordering::Relaxed),
+            debug_lock_events: self.inner.lock_events.load(Ordering::Relaxed),
+            ..self.inner.config.flags
+        }
     }
 
-    /// Changes a flag that a running daemon may change; false for the others.
-    pub fn set_flag(&self, flag: Flag, _value: bool) -> bool {
-        flag.live()
+    /// Changes a flag that a running daemon may change; false for the others. Without `debug_skip_eviction` the
+    /// stores that it kept are closed.
+    pub fn set_flag(&self, flag: Flag, value: bool) -> bool {
+        match flag {
+            Flag::DebugSkipEviction => self.inner.skip_eviction.store(value, Ordering::Relaxed),
+            Flag::DebugLockEvents => {
+                self.inner.lock_events.store(value, Ordering::Relaxed);
+                locks::set_verbose(value);
+            }
+            Flag::DebugFskitSingleThread | Flag::DebugAllCallbacks => return false,
+        }
+        record(&fsd_events::event::Body::FlagChange { flag, value });
+        if flag == Flag::DebugSkipEviction && !value {
+            self.close_stores(self.inner.handles.take_kept(), journal::next_id());
+        }
+        true
     }
 
     /// The mount goes down: nothing is staged any more. Reads go on.
-    pub fn drain(&self) {}
+    pub fn drain(&self) {
+        self.inner.draining.store(true, Ordering::Relaxed);
+    }
 
     /// After the unmount: detaches every store and hands it to the closer (wait with [`Closer::drain`]).
     /// Returns how many.
     pub fn close_all(&self) -> usize {
-        0
+        self.close_stores(self.inner.handles.take_all(), journal::next_id())
     }
 }

@@ -1,10 +1,38 @@
 //! The FUSE session: requests of the kernel become operations. The only home of `fuser`.
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+mod adapter;
+mod convert;
+mod init;
+mod lanes;
 
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use fuser::SessionACL;
 use tokio::sync::watch;
 
-use crate::kernel::fs::Fs;
+use crate::{
+    kernel::fs::Fs,
+    observe::locks::{Class, Mutex, Rank},
+};
+
+use self::{
+    adapter::Adapter,
+    init::{Outcome, Wishes},
+    lanes::Lanes,
+};
+
+/// Who waits for the end of the session.
+static SESSION: Class = Class::new("session", Rank::Session);
 
 /// How requests are served.
 #[derive(Clone, Debug)]
@@ -63,14 +91,51 @@ pub struct Negotiated {
 pub struct Session {
     negotiated: Negotiated,
     ended: watch::Receiver<Option<Result<(), String>>>,
+    /// Nothing is ever sent: it breaks when the loops have ended.
+    over: Mutex<Receiver<()>>,
 }
 
 /// Answers INIT on `fd` (an open `/dev/fuse` of a mount) and starts the loops.
 ///
 /// # Errors
 /// When the kernel breaks the connection before, or threads cannot be started.
-pub fn serve(_fd: OwnedFd, _fs: Fs, _config: &FuseConfig) -> Result<Session, ServeError> {
-    Err(ServeError::Init(io::Error::from(io::ErrorKind::Unsupported)))
+pub fn serve(fd: OwnedFd, fs: Fs, config: &FuseConfig) -> Result<Session, ServeError> {
+    fs.limit_parked(u32::from(config.max_background));
+    let plain = !config.single_thread && !config.all_callbacks;
+    let wishes = Wishes {
+        all_callbacks: config.all_callbacks,
+        passthrough: config.passthrough && plain,
+        max_background: config.max_background,
+        outcome: Arc::default(),
+    };
+    let outcome = Arc::clone(&wishes.outcome);
+    let lanes = Lanes { fs, single: config.single_thread };
+    let adapter = Adapter { lanes, wishes, passthrough: false };
+    let mut options = fuser::Config::default();
+    let one = config.single_thread || !cfg!(target_os = "linux");
+    options.n_threads = Some(if one { 1 } else { config.threads.max(1) });
+    // The kernel itself keeps strangers out without allow_other; fuser would refuse them unrecorded.
+    let acl = SessionACL::All;
+    let session = fuser::Session::from_fd(adapter, fd, acl, options).map_err(ServeError::Init)?;
+    let (tell, ended) = watch::channel(None);
+    let (keep, over) = sync_channel(0);
+    let run = move || {
+        let result = session.run().map_err(|error| error.to_string());
+        // The receivers may be gone: then nobody wants to know.
+        drop(tell.send(Some(result)));
+        drop::<std::sync::mpsc::SyncSender<()>>(keep);
+    };
+    thread::Builder::new().name("fuser-main".to_owned()).spawn(run).map_err(ServeError::Threads)?;
+    Ok(Session { negotiated: negotiated(&outcome), ended, over: Mutex::new(&SESSION, over) })
+}
+
+fn negotiated(outcome: &Outcome) -> Negotiated {
+    Negotiated {
+        minor: outcome.minor.load(Ordering::Relaxed),
+        offered: outcome.offered.load(Ordering::Relaxed),
+        taken: outcome.taken.load(Ordering::Relaxed),
+        passthrough: outcome.passthrough.load(Ordering::Relaxed),
+    }
 }
 
 impl Session {
@@ -84,7 +149,7 @@ impl Session {
     }
 
     /// Waits until the loops have ended, at most `limit`; true if they have.
-    pub fn join(&self, _limit: Duration) -> bool {
-        true
+    pub fn join(&self, limit: Duration) -> bool {
+        !matches!(self.over.lock().recv_timeout(limit), Err(RecvTimeoutError::Timeout))
     }
 }

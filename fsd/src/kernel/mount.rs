@@ -1,10 +1,20 @@
 //! The mount: made, watched and taken down by our own code, without ever touching a path below it.
 
+mod attach;
+mod control;
+mod detach;
+mod holders;
+mod mountinfo;
+
+pub use attach::mount;
+pub use control::Waiting;
+pub use detach::{Step, UnmountError, Unmounted, unmount};
+pub use holders::{Holder, holders};
+
 use std::{
-    io,
+    fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
-    time::Duration,
+    path::PathBuf,
 };
 
 /// What to mount where.
@@ -65,16 +75,6 @@ pub struct At {
     pub helper: bool,
 }
 
-/// Mounts. The kernel's INIT waits on the descriptor from now on; see [`Mounted::ready`].
-///
-/// A dead mount of ours on the directory is removed first.
-///
-/// # Errors
-/// See [`MountError`].
-pub fn mount(spec: &MountSpec) -> Result<Mounted, MountError> {
-    Err(MountError::Missing(spec.dir.clone()))
-}
-
 impl Mounted {
     pub fn at(&self) -> &At {
         &self.at
@@ -90,98 +90,27 @@ impl Mounted {
     /// # Errors
     /// [`MountError::NotReady`] when our device is not what is mounted there.
     pub fn ready(&self) -> Result<(), MountError> {
-        Ok(())
+        if self.at.is_mounted() { Ok(()) } else { Err(MountError::NotReady(self.at.dir.clone())) }
     }
 }
 
 impl At {
     /// Whether our device is still in mountinfo at our place.
     pub fn is_mounted(&self) -> bool {
-        false
+        let ours = |line: &mountinfo::MountLine| line.dir == self.dir && line.minor == self.connection;
+        mountinfo::read().iter().any(|line| line.is_fuse() && ours(line))
     }
 
     /// Effective `max_background`; None when fusectl cannot be read.
     pub fn max_background(&self) -> Option<u32> {
-        None
+        control::max_background(self.connection)
     }
 
     /// Sets the kernel's read-ahead, best effort; returns what is in force, in KiB.
-    pub fn read_ahead(&self, _kib: u32) -> Option<u32> {
-        None
+    pub fn read_ahead(&self, kib: u32) -> Option<u32> {
+        let file = format!("/sys/class/bdi/0:{}/read_ahead_kb", self.connection);
+        // Only root may; then the kernel's own value is in force.
+        drop(fs::write(&file, kib.to_string()));
+        fs::read_to_string(&file).ok()?.trim().parse().ok()
     }
-}
-
-/// The kernel's count of unanswered requests of a connection. Reading it allocates nothing.
-#[derive(Debug)]
-pub struct Waiting {}
-
-impl Waiting {
-    /// None when fusectl is not there (it is mounted if we may).
-    pub fn open(_at: &At) -> Option<Self> {
-        None
-    }
-
-    pub fn read(&self) -> Option<u64> {
-        None
-    }
-}
-
-/// A process that keeps the mount busy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    pub pid: u32,
-    pub name: String,
-    /// What it holds: an open file, its working directory, a mapping.
-    pub what: String,
-}
-
-/// Steps of an unmount that a person should hear of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Busy; said once, and again when the holders change.
-    Busy(Vec<Holder>),
-    /// The connection is being aborted: readers get errors now.
-    Aborting,
-    /// Taken out of the tree although still in use.
-    Detaching,
-}
-
-/// How a mount ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unmounted {
-    /// It was not there any more.
-    Gone,
-    /// Nobody used it any more.
-    Clean,
-    /// The connection was aborted first.
-    Aborted,
-    /// Still in use somewhere, but gone from the tree; the connection is aborted.
-    Detached,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum UnmountError {
-    #[error("{dir} is still mounted: {why}; run umount -l {dir}")]
-    Still { dir: PathBuf, why: String },
-}
-
-/// Unmounts: tries every 250 ms until `limit`, then aborts the connection, then detaches; checked in mountinfo.
-///
-/// `pause` waits for the given time and returns true if it must go at once (a second signal); `report` hears of
-/// every step.
-///
-/// # Errors
-/// When the mount is still there after all that.
-pub fn unmount(
-    _at: &At,
-    _limit: Duration,
-    _pause: &mut dyn FnMut(Duration) -> bool,
-    _report: &mut dyn FnMut(Step),
-) -> Result<Unmounted, UnmountError> {
-    Ok(Unmounted::Gone)
-}
-
-/// Processes that have something open below `dir`, found in /proc alone.
-pub fn holders(_dir: &Path) -> Vec<Holder> {
-    Vec::new()
 }

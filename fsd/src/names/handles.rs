@@ -92,13 +92,14 @@ impl Handles {
     }
 
     /// Adds a handle to an inode that has a store already; None when it has none. Adding it again changes nothing.
-    pub fn join(&self, ino: Ino, fh: Fh) -> Option<Joined> {
+    /// `backing` is wanted, not demanded: an inode that is open cached stays cached, because the kernel refuses a
+    /// mixture.
+    pub fn join(&self, ino: Ino, fh: Fh, backing: Option<Backing>) -> Option<Joined> {
         let mut inner = self.inner.write();
-        inner.files.contains_key(&ino.0).then(|| inner.add(ino, fh, None))
+        inner.files.contains_key(&ino.0).then(|| inner.add(ino, fh, backing))
     }
 
-    /// Adds the first handle of an inode together with its store. `backing` is wanted, not demanded: an inode that
-    /// is open cached stays cached, because the kernel refuses a mixture.
+    /// Adds a handle to an inode together with its store.
     pub fn insert(&self, ino: Ino, fh: Fh, store: Arc<Store>, pinned: bool, backing: Option<Backing>) -> Joined {
         let mut inner = self.inner.write();
         let mut surplus = None;

@@ -5,7 +5,7 @@ use std::{
     fmt, io,
     path::Path,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use fsd_events::{
@@ -272,6 +272,16 @@ impl Directory {
         state.fetched = Some(clock::now());
     }
 
+    /// The source does not have this directory.
+    pub fn forget(&self) {
+        *self.state.write() = State::default();
+    }
+
+    /// What is shown counts as new until then, for readers that accept listings of the age `ttl`.
+    pub fn stay_until(&self, until: Instant, ttl: Duration) {
+        self.state.write().fetched = until.checked_sub(ttl);
+    }
+
     /// Shows what was made here.
     pub fn fix(&self, listing: Arc<Listing>) {
         *self.state.write() = State { listing: Some(listing), fetched: None, fixed: true };
@@ -305,6 +315,14 @@ impl Listing {
             nodes[n].cookie = nodes[n].cookie.max(nodes[n - 1].cookie + 1);
         }
         Self { nodes, hidden }
+    }
+
+    /// The same with one node more, which takes the place of one with the same name.
+    #[must_use]
+    pub fn with(mut self, node: Node) -> Self {
+        self.nodes.retain(|old| old.name != node.name);
+        self.nodes.push(node);
+        Self::new(self.nodes, self.hidden)
     }
 
     pub fn find(&self, name: &str) -> Option<&Node> {

@@ -169,7 +169,7 @@ fn code(error: &StageError) -> Code {
         StageError::Draining => Code::Busy,
         StageError::Upstream(_) | StageError::NoLength(_) => Code::Upstream,
         StageError::BadName(_) => Code::BadRequest,
-        StageError::Store(_) => Code::NoSpace,
+        StageError::Store(_) | StageError::Full => Code::NoSpace,
         StageError::NotFound(_) => Code::NotFound,
     }
 }

@@ -1,0 +1,200 @@
+//! Open and release: a handle and its store come together, and part without anybody waiting.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use fsd_events::{
+    event::TaskKind,
+    ids::{Fh, Ino, OpId},
+};
+
+use crate::{
+    data::{
+        closer::Detached,
+        store::{Content, Store, StoreError},
+    },
+    names::{
+        handles::{Backing, Joined, Released},
+        tree::FileInfo,
+    },
+    observe::{
+        journal,
+        tasks::{self, Spec},
+    },
+    platform::clock,
+};
+
+use super::{Ask, AskOpen, Caller, Errno, Fs, Opened, attr};
+
+/// Flags of open(2) that matter to a read-only file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFlags(pub i32);
+
+impl OpenFlags {
+    fn writes(self) -> bool {
+        self.0 & libc::O_ACCMODE != libc::O_RDONLY || self.0 & libc::O_TRUNC != 0
+    }
+
+    /// The kernel opens it to run it (`FMODE_EXEC`).
+    fn executes(self) -> bool {
+        self.0 & 0x20 != 0
+    }
+}
+
+impl Fs {
+    pub fn open<A: AskOpen>(&self, ask: A, caller: Caller, ino: Ino, fh: Fh, flags: OpenFlags) {
+        if flags.writes() {
+            return ask.answer(Err(Errno::EROFS));
+        }
+        if self.inner.tree.is_forsaken(ino) {
+            return ask.answer(Err(Errno::ESTALE));
+        }
+        let want = if flags.executes() { attr::MAY_EXECUTE } else { attr::MAY_READ };
+        let fs = self.clone();
+        self.known(ask, Ask::span, ino, move |ask, got| {
+            let permitted = got.and_then(|file| fs.file_entry(ino, &file).attr.permit(caller, want).map(|()| file));
+            match permitted {
+                Ok(file) => fs.open_known(ask, ino, fh, &file),
+                Err(errno) => ask.answer(Err(errno)),
+            }
+        });
+    }
+
+    fn open_known<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo) {
+        if let Some(joined) = self.join(ino, fh, &|store| self.backing(&ask, ino, store)) {
+            return self.opened(ask, fh, joined);
+        }
+        match self.store(ino, file, ask.span().id()) {
+            Ok(store) => {
+                let backing = self.backing(&ask, ino, &store);
+                let joined = self.inner.handles.insert(ino, fh, store, file.staged, backing);
+                self.unpin_if_unstaged(ino, file);
+                self.opened(ask, fh, joined);
+            }
+            Err(StoreError::NoRoom { .. }) if self.give_up_kept(ask.span().id()) > 0 => {
+                self.open_after_closing(ask, ino, fh, file.clone());
+            }
+            Err(error) => ask.answer(Err(Errno::from(&error))),
+        }
+    }
+
+    /// Adds a handle to a store that is there already.
+    pub(super) fn join(&self, ino: Ino, fh: Fh, backing: &dyn Fn(&Store) -> Option<Backing>) -> Option<Joined> {
+        let store = self.inner.handles.store_of(ino)?;
+        let backing = backing(&store);
+        self.inner.handles.join(ino, fh, backing)
+    }
+
+    /// The file as the kernel may read it by itself: it is complete, and nobody has it open in the other way.
+    fn backing<A: AskOpen>(&self, ask: &A, ino: Ino, store: &Store) -> Option<Backing> {
+        let may = self.inner.handles.may_pass_through(ino);
+        may.then(|| store.complete_file()).flatten().and_then(|file| ask.back(&file))
+    }
+
+    pub(super) fn store(&self, ino: Ino, file: &FileInfo, by: OpId) -> Result<Arc<Store>, StoreError> {
+        let path = self.path_of(ino.0).unwrap_or_default().into();
+        let FileInfo { place, size, validator, .. } = file.clone();
+        self.inner.parts.stores.open(Content { place, size, validator, path, ino: ino.0 }, by)
+    }
+
+    /// Somebody may have unstaged the file between our look at it and the handle.
+    fn unpin_if_unstaged(&self, ino: Ino, file: &FileInfo) {
+        if file.staged && !self.inner.catalog.is_staged(ino) {
+            let gone = self.inner.handles.unpin(ino);
+            debug_assert!(gone.is_none(), "a handle was added just now");
+        }
+    }
+
+    fn opened<A: AskOpen>(&self, ask: A, fh: Fh, joined: Joined) {
+        let Joined { mode, surplus, .. } = joined;
+        if let Some(surplus) = surplus {
+            self.inner.parts.closer.submit(surplus, ask.span().id());
+        }
+        let no_flush = !self.inner.config.flags.debug_all_callbacks;
+        ask.answer(Ok(Opened { fh, mode, no_flush }));
+    }
+
+    /// `debug_skip_eviction` kept stores, and now there is no room: the newcomer goes first.
+    fn give_up_kept(&self, cause: OpId) -> usize {
+        let kept = self.inner.handles.take_kept();
+        if !kept.is_empty() {
+            let detail = format!("{} kept stores closed, because a reservation would have failed", kept.len());
+            journal::invariant("debug_skip_eviction given up", &detail);
+        }
+        self.close_stores(kept, cause)
+    }
+
+    pub(super) fn close_stores(&self, stores: Vec<Detached>, cause: OpId) -> usize {
+        let count = stores.len();
+        for store in stores {
+            let ino = Ino(store.ino());
+            self.inner.parts.closer.submit(store, cause);
+            self.inner.catalog.evict(ino);
+        }
+        count
+    }
+
+    fn open_after_closing<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: FileInfo) {
+        let (fs, path) = (self.clone(), self.path_of(ino.0).unwrap_or_default());
+        let spec = Spec { kind: TaskKind::Evict, parent: Some(ask.span().id()), fh: Some(fh.0), path: Some(&path) };
+        tasks::spawn(&self.inner.parts.runtime, spec, |id| async move {
+            ask.span().wait(Some(id), 0..0);
+            let deadline = clock::now() + fs.inner.config.meta_timeout;
+            fs.inner.parts.closer.drain(deadline).await;
+            match fs.store(ino, &file, ask.span().id()) {
+                Ok(store) => {
+                    let joined = fs.inner.handles.insert(ino, fh, store, file.staged, None);
+                    fs.opened(ask, fh, joined);
+                    Ok(())
+                }
+                Err(error) => {
+                    ask.answer(Err(Errno::from(&error)));
+                    Err(error.to_string())
+                }
+            }
+        });
+    }
+
+    /// Answers at once; what the last reference leaves behind is closed in the background.
+    pub fn release<A: Ask<()>>(&self, ask: A, ino: Ino, fh: Fh) {
+        if self.inner.skip_eviction.load(Ordering::Relaxed) {
+            self.inner.handles.remove(ino, fh);
+            return ask.answer(Ok(()));
+        }
+        #[cfg(feature = "failpoints")]
+        self.injected_before_release(ino, fh, ask.span().id());
+        let cause = ask.span().id();
+        let released = self.inner.handles.detach(ino, fh);
+        ask.answer(Ok(()));
+        self.after_release(ino, released, cause);
+    }
+
+    fn after_release(&self, ino: Ino, released: Released, cause: OpId) {
+        if let Some(store) = released.store {
+            self.inner.parts.closer.submit(store, cause);
+        }
+        if released.last {
+            self.inner.catalog.evict(ino);
+            self.inner.tree.renew(ino);
+        }
+    }
+
+    /// The seed's bug and its relatives, for real (never in a build that serves users).
+    #[cfg(feature = "failpoints")]
+    fn injected_before_release(&self, ino: Ino, fh: Fh, cause: OpId) {
+        use crate::observe::locks;
+        let closer = &self.inner.parts.closer;
+        fail::fail_point!("release::close_under_lock", |_| locks::allow_injected(|| {
+            self.inner.handles.detach_and_close_under_the_lock(ino, fh, |store| closer.close_here(store, cause));
+        }));
+        fail::fail_point!("evict::block", |ms| {
+            let time = ms.and_then(|ms| ms.parse().ok()).unwrap_or(60_000);
+            self.inner.catalog.block(std::time::Duration::from_millis(time));
+        });
+    }
+}
+
+/// What an open file is, told by its store.
+pub(super) fn info_of(content: &Content) -> FileInfo {
+    let Content { place, size, validator, .. } = content.clone();
+    FileInfo { size, modified_us: None, validator, place, unversioned: false, staged: false }
+}

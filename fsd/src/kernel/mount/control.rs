@@ -1,0 +1,54 @@
+//! Control of a connection through fusectl: how many requests wait, how many may, and the abort.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+};
+
+use crate::platform::mounting;
+
+const ROOT: &str = "/sys/fs/fuse/connections";
+
+/// The directory of a connection; the control file system is mounted if it is not there and we may.
+fn directory(connection: u32) -> Option<PathBuf> {
+    let dir = PathBuf::from(ROOT).join(connection.to_string());
+    let there = || dir.join("waiting").exists();
+    if !there() {
+        // Without the right there is no control, and every caller can do without.
+        mounting::mount_fusectl().ok()?;
+    }
+    there().then_some(dir)
+}
+
+/// The kernel's count of unanswered requests. Reading it allocates nothing.
+#[derive(Debug)]
+pub struct Waiting {
+    file: File,
+}
+
+impl Waiting {
+    /// None when fusectl is not there and cannot be mounted.
+    pub fn open(at: &super::At) -> Option<Self> {
+        let file = File::open(directory(at.connection)?.join("waiting")).ok()?;
+        Some(Self { file })
+    }
+
+    pub fn read(&self) -> Option<u64> {
+        let mut text = [0; 24];
+        let count = self.file.read_at(&mut text, 0).ok()?;
+        std::str::from_utf8(&text[..count]).ok()?.trim().parse().ok()
+    }
+}
+
+pub(super) fn max_background(connection: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(directory(connection)?.join("max_background")).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Everything that waits gets an error, everything that comes too.
+pub(super) fn abort(connection: u32) -> io::Result<()> {
+    let dir = directory(connection).ok_or(io::ErrorKind::NotFound)?;
+    File::options().write(true).open(dir.join("abort"))?.write_all(b"1")
+}
