@@ -101,12 +101,6 @@ impl Closer {
         tasks::spawn(&self.shared.runtime, spec, |id| close_with_timeout(counted, store, id)).id()
     }
 
-    /// Closes on this thread and waits for the end, as the Go original did under its lock.
-    #[cfg(feature = "failpoints")]
-    pub fn close_here(&self, detached: Detached, _cause: OpId) {
-        drop(detached);
-    }
-
     /// Closes that run within their limit.
     pub fn closing(&self) -> usize {
         self.shared.closing.load(Ordering::Acquire)

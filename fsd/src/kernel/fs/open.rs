@@ -161,7 +161,7 @@ impl Fs {
             return ask.answer(Ok(()));
         }
         #[cfg(feature = "failpoints")]
-        self.injected_before_release(ino, fh, ask.span().id());
+        self.injected_before_release(ask.span(), ino, fh);
         let cause = ask.span().id();
         let released = self.inner.handles.detach(ino, fh);
         ask.answer(Ok(()));
@@ -180,11 +180,13 @@ impl Fs {
 
     /// The seed's bug and its relatives, for real (never in a build that serves users).
     #[cfg(feature = "failpoints")]
-    fn injected_before_release(&self, ino: Ino, fh: Fh, cause: OpId) {
+    fn injected_before_release(&self, span: &crate::observe::Span, ino: Ino, fh: Fh) {
+        use fsd_events::event::Phase;
+
         use crate::observe::locks;
-        let closer = &self.inner.parts.closer;
         fail::fail_point!("release::close_under_lock", |_| locks::allow_injected(|| {
-            self.inner.handles.detach_and_close_under_the_lock(ino, fh, |store| closer.close_here(store, cause));
+            span.phase(Phase::Close, &self.path_of(ino.0).unwrap_or_default());
+            self.inner.handles.detach_and_close_under_the_lock(ino, fh, Detached::close_here);
         }));
         fail::fail_point!("evict::block", |ms| {
             let time = ms.and_then(|ms| ms.parse().ok()).unwrap_or(60_000);
