@@ -20,7 +20,7 @@ fn fsd() -> Command {
 
 #[test]
 fn fail_points_are_refused() {
-    refused(fsd().args(["mount", "--failpoint", "release_closes_under_lock=return", "/a", "/b"]), "refused");
-    refused(fsd().args(["mount", "/a", "/b"]).env("FAILPOINTS", "release_closes_under_lock=return"), "refused");
+    refused(fsd().args(["mount", "--failpoint", "release::close_under_lock=return", "/a", "/b"]), "refused");
+    refused(fsd().args(["mount", "/a", "/b"]).env("FAILPOINTS", "release::close_under_lock=return"), "refused");
     refused(fsd().arg("demo"), "demo");
 }

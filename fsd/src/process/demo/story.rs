@@ -28,7 +28,7 @@ const FILES: [(&str, u64); 4] =
 const SLOW: &str = "slow.bin";
 /// How the release bug is armed, and how soon the watchdog speaks of it (10 s in earnest).
 const BUG: [&str; 3] =
-    ["--failpoint=release_closes_under_lock=return", "--stalled-after=3s", "--watchdog-interval=500ms"];
+    ["--failpoint=release::close_under_lock=return", "--stalled-after=3s", "--watchdog-interval=500ms"];
 const READERS: usize = 4;
 const STALL_LIMIT: Duration = Duration::from_secs(30);
 const END_LIMIT: Duration = Duration::from_secs(30);
