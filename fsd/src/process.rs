@@ -11,7 +11,6 @@ mod daemon;
 pub mod demo;
 pub mod exit;
 mod failpoints;
-mod messages;
 mod orders;
 mod places;
 mod signals;

@@ -1,9 +1,6 @@
 //! This process as the kernel knows it: its arguments, its twin in the background, its clients' identity.
 
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-};
+use std::{io, os::fd::AsFd};
 
 use nix::unistd::{ForkResult, fork, setsid};
 
@@ -41,15 +38,15 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
-/// Points stdin, stdout and stderr at nothing.
+/// Points stdin and stdout at nothing, and stderr at `messages`.
 ///
 /// # Errors
 /// When `/dev/null` cannot be opened.
-pub fn close_stdio() -> io::Result<()> {
-    let null: OwnedFd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into();
-    nix::unistd::dup2_stdin(null.as_fd())?;
-    nix::unistd::dup2_stdout(null.as_fd())?;
-    nix::unistd::dup2_stderr(null.as_fd())?;
+pub fn leave_terminal(messages: &impl AsFd) -> io::Result<()> {
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    nix::unistd::dup2_stderr(messages)?;
     Ok(())
 }
 

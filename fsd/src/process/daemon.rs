@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::Path,
     time::Duration,
 };
@@ -18,7 +18,7 @@ use super::{
     exit::{Exit, Failure},
     terminal,
 };
-use crate::platform::process::{Twin, close_stdio, split};
+use crate::platform::process::{Twin, leave_terminal, split};
 
 /// How long the parent waits for the mount to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -30,14 +30,9 @@ const TAIL_LINES: usize = 20;
 pub(super) struct Report(File);
 
 impl Report {
-    /// Lets the parent print `text` and end well; from now on nothing of ours is on the terminal.
-    ///
-    /// # Errors
-    /// When stdio cannot be closed.
-    pub(super) fn ready(mut self, text: &str) -> Result<(), Failure> {
-        close_stdio().map_err(|error| Exit::Internal.because(format!("cannot close stdio: {error}")))?;
+    /// Lets the parent print `text` and end well.
+    pub(super) fn ready(mut self, text: &str) {
         self.send(Exit::Done, text);
-        Ok(())
     }
 
     /// Lets the parent print `failure` and end with its code.
@@ -58,16 +53,21 @@ pub(super) enum Side {
     Child(Report),
 }
 
-/// Goes to the background; the parent waits for the child's report. `log` is where the child's messages go.
+/// Goes to the background; the parent waits for the child's report. The child has nothing of the terminal; its
+/// messages go to `log`.
 ///
 /// # Errors
-/// No pipe or no process could be made.
+/// No pipe, no log or no process could be made.
 pub(super) fn detach(log: &Path) -> Result<Side, Failure> {
+    let messages = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(log);
+    let messages =
+        messages.map_err(|error| Exit::Internal.because(format!("cannot write {}: {error}", log.display())))?;
     let internal = |error: std::io::Error| Exit::Internal.because(format!("cannot go to the background: {error}"));
     let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| internal(e.into()))?;
     match split().map_err(internal)? {
         Twin::Child => {
             drop(reader);
+            leave_terminal(&messages).map_err(internal)?;
             Ok(Side::Child(Report(File::from(writer))))
         }
         Twin::Parent(child) => {

@@ -361,7 +361,7 @@ impl Running {
     fn serve(self, config: &Config, report: Option<Report>) -> Result<Exit, Failure> {
         let text = format!("{} is mounted at {}", self.mount.source, self.mount.mounted.at().dir.display());
         match report {
-            Some(report) => report.ready(&text)?,
+            Some(report) => report.ready(&text),
             None => terminal::say(&text),
         }
         tracing::info!("{text}");

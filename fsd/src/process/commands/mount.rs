@@ -1,20 +1,19 @@
 //! Mount: from the command line to a running worker.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, io::IsTerminal, path::PathBuf};
 
 use crate::{
+    observe::log,
     platform::process::set_title,
     process::{
         cli::{Mount, settings::Settings},
         config::{
-            Config, keys, redacted,
+            Config, LogFormat, keys, redacted,
             written::{Origin, Written},
         },
         daemon::{self, Side},
         exit::{Exit, Failure},
-        failpoints,
-        messages::{Messages, Sink},
-        places, terminal,
+        failpoints, places, terminal,
         worker::{self, Job},
     },
 };
@@ -38,32 +37,36 @@ pub(in crate::process) fn run(mut args: Mount) -> Result<Exit, Failure> {
 }
 
 fn foreground(config: Config, mountpoint: PathBuf, argv: Vec<String>) -> Result<Exit, Failure> {
-    let messages = Messages::start(&config.log_level, config.log_format, &Sink::Stderr)?;
+    messages(&config)?;
     let outcome = worker::run(Job { config, mountpoint, argv, report: None });
-    messages.finish();
+    log::flush();
     outcome
 }
 
 fn background(config: Config, mountpoint: PathBuf, argv: Vec<String>) -> Result<Exit, Failure> {
-    let log = places::log_file(&config, &mountpoint, LOG)?;
-    let report = match daemon::detach(&log)? {
+    let report = match daemon::detach(&places::log_file(&config, &mountpoint, LOG)?)? {
         Side::Done(exit) => return Ok(exit),
         Side::Child(report) => report,
     };
-    let messages = match Messages::start(&config.log_level, config.log_format, &Sink::File(&log)) {
-        Ok(messages) => messages,
-        Err(failure) => {
-            report.failed(&failure);
-            return Ok(failure.exit);
-        }
-    };
-    let outcome = worker::run(Job { config, mountpoint, argv, report: Some(report) });
-    if let Err(failure) = &outcome {
-        tracing::error!("{failure}");
+    if let Err(failure) = messages(&config) {
+        report.failed(&failure);
+        return Ok(failure.exit);
     }
-    messages.finish();
-    // The parent has told the user; the terminal is not ours any more.
-    Ok(outcome.unwrap_or_else(|failure| failure.exit))
+    let outcome = worker::run(Job { config, mountpoint, argv, report: Some(report) });
+    log::flush();
+    outcome
+}
+
+/// Opens the log for people; nobody who has a message ever waits for who reads it.
+fn messages(config: &Config) -> Result<(), Failure> {
+    let format = match config.log_format {
+        LogFormat::Json => log::Format::Json,
+        // The seed's lines are written as they are, beside the messages.
+        LogFormat::Text | LogFormat::Seed => log::Format::Text,
+    };
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    log::init(&config.log_level, format, colour)
+        .map_err(|error| Exit::Internal.because(format!("cannot write messages: {error}")))
 }
 
 /// Takes the arguments out of the process list, where everybody could read a URL's secrets; returns them redacted.
