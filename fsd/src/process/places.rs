@@ -1,9 +1,9 @@
 //! Places: the runtime and state directory of a mount, who owns them, and what dead runs left there.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,7 @@ use super::{
     control::client,
     exit::{Exit, Failure},
 };
+use crate::platform::runtime_dir::make_private;
 
 /// Longest path of a socket: `sun_path` has 108 bytes on Linux, 104 on macOS, with a NUL.
 const SOCKET_PATH: usize = 103;
@@ -146,21 +147,6 @@ fn on_tmpfs(_dir: &Path) -> bool {
     false
 }
 
-/// Makes `dir` (mode 0700, parents too), or checks that what is there is a directory of ours that nobody else may
-/// write.
-fn make_private(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let meta = std::fs::symlink_metadata(dir)?;
-    let ours = meta.is_dir() && meta.uid() == nix::unistd::geteuid().as_raw();
-    if !ours {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to somebody else or is no directory"));
-    }
-    if meta.permissions().mode() & 0o022 != 0 {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others may write there"));
-    }
-    Ok(())
-}
-
 fn take_lock(runtime: &Path) -> io::Result<File> {
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(runtime.join(LOCK))?;
     lock.try_lock()?;
@@ -211,18 +197,6 @@ fn unusable(dir: &Path, flag: &str, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_private_directory_of_ours_is_taken() {
-        let dir = tempfile::tempdir().unwrap();
-        let open = dir.path().join("new/open");
-        make_private(&open).unwrap();
-        assert_eq!(open.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(make_private(&open).is_err());
-        std::os::unix::fs::symlink("/", dir.path().join("link")).unwrap();
-        assert!(make_private(&dir.path().join("link")).is_err());
-    }
 
     #[test]
     fn what_a_dead_fsd_left_is_removed_and_a_living_one_is_left_alone() {

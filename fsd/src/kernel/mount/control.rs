@@ -2,8 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
-    os::unix::fs::FileExt,
+    io::{self, Read, Write},
     path::PathBuf,
 };
 
@@ -23,21 +22,23 @@ fn directory(connection: u32) -> Option<PathBuf> {
 }
 
 /// The kernel's count of unanswered requests. Reading it allocates nothing.
+///
+/// The file can be read once an open (it cannot be rewound: `ESPIPE`), so each look opens it again; std copies a
+/// short path onto the stack.
 #[derive(Debug)]
 pub struct Waiting {
-    file: File,
+    path: PathBuf,
 }
 
 impl Waiting {
     /// None when fusectl is not there and cannot be mounted.
     pub fn open(at: &super::At) -> Option<Self> {
-        let file = File::open(directory(at.connection)?.join("waiting")).ok()?;
-        Some(Self { file })
+        Some(Self { path: directory(at.connection)?.join("waiting") })
     }
 
     pub fn read(&self) -> Option<u64> {
         let mut text = [0; 24];
-        let count = self.file.read_at(&mut text, 0).ok()?;
+        let count = File::open(&self.path).ok()?.read(&mut text).ok()?;
         std::str::from_utf8(&text[..count]).ok()?.trim().parse().ok()
     }
 }

@@ -1,7 +1,7 @@
 //! Desk of the worker: what each request on the control socket does.
 
 use std::{
-    sync::{Arc, mpsc::Sender},
+    sync::{Arc, Weak, mpsc::Sender},
     time::Duration,
 };
 
@@ -35,7 +35,8 @@ pub(super) struct WorkerDesk {
     fs: Fs,
     runtime: Handle,
     orders: Sender<Order>,
-    recorder: Arc<Recorder>,
+    /// Not held: whoever stops the recorder must own it alone.
+    recorder: Weak<Recorder>,
     waiting: Option<Waiting>,
     state_dir: String,
     started_us: u64,
@@ -68,7 +69,7 @@ impl WorkerDesk {
             fs: live.fs.clone(),
             runtime: live.runtime.handle().clone(),
             orders: live.orders.0.clone(),
-            recorder: Arc::clone(recorder),
+            recorder: Arc::downgrade(recorder),
             waiting,
             state_dir: presence.state_dir.clone(),
             started_us: identity.started_us,
@@ -92,7 +93,7 @@ impl WorkerDesk {
             staged: fs.staged,
             disk_used: fs.disk_used,
             memory_used: fs.memory_used,
-            events_lost: self.recorder.lost(),
+            events_lost: self.recorder.upgrade().map_or(0, |recorder| recorder.lost()),
             stalled: watchdog::stalled(),
             ..self.still.clone()
         }
