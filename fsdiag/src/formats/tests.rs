@@ -182,6 +182,16 @@ fn every_format_has_a_sample() {
 }
 
 #[test]
+fn every_format_has_a_fuzz_target() {
+    for entry in PARSERS {
+        let name = entry.format.replace('-', "_");
+        let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("fuzz/fuzz_targets/{name}.rs"));
+        let text = fs::read_to_string(&target).unwrap_or_default();
+        assert!(text.contains(&format!("one(\"{}\"", entry.format)), "no fuzz target {}", target.display());
+    }
+}
+
+#[test]
 fn a_sample_cut_anywhere_is_read_to_its_cut() {
     for path in samples() {
         let bytes = fs::read(&path).expect("sample");
