@@ -2,7 +2,31 @@
 //!
 //! From the trigger to the file nothing here allocates, takes a lock or waits for another thread of the process.
 
-use std::{path::PathBuf, time::Duration};
+#[cfg(target_os = "linux")]
+mod copies;
+#[cfg(target_os = "linux")]
+mod dumper;
+#[cfg(target_os = "linux")]
+mod findings;
+#[cfg(target_os = "linux")]
+mod fixed;
+#[cfg(target_os = "linux")]
+mod keep;
+#[cfg(target_os = "linux")]
+#[cfg_attr(target_arch = "x86_64", path = "stacks/registers/x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "stacks/registers/aarch64.rs")]
+mod registers;
+pub mod symbolize;
+#[cfg(target_os = "linux")]
+mod system;
+#[cfg(target_os = "linux")]
+mod tables;
+#[cfg(target_os = "linux")]
+mod threads;
+#[cfg(target_os = "linux")]
+mod trace;
+
+use std::{path::PathBuf, sync::OnceLock, time::Duration};
 
 use fsd_events::stacks::{Cause, Reason};
 
@@ -57,23 +81,55 @@ pub enum InstallError {
     Resources(#[source] std::io::Error),
 }
 
+/// The one dumper of the process. Only ever tried: whoever finds it taken goes away.
+#[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_types, reason = "is never waited for, and must not report to the locks that it looks at")]
+static DUMPER: OnceLock<std::sync::Mutex<dumper::Dumper>> = OnceLock::new();
+
+/// Device of the connection (major, minor) and number of loops.
+static SERVING: OnceLock<[u32; 3]> = OnceLock::new();
+
 /// Sets dumps up; once, before any other thread is started.
 ///
 /// # Errors
 /// See [`InstallError`].
+#[cfg(target_os = "linux")]
+pub fn install(config: StacksConfig) -> Result<(), InstallError> {
+    if DUMPER.get().is_some() {
+        return Err(InstallError::Twice);
+    }
+    DUMPER.set(dumper::Dumper::new(config)?.into()).map_err(|_| InstallError::Twice)
+}
+
+/// Only Linux has dumps from inside.
+///
+/// # Errors
+/// Always.
+#[cfg(not(target_os = "linux"))]
 pub fn install(_config: StacksConfig) -> Result<(), InstallError> {
-    Ok(())
+    Err(InstallError::Resources(std::io::ErrorKind::Unsupported.into()))
 }
 
 /// The header's `fuse` line: the connection's device and the number of loops, once they are known.
-pub fn serving(_major: u32, _minor: u32, _workers: u32) {}
+pub fn serving(major: u32, minor: u32, workers: u32) {
+    SERVING.get_or_init(|| [major, minor, workers]);
+}
 
 /// Writes a dump now, on this thread. Neither allocates nor locks.
 ///
 /// # Errors
 /// See [`DumpError`].
-pub fn dump(_reason: Reason) -> Result<FileName, DumpError> {
-    Err(DumpError::NotInstalled)
+pub fn dump(reason: Reason) -> Result<FileName, DumpError> {
+    #[cfg(target_os = "linux")]
+    {
+        let dumper = DUMPER.get().ok_or(DumpError::NotInstalled)?;
+        dumper.try_lock().map_err(|_| DumpError::Busy)?.dump(reason)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = reason;
+        Err(DumpError::NotInstalled)
+    }
 }
 
 /// What the watchdog calls (`WatchdogConfig::on_dump`).

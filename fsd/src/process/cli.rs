@@ -46,6 +46,12 @@ pub(super) enum Command {
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Add names to a stack dump; the dumper starts it.
+    #[command(hide = true)]
+    Symbolize {
+        /// The dump; it is replaced.
+        file: PathBuf,
+    },
     /// Mount an origin of our own, hang the mount on purpose, show the verdict, clean up.
     Demo,
 }

@@ -4,6 +4,10 @@ mod mount;
 mod orders;
 mod staging;
 
+use std::path::Path;
+
+use crate::observe::stacks;
+
 use super::{
     cli::{Command, ConfigCommand, settings::Settings},
     config,
@@ -22,6 +26,7 @@ pub(super) fn run(command: Command) -> Result<Exit, Failure> {
         Command::Dump(args) => orders::dump(&args),
         Command::Flag(args) => orders::flag(&args),
         Command::Config(ConfigCommand::Show { origin, settings }) => show(&settings, origin),
+        Command::Symbolize { file } => symbolize(&file),
         Command::Demo => demo(),
     }
 }
@@ -36,6 +41,11 @@ fn demo() -> Result<Exit, Failure> {
     Err(Exit::Usage.because(
         "the demo needs a build with bugs on purpose: cargo build --release --workspace --features fsd/failpoints",
     ))
+}
+
+fn symbolize(file: &Path) -> Result<Exit, Failure> {
+    stacks::symbolize::symbolize(file).map_err(anyhow::Error::from)?;
+    Ok(Exit::Done)
 }
 
 /// Prints the configuration in force, as it would stand in a file.

@@ -1,11 +1,11 @@
 //! The walk: from registers and stack memory to return addresses.
 
-use framehop::{CacheNative, Error, ExplicitModuleSectionInfo, MustNotAllocateDuringUnwind, Unwinder, UnwinderNative};
-
-use crate::{
-    image::{Image, Memory},
-    walk::native::unwind_regs,
+use framehop::{
+    CacheNative, Error, ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind, UnwindRegsNative,
+    Unwinder, UnwinderNative,
 };
+
+use crate::image::{Image, Memory};
 
 #[cfg_attr(target_arch = "x86_64", path = "walk/x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "walk/aarch64.rs")]
@@ -36,7 +36,7 @@ const INNER: usize = 128;
 const OUTER: usize = 32;
 
 /// A stack of bounded size.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Trace {
     inner: [Step; INNER],
     outer: [Step; OUTER],
@@ -55,7 +55,8 @@ impl Trace {
         (self.total, self.rooted) = (0, false);
     }
 
-    fn push(&mut self, step: Step) {
+    fn push(&mut self, frame: FrameAddress) {
+        let step = Step { address: frame.address(), lookup: frame.address_for_lookup() };
         match self.inner.get_mut(self.total) {
             Some(slot) => *slot = step,
             None => self.outer[(self.total - INNER) % OUTER] = step,
@@ -107,9 +108,40 @@ const GUESS: u64 = 2048;
 /// Unwinds the stacks of one process. Large: keep it on the heap.
 pub struct Walker {
     images: Vec<Image>,
+    engine: Engine,
+    /// Always there; an Option because it is borrowed apart from the rest.
+    scratch: Option<Box<Trace>>,
+}
+
+struct Engine {
     unwinder: UnwinderNative<Vec<u8>, MustNotAllocateDuringUnwind>,
     cache: CacheNative<MustNotAllocateDuringUnwind>,
-    scratch: Box<Trace>,
+}
+
+/// Where a walk stands: the frame it found last, and the registers in it.
+#[derive(Clone, Copy)]
+struct Point {
+    frame: FrameAddress,
+    regs: UnwindRegsNative,
+}
+
+impl Engine {
+    /// Walks on from a frame that is in the trace already; returns where it stopped, unless it came to an end.
+    fn walk_on(&mut self, from: Point, word: &mut dyn FnMut(u64) -> Option<u64>, trace: &mut Trace) -> Option<Point> {
+        let mut read = |address: u64| word(address).ok_or(());
+        let mut at = from;
+        while trace.total < MAX_FRAMES {
+            let before = at;
+            let next = match self.unwinder.unwind_frame(at.frame, &mut at.regs, &mut self.cache, &mut read) {
+                Ok(Some(address)) => FrameAddress::from_return_address(address),
+                Ok(None) | Err(Error::ReturnAddressIsNull) => None,
+                Err(_) => return Some(before),
+            };
+            at.frame = next?;
+            trace.push(at.frame);
+        }
+        Some(at)
+    }
 }
 
 impl std::fmt::Debug for Walker {
@@ -136,7 +168,8 @@ impl Walker {
             };
             unwinder.add_module(framehop::Module::new(String::new(), image.range.clone(), image.base, info));
         }
-        Self { images, unwinder, cache: CacheNative::new_in(), scratch: Box::default() }
+        let engine = Engine { unwinder, cache: CacheNative::new_in() };
+        Self { images, engine, scratch: Some(Box::default()) }
     }
 
     pub fn images(&self) -> &[Image] {
@@ -151,20 +184,26 @@ impl Walker {
 
     /// Walks from known registers. `word` reads eight bytes of the stack.
     pub fn walk(&mut self, from: &Registers, word: &mut dyn FnMut(u64) -> Option<u64>, trace: &mut Trace) {
+        let _stopped = self.start(from, word, trace);
+    }
+
+    /// Returns where the walk stopped, unless it came to an end.
+    fn start(
+        &mut self,
+        from: &Registers,
+        word: &mut dyn FnMut(u64) -> Option<u64>,
+        trace: &mut Trace,
+    ) -> Option<Point> {
         trace.clear();
-        let mut read = |address: u64| word(address).ok_or(());
-        let mut frames = self.unwinder.iter_frames(from.pc, unwind_regs(from), &mut self.cache, &mut read);
-        let ended = loop {
-            match frames.next() {
-                Ok(Some(frame)) if trace.total < MAX_FRAMES => {
-                    trace.push(Step { address: frame.address(), lookup: frame.address_for_lookup() });
-                }
-                Ok(Some(_)) => break false,
-                Ok(None) | Err(Error::ReturnAddressIsNull) => break true,
-                Err(_) => break false,
-            }
-        };
-        trace.rooted = ended && trace.last().is_some_and(|last| self.starts_threads(last.lookup));
+        let frame = FrameAddress::from_instruction_pointer(from.pc);
+        trace.push(frame);
+        let stopped = self.engine.walk_on(Point { frame, regs: native::unwind_regs(from) }, word, trace);
+        trace.rooted = stopped.is_none() && self.ends_well(trace);
+        stopped
+    }
+
+    fn ends_well(&self, trace: &Trace) -> bool {
+        trace.last().is_some_and(|last| self.starts_threads(last.lookup))
     }
 
     /// An end of the walk proves nothing (a frame pointer of 0 ends it too): the last frame must be one that
@@ -182,9 +221,9 @@ impl Walker {
 
     /// Walks a thread of which only sp and pc are known, because it sleeps in the kernel.
     ///
-    /// Most code does not need the frame pointer; the precompiled std does. Where the walk without one ends early,
-    /// each word near the stack pointer that looks like a saved frame pointer below a return address is tried, and
-    /// the longest walk that reaches the thread's start is kept.
+    /// Most code does not need the frame pointer; the precompiled std does. At the frame that does, each word above
+    /// its stack pointer that looks like a saved frame pointer below a return address is tried, and the longest walk
+    /// that reaches the thread's start is kept.
     pub fn walk_blocked(
         &mut self,
         pc: u64,
@@ -194,21 +233,23 @@ impl Walker {
         trace: &mut Trace,
     ) {
         let from = Registers { pc, sp, fp: NO_FP, lr: native::blocked_lr(sp, word) };
-        self.walk(&from, word, trace);
-        if trace.rooted {
-            return;
-        }
-        let mut guess = std::mem::take(&mut self.scratch);
+        let Some(stopped) = self.start(&from, word, trace) else { return };
+        let Some(mut guess) = self.scratch.take() else { return };
+        let found = trace.total;
+        let sp = stopped.regs.sp();
         for at in (sp & !7..sp + GUESS).step_by(8) {
             let returns = word(at + 8).filter(|to| self.locate(*to).is_some() && native::follows_call(*to, code));
             if returns.is_none() {
                 continue;
             }
-            self.walk(&Registers { fp: at, ..from }, word, &mut guess);
+            *guess = *trace;
+            guess.total = found;
+            let stopped = self.engine.walk_on(native::with_fp(stopped, at), word, &mut guess);
+            guess.rooted = stopped.is_none() && self.ends_well(&guess);
             if guess.rooted && (!trace.rooted || guess.total > trace.total) {
-                trace.clone_from(&guess);
+                *trace = *guess;
             }
         }
-        self.scratch = guess;
+        self.scratch = Some(guess);
     }
 }

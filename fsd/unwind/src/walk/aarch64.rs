@@ -2,7 +2,7 @@
 
 use framehop::UnwindRegsNative;
 
-use super::Registers;
+use super::{Point, Registers};
 use crate::image::Memory;
 
 pub(super) fn unwind_regs(from: &Registers) -> UnwindRegsNative {
@@ -12,6 +12,12 @@ pub(super) fn unwind_regs(from: &Registers) -> UnwindRegsNative {
 /// A thread in a system call wrapper has its caller in the frame record at the stack pointer.
 pub(super) fn blocked_lr(sp: u64, word: &mut dyn FnMut(u64) -> Option<u64>) -> u64 {
     word(sp + 8).unwrap_or(0)
+}
+
+/// The same place with another frame pointer.
+pub(super) fn with_fp(mut point: Point, fp: u64) -> Point {
+    point.regs.set_fp(fp);
+    point
 }
 
 /// Whether the instruction before `to` is `bl` or `blr`.

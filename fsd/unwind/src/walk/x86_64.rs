@@ -2,7 +2,7 @@
 
 use framehop::UnwindRegsNative;
 
-use super::Registers;
+use super::{Point, Registers};
 use crate::image::Memory;
 
 pub(super) fn unwind_regs(from: &Registers) -> UnwindRegsNative {
@@ -12,6 +12,12 @@ pub(super) fn unwind_regs(from: &Registers) -> UnwindRegsNative {
 /// There is no link register.
 pub(super) fn blocked_lr(_sp: u64, _word: &mut dyn FnMut(u64) -> Option<u64>) -> u64 {
     0
+}
+
+/// The same place with another frame pointer.
+pub(super) fn with_fp(mut point: Point, fp: u64) -> Point {
+    point.regs.set_bp(fp);
+    point
 }
 
 /// Whether the instruction before `to` is a call: `e8 rel32`, or `ff /2` in its five lengths.
