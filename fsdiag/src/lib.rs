@@ -4,5 +4,6 @@ pub mod cli;
 pub mod commands;
 pub mod engine;
 pub mod formats;
+pub mod output;
 pub mod sources;
 pub mod tui;

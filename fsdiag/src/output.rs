@@ -1,0 +1,5 @@
+//! Views of a report: all are drawn from the same value, none decides anything.
+
+pub mod json;
+pub mod paint;
+pub mod text;

@@ -1,0 +1,234 @@
+//! The report for people: the verdict first, then what it rests on, then the rest.
+
+use std::fmt::Write as _;
+
+use super::paint::{Paint, Tone};
+use crate::engine::report::{Culprit, Loss, OpSummary, Report, Verdict};
+
+/// Notes, orphans and evidence lines shown at the most; the JSON form has all.
+const SHOWN: usize = 12;
+/// Longest piece of an input's line.
+const SNIPPET: usize = 160;
+
+/// The whole report.
+pub fn render(report: &Report, paint: Paint) -> String {
+    let mut text = String::new();
+    headline(&mut text, report, paint);
+    for (number, verdict) in report.verdicts.iter().enumerate() {
+        one_verdict(&mut text, number, verdict, paint);
+    }
+    orphans(&mut text, report, paint);
+    notes(&mut text, report, paint);
+    latencies(&mut text, report, paint);
+    inputs(&mut text, report, paint);
+    text
+}
+
+/// Writing to a string cannot fail.
+macro_rules! say {
+    ($text:expr, $($arg:tt)*) => {
+        { let _ = writeln!($text, $($arg)*); }
+    };
+}
+
+fn headline(text: &mut String, report: &Report, paint: Paint) {
+    match report.verdicts.as_slice() {
+        [] if report.inputs.iter().all(|input| input.events == 0) => {
+            say!(text, "{}", paint.tone("nothing to judge: no event was found", Tone::Warn));
+        }
+        [] => say!(text, "{}", paint.tone("healthy: nothing hangs", Tone::Good)),
+        [first, ..] => {
+            let sure = format!("{} ({})", first.cause.name(), first.confidence.name());
+            say!(text, "{} {}", paint.tone("!", Tone::Bad), paint.tone(&first.sentence, Tone::Bad));
+            say!(text, "  {}", paint.tone(&sure, Tone::Bold));
+        }
+    }
+}
+
+fn one_verdict(text: &mut String, number: usize, verdict: &Verdict, paint: Paint) {
+    if number > 0 {
+        let sure = format!("{} ({})", verdict.cause.name(), verdict.confidence.name());
+        say!(text, "\nalso: {} {}", verdict.sentence, paint.tone(&sure, Tone::Dim));
+    }
+    if let Some(culprit) = &verdict.culprit {
+        say!(text, "  culprit   {}", one_culprit(culprit));
+    }
+    for other in verdict.alternatives.iter().take(SHOWN) {
+        say!(text, "  or else   {}", one_culprit(other));
+    }
+    if !verdict.waiters.is_empty() {
+        let who = |w: &crate::engine::report::Waiter| {
+            let name = w.op.as_deref().or(w.thread.as_deref()).unwrap_or("?");
+            w.id.as_ref().map_or_else(|| name.to_owned(), |id| format!("{name} #{id}"))
+        };
+        let shown: Vec<_> = verdict.waiters.iter().take(SHOWN).map(who).collect();
+        say!(text, "  waiting   {}{}", shown.join(", "), more(verdict.waiters.len()));
+    }
+    for evidence in verdict.evidence.iter().take(SHOWN) {
+        let place = format!("{}:{}", evidence.input, evidence.line);
+        say!(text, "  evidence  {} {}", paint.tone(&place, Tone::Dim), cut(&evidence.text));
+    }
+    if verdict.evidence.len() > SHOWN {
+        say!(text, "            {} more lines", verdict.evidence.len() - SHOWN);
+    }
+    for advice in &verdict.advice {
+        say!(text, "  next      {advice}");
+    }
+}
+
+fn one_culprit(culprit: &Culprit) -> String {
+    let named = |name: &str, value: &Option<String>| value.as_ref().map(|v| format!("{name} {v}"));
+    let mut parts: Vec<String> = Vec::new();
+    match (&culprit.op, &culprit.id) {
+        (Some(op), Some(id)) => parts.push(format!("{op} #{id}")),
+        (Some(op), None) => parts.push(op.clone()),
+        (None, Some(id)) => parts.push(id.clone()),
+        (None, None) => (),
+    }
+    parts.extend(named("on", &culprit.thread));
+    parts.extend(named("lock", &culprit.lock));
+    parts.extend(culprit.age_s.map(|age| format!("open for {age:.1} s")));
+    parts.extend(culprit.path.clone());
+    if parts.is_empty() { "unknown".to_owned() } else { parts.join(", ") }
+}
+
+fn orphans(text: &mut String, report: &Report, paint: Paint) {
+    if report.orphans.is_empty() {
+        return;
+    }
+    say!(text, "\n{} without an answer{}", paint.tone("open operations", Tone::Bold), more(report.orphans.len()));
+    for orphan in report.orphans.iter().take(SHOWN) {
+        let age = orphan.age_s.map_or_else(|| "?".to_owned(), |age| format!("{age:.1} s"));
+        let path = orphan.path.as_deref().unwrap_or("");
+        let place = format!("{}:{}", orphan.input, orphan.line);
+        say!(text, "  {:<12} {:<12} {age:>9}  {path} {}", orphan.op, orphan.id, paint.tone(&place, Tone::Dim));
+    }
+    let inflight: Vec<_> = report.inflight.iter().map(|(op, count)| format!("{op}: {count}")).collect();
+    say!(text, "  in flight {}", inflight.join(", "));
+}
+
+fn notes(text: &mut String, report: &Report, paint: Paint) {
+    if report.notes.is_empty() {
+        return;
+    }
+    say!(text, "\n{}", paint.tone("notes", Tone::Bold));
+    for note in report.notes.iter().take(SHOWN) {
+        say!(text, "  {:<10} {}", note.kind, note.text);
+    }
+    if report.notes.len() > SHOWN {
+        say!(text, "  and {} more", report.notes.len() - SHOWN);
+    }
+}
+
+fn latencies(text: &mut String, report: &Report, paint: Paint) {
+    if report.ops.is_empty() {
+        return;
+    }
+    let head = format!(
+        "  {:<14}{:>10}{:>8}{:>10}{:>10}{:>10}{:>10}",
+        "operation", "count", "errors", "p50", "p90", "p99", "max"
+    );
+    say!(text, "\n{}", paint.tone(&head, Tone::Bold));
+    let mut rows: Vec<(&String, &OpSummary)> = report.ops.iter().collect();
+    rows.sort_by_key(|(_, summary)| std::cmp::Reverse(summary.count));
+    for (op, s) in rows {
+        let [p50, p90, p99, max] = [s.p50_us, s.p90_us, s.p99_us, s.max_us].map(micros);
+        say!(text, "  {op:<14}{:>10}{:>8}{p50:>10}{p90:>10}{p99:>10}{max:>10}", s.count, s.errors);
+    }
+}
+
+fn inputs(text: &mut String, report: &Report, paint: Paint) {
+    say!(text, "");
+    for input in &report.inputs {
+        let bad = if input.bad_lines > 0 { format!(", {} bad", input.bad_lines) } else { String::new() };
+        let line = format!("{}: {}, {} lines, {} events{bad}", input.path, input.format, input.lines, input.events);
+        say!(text, "{}", paint.tone(&line, Tone::Dim));
+    }
+    let Loss { seq_gaps, lone_exits, superseded, .. } = report.loss;
+    if seq_gaps + lone_exits + superseded > 0 {
+        let line = format!(
+            "lost: {seq_gaps} lines by number, {lone_exits} ends without a beginning, {superseded} beginnings superseded"
+        );
+        say!(text, "{}", paint.tone(&line, Tone::Warn));
+    }
+    if let Some(waiting) = report.kernel_waiting {
+        say!(text, "{}", paint.tone(&format!("the kernel has {waiting} requests waiting"), Tone::Dim));
+    }
+}
+
+fn more(count: usize) -> String {
+    if count > SHOWN { format!(" (and {} more)", count - SHOWN) } else { String::new() }
+}
+
+fn cut(line: &str) -> String {
+    let line = line.trim();
+    match line.char_indices().nth(SNIPPET) {
+        Some((at, _)) => format!("{}...", &line[..at]),
+        None => line.to_owned(),
+    }
+}
+
+fn micros(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} us"),
+        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.1} s", us as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::report::{Cause, Confidence, Evidence, Input, Orphan, Waiter};
+
+    fn stalled() -> Report {
+        let verdict = Verdict {
+            cause: Cause::LockPileup,
+            confidence: Confidence::Certain,
+            sentence: "Release #456 has held lock `handles` for 34.2 s.".into(),
+            culprit: Some(Culprit {
+                op: Some("Release".into()),
+                id: Some("456".into()),
+                age_s: Some(34.2),
+                ..Culprit::default()
+            }),
+            alternatives: Vec::new(),
+            waiters: vec![Waiter { op: Some("Getattr".into()), id: Some("457".into()), thread: None }],
+            evidence: vec![Evidence { input: "e.jsonl".into(), line: 8801, text: "x".repeat(500) }],
+            advice: vec!["restart with debug_skip_eviction".into()],
+            isolate: Vec::new(),
+        };
+        Report {
+            verdicts: vec![verdict],
+            orphans: vec![Orphan { op: "Release".into(), id: "456".into(), age_s: None, ..Orphan::default() }],
+            inputs: vec![Input {
+                path: "e.jsonl".into(),
+                format: "fsd-events".into(),
+                lines: 9,
+                events: 9,
+                bad_lines: 2,
+            }],
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn the_verdict_comes_first_and_its_evidence_is_cut() {
+        let text = render(&stalled(), Paint::default());
+        assert!(
+            text.starts_with("! Release #456 has held lock `handles` for 34.2 s.\n  lock_pileup (certain)\n"),
+            "{text}"
+        );
+        assert!(text.contains("waiting   Getattr #457") && text.contains("2 bad"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() < 200), "{text}");
+    }
+
+    #[test]
+    fn health_and_emptiness_are_told_apart() {
+        let mut report = Report { healthy: true, ..stalled() };
+        report.verdicts.clear();
+        assert!(render(&report, Paint::default()).starts_with("healthy"));
+        report.inputs.clear();
+        assert!(render(&report, Paint::default()).starts_with("nothing to judge"));
+    }
+}

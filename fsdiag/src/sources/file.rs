@@ -1,0 +1,172 @@
+//! Files to analyse: plain, compressed, a directory of them, or standard input.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+use flate2::read::MultiGzDecoder;
+use ruzstd::decoding::StreamingDecoder;
+
+/// One thing to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    Stdin,
+    File(PathBuf),
+}
+
+impl Input {
+    /// What the report calls it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Stdin => "-".to_owned(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// Bytes of it on disk, where that is known.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::Stdin => None,
+            Self::File(path) => path.metadata().ok().map(|meta| meta.len()),
+        }
+    }
+
+    /// The text, decompressed by its first bytes, whatever its name says.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is damaged where it says that it is compressed.
+    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        let raw: Box<dyn Read + Send> = match self {
+            Self::Stdin => Box::new(io::stdin()),
+            Self::File(path) => Box::new(File::open(path)?),
+        };
+        decompressed(raw)
+    }
+}
+
+fn decompressed(mut raw: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    let mut magic = [0; 4];
+    let got = read_some(&mut raw, &mut magic)?;
+    let whole = io::Cursor::new(magic).take(got as u64).chain(raw);
+    Ok(match &magic[..got] {
+        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(BufReader::new(whole))),
+        [0x28, 0xb5, 0x2f, 0xfd] => {
+            let decoder = StreamingDecoder::new(BufReader::new(whole));
+            Box::new(decoder.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?)
+        }
+        _ => Box::new(whole),
+    })
+}
+
+fn read_some(raw: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    let mut got = 0;
+    while got < into.len() {
+        match raw.read(&mut into[got..]) {
+            Ok(0) => break,
+            Ok(n) => got += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(got)
+}
+
+/// Turns what the user named into inputs: a directory into its files, a rotated set into its order of writing.
+/// The second value says what could not be used.
+pub fn collect(named: &[PathBuf]) -> (Vec<Input>, Vec<String>) {
+    let (mut inputs, mut problems) = (Vec::new(), Vec::new());
+    for path in named {
+        if path.as_os_str() == "-" {
+            inputs.push(Input::Stdin);
+        } else if path.is_dir() {
+            match files_of(path) {
+                Ok(files) if files.is_empty() => problems.push(format!("{}: no files in it", path.display())),
+                Ok(files) => inputs.extend(files.into_iter().map(Input::File)),
+                Err(error) => problems.push(format!("{}: {error}", path.display())),
+            }
+        } else {
+            inputs.push(Input::File(path.clone()));
+        }
+    }
+    inputs.sort_by_key(order);
+    inputs.dedup_by(|a, b| same(a, b));
+    (inputs, problems)
+}
+
+fn same(a: &Input, b: &Input) -> bool {
+    match (a, b) {
+        (Input::File(a), Input::File(b)) => {
+            a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().ok() == Some(a))
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// Regular files, not hidden, one level deep: links to files of the same directory would count twice.
+fn files_of(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if entry.file_type()?.is_file() && !hidden {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// `log.2.gz` was written before `log.1`, and that before `log`.
+fn order(input: &Input) -> (PathBuf, std::cmp::Reverse<u64>) {
+    let Input::File(path) = input else { return (PathBuf::new(), std::cmp::Reverse(0)) };
+    let mut stem = path.clone();
+    while stem.extension().is_some_and(|e| e == "gz" || e == "zst") {
+        stem.set_extension("");
+    }
+    let number = stem.extension().and_then(|e| e.to_str()).and_then(|e| e.parse::<u64>().ok());
+    if number.is_some_and(|n| n < 1_000) && number.is_some() {
+        stem.set_extension("");
+    }
+    (stem, std::cmp::Reverse(number.filter(|n| *n < 1_000).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_rotated_set_is_read_in_its_order_of_writing() {
+        let names = ["d/log", "d/log.1", "d/log.10.gz", "d/log.2.zst"].map(PathBuf::from);
+        let (inputs, _) = collect(&names);
+        let order: Vec<_> = inputs.iter().map(Input::name).collect();
+        assert_eq!(order, ["d/log.10.gz", "d/log.2.zst", "d/log.1", "d/log"]);
+    }
+
+    #[test]
+    fn compressed_files_are_known_by_their_first_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut packer = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
+        packer.write_all(b"hello\n").unwrap();
+        packer.finish().unwrap();
+        let mut text = String::new();
+        Input::File(path).open().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello\n");
+    }
+
+    #[test]
+    fn tiny_files_and_directories_are_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), "x").unwrap();
+        std::fs::write(dir.path().join(".hidden"), "x").unwrap();
+        let (inputs, problems) = collect(&[dir.path().to_owned()]);
+        assert_eq!((inputs.len(), problems.len()), (1, 0));
+        let mut text = String::new();
+        inputs[0].open().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "x");
+    }
+}
