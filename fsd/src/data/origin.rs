@@ -138,6 +138,15 @@ impl Origin {
         .await
     }
 
+    /// Where `r` leads to after its redirects.
+    ///
+    /// # Errors
+    /// As [`Origin::head`].
+    pub async fn destination(&self, r: &Resource, op: OpId) -> Result<Resource, OriginError> {
+        let ask = Ask { method: Method::HEAD, range: None, expect: Validator::None, op };
+        self.bounded(r, async { self.attempt(r, &ask).await.map(|answer| answer.from) }).await
+    }
+
     /// Starts to fetch `range`, or everything, of the version `expect`.
     ///
     /// # Errors

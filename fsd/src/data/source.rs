@@ -1,10 +1,20 @@
 //! A source: a tree of names, listed when somebody looks.
 
-use std::path::PathBuf;
+mod http;
+mod local;
+mod manifest;
+
+use std::path::{Path, PathBuf};
 
 use fsd_events::ids::OpId;
+use tokio::task::spawn_blocking;
 
-use crate::data::origin::{Origin, OriginError, Resource, Validator};
+use crate::{
+    data::origin::{Origin, OriginError, Resource, Validator},
+    observe::locks,
+};
+
+use manifest::Manifest;
 
 /// Where the bytes of a file are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +79,19 @@ pub(in crate::data) fn local_validator(meta: &std::fs::Metadata) -> Validator {
 /// An open source. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Source {
-    spec: SourceSpec,
+    tree: Tree,
+    origin: Origin,
+    redacted: String,
+}
+
+#[derive(Clone, Debug)]
+enum Tree {
+    Web(Resource),
+    /// One file.
+    Single(Resource),
+    Manifest(Manifest),
+    /// Canonical.
+    Local(PathBuf),
 }
 
 impl SourceSpec {
@@ -92,23 +114,69 @@ impl Source {
     ///
     /// # Errors
     /// When it does not answer, is no directory, index or manifest, or cannot be read.
-    pub async fn open(spec: &SourceSpec, _origin: Origin) -> Result<Self, SourceError> {
-        Ok(Self { spec: spec.clone() })
+    pub async fn open(spec: &SourceSpec, origin: Origin) -> Result<Self, SourceError> {
+        let op = OpId::default();
+        let (tree, redacted) = match spec {
+            SourceSpec::Http(resource) => (web(&origin, resource, op).await?, resource.to_string()),
+            SourceSpec::Manifest(path) => (Tree::Manifest(Manifest::read(path).await?), path.display().to_string()),
+            SourceSpec::Local(path) => (directory(path).await?, path.display().to_string()),
+        };
+        Ok(Self { tree, origin, redacted })
     }
 
     /// For people and events: without secrets.
     pub fn redacted(&self) -> String {
-        match &self.spec {
-            SourceSpec::Http(resource) => resource.to_string(),
-            SourceSpec::Manifest(path) | SourceSpec::Local(path) => path.display().to_string(),
-        }
+        self.redacted.clone()
     }
 
     /// Lists `dir`: empty for the root, else components joined by `/`.
     ///
     /// # Errors
     /// When the origin does not answer in time, or `dir` is not there.
-    pub async fn list(&self, _dir: &str, _op: OpId) -> Result<Vec<Listed>, SourceError> {
-        Ok(Vec::new())
+    pub async fn list(&self, dir: &str, op: OpId) -> Result<Vec<Listed>, SourceError> {
+        locks::assert_none_held("listing of a source");
+        match &self.tree {
+            Tree::Web(root) => http::list(&self.origin, root, dir, op).await,
+            Tree::Single(file) if dir.is_empty() => Ok(vec![http::single(&self.origin, file, op).await?]),
+            Tree::Single(_) => Err(SourceError::NoDirectory(dir.to_owned())),
+            Tree::Manifest(manifest) => manifest.list(&self.origin, dir, op).await,
+            Tree::Local(root) => {
+                let (root, dir) = (root.clone(), dir.to_owned());
+                blocking(move || local::list(&root, &dir)).await?
+            }
+        }
     }
 }
+
+/// A directory if the URL ends in `/` or is redirected to one, else a file.
+async fn web(origin: &Origin, resource: &Resource, op: OpId) -> Result<Tree, SourceError> {
+    let (root, dir) = if resource.is_dir() {
+        (resource.clone(), true)
+    } else {
+        let end = origin.destination(resource, op).await?;
+        if end.is_dir() { (end, true) } else { (resource.clone(), false) }
+    };
+    if !dir {
+        return Ok(Tree::Single(root));
+    }
+    http::list(origin, &root, "", op).await?;
+    Ok(Tree::Web(root))
+}
+
+async fn directory(path: &Path) -> Result<Tree, SourceError> {
+    let path = path.to_owned();
+    let look = move || {
+        let real = path.canonicalize().and_then(|real| std::fs::read_dir(&real).map(|_| real));
+        real.map_err(|error| SourceError::Local { at: path.display().to_string(), why: error.to_string() })
+    };
+    Ok(Tree::Local(blocking(look).await??))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SourceError> {
+    let lost = |error: tokio::task::JoinError| SourceError::Local { at: "disk".to_owned(), why: error.to_string() };
+    spawn_blocking(work).await.map_err(lost)
+}
+
+#[cfg(test)]
+#[cfg(feature = "failpoints")]
+mod tests;

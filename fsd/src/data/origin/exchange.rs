@@ -13,6 +13,9 @@ use crate::observe::{locks, tasks};
 
 use super::{Limit, OriginConfig, OriginError, Resource, Validator};
 
+/// Some servers list a directory as JSON when asked to, with exact sizes.
+const ACCEPT: &str = "application/json, text/html;q=0.9, */*;q=0.8";
+
 /// What is asked of an origin.
 #[derive(Clone)]
 pub(super) struct Ask {
@@ -91,7 +94,7 @@ impl Exchange {
             request = request.headers(parse_headers(&text)?);
         }
         request = request.header(header::ACCEPT_ENCODING, "identity");
-        request = request.headers(conditions(ask));
+        request = request.header(header::ACCEPT, ACCEPT).headers(conditions(ask));
         request.build().map_err(|error| OriginError::Client(root_cause(&error.without_url())))
     }
 

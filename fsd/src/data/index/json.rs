@@ -1,0 +1,42 @@
+//! JSON indexes: nginx `autoindex_format json`, and Caddy.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+use crate::data::origin::Resource;
+
+use super::{Row, child, component, times};
+
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    /// nginx: `file`, `directory` or `other`.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// Caddy.
+    is_dir: Option<bool>,
+    size: Option<u64>,
+    mtime: Option<String>,
+    mod_time: Option<String>,
+    url: Option<String>,
+}
+
+pub(super) fn parse(base: &Resource, text: &str) -> Result<Vec<Row>, String> {
+    let entries: Vec<Entry> = serde_json::from_str(text).map_err(|error| format!("JSON, but {error}"))?;
+    Ok(entries.iter().filter_map(|entry| row(base, entry)).collect())
+}
+
+fn row(base: &Resource, entry: &Entry) -> Option<Row> {
+    let dir = entry.is_dir.unwrap_or_else(|| entry.kind.as_deref() == Some("directory"));
+    if entry.kind.as_deref() == Some("other") {
+        return None;
+    }
+    let name = component(entry.name.strip_suffix('/').unwrap_or(&entry.name))?;
+    let slash = if dir { "/" } else { "" };
+    let own = || format!("./{}{slash}", utf8_percent_encode(name, NON_ALPHANUMERIC));
+    let href = entry.url.clone().unwrap_or_else(own);
+    let (resource, linked, _) = child(base, &href)?;
+    let modified_us = entry.mtime.as_deref().or(entry.mod_time.as_deref()).and_then(times::parse);
+    let size = entry.size.filter(|_| !dir);
+    (linked == name).then(|| Row { name: linked, dir, size, modified_us, resource })
+}

@@ -1,0 +1,123 @@
+//! Sources against the scripted origin.
+
+use std::collections::BTreeMap;
+
+use fsd_events::ids::OpId;
+
+use crate::{
+    data::origin::{Origin, OriginConfig, OriginError, Validator},
+    process::demo::origin::{self as scripted, Fault, IndexStyle},
+};
+
+use super::{Listed, ListedKind, Source, SourceError, SourceSpec};
+
+const OP: OpId = OpId(1);
+
+fn client() -> Origin {
+    Origin::new(OriginConfig { retries: 0, ..OriginConfig::default() }).unwrap()
+}
+
+async fn open(text: &str) -> Result<Source, SourceError> {
+    Source::open(&SourceSpec::parse(text)?, client()).await
+}
+
+fn sizes(listed: Vec<Listed>) -> BTreeMap<String, Option<u64>> {
+    let size = |kind| if let ListedKind::File { size, .. } = kind { size } else { None };
+    listed.into_iter().map(|entry| (entry.name, size(entry.kind))).collect()
+}
+
+#[tokio::test]
+async fn a_tree_is_listed_with_exact_sizes_whatever_the_page_says() {
+    for style in [IndexStyle::NginxJson, IndexStyle::NginxHtml, IndexStyle::Python] {
+        let origin = scripted::Origin::start().unwrap();
+        origin.list_as(style).file("d/a b", 5).file("d/sub/ü&<>", 3_000_000_000).file("d/sub/z", 0);
+        let source = open(&origin.url("d/")).await.unwrap();
+        let root = sizes(source.list("", OP).await.unwrap());
+        assert_eq!(root, [("a b".into(), Some(5)), ("sub".into(), None)].into(), "{style:?}");
+        let sub = sizes(source.list("sub", OP).await.unwrap());
+        assert_eq!(sub, [("ü&<>".into(), Some(3_000_000_000)), ("z".into(), Some(0))].into(), "{style:?}");
+        assert!(matches!(source.list("none", OP).await, Err(SourceError::NoDirectory(_))), "{style:?}");
+        assert!(matches!(source.list("../d", OP).await, Err(SourceError::NoDirectory(_))), "{style:?}");
+    }
+}
+
+#[tokio::test]
+async fn many_sizes_are_asked_for_a_few_at_once() {
+    let origin = scripted::Origin::start().unwrap();
+    origin.list_as(IndexStyle::Python).fault("d/none", Fault::status(404));
+    for n in 0..100 {
+        origin.file(&format!("d/{n}"), n);
+    }
+    let source = open(&origin.url("d/")).await.unwrap();
+    let listed = sizes(source.list("", OP).await.unwrap());
+    assert_eq!(listed.len(), 100);
+    assert!(listed.iter().all(|(name, size)| *size == name.parse().ok()));
+}
+
+#[tokio::test]
+async fn a_listing_that_cannot_be_completed_is_an_error_and_not_shorter() {
+    let origin = scripted::Origin::start().unwrap();
+    origin.list_as(IndexStyle::Python).file("d/a", 1).file("d/b", 2);
+    let source = open(&origin.url("d/")).await.unwrap();
+    origin.always("d/b", Fault::status(503));
+    let got = source.list("", OP).await;
+    assert!(matches!(got, Err(SourceError::Origin(OriginError::Status { code: 503, .. }))), "{got:?}");
+    origin.always("d/b", Fault::status(403));
+    assert_eq!(sizes(source.list("", OP).await.unwrap()).len(), 1);
+}
+
+#[tokio::test]
+async fn a_url_is_a_directory_when_it_leads_to_one() {
+    let origin = scripted::Origin::start().unwrap();
+    origin.file("d/f", 7).always("d", Fault::Redirect("/d/".into()));
+    let source = open(&origin.url("d")).await.unwrap();
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), [("f".into(), Some(7))].into());
+}
+
+#[tokio::test]
+async fn one_file_is_a_tree_of_one() {
+    let origin = scripted::Origin::start().unwrap();
+    origin.file("d/f g", 7);
+    let source = open(&origin.url("d/f%20g?token=CANARY")).await.unwrap();
+    let listed = source.list("", OP).await.unwrap();
+    assert_eq!(listed[0].name, "f g");
+    let ListedKind::File { size: Some(7), validator: Validator::Strong(_), modified_us: Some(_), .. } = listed[0].kind
+    else {
+        panic!("{listed:?}")
+    };
+    assert!(!format!("{source:?} {listed:?} {}", source.redacted()).contains("CANARY"));
+}
+
+#[tokio::test]
+async fn a_source_that_is_none_is_refused() {
+    let origin = scripted::Origin::start().unwrap();
+    origin.page("page/", "text/html", "<p>Hello").file("f", 1);
+    assert!(matches!(open(&origin.url("page/")).await, Err(SourceError::Index { .. })));
+    assert!(matches!(open(&origin.url("none/")).await, Err(SourceError::Origin(_))));
+    assert!(matches!(open(&origin.url("none")).await, Err(SourceError::Origin(_))));
+    assert!(matches!(open("/no/such/dir").await, Err(SourceError::Local { .. })));
+    assert!(matches!(open("/no/such/list.toml").await, Err(SourceError::Manifest { .. })));
+}
+
+#[tokio::test]
+async fn a_manifest_makes_a_tree_and_renews_its_urls() {
+    let origin = scripted::Origin::start().unwrap();
+    origin.file("old", 10).file("new", 10).file("b", 3);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.toml");
+    let write = |url: &str| {
+        let b = origin.url("b");
+        let text =
+            format!("[[file]]\nname = \"x/a\"\nurl = \"{url}\"\nsize = 10\n[[file]]\nname = \"b\"\nurl = \"{b}\"\n");
+        std::fs::write(&path, text).unwrap();
+    };
+    write(&origin.url("old"));
+    let source = open(path.to_str().unwrap()).await.unwrap();
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), [("b".into(), Some(3)), ("x".into(), None)].into());
+    let listed = source.list("x", OP).await.unwrap();
+    let ListedKind::File { place: super::Place::Remote(resource), .. } = &listed[0].kind else { panic!() };
+    origin.always("old", Fault::status(403));
+    write(&origin.url("new"));
+    let body = client().get(resource, Some(0..4), &Validator::None, OP).await.unwrap();
+    assert!(body.renewed().is_some());
+}
