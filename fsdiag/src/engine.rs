@@ -3,3 +3,4 @@
 pub mod fact;
 pub mod kernel;
 pub mod report;
+pub mod stacks;

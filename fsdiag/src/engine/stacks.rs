@@ -1,0 +1,236 @@
+//! Stacks: what the threads of one dump do, which locks they wait for, who holds these, and what follows.
+//!
+//! A dump often names no owner. Then the holder is the thread whose frames share the lock's object without waiting
+//! for it, else the only thread that works where the waiters wait; how it was found is part of the answer. Waiters
+//! without any holder in the dump are never called a deadlock.
+
+pub mod doing;
+mod holder;
+mod serves;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsd_events::op::Op;
+
+use super::{
+    fact::{Dump, Key, LockRef, Thread},
+    report::{Cause, Confidence},
+};
+use doing::Doing;
+
+/// One dump, understood.
+pub struct Stacks<'a> {
+    pub dump: &'a Dump,
+    pub threads: Vec<Seen<'a>>,
+    /// Most waiters first.
+    pub piles: Vec<Pile<'a>>,
+}
+
+/// One thread, understood.
+pub struct Seen<'a> {
+    pub thread: &'a Thread,
+    pub doing: Doing,
+    /// The FUSE operation whose callback it runs.
+    pub op: Option<Op>,
+    pub key: Option<Key>,
+}
+
+/// Threads that wait for one lock; indices into [`Stacks::threads`].
+pub struct Pile<'a> {
+    pub lock: &'a LockRef,
+    pub waiters: Vec<usize>,
+    pub holder: Option<(usize, Proof)>,
+}
+
+/// How a holder was found; better ones last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proof {
+    /// The only thread left that could hold it.
+    Alone,
+    /// It works in the function that the waiters stand in front of.
+    SameFunction,
+    /// Its frames name the lock, or the object that the lock is part of.
+    SameObject,
+    /// The dump says so.
+    Stated,
+}
+
+/// What one dump proves.
+pub struct Conclusion {
+    pub cause: Cause,
+    pub confidence: Confidence,
+    /// Index of the thread to blame.
+    pub culprit: usize,
+    /// Threads that wait because of it, directly or behind others.
+    pub waiters: Vec<usize>,
+    /// Members of a cycle, in order; empty where there is none.
+    pub cycle: Vec<usize>,
+    pub lock: Option<Box<str>>,
+}
+
+impl<'a> Stacks<'a> {
+    pub fn of(dump: &'a Dump) -> Self {
+        let threads: Vec<Seen<'a>> = dump.threads.iter().map(Seen::of).collect();
+        let mut stacks = Self { dump, threads, piles: Vec::new() };
+        stacks.piles = stacks.pile_up();
+        stacks
+    }
+
+    /// Groups the waiters by lock; one pass, however many threads there are.
+    fn pile_up(&self) -> Vec<Pile<'a>> {
+        let mut waiting: BTreeMap<&str, Pile<'a>> = BTreeMap::new();
+        for (at, seen) in self.threads.iter().enumerate() {
+            let Some(lock) = &seen.thread.waits_for else { continue };
+            let pile = waiting.entry(&*lock.key).or_insert_with(|| Pile { lock, waiters: Vec::new(), holder: None });
+            pile.waiters.push(at);
+        }
+        let mut piles: Vec<Pile<'a>> = waiting.into_values().collect();
+        for pile in &mut piles {
+            pile.holder = holder::of(pile.lock, &pile.waiters, &self.threads);
+        }
+        piles.sort_by_key(|pile| std::cmp::Reverse(pile.waiters.len()));
+        piles
+    }
+
+    /// The thread that `at` waits for, and how that is known.
+    fn waits_for(&self, at: usize) -> Option<(usize, Proof, &Pile<'a>)> {
+        let pile = self.piles.iter().find(|pile| pile.waiters.contains(&at))?;
+        pile.holder.map(|(holder, proof)| (holder, proof, pile))
+    }
+
+    /// Threads that form a cycle, in order. A walk marks where it was, so that it ends.
+    pub fn cycle(&self) -> Option<(Vec<usize>, Proof)> {
+        if let Some(stated) = self.stated_cycle() {
+            return Some((stated, Proof::Stated));
+        }
+        let mut done = BTreeSet::new();
+        for start in 0..self.threads.len() {
+            let (mut path, mut proof, mut at) = (Vec::new(), Proof::Stated, start);
+            while !done.contains(&at) {
+                if let Some(from) = path.iter().position(|seen| *seen == at) {
+                    return Some((path.split_off(from), proof));
+                }
+                path.push(at);
+                let Some((next, how, _)) = self.waits_for(at) else { break };
+                proof = proof.min(how);
+                at = next;
+            }
+            done.extend(path);
+        }
+        None
+    }
+
+    fn stated_cycle(&self) -> Option<Vec<usize>> {
+        let named = |name: &str| {
+            self.threads.iter().position(|s| s.thread.name.as_deref() == Some(name) || &*s.thread.label == name)
+        };
+        let members: Vec<usize> = self.dump.stated_cycle.iter().filter_map(|name| named(name)).collect();
+        (!members.is_empty()).then_some(members)
+    }
+
+    /// All threads that wait for `root`, directly or behind others.
+    pub fn behind(&self, root: usize) -> Vec<usize> {
+        let leads_to_root = |at: usize| {
+            let mut seen = BTreeSet::from([at]);
+            let mut now = at;
+            while let Some((next, ..)) = self.waits_for(now) {
+                if next == root {
+                    return true;
+                }
+                if !seen.insert(next) {
+                    break;
+                }
+                now = next;
+            }
+            false
+        };
+        (0..self.threads.len()).filter(|at| *at != root && leads_to_root(*at)).collect()
+    }
+
+    /// The end of the chain that `at` waits in.
+    fn root(&self, at: usize) -> usize {
+        let (mut now, mut seen) = (at, BTreeSet::new());
+        while let Some((next, ..)) = self.waits_for(now).filter(|_| seen.insert(now)) {
+            now = next;
+        }
+        now
+    }
+
+    /// What this dump proves, if anything is wrong at all.
+    pub fn conclude(&self) -> Option<Conclusion> {
+        self.crashed().or_else(|| self.deadlocked()).or_else(|| self.piled_up()).or_else(|| self.stalled())
+    }
+
+    fn crashed(&self) -> Option<Conclusion> {
+        let culprit = self.threads.iter().position(|seen| seen.thread.state.as_deref() == Some("running"))?;
+        (&*self.dump.format == "go-panic").then(|| self.blame(Cause::DaemonGone, Confidence::Certain, culprit))
+    }
+
+    fn deadlocked(&self) -> Option<Conclusion> {
+        let (cycle, proof) = self.cycle()?;
+        let handle = |at: &&usize| self.threads[**at].op.is_some_and(|op| op == Op::Release);
+        let culprit = *cycle.iter().find(handle).or(cycle.first())?;
+        let confidence = if proof == Proof::Stated { Confidence::Certain } else { confidence(proof) };
+        let waiters = self.behind(culprit).into_iter().filter(|at| !cycle.contains(at)).collect();
+        let lock = self.threads[culprit].thread.waits_for.as_ref().map(|lock| lock.key.clone());
+        Some(Conclusion { cycle, waiters, lock, ..self.blame(Cause::DeadlockCycle, confidence, culprit) })
+    }
+
+    fn piled_up(&self) -> Option<Conclusion> {
+        let known = self.piles.iter().filter_map(|pile| Some((pile, pile.holder?)));
+        let ranked = known.map(|(pile, (holder, proof))| {
+            let root = self.root(holder);
+            (self.behind(root).len(), pile, root, proof)
+        });
+        let (_, pile, root, proof) = ranked.max_by_key(|(blocked, _, _, proof)| (*blocked, *proof))?;
+        if self.threads[root].doing == Doing::Idle {
+            return None;
+        }
+        // Reads of one handle wait for each other by design: what they all wait for is what the first one does.
+        let own_handle = pile.lock.key.contains("Handle(") || holder::of_handle(pile.waiters[0], &self.threads);
+        let cause = match self.threads[root].doing {
+            Doing::Notify => Cause::ReverseNotify,
+            Doing::Network | Doing::Wait if own_handle => Cause::UpstreamStall,
+            _ => Cause::LockPileup,
+        };
+        let lock = (cause == Cause::LockPileup).then(|| pile.lock.key.clone());
+        Some(Conclusion { lock, ..self.blame(cause, confidence(proof), root) })
+    }
+
+    /// No lock is waited for, but a callback sits in something slow.
+    fn stalled(&self) -> Option<Conclusion> {
+        let slow =
+            |seen: &Seen<'_>| seen.op.is_some() && matches!(seen.doing, Doing::Network | Doing::Sleep | Doing::Wait);
+        let age = |seen: &Seen<'_>| seen.thread.since_us.unwrap_or(0);
+        let callbacks = self.threads.iter().enumerate().filter(|(_, seen)| slow(seen));
+        let (culprit, seen) = callbacks.rev().max_by_key(|(_, seen)| (seen.doing == Doing::Network, age(seen)))?;
+        if serves::is_only_loop(seen.thread, &self.threads) {
+            return Some(self.blame(Cause::WorkerStarvation, Confidence::High, culprit));
+        }
+        (seen.doing == Doing::Network).then(|| self.blame(Cause::UpstreamStall, Confidence::Medium, culprit))
+    }
+
+    fn blame(&self, cause: Cause, confidence: Confidence, culprit: usize) -> Conclusion {
+        Conclusion { cause, confidence, culprit, waiters: self.behind(culprit), cycle: Vec::new(), lock: None }
+    }
+}
+
+impl<'a> Seen<'a> {
+    fn of(thread: &'a Thread) -> Self {
+        let op = thread.op.map(|(_, op)| op).or_else(|| serves::operation(thread));
+        Self { thread, doing: doing::of(thread, op), op, key: thread.op.and_then(|(key, _)| key) }
+    }
+}
+
+/// One dump alone cannot tell a wait from a hang, so only what it states is certain.
+fn confidence(proof: Proof) -> Confidence {
+    match proof {
+        Proof::Stated => Confidence::Certain,
+        Proof::SameObject => Confidence::High,
+        Proof::SameFunction => Confidence::Medium,
+        Proof::Alone => Confidence::Low,
+    }
+}
+
+#[cfg(test)]
+mod tests;

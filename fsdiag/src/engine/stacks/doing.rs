@@ -1,0 +1,153 @@
+//! Doing: what a thread is at, by the functions that it stands in.
+
+use fsd_events::op::Op;
+
+use crate::engine::fact::Thread;
+
+/// What a thread is doing or waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Doing {
+    /// Waits for work, as it should.
+    Idle,
+    /// Waits for a lock.
+    Lock,
+    Network,
+    Sleep,
+    /// Waits for another thread: a channel, a condition, a join.
+    Wait,
+    Disk,
+    /// Tells the kernel to forget something, and waits for it.
+    Notify,
+    Running,
+    Other,
+}
+
+/// Names that tell, in the order in which they count; the innermost frames are asked first.
+const TABLE: &[(Doing, &[&str])] = &[
+    (
+        Doing::Notify,
+        &["fuse_lowlevel_notify", "inval_entry", "inval_inode", "InodeNotify", "EntryNotify", "notify_inval"],
+    ),
+    (
+        Doing::Network,
+        &[
+            "net/http.",
+            "net.(*conn)",
+            "net.(*netFD)",
+            "crypto/tls.",
+            "curl_",
+            "transfer_blocking",
+            "recvfrom",
+            "recvmsg",
+            "__recv",
+            "libc_recv",
+            "connect",
+            "SSL_read",
+            "ssl.py",
+            "SocketIO.readinto",
+            "socket.py",
+            "http/client.py",
+            "reqwest::",
+            "hyper::",
+            "asyncreader.(*AsyncReader)",
+            "sk_wait_data",
+            "java.net.",
+            "SocketInputStream",
+            "sftp_",
+        ],
+    ),
+    (
+        Doing::Sleep,
+        &["nanosleep", "time.Sleep", "time_sleep", "Thread.sleep", "thread::sleep", "usleep", "time::sleep"],
+    ),
+    (
+        Doing::Wait,
+        &[
+            "pthread_cond_wait",
+            "pthread_cond_timedwait",
+            "sync.(*Cond).Wait",
+            "sync.(*WaitGroup).Wait",
+            "pthread_join",
+            "_wait_for_tstate_lock",
+            "Thread.join",
+            "Condvar::wait",
+            "Object.wait",
+            "Unsafe.park",
+            "thread::park",
+            "chanrecv",
+            "selectgo",
+        ],
+    ),
+    (Doing::Disk, &["fsync", "pread", "pwrite", "ftruncate", "io_schedule", "folio_wait", "fallocate"]),
+];
+
+/// What a thread with the callback `op` is doing.
+pub(super) fn of(thread: &Thread, op: Option<Op>) -> Doing {
+    if thread.waits_for.is_some() {
+        return Doing::Lock;
+    }
+    let state = thread.state.as_deref().unwrap_or("");
+    if op.is_none() && is_idle(thread, state) {
+        return Doing::Idle;
+    }
+    let own = ["lock-wait", "fuse-idle", "net", "epoll", "sleep", "file-io", "running"];
+    match own.iter().position(|word| state.split(' ').next() == Some(word)) {
+        Some(0) => return Doing::Lock,
+        Some(1 | 3) => return Doing::Idle,
+        Some(2) => return Doing::Network,
+        Some(4) => return Doing::Sleep,
+        Some(5) => return Doing::Disk,
+        _ => {}
+    }
+    let frames = thread.frames.iter().take(16);
+    let named = frames.filter_map(|f| by_name(&f.function).or_else(|| by_name(f.file.as_deref().unwrap_or(""))));
+    let found = named.min_by_key(|doing| TABLE.iter().position(|row| row.0 == *doing));
+    match (found, state) {
+        (Some(doing), _) => doing,
+        (None, "IO wait") => Doing::Network,
+        (None, "sleep") => Doing::Sleep,
+        (None, "running" | "runnable" | "active" | "active+gil" | "RUNNABLE" | "R") => Doing::Running,
+        (None, _) if state.starts_with("chan ") || state.starts_with("select") || state.starts_with("sync.") => {
+            Doing::Wait
+        }
+        (None, _) => Doing::Other,
+    }
+}
+
+fn by_name(name: &str) -> Option<Doing> {
+    TABLE.iter().find(|(_, words)| words.iter().any(|word| name.contains(word))).map(|row| row.0)
+}
+
+/// Loops that wait for work.
+const LOOPS: &[&str] = &[
+    "fuse_session_loop",
+    "fuse_do_work",
+    "fuse_loop",
+    "channel::Channel::receive",
+    "Session::run",
+    "Session<FS>::run",
+    "bazil.org/fuse.(*Conn).ReadRequest",
+    "fuse.(*Server).readRequest",
+    "(*persistConn).writeLoop",
+    "(*persistConn).readLoop",
+    "signal_recv",
+    "signal.loop",
+    "net.(*TCPListener)",
+    "net/http.(*conn).serve",
+    "getTask",
+    "LinkedBlockingQueue",
+    "ReferenceQueue",
+    "epoll_wait",
+    "fuse_dev_do_read",
+];
+
+/// Without a callback, a thread in a loop that waits for work is as it should be.
+fn is_idle(thread: &Thread, state: &str) -> bool {
+    let parked = ["idle]", "GC ", "finalizer wait", "force gc", "fuse-idle", "epoll"];
+    if parked.iter().any(|word| state.starts_with(word)) || state.contains("(idle)") {
+        return true;
+    }
+    let reads = thread.frames.iter().take(3).any(|f| f.function.contains("read") || f.function.contains("Read"));
+    let device = thread.frames.iter().any(|f| f.module.as_deref().is_some_and(|m| m.contains("libfuse")));
+    (reads && device) || thread.frames.iter().any(|f| LOOPS.iter().any(|name| f.function.contains(name)))
+}

@@ -1,0 +1,93 @@
+//! Serves: which FUSE operation a thread runs the callback of, by the names of its frames.
+
+use fsd_events::op::Op;
+
+use super::Seen;
+use crate::engine::fact::{Frame, Thread};
+
+/// The operation whose callback is on the stack.
+pub(super) fn operation(thread: &Thread) -> Option<Op> {
+    let frames = &thread.frames;
+    let named = frames.iter().rev().find_map(|frame| library(frame).or_else(|| python(frame)));
+    named.or_else(|| inside_library(frames)).or_else(|| c_callback(frames)).or_else(|| java(thread))
+}
+
+/// Frames of the libraries that are called like the operation: cgofuse, libfuse, go-fuse, fuser.
+fn library(frame: &Frame) -> Option<Op> {
+    let name = &*frame.function;
+    let after = |key: &str| name.split_once(key).map(|(_, rest)| rest);
+    let plain = after("cgofuse/fuse.host")
+        .or_else(|| after("fuse_lib_"))
+        .or_else(|| after("fuse_fs_"))
+        .or_else(|| after("fs.(*rawBridge)."))
+        .or_else(|| after("Filesystem>::"))?;
+    spelled(plain)
+}
+
+/// fusepy calls `FUSE.release` in `fuse.py`, and that the user's method.
+fn python(frame: &Frame) -> Option<Op> {
+    let file = frame.file.as_deref()?;
+    if !(file == "fuse.py" || file.ends_with("/fuse.py")) {
+        return None;
+    }
+    let name = frame.function.rsplit('.').next().unwrap_or(&frame.function);
+    (!name.starts_with('_')).then(|| spelled(name))?
+}
+
+/// The outermost frame of the file system itself, called by a library whose frames do not name the operation.
+fn inside_library(frames: &[Frame]) -> Option<Op> {
+    let dispatches = |frame: &Frame| {
+        frame.function.ends_with("(*Server).handleRequest")
+            || frame.module.as_deref().is_some_and(|module| module.contains("libfuse"))
+            || frame.function.starts_with("fuser::")
+            || frame.function.starts_with("fuse_session_")
+    };
+    let at = frames.iter().position(dispatches)?;
+    let callback = frames.get(at.checked_sub(1)?)?;
+    let method = callback.function.rsplit(['.', ':']).next().unwrap_or(&callback.function);
+    spelled(method).or_else(|| spelled(method.rsplit('_').next()?))
+}
+
+/// `pf_release (p=0x7f02 "/a", fi=0x7f03)`: only callbacks take a `fuse_file_info`.
+fn c_callback(frames: &[Frame]) -> Option<Op> {
+    let callback = frames.iter().find(|frame| frame.args.contains(" fi=") || frame.args.starts_with("fi="))?;
+    spelled(callback.function.rsplit('_').next()?)
+}
+
+fn java(thread: &Thread) -> Option<Op> {
+    let fuse = thread.name.as_deref().is_some_and(|name| name.to_ascii_lowercase().contains("fuse"));
+    let own = thread.frames.iter().filter(|frame| frame.file.as_deref().is_some_and(|file| file.ends_with(".java")));
+    own.filter(|_| fuse).find_map(|frame| spelled(frame.function.rsplit('.').next()?))
+}
+
+/// Callbacks that are not called like their operation.
+const ALIASES: &[(&str, Op)] = &[
+    ("attr", Op::Getattr),
+    ("fgetattr", Op::Getattr),
+    ("readdirall", Op::Readdir),
+    ("readbuf", Op::Read),
+    ("writebuf", Op::Write),
+    ("remove", Op::Unlink),
+    ("truncate", Op::Setattr),
+    ("chmod", Op::Setattr),
+    ("chown", Op::Setattr),
+    ("utimens", Op::Setattr),
+];
+
+fn spelled(name: &str) -> Option<Op> {
+    let name = name.trim_end_matches('_');
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == plain).map(|row| row.1);
+    alias.or_else(|| Op::from_spelling(&plain))
+}
+
+/// Whether this thread is the one loop of a single-threaded daemon: nothing else can take a request.
+pub(super) fn is_only_loop(thread: &Thread, all: &[Seen<'_>]) -> bool {
+    let runs = |thread: &Thread, name: &str| thread.frames.iter().any(|frame| frame.function.ends_with(name));
+    let single = runs(thread, "fuse_session_loop")
+        || runs(thread, "fuse_loop")
+        || runs(thread, "fuse_main_real")
+        || runs(thread, "(*FileSystemHost).Mount");
+    let many = ["fuse_session_loop_mt", "fuse_loop_mt", "fuse_do_work"];
+    single && !all.iter().any(|seen| many.iter().any(|name| runs(seen.thread, name)))
+}

@@ -1,0 +1,121 @@
+//! The dumps of real cases, and the traps that other analysers fall into.
+
+use std::fs;
+
+use fsd_events::{event::Event, ids::RunId};
+
+use super::*;
+use crate::{
+    engine::fact::{Fact, Frame, InputId, LockUse, Place, Sink, What},
+    formats::Mixed,
+};
+
+#[derive(Default)]
+struct Dumps(Vec<Dump>);
+
+impl Sink for Dumps {
+    fn fact(&mut self, fact: &Fact) {
+        if let What::Dump(dump) = &fact.what {
+            self.0.push((**dump).clone());
+        }
+    }
+    fn event(&mut self, _place: Place, _event: &Event<'_>) {}
+    fn unknown(&mut self, _place: Place, _run: RunId, _seq: u64) {}
+}
+
+fn dumps(file: &str) -> Vec<Dump> {
+    let path = format!("{}/../testdata/{file}", env!("CARGO_MANIFEST_DIR"));
+    let bytes = fs::read(&path).expect(&path);
+    let (mut mixed, mut dumps) = (Mixed::new(InputId(0)), Dumps::default());
+    bytes.split(|b| *b == b'\n').for_each(|line| mixed.line(line, &mut dumps));
+    mixed.finish(&mut dumps);
+    dumps.0
+}
+
+/// `cause culprit <waiters`, or `nothing`.
+fn concluded(file: &str) -> String {
+    let dumps = dumps(file);
+    let stacks = Stacks::of(&dumps[0]);
+    let Some(found) = stacks.conclude() else { return "nothing".to_owned() };
+    let label = |at: &usize| stacks.threads[*at].thread.label.rsplit(' ').next().unwrap_or("?").to_owned();
+    let op = stacks.threads[found.culprit].op.map(|op| format!(" {op}")).unwrap_or_default();
+    let mut waiters: Vec<String> = found.waiters.iter().map(label).collect();
+    waiters.sort();
+    format!("{} {}{op} <{}", found.cause.name(), label(&found.culprit), waiters.join(","))
+}
+
+#[test]
+fn real_dumps_name_the_culprit() {
+    for (file, expected) in [
+        ("corpus/c01/stderr.log", "daemon_gone 25 <"),
+        ("corpus/c14/gdb-bt.txt", "worker_starvation 21603 Read <"),
+        ("corpus/c17/stacks-20261122-095933.log", "deadlock_cycle 34 Release <17,36,37"),
+        ("corpus/c18/goroutines-debug2.txt", "lock_pileup 132 Readdir <107,133,134,135"),
+        ("corpus/c35/goroutines-debug2.txt", "upstream_stall 87 Read <88,89"),
+        ("corpus/c38/stacks-20261122-103531.log", "lock_pileup 21 <17,34,35,36"),
+        ("corpus/c45/stacks-20261122-100128.log", "worker_starvation 1 Read <"),
+        ("corpus/c48/stacks-20261122-095817.log", "lock_pileup 34 Release <17,36,37,38"),
+        ("corpus/c58/gdb-bt.txt", "lock_pileup 25002 Read <25001,25005,25006"),
+        ("corpus/c58/eu-stack.txt", "lock_pileup 25002 Read <25001,25005,25006"),
+        ("formats/jstack/pile-and-cycle.txt", "deadlock_cycle dl-1 <"),
+        ("formats/seed-stacks/pile-up.txt", "lock_pileup 34 Release <36"),
+        ("formats/gdb/rust-and-c.txt", "lock_pileup 13454 Release <13452"),
+        ("formats/fsd-stacks/release-holds-handles.log", "lock_pileup 4299 <4301"),
+    ] {
+        assert_eq!(concluded(file), expected, "{file}");
+    }
+}
+
+#[test]
+fn idle_daemons_give_no_verdict() {
+    for file in [
+        "corpus/c32/goroutines-debug2.txt",
+        "corpus/c32/goroutines-debug1.txt",
+        "corpus/c40/stacks-signal-20261122-095826.log",
+        "corpus/c43/eu-stack.txt",
+        "corpus/c54/gdb-bt.txt",
+        "formats/proc-stacks/bare-headings.txt",
+    ] {
+        assert_eq!(concluded(file), "nothing", "{file}");
+    }
+}
+
+fn waiter(number: u64, lock: &str, holds: &[&str]) -> Thread {
+    let reference = |key: &str| LockRef { key: key.into(), mode: LockUse::Write, owner: None };
+    Thread {
+        label: format!("thread {number}").into(),
+        number,
+        count: 1,
+        waits_for: Some(lock).filter(|key| !key.is_empty()).map(reference),
+        holds: holds.iter().map(|key| reference(key)).collect(),
+        frames: vec![Frame { function: "pthread_mutex_lock".into(), ..Frame::default() }],
+        ..Thread::default()
+    }
+}
+
+#[test]
+fn walking_a_cycle_ends() {
+    let threads = vec![waiter(1, "a", &["b"]), waiter(2, "b", &["a"]), waiter(3, "a", &[]), waiter(4, "c", &["c"])];
+    let dump = Dump { threads, ..Dump::default() };
+    let stacks = Stacks::of(&dump);
+    let found = stacks.conclude().expect("a cycle");
+    assert_eq!((found.cause, found.cycle.len(), found.waiters), (Cause::DeadlockCycle, 2, vec![2]));
+}
+
+#[test]
+fn waiters_without_a_holder_are_no_deadlock() {
+    let threads = (1..9).map(|n| waiter(n, "a", &[])).collect();
+    let dump = Dump { threads, ..Dump::default() };
+    assert!(Stacks::of(&dump).conclude().is_none());
+}
+
+#[test]
+fn many_threads_are_grouped_in_one_pass() {
+    let mut threads: Vec<Thread> = (1..20_000).map(|n| waiter(n, "a", &[])).collect();
+    threads.push(waiter(20_000, "", &["a"]));
+    let dump = Dump { threads, ..Dump::default() };
+    let stacks = Stacks::of(&dump);
+    assert_eq!(stacks.piles.len(), 1);
+    assert_eq!(stacks.piles[0].waiters.len(), 19_999);
+    assert_eq!(stacks.piles[0].holder, Some((19_999, Proof::Stated)));
+}
