@@ -195,12 +195,48 @@ fn every_format_has_a_fuzz_target() {
 fn a_sample_cut_anywhere_is_read_to_its_cut() {
     for path in samples() {
         let bytes = fs::read(&path).expect("sample");
-        let head = &bytes[..bytes.len().min(2000)];
+        let head = &bytes[..bytes.len().min(1200)];
         for end in 0..head.len() {
             let (_, mixed) = read(&head[..end]);
             assert!(mixed.counts().lines >= 1, "{} cut at {end}", path.display());
         }
     }
+}
+
+#[test]
+fn a_line_of_a_megabyte_is_a_line_like_any_other() {
+    let long = "x".repeat(1 << 20);
+    let log = format!(
+        "[FUSE] Open ENTER (id=1, path=/{long})\n{long}\n\"{long}\" prio=5\n[FUSE] Open EXIT (id=1, elapsed=45ms)\n"
+    );
+    let (kept, mixed) = read(log.as_bytes());
+    assert_eq!(mixed.counts().lines, 4);
+    assert!(matches!(kept.facts[..], [Fact { what: What::Enter(_), .. }, Fact { what: What::Exit(_), .. }]));
+}
+
+#[test]
+fn a_log_of_nothing_but_begins_does_not_grow_the_parsers() {
+    let mut mixed = Mixed::new(InputId(0));
+    let mut counted = Counted(0);
+    for n in 0..70_000_u64 {
+        mixed.line(format!("2026/03/04 09:23:20 DEBUG : f{n}: Read: len=1, offset=0").as_bytes(), &mut counted);
+        mixed.line(format!("unique: {n}, opcode: READ (15), nodeid: {n}, insize: 80, pid: 7").as_bytes(), &mut counted);
+        mixed.line(format!("rx {n}: LOOKUP n1 [\"f{n}\"] 2b").as_bytes(), &mut counted);
+        mixed.line(format!("[FUSE] Read ENTER fh={n} off=0 len=1").as_bytes(), &mut counted);
+    }
+    mixed.finish(&mut counted);
+    assert_eq!(counted.0, 280_000);
+}
+
+/// Keeps nothing.
+struct Counted(u64);
+
+impl Sink for Counted {
+    fn fact(&mut self, _fact: &Fact) {
+        self.0 += 1;
+    }
+    fn event(&mut self, _place: Place, _event: &Event<'_>) {}
+    fn unknown(&mut self, _place: Place, _run: RunId, _seq: u64) {}
 }
 
 proptest! {
