@@ -2,6 +2,8 @@
 
 mod budget;
 mod closing;
+mod download;
+mod error;
 pub mod extents;
 mod failpoint;
 mod fetch;
@@ -11,27 +13,31 @@ mod memory;
 mod pools;
 mod reading;
 mod state;
+mod stores;
 mod temp_file;
 mod ticker;
 pub mod waiters;
+mod wanted;
 mod writing;
+
+pub use error::StoreError;
+pub use stores::Stores;
 
 use std::{
     fmt,
     fs::File,
-    io,
     ops::Range,
     path::PathBuf,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, OnceLock},
     time::Instant,
 };
 
 use fsd_events::ids::OpId;
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::sync::Notify;
 
 use crate::{
     data::{
-        origin::{Origin, OriginError, Resource, Validator},
+        origin::{Resource, Validator},
         source::Place,
     },
     observe::{
@@ -41,19 +47,14 @@ use crate::{
     platform::clock,
 };
 
-use budget::Budget;
-use pools::Pools;
 use state::{Keep, Look, State};
+use stores::Shared;
 use temp_file::TempFile;
-use ticker::Ticker;
 
-static STORES: Class = Class::new("stores", Rank::Stores);
 static STORE: Class = Class::new("store", Rank::Store);
 static FETCHES: Class = Class::new("fetches", Rank::Permits);
 static PREFETCHES: Class = Class::new("prefetches", Rank::Permits);
 
-/// Content up to this size stays in memory: a temp file would cost more than it keeps.
-const SMALL: u64 = 256 << 10;
 const LEAST_CHUNK: u64 = 64 << 10;
 
 /// How remote content is kept.
@@ -92,39 +93,6 @@ pub struct Content {
     pub ino: u64,
 }
 
-/// Why bytes cannot be had.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum StoreError {
-    /// The reader's own deadline.
-    #[error("the bytes did not come before the reader's deadline")]
-    Deadline,
-    /// The origin's content is no longer this one.
-    #[error("changed on the origin: {0}")]
-    Changed(String),
-    #[error(transparent)]
-    Upstream(OriginError),
-    /// Not enough room for the temp file.
-    #[error("no room for a temp file of {needs} bytes: {free} bytes are free in the budget or on the disk")]
-    NoRoom { needs: u64, free: u64 },
-    #[error("temp file: {0}")]
-    Disk(String),
-    /// The store was closed while the reader waited.
-    #[error("closed")]
-    Closed,
-    /// Too many readers wait; read-ahead gives way first.
-    #[error("too many reads wait")]
-    Crowded,
-}
-
-impl From<OriginError> for StoreError {
-    fn from(error: OriginError) -> Self {
-        match error {
-            OriginError::Changed { .. } => Self::Changed(error.to_string()),
-            other => Self::Upstream(other),
-        }
-    }
-}
-
 /// One READ that may have to wait.
 pub trait Reader: Send {
     fn id(&self) -> OpId;
@@ -159,123 +127,6 @@ pub struct Usage {
     pub disk: u64,
     pub waiting: usize,
     pub requests: usize,
-}
-
-/// The stores of a mount. Cheap to clone.
-#[derive(Clone)]
-pub struct Stores {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    config: StoreConfig,
-    origin: Origin,
-    runtime: Handle,
-    pools: Pools,
-    budget: Budget,
-    ticker: Ticker,
-    open: Mutex<Vec<Weak<Store>>>,
-}
-
-impl fmt::Debug for Stores {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stores").field("config", &self.shared.config).finish_non_exhaustive()
-    }
-}
-
-impl Stores {
-    /// # Errors
-    /// When no thread can be started.
-    pub fn new(config: StoreConfig, origin: Origin, runtime: Handle) -> io::Result<Self> {
-        let disk = config.disk_budget.or_else(|| temp_file::free_bytes(&config.temp_dir).ok());
-        let (ticker, woken) = Ticker::new();
-        let shared = Arc::new(Shared {
-            budget: Budget::new(disk, config.cache_bytes),
-            config,
-            origin,
-            runtime,
-            pools: Pools::new()?,
-            ticker,
-            open: Mutex::new(&STORES, Vec::new()),
-        });
-        ticker::start(Arc::downgrade(&shared), woken)?;
-        Ok(Self { shared })
-    }
-
-    /// A new store for `content`; its download starts now and lives as long as the store. Touches memory only.
-    ///
-    /// # Errors
-    /// [`StoreError::NoRoom`] when the temp file would not fit the budget.
-    pub fn open(&self, content: Content, by: OpId) -> Result<Arc<Store>, StoreError> {
-        let keep = self.keep(&content);
-        if keep == Keep::Disk {
-            self.shared.budget.reserve(content.size)?;
-        }
-        self.shared.budget.join();
-        let store = Arc::new(Store::new(Arc::clone(&self.shared), content, keep));
-        {
-            let mut open = self.shared.open.lock();
-            open.retain(|store| store.strong_count() > 0);
-            open.push(Arc::downgrade(&store));
-        }
-        store.begin(by);
-        Ok(store)
-    }
-
-    fn keep(&self, content: &Content) -> Keep {
-        match (&content.place, self.shared.config.mode) {
-            (Place::Local(_), _) => Keep::Local,
-            _ if content.size <= SMALL.min(self.shared.budget.share()) => Keep::All,
-            (_, FetchMode::TempFile) => Keep::Disk,
-            (_, FetchMode::RangeLru) => Keep::Lru,
-        }
-    }
-
-    pub fn usage(&self) -> Usage {
-        let mut usage = Usage { disk: self.shared.budget.reserved(), ..Usage::default() };
-        for store in self.shared.all() {
-            let state = store.state.lock();
-            usage.stores += 1;
-            usage.memory += state.held.memory.bytes();
-            usage.waiting += state.waiters.len();
-            usage.requests += state.flights.len();
-        }
-        usage
-    }
-
-    /// Removes temp files of instances that are gone; those of living ones are locked. Returns how many.
-    pub fn sweep(&self) -> usize {
-        assert_none_held("sweep of temp files");
-        temp_file::sweep(&self.shared.config.temp_dir)
-    }
-
-    /// Refuses the reader that has waited longest for bytes, so that others can enter; false: none waits.
-    pub fn shed_oldest(&self) -> bool {
-        for store in self.shared.all() {
-            let oldest = store.state.lock().waiters.take_oldest();
-            if let Some(reader) = oldest {
-                self.shared.ticker.left(1);
-                journal::invariant("parked reads shed", &store.content.path);
-                reading::answer(reader, Err(StoreError::Crowded));
-                return true;
-            }
-        }
-        false
-    }
-}
-
-impl Shared {
-    fn all(&self) -> Vec<Arc<Store>> {
-        self.open.lock().iter().filter_map(Weak::upgrade).collect()
-    }
-
-    /// Answers every reader whose deadline has come.
-    fn expire(&self) {
-        let now = clock::now();
-        for store in self.all() {
-            store.expire(now);
-        }
-    }
 }
 
 /// The bytes of one content. Closed only by a [`Closer`](super::closer::Closer).

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::StoreError;
 
 /// No store gets less memory than this.
-const LEAST: u64 = 512 << 10;
+const LEAST: u64 = 128 << 10;
 
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -44,6 +44,10 @@ impl Budget {
 
     pub(super) fn leave(&self) {
         self.sharers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn sharers(&self) -> usize {
+        self.sharers.load(Ordering::Relaxed)
     }
 
     /// Bytes of memory that one store may hold now.

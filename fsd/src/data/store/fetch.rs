@@ -1,6 +1,10 @@
 //! Fetching: the tasks that bring a store's bytes. They live as long as the store, whoever started them.
 
-use std::{ops::ControlFlow, ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use fsd_events::{
@@ -18,14 +22,15 @@ use crate::{
 };
 
 use super::{
-    Store, StoreError, failpoint, reading,
+    Store, StoreError,
+    download::Pace,
+    failpoint, reading,
     state::{Keep, Kind, Start},
+    writing,
 };
 
 /// Answers in a row that brought nothing before a fetch gives up.
 const FRUITLESS: u32 = 3;
-/// Bytes at hand that are worth a new request instead of receiving them again.
-const WORTH_A_REQUEST: u64 = 8 << 20;
 
 /// Ends the flight however its task ends.
 struct Flying {
@@ -43,7 +48,7 @@ impl Drop for Flying {
 }
 
 /// Why a stream of pieces stopped before its end.
-enum Stop {
+pub(super) enum Stop {
     /// The store closes or has failed.
     Store,
     Origin(OriginError),
@@ -79,50 +84,6 @@ impl Store {
         Some(vec![ahead, self.permits.try_acquire(by)?])
     }
 
-    /// The background download: every gap, in order, until nothing is missing.
-    async fn download(self: &Arc<Self>, key: u64, id: OpId) -> Result<(), StoreError> {
-        let mut fruitless = 0;
-        let mut at = 0;
-        loop {
-            let next = {
-                let mut state = self.state.lock();
-                let gap = state.held.have().first_gap(&(at..self.content.size));
-                let gap = gap.or_else(|| state.held.have().first_gap(&(0..self.content.size)));
-                let next = gap.map(|gap| self.request_for(&gap));
-                if let (Some(flight), Some(next)) =
-                    (state.flights.iter_mut().find(|flight| flight.key == key), next.as_ref())
-                {
-                    (flight.at, flight.end) = (next.start, self.content.size);
-                }
-                next.map(|next| (next, state.single || state.rangeless))
-            };
-            let Some((range, whole)) = next else { return Ok(()) };
-            let before = self.have();
-            match self.stream(key, &range, whole || range == (0..self.content.size), id).await {
-                Ok(()) => at = self.reached(key),
-                Err(Stop::Store) => return Err(self.why()),
-                Err(Stop::Origin(OriginError::NoRanges { .. })) => self.state.lock().rangeless = true,
-                Err(Stop::Origin(error)) => {
-                    fruitless = if self.have() > before { 0 } else { fruitless + 1 };
-                    self.broken(&error, fruitless)?;
-                    at = self.have_until(range.start);
-                    tasks::phase(id, Phase::Backoff, "");
-                    tokio::time::sleep(pause(fruitless)).await;
-                }
-            }
-        }
-    }
-
-    /// From a gap to the next long stretch that is at hand.
-    fn request_for(&self, gap: &Range<u64>) -> Range<u64> {
-        let mut end = gap.end;
-        let size = self.content.size;
-        if size - end < WORTH_A_REQUEST {
-            end = size;
-        }
-        gap.start..end
-    }
-
     /// One ranged fetch, taken up again where it breaks.
     async fn fetch(self: &Arc<Self>, key: u64, range: Range<u64>, id: OpId) -> Result<(), StoreError> {
         let mut fruitless = 0;
@@ -146,7 +107,13 @@ impl Store {
     }
 
     /// One answer, piece by piece. `whole`: without a range, so that any server can answer.
-    async fn stream(self: &Arc<Self>, key: u64, range: &Range<u64>, whole: bool, id: OpId) -> Result<(), Stop> {
+    pub(super) async fn stream(
+        self: &Arc<Self>,
+        key: u64,
+        range: &Range<u64>,
+        whole: bool,
+        id: OpId,
+    ) -> Result<(), Stop> {
         let (resource, validator) = {
             let state = self.state.lock();
             (state.resource.clone(), state.validator.clone())
@@ -156,6 +123,7 @@ impl Store {
         let asked = (!whole).then(|| range.clone());
         let mut body = self.stores.origin.get(&resource, asked, &validator, id).await.map_err(Stop::Origin)?;
         self.agree(&body)?;
+        let mut pace = Pace::start(body.at());
         while body.at() < range.end {
             failpoint::hold("store::stalled_download", &self.content.path).await;
             self.room(id).await;
@@ -165,7 +133,7 @@ impl Store {
                 return Err(Stop::Store);
             }
             self.report(id, "running");
-            if !whole && self.have_until(body.at()) >= body.at().saturating_add(WORTH_A_REQUEST) {
+            if self.others_brought(&mut pace, body.at()) {
                 return Ok(());
             }
         }
@@ -229,7 +197,7 @@ impl Store {
                 state.arrive(key, at, bytes)
             };
             state.shrink(share);
-            (ready, state.keep == Keep::Disk && !state.writing && state.dirty_bytes >= super::writing::BATCH)
+            (ready, state.keep == Keep::Disk && !state.writing && state.dirty_bytes >= writing::batch(share))
         };
         self.stores.ticker.left(ready.len());
         for (reader, range, parts) in ready {
@@ -250,7 +218,7 @@ impl Store {
             let full = {
                 let state = self.state.lock();
                 state.keep == Keep::Disk
-                    && state.dirty_bytes >= self.stores.budget.share().max(2 * super::writing::BATCH)
+                    && state.dirty_bytes >= self.stores.budget.share()
                     && state.dead.is_none()
                     && !state.closing
             };
@@ -264,7 +232,7 @@ impl Store {
     }
 
     /// Decides whether a broken answer is worth another.
-    fn broken(&self, error: &OriginError, fruitless: u32) -> Result<(), StoreError> {
+    pub(super) fn broken(&self, error: &OriginError, fruitless: u32) -> Result<(), StoreError> {
         let failure = StoreError::from(error.clone());
         if matches!(failure, StoreError::Changed(_)) {
             self.die(&failure);
@@ -301,24 +269,24 @@ impl Store {
         self.flush_if_done();
     }
 
-    fn report(&self, id: OpId, state: &str) {
+    pub(super) fn report(&self, id: OpId, state: &str) {
         tasks::progress(id, self.have(), self.content.size, state);
     }
 
-    fn have(&self) -> u64 {
+    pub(super) fn have(&self) -> u64 {
         self.state.lock().held.have().bytes()
     }
 
-    fn have_until(&self, at: u64) -> u64 {
+    pub(super) fn have_until(&self, at: u64) -> u64 {
         self.state.lock().held.have().run_from(at)
     }
 
-    fn reached(&self, key: u64) -> u64 {
+    pub(super) fn reached(&self, key: u64) -> u64 {
         let state = self.state.lock();
         state.flights.iter().find(|flight| flight.key == key).map_or(0, |flight| flight.at)
     }
 
-    fn why(&self) -> StoreError {
+    pub(super) fn why(&self) -> StoreError {
         self.state.lock().dead.clone().unwrap_or(StoreError::Closed)
     }
 }
@@ -348,6 +316,6 @@ async fn fly(mut flying: Flying, start: Start, mut permits: Vec<Permit>, id: OpI
 }
 
 /// Between answers that broke.
-fn pause(fruitless: u32) -> Duration {
+pub(super) fn pause(fruitless: u32) -> Duration {
     Duration::from_millis(50) * 4_u32.pow(fruitless.min(4))
 }

@@ -12,14 +12,13 @@ use fsd_events::ids::OpId;
 use crate::{
     data::{
         origin::{Meta, Resource, Validator},
-        prefetch::{self, Streams},
+        prefetch::Streams,
     },
     observe::tasks::Task,
 };
 
 use super::{
     Reader, StoreError,
-    extents::Extents,
     held::{Held, Part},
     waiters::Waiters,
 };
@@ -110,7 +109,9 @@ pub(super) struct State {
     pub(super) closing: bool,
     /// Disk and memory are given back.
     pub(super) returned: bool,
-    keys: u64,
+    pub(super) keys: u64,
+    /// One connection is slower than readers: more of them help.
+    pub(super) slow: bool,
 }
 
 impl State {
@@ -137,6 +138,7 @@ impl State {
             closing: false,
             returned: false,
             keys: 0,
+            slow: false,
         }
     }
 
@@ -151,7 +153,7 @@ impl State {
         if let Some(plan) = plan {
             self.served = true;
             self.held.memory.touch(range, advice.sequential);
-            let starts = if self.keep == Keep::Lru { self.ahead(range, fetch) } else { Vec::new() };
+            let starts = self.ahead(range, fetch);
             return Look::Ready(plan, starts);
         }
         if let Some(error) = &self.dead {
@@ -167,111 +169,12 @@ impl State {
     }
 
     /// Ranged requests beside the download are possible: the version is known and ranges are served.
-    fn ranged(&self) -> bool {
+    pub(super) fn ranged(&self) -> bool {
         !self.single && !self.rangeless && self.validator != Validator::None
     }
 
     pub(super) fn main(&self) -> Option<&Flight> {
         self.flights.iter().find(|flight| flight.kind == Kind::Main)
-    }
-
-    /// The request that brings the byte `at` soon.
-    pub(super) fn covering(&self, at: u64) -> Option<&Flight> {
-        let patient = !self.ranged();
-        let soon = |flight: &&Flight| match flight.kind {
-            Kind::Main => patient || (flight.at <= at && at < flight.end.min(flight.at + prefetch::SKIP)),
-            Kind::Demand | Kind::Ahead => flight.at <= at && at < flight.end,
-        };
-        self.flights.iter().find(soon)
-    }
-
-    /// What has to be started so that the missing bytes of `need` come.
-    pub(super) fn want(&mut self, need: &Range<u64>, fetch: &Range<u64>, now: Instant) -> Vec<Start> {
-        let mut starts = Vec::new();
-        if self.keep == Keep::Local {
-            return starts;
-        }
-        if self.wants_main(now) {
-            starts.extend(self.start_main());
-        }
-        let Some(gap) = self.held.have().first_gap(need) else { return starts };
-        if self.covering(gap.start).is_none() {
-            starts.extend(self.demand(&gap, need, fetch));
-        }
-        if self.keep == Keep::Lru && self.ranged() {
-            starts.extend(self.ahead(need, fetch));
-        }
-        starts
-    }
-
-    fn wants_main(&self, now: Instant) -> bool {
-        let due = self.main_after.is_none_or(|after| now >= after) || !self.ranged();
-        self.keep != Keep::Lru && self.keep != Keep::Local && self.main().is_none() && due && self.missing()
-    }
-
-    fn missing(&self) -> bool {
-        !self.held.have().covers(&(0..self.size))
-    }
-
-    /// Registers the background download.
-    pub(super) fn start_main(&mut self) -> Option<Start> {
-        let gap = self.held.have().first_gap(&(0..self.size))?;
-        Some(self.register(Kind::Main, gap.start..self.size))
-    }
-
-    pub(super) fn register(&mut self, kind: Kind, range: Range<u64>) -> Start {
-        self.keys += 1;
-        let key = self.keys;
-        self.flights.push(Flight { key, kind, at: range.start, end: range.end, task: None });
-        Start { key, kind, range }
-    }
-
-    /// A request for the missing bytes of `need`, and a little more where the stream goes on.
-    fn demand(&mut self, gap: &Range<u64>, need: &Range<u64>, fetch: &Range<u64>) -> Vec<Start> {
-        if !self.ranged() && (self.agreed || !self.flights.is_empty()) {
-            return Vec::new();
-        }
-        let chunk_end = (gap.start / self.chunk + 1) * self.chunk;
-        let end = fetch.end.min(chunk_end.max(gap.start + prefetch::FIRST)).max(need.end).min(self.size);
-        let free = self.free(&(gap.start..end));
-        let first = free.first().cloned();
-        let wanted = free.into_iter().filter(|part| part.start < need.end || Some(part) == first.as_ref());
-        wanted.collect::<Vec<_>>().into_iter().map(|part| self.register(Kind::Demand, part)).collect()
-    }
-
-    /// Requests ahead of a stream, in whole chunks once the window has several.
-    fn ahead(&mut self, need: &Range<u64>, fetch: &Range<u64>) -> Vec<Start> {
-        if !self.ranged() {
-            return Vec::new();
-        }
-        let window = fetch.end.saturating_sub(need.end);
-        let whole = window >= 2 * self.chunk;
-        let end = if whole { fetch.end / self.chunk * self.chunk } else { fetch.end };
-        let end = if fetch.end >= self.size { self.size } else { end };
-        let mut starts = Vec::new();
-        for gap in self.free(&(need.end.min(self.size)..end)) {
-            if !whole && gap.start - need.end > window / 2 {
-                break;
-            }
-            let mut at = gap.start;
-            while at < gap.end {
-                let stop = ((at / self.chunk + 1) * self.chunk).min(gap.end);
-                starts.push(self.register(Kind::Ahead, at..stop));
-                at = stop;
-            }
-        }
-        starts
-    }
-
-    /// The parts of `range` that are neither at hand nor on their way.
-    fn free(&self, range: &Range<u64>) -> Vec<Range<u64>> {
-        let mut flying = Extents::default();
-        for flight in &self.flights {
-            let end = if flight.kind == Kind::Main { flight.end.min(flight.at + prefetch::SKIP) } else { flight.end };
-            flying.insert(flight.at..end);
-        }
-        let gaps = self.held.have().gaps(range.clone());
-        gaps.flat_map(|gap| flying.gaps(gap).collect::<Vec<_>>()).collect()
     }
 
     /// Takes in bytes of the flight `key`; returns who can be answered now.
@@ -376,15 +279,6 @@ impl State {
         self.dirty.clear();
         self.dirty_bytes = 0;
         self.agreed = false;
-    }
-
-    /// What waiters need that nothing brings.
-    pub(super) fn kick(&mut self, now: Instant) -> Vec<Start> {
-        if self.closing || self.dead.is_some() {
-            return Vec::new();
-        }
-        let needs: Vec<Range<u64>> = self.waiters.needs().cloned().collect();
-        needs.iter().flat_map(|need| self.want(need, &need.clone(), now)).collect()
     }
 }
 

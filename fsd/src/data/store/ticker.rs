@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::Shared;
+use super::stores::Shared;
 
 /// How exact a deadline is.
 const TICK: Duration = Duration::from_millis(50);

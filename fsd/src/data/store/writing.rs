@@ -11,9 +11,14 @@ use super::{
 };
 
 /// Bytes that are worth a write.
-pub(super) const BATCH: u64 = 512 << 10;
+const BATCH: u64 = 512 << 10;
 /// Bytes taken out of the queue at once.
 const AT_ONCE: u64 = 4 << 20;
+
+/// Bytes to wait for before writing, with `share` bytes of memory: half of it at most, so that nothing jams.
+pub(super) fn batch(share: u64) -> u64 {
+    BATCH.min(share / 2)
+}
 
 impl Store {
     /// Starts a writer unless one runs.
@@ -53,7 +58,7 @@ impl Store {
         loop {
             let batch = {
                 let mut state = self.state.lock();
-                let due = state.dirty_bytes >= BATCH || state.flights.is_empty();
+                let due = state.dirty_bytes >= batch(self.stores.budget.share()) || state.flights.is_empty();
                 if !due || state.closing || state.dirty.is_empty() {
                     state.writing = false;
                     return Ok(());

@@ -1,0 +1,124 @@
+//! The background download: it fills a store from its start to its end, and makes way for readers' requests.
+
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fsd_events::{event::Phase, ids::OpId};
+
+use crate::{data::origin::OriginError, observe::tasks, platform::clock};
+
+use super::{
+    Store, StoreError,
+    fetch::{Stop, pause},
+    state::{Flight, Kind},
+};
+
+/// Bytes at hand that are worth a new request instead of receiving them again.
+const WORTH_A_REQUEST: u64 = 8 << 20;
+/// Bytes a second of one connection above which a second one gains nothing.
+const SLOW: f64 = 64e6;
+
+enum Next {
+    /// A range, and whether to ask for the whole content to get it.
+    Get(Range<u64>, bool),
+    /// Everything that is missing is on its way.
+    Others,
+    Done,
+}
+
+impl Store {
+    /// The background download: every gap, in order, until nothing is missing.
+    pub(super) async fn download(self: &Arc<Self>, key: u64, id: OpId) -> Result<(), StoreError> {
+        let (mut fruitless, mut at) = (0, 0);
+        loop {
+            let (range, whole) = match self.next_request(key, at) {
+                Next::Get(range, whole) => (range, whole),
+                Next::Done => return Ok(()),
+                Next::Others => {
+                    self.others_landed(id).await;
+                    continue;
+                }
+            };
+            let before = self.have();
+            match self.stream(key, &range, whole, id).await {
+                Ok(()) => at = self.reached(key),
+                Err(Stop::Store) => return Err(self.why()),
+                Err(Stop::Origin(OriginError::NoRanges { .. })) => self.state.lock().rangeless = true,
+                Err(Stop::Origin(error)) => {
+                    fruitless = if self.have() > before { 0 } else { fruitless + 1 };
+                    self.broken(&error, fruitless)?;
+                    at = self.have_until(range.start);
+                    tasks::phase(id, Phase::Backoff, "");
+                    tokio::time::sleep(pause(fruitless)).await;
+                }
+            }
+        }
+    }
+
+    /// What the download asks for next, from `at` on.
+    fn next_request(&self, key: u64, at: u64) -> Next {
+        let size = self.content.size;
+        let mut state = self.state.lock();
+        if state.held.have().covers(&(0..size)) {
+            return Next::Done;
+        }
+        let next = state.next_for_main(at);
+        if let Some(flight) = state.flights.iter_mut().find(|flight| flight.key == key) {
+            (flight.at, flight.end) = (next.as_ref().map_or(size, |range| range.start), size);
+        }
+        let Some(mut range) = next else { return Next::Others };
+        if size - range.end < WORTH_A_REQUEST {
+            range.end = size;
+        }
+        let whole = state.single || state.rangeless || range == (0..size);
+        Next::Get(range, whole)
+    }
+
+    /// All that is missing is on its way with others: one of them has landed, or time has passed.
+    async fn others_landed(&self, id: OpId) {
+        self.report(id, "waiting");
+        drop(tokio::time::timeout(Duration::from_millis(200), self.idle.notified()).await);
+    }
+
+    /// Others bring so much from `at` on that this answer is better given up.
+    pub(super) fn others_brought(&self, pace: &mut Pace, at: u64) -> bool {
+        let mut state = self.state.lock();
+        if !state.ranged() {
+            return false;
+        }
+        if let Some(slow) = pace.slow(at) {
+            state.slow = slow;
+        }
+        if state.held.have().run_from(at) >= at.saturating_add(WORTH_A_REQUEST) {
+            return true;
+        }
+        let other = |flight: &Flight| flight.kind != Kind::Main && flight.at <= at && at < flight.end;
+        state.main().is_some_and(|main| main.at == at) && state.flights.iter().any(other)
+    }
+}
+
+/// How fast one answer comes.
+pub(super) struct Pace {
+    since: Instant,
+    from: u64,
+}
+
+impl Pace {
+    pub(super) fn start(from: u64) -> Self {
+        Self { since: clock::now(), from }
+    }
+
+    /// Whether it is slow, each time there is enough to tell.
+    fn slow(&mut self, at: u64) -> Option<bool> {
+        let took = self.since.elapsed();
+        if took < Duration::from_millis(100) {
+            return None;
+        }
+        let rate = (at - self.from) as f64 / took.as_secs_f64();
+        *self = Self::start(at);
+        Some(rate < SLOW)
+    }
+}

@@ -1,0 +1,162 @@
+//! The stores of a mount: what they share, and who is open.
+
+use std::{
+    fmt, io,
+    sync::{Arc, Weak},
+};
+
+use fsd_events::ids::OpId;
+use tokio::runtime::Handle;
+
+use crate::{
+    data::{origin::Origin, source::Place},
+    observe::{
+        journal,
+        locks::{Class, Mutex, Rank, assert_none_held},
+    },
+    platform::clock,
+};
+
+use super::{
+    Content, FetchMode, Store, StoreConfig, StoreError, Usage,
+    budget::Budget,
+    pools::Pools,
+    reading,
+    state::Keep,
+    temp_file,
+    ticker::{self, Ticker},
+};
+
+static STORES: Class = Class::new("stores", Rank::Stores);
+
+/// Content up to this size stays in memory: a temp file would cost more than it keeps.
+const SMALL: u64 = 256 << 10;
+
+/// The stores of a mount. Cheap to clone.
+#[derive(Clone)]
+pub struct Stores {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) config: StoreConfig,
+    pub(super) origin: Origin,
+    pub(super) runtime: Handle,
+    pub(super) pools: Pools,
+    pub(super) budget: Budget,
+    pub(super) ticker: Ticker,
+    open: Mutex<Vec<Weak<Store>>>,
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+impl Stores {
+    /// # Errors
+    /// When no thread can be started.
+    pub fn new(config: StoreConfig, origin: Origin, runtime: Handle) -> io::Result<Self> {
+        let disk = config.disk_budget.or_else(|| temp_file::free_bytes(&config.temp_dir).ok());
+        let (ticker, woken) = Ticker::new();
+        let shared = Arc::new(Shared {
+            budget: Budget::new(disk, config.cache_bytes),
+            config,
+            origin,
+            runtime,
+            pools: Pools::new()?,
+            ticker,
+            open: Mutex::new(&STORES, Vec::new()),
+        });
+        ticker::start(Arc::downgrade(&shared), woken)?;
+        Ok(Self { shared })
+    }
+
+    /// A new store for `content`; its download starts now and lives as long as the store. Touches memory only.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRoom`] when the temp file would not fit the budget.
+    pub fn open(&self, content: Content, by: OpId) -> Result<Arc<Store>, StoreError> {
+        let keep = self.keep(&content);
+        if keep == Keep::Disk {
+            self.shared.budget.reserve(content.size)?;
+        }
+        self.shared.budget.join();
+        let store = Arc::new(Store::new(Arc::clone(&self.shared), content, keep));
+        {
+            let mut open = self.shared.open.lock();
+            open.retain(|store| store.strong_count() > 0);
+            open.push(Arc::downgrade(&store));
+        }
+        self.shared.settle();
+        store.begin(by);
+        Ok(store)
+    }
+
+    fn keep(&self, content: &Content) -> Keep {
+        match (&content.place, self.shared.config.mode) {
+            (Place::Local(_), _) => Keep::Local,
+            _ if content.size <= SMALL.min(self.shared.budget.share()) => Keep::All,
+            (_, FetchMode::TempFile) => Keep::Disk,
+            (_, FetchMode::RangeLru) => Keep::Lru,
+        }
+    }
+
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage { disk: self.shared.budget.reserved(), ..Usage::default() };
+        for store in self.shared.all() {
+            let state = store.state.lock();
+            usage.stores += 1;
+            usage.memory += state.held.memory.bytes();
+            usage.waiting += state.waiters.len();
+            usage.requests += state.flights.len();
+        }
+        usage
+    }
+
+    /// Removes temp files of instances that are gone; those of living ones are locked. Returns how many.
+    pub fn sweep(&self) -> usize {
+        assert_none_held("sweep of temp files");
+        temp_file::sweep(&self.shared.config.temp_dir)
+    }
+
+    /// Refuses the reader that has waited longest for bytes, so that others can enter; false: none waits.
+    pub fn shed_oldest(&self) -> bool {
+        for store in self.shared.all() {
+            let oldest = store.state.lock().waiters.take_oldest();
+            if let Some(reader) = oldest {
+                self.shared.ticker.left(1);
+                journal::invariant("parked reads shed", &store.content.path);
+                reading::answer(reader, Err(StoreError::Crowded));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Shared {
+    /// Shares have become smaller: idle stores give up what is over theirs. Once for each doubling is enough.
+    fn settle(&self) {
+        if !self.budget.sharers().is_power_of_two() {
+            return;
+        }
+        let share = self.budget.share();
+        for store in self.all() {
+            store.state.lock().shrink(share);
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Store>> {
+        self.open.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Answers every reader whose deadline has come.
+    pub(super) fn expire(&self) {
+        let now = clock::now();
+        for store in self.all() {
+            store.expire(now);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What is wanted: which requests bring the bytes that are missing, and no byte twice.
+
+use std::{ops::Range, time::Instant};
+
+use crate::data::prefetch;
+
+use super::{
+    extents::Extents,
+    state::{Flight, Keep, Kind, Start, State},
+};
+
+impl State {
+    /// The request that brings the byte `at` soon.
+    pub(super) fn covering(&self, at: u64) -> Option<&Flight> {
+        let patient = !self.ranged();
+        let soon = |flight: &&Flight| match flight.kind {
+            Kind::Main => patient || (flight.at <= at && at < flight.end.min(flight.at + prefetch::SKIP)),
+            Kind::Demand | Kind::Ahead => flight.at <= at && at < flight.end,
+        };
+        self.flights.iter().find(soon)
+    }
+
+    /// What has to be started so that the missing bytes of `need` come.
+    pub(super) fn want(&mut self, need: &Range<u64>, fetch: &Range<u64>, now: Instant) -> Vec<Start> {
+        let mut starts = Vec::new();
+        if self.keep == Keep::Local {
+            return starts;
+        }
+        if self.wants_main(now) {
+            starts.extend(self.start_main());
+        }
+        let Some(gap) = self.held.have().first_gap(need) else { return starts };
+        if self.covering(gap.start).is_none() {
+            starts.extend(self.demand(&gap, need, fetch));
+        }
+        starts.extend(self.ahead(need, fetch));
+        starts
+    }
+
+    fn wants_main(&self, now: Instant) -> bool {
+        let due = self.main_after.is_none_or(|after| now >= after) || !self.ranged();
+        self.keep != Keep::Lru && self.keep != Keep::Local && self.main().is_none() && due && self.missing()
+    }
+
+    fn missing(&self) -> bool {
+        !self.held.have().covers(&(0..self.size))
+    }
+
+    /// Registers the background download.
+    pub(super) fn start_main(&mut self) -> Option<Start> {
+        let gap = self.held.have().first_gap(&(0..self.size))?;
+        Some(self.register(Kind::Main, gap.start..self.size))
+    }
+
+    pub(super) fn register(&mut self, kind: Kind, range: Range<u64>) -> Start {
+        self.keys += 1;
+        let key = self.keys;
+        self.flights.push(Flight { key, kind, at: range.start, end: range.end, task: None });
+        Start { key, kind, range }
+    }
+
+    /// A request for the missing bytes of `need`, and a little more where the stream goes on.
+    fn demand(&mut self, gap: &Range<u64>, need: &Range<u64>, fetch: &Range<u64>) -> Vec<Start> {
+        if !self.ranged() && (self.agreed || !self.flights.is_empty()) {
+            return Vec::new();
+        }
+        let chunk_end = (gap.start / self.chunk + 1) * self.chunk;
+        let end = fetch.end.min(chunk_end.max(gap.start + prefetch::FIRST)).max(need.end).min(self.size);
+        let free = self.free(&(gap.start..end));
+        let first = free.first().cloned();
+        let wanted = free.into_iter().filter(|part| part.start < need.end || Some(part) == first.as_ref());
+        wanted.collect::<Vec<_>>().into_iter().map(|part| self.register(Kind::Demand, part)).collect()
+    }
+
+    /// Requests ahead of a stream, in whole chunks once the window has several. Beside a download only where one
+    /// connection is slow: elsewhere it is ahead by itself, and cheaper.
+    pub(super) fn ahead(&mut self, need: &Range<u64>, fetch: &Range<u64>) -> Vec<Start> {
+        let helps = self.keep == Keep::Lru || (self.keep == Keep::Disk && self.slow);
+        if !helps || !self.ranged() {
+            return Vec::new();
+        }
+        let window = fetch.end.saturating_sub(need.end);
+        let whole = window >= 2 * self.chunk;
+        let end = if whole { fetch.end / self.chunk * self.chunk } else { fetch.end };
+        let end = if fetch.end >= self.size { self.size } else { end };
+        let mut starts = Vec::new();
+        for gap in self.free(&(need.end.min(self.size)..end)) {
+            if !whole && gap.start - need.end > window / 2 {
+                break;
+            }
+            let mut at = gap.start;
+            while at < gap.end {
+                let stop = ((at / self.chunk + 1) * self.chunk).min(gap.end);
+                starts.push(self.register(Kind::Ahead, at..stop));
+                at = stop;
+            }
+        }
+        starts
+    }
+
+    /// Where the download goes on from `at`: over what is at hand and what others bring.
+    pub(super) fn next_for_main(&self, at: u64) -> Option<Range<u64>> {
+        let mut flying = Extents::default();
+        for flight in self.flights.iter().filter(|flight| flight.kind != Kind::Main) {
+            flying.insert(flight.at..flight.end);
+        }
+        let free = |range: Range<u64>| self.held.have().gaps(range).find_map(|gap| flying.first_gap(&gap));
+        free(at..self.size).or_else(|| free(0..at))
+    }
+
+    /// The parts of `range` that are neither at hand nor on their way.
+    fn free(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let mut flying = Extents::default();
+        for flight in &self.flights {
+            let end = if flight.kind == Kind::Main { flight.end.min(flight.at + prefetch::SKIP) } else { flight.end };
+            flying.insert(flight.at..end);
+        }
+        let gaps = self.held.have().gaps(range.clone());
+        gaps.flat_map(|gap| flying.gaps(gap).collect::<Vec<_>>()).collect()
+    }
+
+    /// What waiters need that nothing brings.
+    pub(super) fn kick(&mut self, now: Instant) -> Vec<Start> {
+        if self.closing || self.dead.is_some() {
+            return Vec::new();
+        }
+        let needs: Vec<Range<u64>> = self.waiters.needs().cloned().collect();
+        needs.iter().flat_map(|need| self.want(need, &need.clone(), now)).collect()
+    }
+}
