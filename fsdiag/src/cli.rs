@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::commands::{attach, mounts, rescue};
+use crate::commands::{attach, dump, mounts, rescue};
 
 #[derive(Debug, Parser)]
 #[command(name = "fsdiag", version, about = "Says what hangs in a FUSE mount, and why")]
@@ -16,6 +16,7 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Attach(attach::Args),
+    Dump(dump::Args),
     Mounts(mounts::Args),
     Rescue(rescue::Args),
 }
@@ -27,6 +28,7 @@ enum Command {
 pub fn run() -> anyhow::Result<ExitCode> {
     match &Cli::parse().command {
         Command::Attach(args) => attach::run(args),
+        Command::Dump(args) => dump::run(args),
         Command::Mounts(args) => mounts::run(args),
         Command::Rescue(args) => rescue::run(args),
     }

@@ -4,3 +4,4 @@ pub mod file;
 pub mod follow;
 pub mod kernel;
 pub mod lines;
+pub mod ptrace;

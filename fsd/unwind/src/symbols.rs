@@ -92,7 +92,8 @@ fn load(module: &Module<'_>, search: &[PathBuf]) -> Option<Loader> {
     let path = Path::new(module.path.strip_suffix(" (deleted)").unwrap_or(&module.path));
     let name = path.file_name();
     let mut candidates: Vec<PathBuf> = Vec::new();
-    for place in search {
+    // Without a build id nothing else can be matched.
+    for place in search.iter().filter(|_| !module.build_id.is_empty()) {
         match place.is_dir() {
             true => candidates.extend(name.map(|name| place.join(name))),
             false => candidates.push(place.clone()),

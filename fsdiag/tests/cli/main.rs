@@ -1,1 +1,5 @@
 //! The real `fsdiag` over logs, dumps and rings: one file per topic.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod dump;

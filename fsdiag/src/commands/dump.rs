@@ -1,0 +1,100 @@
+//! `fsdiag dump`: the stacks of any process, taken from outside.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail};
+use fsd_events::stacks;
+use fsd_unwind::symbols::Symbolizer;
+
+use crate::sources::{
+    kernel::{holders, mountinfo, task},
+    ptrace::{self, LIMIT, USUAL_PAUSE},
+};
+
+/// Dump the stacks of all threads of a process, or of the daemon behind a mount, by ptrace.
+///
+/// Works when the daemon's own dumper cannot: it is stopped, its watchdog is dead, or it is another program. Threads
+/// are stopped one after the other, each for a fraction of a millisecond.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Process id, or mount point. A mount point is looked up in the kernel's table only, never touched.
+    #[arg(value_name = "PID|MOUNT")]
+    pub target: String,
+    /// Write the dump to this file instead of stdout.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Unstripped binary, or directory with such files, for names; matched by build id. May be repeated.
+    #[arg(long, value_name = "PATH")]
+    pub debug_file: Vec<PathBuf>,
+    /// Addresses only.
+    #[arg(long)]
+    pub no_names: bool,
+}
+
+/// Exit codes: 0 done · 1 could not be done.
+///
+/// # Errors
+/// When there is no such process, no right to trace it, or nowhere to write.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let mut say = io::stderr().lock();
+    let (pid, mount) = target(&args.target)?;
+    let outlook = ptrace::outlook(pid)?;
+    writeln!(
+        say,
+        "fsdiag: process {pid} ({}) has {} threads; they pause one after the other, for about {} us each, \
+         at most {} ms",
+        outlook.comm,
+        outlook.threads,
+        USUAL_PAUSE.as_micros(),
+        LIMIT.as_millis()
+    )?;
+    let (mut dump, pauses) = ptrace::capture(&outlook, mount.as_deref())?;
+    if !args.no_names {
+        let mut search = args.debug_file.clone();
+        search.push(ptrace::executable(pid));
+        Symbolizer::new(search).name(&mut dump);
+    }
+    let mut text = String::new();
+    // A String takes everything.
+    let _always = stacks::write(&dump, &mut text);
+    match &args.output {
+        Some(file) => fs::write(file, &text).with_context(|| format!("cannot write {}", file.display()))?,
+        None => io::stdout().lock().write_all(text.as_bytes())?,
+    }
+    let unstoppable = match pauses.unstoppable {
+        0 => String::new(),
+        n => format!("; {n} could not be stopped and were read from /proc"),
+    };
+    writeln!(
+        say,
+        "fsdiag: {} threads paused for {} us (median), {} us at most{unstoppable}",
+        dump.threads.len() - pauses.unstoppable,
+        pauses.median.as_micros(),
+        pauses.longest.as_micros()
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The process that was named, and its mount if that was named.
+fn target(text: &str) -> Result<(u32, Option<PathBuf>)> {
+    if let Ok(pid) = text.parse() {
+        return Ok((pid, None));
+    }
+    let mounts = mountinfo::read().context("cannot read /proc/self/mountinfo")?;
+    let point = mountinfo::lexical(&std::env::current_dir().unwrap_or_default(), Path::new(text));
+    let Some(mount) = mountinfo::at(&mounts, &point).filter(|m| m.is_fuse()) else {
+        bail!("{} is neither a process id nor a FUSE mount; `fsdiag mounts` lists mounts", point.display());
+    };
+    let found = holders::scan().of_connection(mount.connection(), mount.kind());
+    // Of several holders the one with most threads: a supervisor has few.
+    let daemon = found.holders.iter().max_by_key(|h| (task::ids(h.pid).len(), std::cmp::Reverse(h.pid)));
+    match daemon {
+        Some(daemon) => Ok((daemon.pid, Some(point))),
+        None => bail!("no process serves {}, as far as this user can see", point.display()),
+    }
+}
