@@ -146,6 +146,32 @@ fn every_body_comes_back_as_it_was() {
 }
 
 #[test]
+fn the_docs_name_every_event_phase_task_and_key_of_a_record() {
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/EVENTS.md")).unwrap();
+    let mut words: Vec<&str> = bodies().iter().map(Body::name).collect();
+    words.extend(Phase::ALL.iter().map(|p| p.name()));
+    words.extend(TaskKind::ALL.iter().map(|t| t.name()));
+    let missing: Vec<_> = words.into_iter().filter(|word| !docs.contains(&format!("`{word}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    // Every key that a line can have stands in the row of its event.
+    for body in bodies() {
+        let mut line = Vec::new();
+        let name = body.name();
+        crate::line::encode(
+            &Event { head: crate::event::Head::default(), body, carried: false, late: false },
+            &mut line,
+        );
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        let first = |row: &str| row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`")));
+        let row = docs.lines().find(|row| first(row)).unwrap();
+        let head = ["run", "mount_run", "seq", "ts", "mono_us", "ev"];
+        for key in line.as_object().unwrap().keys().filter(|key| !head.contains(&key.as_str())) {
+            assert!(row.contains(key.as_str()), "{name}: {key}");
+        }
+    }
+}
+
+#[test]
 fn an_enter_with_a_name_gets_the_path_of_its_directory() {
     let words = EnterWords { tid: 4301, ino: 2, name: Some("a.mov"), ..EnterWords::default() };
     let draft = Draft::<SMALL>::enter(OpId(1), Op::Lookup, &words);
