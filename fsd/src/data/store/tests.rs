@@ -1,5 +1,7 @@
 //! The stores against the scripted origin: right bytes, no reader lost, everything given back.
 
 mod close;
+mod disk;
 mod faults;
+mod model;
 mod world;

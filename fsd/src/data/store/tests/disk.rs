@@ -1,0 +1,72 @@
+//! A disk that is too small, or becomes full.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::data::store::{FetchMode, StoreError};
+
+use super::world::{KIB, LIMIT, MIB, Settings, World, read, v1};
+
+/// A file system of its own, gone when dropped.
+struct Tmpfs(PathBuf);
+
+impl Tmpfs {
+    /// None, and a line that says so, where mounting is not allowed.
+    fn mount(at: &Path, size: &str) -> Option<Self> {
+        let mut run = Command::new("mount");
+        run.args(["-t", "tmpfs", "-o", &format!("size={size}"), "fsd-test"]).arg(at);
+        let done = run.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        if !done {
+            println!("SKIP a full disk (found no right to mount, needs root)");
+        }
+        done.then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[test]
+fn a_disk_that_is_too_small_is_an_error_with_figures_and_not_a_hang() {
+    let world = World::new(&Settings { disk: Some(100 * MIB), ..Settings::default() });
+    let Some(_disk) = Tmpfs::mount(world.dir.path(), "4m") else { return };
+    let store = world.open("f", 80 * MIB);
+    let got = read(&store, 79 * MIB..79 * MIB + 4096, LIMIT).wait();
+    let early = got.is_ok();
+    assert!(early || matches!(got, Err(StoreError::NoRoom { .. })), "{got:?}");
+    assert!(world.until(|| store.progress().state == "failed"));
+    let got = read(&store, 70 * MIB..70 * MIB + 4096, LIMIT).wait();
+    assert!(matches!(got, Err(StoreError::NoRoom { needs, free }) if needs == 80 * MIB && free < needs), "{got:?}");
+    world.close(store);
+    assert!(world.drained());
+    assert_eq!(world.stores.usage().disk, 0);
+}
+
+#[test]
+fn a_disk_that_fills_up_ends_the_download_and_nothing_else() {
+    let world = World::new(&Settings { disk: Some(100 * MIB), cache: 2 * MIB, ..Settings::default() });
+    let Some(_disk) = Tmpfs::mount(world.dir.path(), "16m") else { return };
+    world.origin.bandwidth(8 * MIB);
+    let store = world.open("f", 12 * MIB);
+    assert!(world.until(|| world.temp_files() == 1));
+    drop(fs::write(world.dir.path().join("other"), vec![1; 15 << 20]));
+    let got = read(&store, 11 * MIB..11 * MIB + 4096, LIMIT).wait();
+    assert!(got.is_ok() || matches!(got, Err(StoreError::Disk(_))), "{got:?}");
+    assert!(world.until(|| store.progress().state == "failed"));
+    world.close(store);
+    let small = world.open("small", 100 * KIB);
+    world.check_all(&small);
+    world.close(small);
+    assert!(world.drained());
+    let usage = world.stores.usage();
+    assert_eq!((usage.disk, usage.requests, usage.waiting, world.temp_files()), (0, 0, 0, 1));
+    let lru = World::of(FetchMode::RangeLru);
+    lru.origin.file("f", MIB);
+    lru.check_all(&lru.open_as("f", MIB, v1()));
+}
