@@ -1,6 +1,17 @@
 //! The diagnosis: facts in, verdicts out. Pure: no clock, no I/O, and no knowledge of formats or sources.
 
+pub mod advice;
+pub mod case;
 pub mod fact;
+pub mod finding;
+pub mod infer;
 pub mod kernel;
+pub mod model;
 pub mod report;
+pub mod rules;
 pub mod stacks;
+mod summary;
+pub mod threads;
+pub mod waits;
+
+use summary::report_of;

@@ -1,0 +1,397 @@
+//! The model at one moment, arranged for the rules: who is open, for how long, who waits for whom.
+
+use std::collections::BTreeMap;
+
+use fsd_events::op::Op;
+
+use super::{
+    fact::{Key, Place},
+    infer::{self, Guess},
+    model::{
+        Model, Now,
+        ops::{Micros, OpenOp},
+        session::Session,
+        tasks::Task,
+    },
+    report::{Culprit, Evidence, Waiter},
+    threads::{self, Seen},
+    waits::Graph,
+};
+
+/// What the rules read.
+pub struct Case<'m> {
+    pub model: &'m Model,
+    /// Lives that nothing followed, with their own present.
+    pub lives: Vec<Life<'m>>,
+    /// Requests without an answer, oldest first within a life.
+    pub ops: Vec<OpenAt<'m>>,
+    /// Threads of the latest dump of each process.
+    pub threads: Vec<Seen<'m>>,
+    pub parties: Vec<Party<'m>>,
+    pub graph: Graph,
+    pub guesses: Vec<Guess>,
+}
+
+pub struct Life<'m> {
+    pub session: &'m Session,
+    pub now: Option<Micros>,
+    /// It crashed, was killed, or ended without finishing its work.
+    pub dead: bool,
+}
+
+/// An open operation with its age.
+#[derive(Clone)]
+pub struct OpenAt<'m> {
+    pub open: &'m OpenOp,
+    pub life: usize,
+    pub age: Option<Micros>,
+    /// A watchdog called it stalled.
+    pub watched: bool,
+}
+
+/// Somebody who waits or is waited for.
+#[derive(Clone, Debug)]
+pub struct Party<'m> {
+    pub who: Who<'m>,
+    /// Its stack, where a dump shows it.
+    pub thread: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Who<'m> {
+    Op(usize),
+    Task {
+        life: usize,
+        id: u64,
+        task: &'m Task,
+    },
+    Thread(usize),
+    /// An id that is not open any more, and yet holds something.
+    Ended {
+        life: usize,
+        id: u64,
+    },
+}
+
+impl<'m> Case<'m> {
+    pub fn new(model: &'m Model, now: Now) -> Self {
+        let lives = lives(model, now);
+        let ops = open_ops(model, &lives);
+        let threads = latest_threads(model);
+        let mut case =
+            Self { model, lives, ops, threads, parties: Vec::new(), graph: Graph::default(), guesses: Vec::new() };
+        case.seat();
+        case.graph = Graph::of(&mut case);
+        case.guesses = (0..case.lives.len()).filter_map(|life| infer::guess(&case, life)).collect();
+        case
+    }
+
+    pub fn life_of(&self, op: usize) -> &Life<'m> {
+        &self.lives[self.ops[op].life]
+    }
+
+    /// Old enough to be called stalled, or called so by the daemon itself.
+    pub fn is_stuck(&self, op: usize) -> bool {
+        let op = &self.ops[op];
+        op.watched || op.age.is_some_and(|age| age >= self.model.limits.stalled_us)
+    }
+
+    pub fn stuck(&self) -> impl Iterator<Item = usize> {
+        (0..self.ops.len()).filter(|op| self.is_stuck(*op))
+    }
+
+    /// The party of an operation.
+    pub fn party_of(&self, op: usize) -> Option<usize> {
+        self.parties.iter().position(|p| matches!(p.who, Who::Op(o) if o == op))
+    }
+
+    /// The operation behind a party.
+    pub fn op_of(&self, party: usize) -> Option<usize> {
+        match self.parties[party].who {
+            Who::Op(op) => Some(op),
+            _ => None,
+        }
+    }
+
+    pub fn op_kind(&self, party: usize) -> Option<Op> {
+        match self.parties[party].who {
+            Who::Op(op) => Some(self.ops[op].open.op()),
+            Who::Thread(at) => self.threads[at].op.map(|(_, op)| op),
+            _ => None,
+        }
+    }
+
+    pub fn age_of(&self, party: usize) -> Option<Micros> {
+        match self.parties[party].who {
+            Who::Op(op) => self.ops[op].age,
+            Who::Task { life, task, .. } => Some(self.lives[life].now? - task.since?),
+            Who::Thread(at) => self.threads[at].thread.since_us.and_then(|us| Micros::try_from(us).ok()),
+            Who::Ended { .. } => None,
+        }
+    }
+
+    /// `Release #456`, `download task 9`, `goroutine 21`.
+    pub fn name_of(&self, party: usize) -> String {
+        match self.parties[party].who {
+            Who::Op(op) => self.op_name(op),
+            Who::Task { id, task, .. } => format!("{} task #{id}", task.kind.name()),
+            Who::Thread(at) => match self.threads[at].op {
+                Some((_, op)) => format!("{op} ({})", self.threads[at].label()),
+                None => self.threads[at].label(),
+            },
+            Who::Ended { id, .. } => format!("#{id}, which has ended,"),
+        }
+    }
+
+    pub fn op_name(&self, op: usize) -> String {
+        let open = self.ops[op].open;
+        match open.key() {
+            Key::Num(n) => format!("{} #{n}", open.op()),
+            Key::Hex(n) => format!("{} #{n:#x}", open.op()),
+            key @ (Key::Line(_) | Key::Thread(_)) => format!("{} ({key})", open.op()),
+        }
+    }
+
+    pub fn culprit(&self, party: usize) -> Culprit {
+        let seen = self.parties[party].thread.map(|at| &self.threads[at]);
+        let age_s = self.age_of(party).map(seconds);
+        let mut culprit = match self.parties[party].who {
+            Who::Op(op) => self.op_culprit(op),
+            Who::Task { id, task, .. } => Culprit {
+                id: Some(id.to_string()),
+                thread: Some(format!("{} task", task.kind.name())),
+                path: task.path.as_deref().map(str::to_owned),
+                age_s,
+                ..Culprit::default()
+            },
+            Who::Thread(at) => {
+                let label = self.threads[at].label();
+                let op = self.threads[at].op.map(|(_, op)| op.to_string());
+                let id = op.is_some().then(|| label.clone());
+                Culprit { op, id, thread: Some(label), age_s, ..Culprit::default() }
+            }
+            Who::Ended { id, .. } => Culprit { id: Some(id.to_string()), ..Culprit::default() },
+        };
+        if let Some(seen) = seen {
+            culprit.thread = Some(seen.label());
+        }
+        culprit
+    }
+
+    pub fn op_culprit(&self, op: usize) -> Culprit {
+        let at = &self.ops[op];
+        Culprit {
+            op: Some(at.open.op().to_string()),
+            id: Some(at.open.key().to_string()),
+            thread: at.open.call.thread.as_deref().map(str::to_owned),
+            path: at.open.call.path.as_deref().map(str::to_owned),
+            lock: None,
+            age_s: at.age.map(seconds),
+        }
+    }
+
+    pub fn waiter(&self, party: usize) -> Waiter {
+        let culprit = self.culprit(party);
+        let thread = culprit.id.is_none().then_some(culprit.thread).flatten();
+        Waiter { op: culprit.op, id: culprit.id, thread }
+    }
+
+    /// Where a party stands in the inputs.
+    pub fn place_of(&self, party: usize) -> Option<Place> {
+        match self.parties[party].who {
+            Who::Op(op) => Some(self.ops[op].open.place),
+            Who::Task { task, .. } => Some(task.place),
+            Who::Thread(at) => Some(self.threads[at].place),
+            Who::Ended { .. } => None,
+        }
+    }
+
+    pub fn places(&self, party: usize) -> Vec<Place> {
+        let thread = self.parties[party].thread.map(|at| self.threads[at].place);
+        let mut places: Vec<Place> = self.place_of(party).into_iter().chain(thread).collect();
+        places.dedup();
+        places
+    }
+
+    /// Evidence for places; the text is filled in by whoever can read the inputs.
+    pub fn evidence(&self, places: impl IntoIterator<Item = Place>) -> Vec<Evidence> {
+        let mut seen = Vec::new();
+        for place in places {
+            if !seen.contains(&place) && seen.len() < 12 {
+                seen.push(place);
+            }
+        }
+        let cite = |p: Place| Evidence { input: self.input_name(p), line: p.line, text: String::new() };
+        seen.into_iter().filter(|p| p.line > 0).map(cite).collect()
+    }
+
+    pub fn input_name(&self, place: Place) -> String {
+        self.model.inputs.get(usize::from(place.input.0)).map(|i| i.path.clone()).unwrap_or_default()
+    }
+
+    /// `2 Getattr, 1 Readdir`, most frequent first.
+    pub fn counts(&self, parties: &[usize]) -> String {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for party in parties {
+            let kind = self.op_kind(*party).map_or_else(|| self.kind_word(*party), |op| op.to_string());
+            *counts.entry(kind).or_default() += 1;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        counts.iter().map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn kind_word(&self, party: usize) -> String {
+        match self.parties[party].who {
+            Who::Task { task, .. } => format!("{} task", task.kind.name()),
+            Who::Thread(_) => String::from("thread"),
+            _ => String::from("unknown"),
+        }
+    }
+
+    /// The kernel's own count, where anybody tells it.
+    pub fn kernel_waiting(&self) -> Option<u64> {
+        let told = |life: &Life<'_>| {
+            let stall = life.session.stall.as_ref().and_then(|s| s.kernel_waiting);
+            life.session.last_beat.as_ref().and_then(|(beat, ..)| beat.kernel_waiting).or(stall)
+        };
+        self.model.kernel_waiting.or_else(|| self.lives.iter().rev().find_map(told))
+    }
+
+    /// Requests that the kernel waits for and no log shows: nobody has read them.
+    pub fn unread(&self) -> Option<u64> {
+        let queued =
+            self.lives.iter().rev().find_map(|l| l.session.last_beat.as_ref()).map_or(0, |b| b.0.replies_queued);
+        Some(self.kernel_waiting()?.saturating_sub(self.ops.len() as u64 + queued))
+    }
+
+    fn seat(&mut self) {
+        self.parties = (0..self.ops.len()).map(|op| Party { who: Who::Op(op), thread: None }).collect();
+        for (life, l) in self.lives.iter().enumerate() {
+            let tasks = l.session.tasks.iter();
+            let parties = tasks.map(|(id, task)| Party { who: Who::Task { life, id: *id, task }, thread: None });
+            self.parties.extend(parties);
+        }
+        self.seat_threads();
+    }
+
+    /// A thread is the same party as the operation that it serves: by id, by thread, or because only one can be meant.
+    fn seat_threads(&mut self) {
+        let mut free: Vec<usize> = Vec::new();
+        for at in 0..self.threads.len() {
+            match self.op_with_key(at).or_else(|| self.op_on_thread(at)) {
+                Some(op) if self.parties[op].thread.is_none() => self.parties[op].thread = Some(at),
+                _ => free.push(at),
+            }
+        }
+        let kinds: Vec<Op> = free.iter().filter_map(|at| self.threads[*at].op.map(|(_, op)| op)).collect();
+        free.retain(|at| {
+            let Some((_, kind)) = self.threads[*at].op else { return true };
+            let ops: Vec<usize> = self.unseated(kind).collect();
+            let same = kinds.iter().filter(|k| **k == kind).count();
+            let only = ops.len() == same || self.parties.iter().any(|p| p.thread.is_some()) && !ops.is_empty();
+            match ops.first().filter(|_| only || same == 1 && ops.len() == 1) {
+                Some(op) => {
+                    self.parties[*op].thread = Some(*at);
+                    false
+                }
+                None => true,
+            }
+        });
+        self.parties.extend(free.into_iter().map(|at| Party { who: Who::Thread(at), thread: Some(at) }));
+    }
+
+    fn unseated(&self, kind: Op) -> impl Iterator<Item = usize> {
+        let same = move |a: Op| {
+            a == kind || matches!((a, kind), (Op::Readdir, Op::Readdirplus) | (Op::Readdirplus, Op::Readdir))
+        };
+        (0..self.ops.len()).filter(move |op| self.parties[*op].thread.is_none() && same(self.ops[*op].open.op()))
+    }
+
+    fn op_with_key(&self, at: usize) -> Option<usize> {
+        let (key, kind) = self.threads[at].op?;
+        let key = key?;
+        self.ops.iter().position(|o| o.open.key() == key && o.open.op() == kind)
+    }
+
+    fn op_on_thread(&self, at: usize) -> Option<usize> {
+        let thread = self.threads[at].thread;
+        let tid = u32::try_from(thread.number).ok().filter(|tid| *tid > 0);
+        let name = thread.name.as_deref();
+        let on = |o: &OpenAt<'_>| {
+            let call = &o.open.call;
+            let named = !call.asynchronous && name.is_some() && call.thread.as_deref() == name;
+            !call.asynchronous && tid.is_some() && call.tid == tid || named
+        };
+        self.ops.iter().position(on)
+    }
+}
+
+fn lives(model: &Model, now: Now) -> Vec<Life<'_>> {
+    let latest_dump = model.dumps.iter().filter_map(|d| d.2).max();
+    let latest_wall = model.current().filter_map(|(_, s)| s.clock.wall).max();
+    let life = |(_, session): (usize, &'_ Session)| -> Option<Micros> {
+        const SAME_INCIDENT: u64 = 600_000_000;
+        let own = session.clock.wall?;
+        let near = |wall: &u64| *wall >= own && *wall - own <= SAME_INCIDENT;
+        let wall = now.wall_us.into_iter().chain([latest_dump, latest_wall].into_iter().flatten().filter(near)).max();
+        session.clock.at_wall(wall?)
+    };
+    let alive = |(at, session): (usize, &'_ Session)| {
+        let now = session.clock.last.max(life((at, session)));
+        now.or(session.clock.last)
+    };
+    let made = model.current().map(|(at, session)| {
+        let dead = session.ended.as_ref().is_some_and(|e| e.crash);
+        Life { session, now: if dead { session.clock.last } else { alive((at, session)) }, dead }
+    });
+    made.collect()
+}
+
+/// Requests of two logs of one daemon are the same when they are of one kind and began at the same moment.
+const SAME_MOMENT: Micros = 20_000;
+
+fn open_ops<'m>(_model: &'m Model, lives: &[Life<'m>]) -> Vec<OpenAt<'m>> {
+    let mut ops: Vec<OpenAt<'m>> = Vec::new();
+    let mut began: Vec<(Op, Micros, usize)> = Vec::new();
+    for (life, l) in lives.iter().enumerate() {
+        let handed = l.session.handed_over.is_some();
+        let ended = l.session.ended.as_ref().is_some_and(|e| !e.crash);
+        if handed || ended {
+            continue;
+        }
+        let mut open: Vec<&OpenOp> = l.session.open.values().collect();
+        open.sort_by_key(|o| (o.order, o.place));
+        for open in open {
+            let wall = open.at.and_then(|t| l.session.clock.wall_of(t));
+            let twin = wall.is_some_and(|w| {
+                let twin = |b: &&(Op, Micros, usize)| b.0 == open.op() && (b.1 - w).abs() < SAME_MOMENT && b.2 != life;
+                began.iter().any(|b| twin(&b))
+            });
+            began.extend(wall.map(|w| (open.op(), w, life)));
+            let watched = l.session.watch_stalled.iter().any(|(key, op, _)| *key == open.key() && *op == open.op());
+            if !twin {
+                ops.push(OpenAt { open, life, age: l.session.age(open.at, l.now), watched });
+            }
+        }
+    }
+    ops
+}
+
+fn latest_threads(model: &Model) -> Vec<Seen<'_>> {
+    let mut threads = Vec::new();
+    let later = |at: usize| {
+        let (_, dump, _) = &model.dumps[at];
+        model.dumps[at + 1..].iter().any(|(_, d, _)| d.format == dump.format && d.pid == dump.pid)
+    };
+    for (at, (place, dump, wall)) in model.dumps.iter().enumerate() {
+        if !later(at) {
+            threads.extend(threads::classify(dump, *place, *wall));
+        }
+    }
+    threads
+}
+
+pub fn seconds(us: Micros) -> f64 {
+    (us as f64 / 1e5).round() / 10.0
+}

@@ -1,0 +1,248 @@
+//! Who blocks everyone, without lock data: exoneration by later completions, novelty, precedence (rules R6, R8 to R16).
+
+use std::collections::BTreeMap;
+
+use fsd_events::op::{Class, Op};
+
+use super::{
+    case::{Case, OpenAt},
+    model::{
+        ops::{Micros, OpStats},
+        session::Session,
+    },
+    report::Confidence,
+};
+
+/// What the pattern of completions says about one life.
+#[derive(Clone, Debug)]
+pub struct Guess {
+    pub kind: GuessKind,
+    pub confidence: Confidence,
+    /// Index of the operation that everything seems to wait for.
+    pub culprit: usize,
+    /// Other candidates, best first.
+    pub alternatives: Vec<usize>,
+    pub victims: Vec<usize>,
+    /// Completions in the stalled classes of operations that began after the culprit.
+    pub completed_after: usize,
+    /// Half of a per cent of the lines or more is missing.
+    pub lossy: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuessKind {
+    Lock,
+    /// All workers sit in this kind of operation.
+    Pool(Op),
+}
+
+const STUCK: Micros = 2_000_000;
+/// Completions that a race may let slip through a lock.
+const RACES: usize = 3;
+
+/// None: nothing is stalled, or the history is too thin to say.
+pub fn guess(case: &Case<'_>, life: usize) -> Option<Guess> {
+    let View { session, now, .. } = view(case, life)?;
+    if case.lives[life].dead {
+        return None;
+    }
+    let view = View { session, now, case, ops: ops_of(case, life) };
+    let stalled = view.stalled();
+    let mut victims: Vec<usize> = view.ops.iter().copied().filter(|op| view.is_victim(*op, &stalled)).collect();
+    victims.sort_by_key(|op| case.ops[*op].open.at);
+    let first = *victims.first()?;
+    view.pool().or_else(|| view.lock(first, &victims, &stalled))
+}
+
+fn view<'c, 'm>(case: &'c Case<'m>, life: usize) -> Option<View<'c, 'm>> {
+    let l = &case.lives[life];
+    Some(View { session: l.session, now: l.now?, case, ops: Vec::new() })
+}
+
+fn ops_of(case: &Case<'_>, life: usize) -> Vec<usize> {
+    let mut ops: Vec<usize> =
+        (0..case.ops.len()).filter(|op| case.ops[*op].life == life && case.ops[*op].open.at.is_some()).collect();
+    ops.sort_by_key(|op| (case.ops[*op].open.at, case.ops[*op].open.order));
+    ops
+}
+
+struct View<'c, 'm> {
+    session: &'m Session,
+    now: Micros,
+    case: &'c Case<'m>,
+    ops: Vec<usize>,
+}
+
+impl View<'_, '_> {
+    fn op(&self, op: usize) -> &OpenAt<'_> {
+        &self.case.ops[op]
+    }
+
+    fn at(&self, op: usize) -> Micros {
+        self.op(op).open.at.unwrap_or(0)
+    }
+
+    fn kind(&self, op: usize) -> Op {
+        self.op(op).open.op()
+    }
+
+    fn stats(&self, kind: Op) -> Option<&OpStats> {
+        self.session.stats.get(&kind).filter(|s| s.count > 0)
+    }
+
+    fn later(&self, kind: Op, t: Micros) -> usize {
+        self.stats(kind).map_or(0, |s| s.later_than(t))
+    }
+
+    /// Completions a second over the whole life.
+    fn rate(&self, kind: Op) -> f64 {
+        let first = self.session.stats.values().filter_map(OpStats::first_exit).min();
+        let last = self.session.stats.values().filter_map(|s| s.last_exit).max();
+        let span = match (first, last) {
+            (Some(first), Some(last)) if last > first => (last - first) as f64 / 1e6,
+            _ => return 0.0,
+        };
+        self.stats(kind).map_or(0.0, |s| s.count as f64 / span)
+    }
+
+    /// R9: kinds with an old open operation, hardly any later completion, and a silence that is no accident.
+    fn stalled(&self) -> Vec<Op> {
+        let mut kinds: Vec<Op> = self.ops.iter().filter(|op| self.is_stalled(**op)).map(|op| self.kind(*op)).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
+    fn is_stalled(&self, op: usize) -> bool {
+        let kind = self.kind(op);
+        let age = self.now - self.at(op);
+        if age <= STUCK || self.later(kind, self.at(op)) > 2 || self.in_hole(op) {
+            return false;
+        }
+        let rate = self.rate(kind);
+        let silence = self.stats(kind).and_then(|s| s.last_exit).map_or(0, |last| self.now - last) as f64 / 1e6;
+        let proven = rate > 0.0 && silence > (14.0 / rate).max(2.0);
+        proven || self.op(op).watched || self.thin(op, age)
+    }
+
+    /// A short history proves nothing by rates: then only great age of a quick kind counts, and Reads may be long.
+    fn thin(&self, op: usize, age: Micros) -> bool {
+        let kind = self.kind(op);
+        let quick = matches!(kind.class(), Class::Metadata | Class::Handle) && !matches!(kind, Op::Poll | Op::Ioctl);
+        let worst = self.stats(kind).map_or(0, |s| s.latency.max());
+        quick
+            && age >= self.case.model.limits.stalled_us
+            && u64::try_from(age).unwrap_or(0) > worst.saturating_mul(20)
+            && self.loss() < 0.005
+    }
+
+    /// R6: its EXIT may be among those that are missing.
+    fn in_hole(&self, op: usize) -> bool {
+        let at = self.at(op);
+        let p99 = self.stats(self.kind(op)).map_or(0, |s| s.latency.value_at_quantile(0.99));
+        let soon = at + Micros::try_from(p99).unwrap_or(0) + 1_000_000;
+        self.session.sequence.holes.iter().any(|(from, to)| *to >= at && *from <= soon)
+    }
+
+    /// Share of the lines that is missing, as far as the pairing shows it.
+    fn loss(&self) -> f64 {
+        let loss = &self.session.loss;
+        let missing =
+            loss.lone_exits + loss.superseded + loss.lost_exits + loss.lines + self.session.sequence.missing();
+        missing as f64 / (2 * self.session.entered).max(1) as f64
+    }
+
+    fn is_victim(&self, op: usize, stalled: &[Op]) -> bool {
+        stalled.contains(&self.kind(op)) && self.later(self.kind(op), self.at(op)) <= 2 && !self.in_hole(op)
+    }
+
+    fn workers(&self) -> usize {
+        let said = self.session.about.workers.map(|w| w as usize);
+        said.unwrap_or_else(|| self.session.threads.len().max(self.session.max_open))
+    }
+
+    /// R15: the pool filled with one kind while others still completed.
+    fn pool(&self) -> Option<Guess> {
+        let mut counts: BTreeMap<Op, usize> = BTreeMap::new();
+        self.ops.iter().for_each(|op| *counts.entry(self.kind(*op)).or_default() += 1);
+        let (kind, count) = counts.into_iter().max_by_key(|(_, n)| *n)?;
+        let workers = self.workers();
+        let full = workers >= 2 && self.ops.len() >= workers && count * 10 >= self.ops.len() * 9;
+        let first = self.ops.iter().copied().find(|op| self.kind(*op) == kind)?;
+        let after: usize = self.session.stats.keys().map(|k| self.later(*k, self.at(first))).sum();
+        if !full || after <= RACES {
+            return None;
+        }
+        let victims: Vec<usize> = self.ops.iter().copied().filter(|op| *op != first).collect();
+        Some(Guess {
+            kind: GuessKind::Pool(kind),
+            confidence: Confidence::Medium,
+            culprit: first,
+            alternatives: Vec::new(),
+            victims,
+            completed_after: after,
+            lossy: self.loss() > 0.005,
+        })
+    }
+
+    /// R10 to R14: candidates entered no later than the first victim, ranked.
+    fn lock(&self, first: usize, victims: &[usize], stalled: &[Op]) -> Option<Guess> {
+        let since = self.at(first);
+        let majority = self.majority(victims);
+        let mut ranked: Vec<(f64, usize, usize)> = Vec::new();
+        for op in self.ops.iter().copied().filter(|op| self.at(*op) <= since && !self.in_hole(*op)) {
+            let (score, after) = self.score(op, since, majority, stalled);
+            ranked.push((score, op, after));
+        }
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| self.at(a.1).cmp(&self.at(b.1))));
+        let (score, culprit, completed_after) = *ranked.first()?;
+        let alternatives: Vec<usize> = ranked[1..].iter().filter(|c| c.0 >= 2.0).map(|c| c.1).collect();
+        let victims: Vec<usize> = victims.iter().copied().filter(|op| *op != culprit).collect();
+        let affected = victims.len() + 1;
+        let confidence = match () {
+            () if affected >= 3 && score >= 5.0 && alternatives.is_empty() => Confidence::High,
+            () if affected >= 2 && score >= 4.0 => Confidence::Medium,
+            () => Confidence::Low,
+        };
+        let confidence = self.capped(confidence, affected, culprit);
+        let lossy = self.loss() > 0.005;
+        Some(Guess { kind: GuessKind::Lock, confidence, culprit, alternatives, victims, completed_after, lossy })
+    }
+
+    fn score(&self, op: usize, since: Micros, majority: Option<Op>, stalled: &[Op]) -> (f64, usize) {
+        let at = self.at(op);
+        let after: usize = stalled.iter().map(|kind| self.later(*kind, at)).sum();
+        let age = u64::try_from(self.now - at).unwrap_or(0);
+        let novel = self.stats(self.kind(op)).is_none_or(|s| s.slower_than(age.min(2_000_000)) == 0);
+        let expected = |kind: &Op| self.rate(*kind) * ((since - at) as f64 / 1e6);
+        let shared = stalled.iter().any(|kind| self.later(*kind, at) == 0 && expected(kind) >= 3.0);
+        let score = match (after <= RACES, novel) {
+            (true, novel) => 4.0 + f64::from(u8::from(novel)),
+            (false, true) => {
+                2.0 + 2.5 * f64::from(u8::from(shared)) + f64::from(u8::from(Some(self.kind(op)) != majority))
+            }
+            (false, false) => 0.0,
+        };
+        (score, after)
+    }
+
+    fn majority(&self, victims: &[usize]) -> Option<Op> {
+        let mut counts: BTreeMap<Op, usize> = BTreeMap::new();
+        victims.iter().for_each(|op| *counts.entry(self.kind(*op)).or_default() += 1);
+        counts.into_iter().max_by_key(|(_, n)| *n).map(|(op, _)| op)
+    }
+
+    /// Section D: loss, clock steps and thin data lower a level; signals of clients raise it.
+    fn capped(&self, confidence: Confidence, affected: usize, culprit: usize) -> Confidence {
+        let loss = self.loss();
+        let fakes = loss * self.session.entered as f64;
+        let no_threads = self.session.threads.is_empty() && !self.session.is_own();
+        let thin = self.session.entered < 200 && !self.op(culprit).watched;
+        match () {
+            () if no_threads && fakes >= affected as f64 => Confidence::Low,
+            () if loss > 0.02 || thin && confidence == Confidence::High => confidence.min(Confidence::Medium),
+            () if self.session.clock.stepped_between(self.at(culprit), self.now) => confidence.min(Confidence::Medium),
+            () => confidence,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Everything that was observed, folded: sessions of daemons, dumps of their threads, the kernel's word.
+
+pub mod clock;
+mod fold;
+pub mod gaps;
+pub mod locks;
+pub mod ops;
+pub mod session;
+pub mod tasks;
+
+use std::collections::HashMap;
+
+use fsd_events::{
+    event::Event,
+    ids::{RunId, Unique},
+};
+
+use self::{
+    ops::{Micros, OpenOp},
+    session::{Origin, Session},
+};
+use super::{
+    fact::{Dump, Fact, InputId, Place, Sink},
+    kernel::KernelState,
+    report::{Input, Report},
+};
+
+/// From when on something is called stalled.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub stalled_us: Micros,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { stalled_us: 10_000_000 }
+    }
+}
+
+/// The moment of the report; without it the data itself says when they end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    pub wall_us: Option<u64>,
+}
+
+/// A pure fold over facts and events.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub limits: Limits,
+    pub sessions: Vec<Session>,
+    pub dumps: Vec<(Place, Dump, Option<u64>)>,
+    pub kernel: KernelState,
+    pub kernel_waiting: Option<u64>,
+    pub kernel_seen: bool,
+    pub inputs: Vec<Input>,
+    by_run: HashMap<u64, usize>,
+    /// Current session of each stream of a foreign log.
+    by_stream: HashMap<InputId, usize>,
+    /// Rotated sets: the input that a later one continues.
+    continues: HashMap<InputId, InputId>,
+    last_run: Option<(RunId, usize)>,
+}
+
+impl Model {
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Makes an input known by name; facts refer to it by the number.
+    pub fn input(&mut self, path: &str) -> InputId {
+        let id = InputId(u16::try_from(self.inputs.len()).unwrap_or(u16::MAX));
+        self.inputs.push(Input { path: path.to_owned(), format: String::from("unknown"), ..Input::default() });
+        id
+    }
+
+    /// `later` goes on where `earlier` ended: the same daemon's log after a rotation.
+    pub fn continues(&mut self, later: InputId, earlier: InputId) {
+        self.continues.insert(later, earlier);
+    }
+
+    /// What reading an input gave in all.
+    pub fn counted(&mut self, input: InputId, format: &str, lines: u64, events: u64, bad_lines: u64) {
+        if let Some(slot) = self.inputs.get_mut(usize::from(input.0)) {
+            *slot = Input { path: slot.path.clone(), format: format.to_owned(), lines, events, bad_lines };
+        }
+    }
+
+    /// What can be said now.
+    pub fn report(&self, now: Now) -> Report {
+        super::report_of(self, now)
+    }
+
+    /// Sessions that are not followed by another life of the same daemon.
+    pub fn current(&self) -> impl Iterator<Item = (usize, &Session)> {
+        self.sessions.iter().enumerate().filter(|(at, _)| !self.is_past(*at))
+    }
+
+    /// Whether a later session took over from this one.
+    pub fn is_past(&self, at: usize) -> bool {
+        match self.sessions[at].origin {
+            Origin::Own { mount_run, .. } => {
+                let later =
+                    |s: &Session| matches!(s.origin, Origin::Own { mount_run: other, .. } if other == mount_run);
+                self.sessions[at + 1..].iter().any(later)
+                    || self.sessions[at + 1..].iter().any(|s| s.is_own() && self.same_mount(at, s))
+            }
+            Origin::Foreign => !self.by_stream.values().any(|current| *current == at),
+        }
+    }
+
+    fn same_mount(&self, at: usize, later: &Session) -> bool {
+        let mount = &self.sessions[at].about.mount;
+        !mount.is_empty() && *mount == later.about.mount
+    }
+
+    fn run(&mut self, run: RunId, mount_run: RunId, place: Place) -> usize {
+        if let Some((last, at)) = self.last_run
+            && last == run
+        {
+            return at;
+        }
+        let at = *self.by_run.entry(run.0).or_insert_with(|| {
+            let mut session = Session::own(run, mount_run);
+            session.about.input = place;
+            self.sessions.push(session);
+            self.sessions.len() - 1
+        });
+        self.last_run = Some((run, at));
+        at
+    }
+
+    fn stream(&self, input: InputId) -> InputId {
+        let mut first = input;
+        while let Some(earlier) = self.continues.get(&first).filter(|e| **e != input) {
+            first = *earlier;
+        }
+        first
+    }
+
+    /// The session that a foreign fact belongs to.
+    fn foreign(&mut self, place: Place) -> &mut Session {
+        let stream = self.stream(place.input);
+        let fresh = !self.by_stream.contains_key(&stream);
+        let at = if fresh { self.start_session(stream, place) } else { self.by_stream[&stream] };
+        &mut self.sessions[at]
+    }
+
+    fn start_session(&mut self, stream: InputId, place: Place) -> usize {
+        let mut session = Session::default();
+        session.about.input = place;
+        self.sessions.push(session);
+        self.by_stream.insert(stream, self.sessions.len() - 1);
+        self.sessions.len() - 1
+    }
+
+    /// An ENTER that the kernel sent again: the old worker's entry ends, its age goes on (it is the same clock).
+    fn resent(&mut self, at: usize, unique: Unique) -> Option<OpenOp> {
+        let Origin::Own { mount_run, .. } = self.sessions[at].origin else { return None };
+        let same_mount = |s: &Session| matches!(s.origin, Origin::Own { mount_run: m, .. } if m == mount_run);
+        let before = self.sessions[..at].iter_mut().filter(|s| same_mount(s));
+        before.rev().find_map(|session| {
+            let key = session.open.values().find(|o| o.call.unique == Some(unique.0)).map(OpenOp::key)?;
+            session.close(key)
+        })
+    }
+}
+
+impl Sink for Model {
+    fn fact(&mut self, fact: &Fact) {
+        self.apply(fact);
+    }
+
+    fn event(&mut self, place: Place, event: &Event<'_>) {
+        self.apply_event(place, event);
+    }
+
+    fn unknown(&mut self, place: Place, run: RunId, seq: u64) {
+        let at = self.run(run, RunId::default(), place);
+        let session = &mut self.sessions[at];
+        let time = session.clock.last.unwrap_or(0);
+        session.sequence.saw(seq, time);
+    }
+}

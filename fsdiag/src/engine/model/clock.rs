@@ -1,0 +1,107 @@
+//! The clock of one session: monotonic where the source has one, else wall time with its steps taken out.
+
+use super::ops::Micros;
+use crate::engine::fact::At;
+
+/// A step of the wall clock that was recognised: where, and by how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub at: Micros,
+    pub by: Micros,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    pub first: Option<Micros>,
+    pub last: Option<Micros>,
+    /// Latest wall clock time seen.
+    pub wall: Option<u64>,
+    pub steps: Vec<Step>,
+    /// What is subtracted from wall time to get session time.
+    shift: Micros,
+    monotonic: bool,
+    last_wall: Option<Micros>,
+    /// Wall minus monotonic time.
+    offset: Option<Micros>,
+}
+
+/// A backward step below this is jitter between threads.
+const BACK: Micros = 1_000_000;
+/// Nobody waits so long between two lines of a busy log: suspended, or the clock was set.
+const FORWARD: Micros = 10_000_000;
+
+impl Clock {
+    /// The session time of a fact, noting steps.
+    pub fn time(&mut self, at: At) -> Option<Micros> {
+        let mono = at.mono_us.and_then(|us| Micros::try_from(us).ok());
+        let wall = at.wall_us.and_then(|us| Micros::try_from(us).ok());
+        self.wall = self.wall.max(at.wall_us);
+        let now = match mono {
+            Some(mono) => {
+                self.monotonic = true;
+                self.compare(mono, wall);
+                mono
+            }
+            None if self.monotonic => return self.last,
+            None => self.unstepped(wall?),
+        };
+        self.first = Some(self.first.map_or(now, |first| first.min(now)));
+        self.last = self.last.max(Some(now));
+        Some(now)
+    }
+
+    pub fn is_monotonic(&self) -> bool {
+        self.monotonic
+    }
+
+    /// Wall time of a moment of the session, as far as it can be known.
+    pub fn wall_of(&self, t: Micros) -> Option<Micros> {
+        match self.monotonic {
+            true => self.offset.map(|offset| t + offset),
+            false => Some(t + self.shift),
+        }
+    }
+
+    /// The session time of a wall clock moment.
+    pub fn at_wall(&self, wall: u64) -> Option<Micros> {
+        let wall = Micros::try_from(wall).ok()?;
+        match self.monotonic {
+            true => self.offset.map(|offset| wall - offset),
+            false => Some(wall - self.shift),
+        }
+    }
+
+    /// An operation measured itself: a wall difference much larger than that is a step, not time.
+    pub fn measured(&mut self, from: Option<Micros>, to: Option<Micros>, us: Option<u64>) {
+        let (Some(from), Some(to), Some(us)) = (from, to, us) else { return };
+        let extra = to - from - Micros::try_from(us).unwrap_or(Micros::MAX);
+        if !self.monotonic && extra > FORWARD {
+            self.steps.push(Step { at: to, by: extra });
+            self.shift += extra;
+            self.last = Some(to - extra);
+        }
+    }
+
+    /// Whether a step lies between two moments: ages across it are doubtful.
+    pub fn stepped_between(&self, from: Micros, to: Micros) -> bool {
+        self.steps.iter().any(|s| s.at >= from && s.at <= to)
+    }
+
+    fn compare(&mut self, mono: Micros, wall: Option<Micros>) {
+        let Some(wall) = wall else { return };
+        let offset = wall - mono;
+        if let Some(before) = self.offset.filter(|before| (offset - before).abs() > BACK) {
+            self.steps.push(Step { at: mono, by: offset - before });
+        }
+        self.offset = Some(offset);
+    }
+
+    fn unstepped(&mut self, wall: Micros) -> Micros {
+        if let Some(before) = self.last_wall.filter(|before| wall < before - BACK) {
+            self.steps.push(Step { at: before - self.shift, by: wall - before });
+            self.shift += wall - before;
+        }
+        self.last_wall = Some(wall);
+        wall - self.shift
+    }
+}

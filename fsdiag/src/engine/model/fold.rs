@@ -1,0 +1,260 @@
+//! How one fact or event changes the model.
+
+use fsd_events::event::{Body, Enter, Event, Exit, PhaseChange, Stall, TaskEnd, TaskKind, TaskStart, Wait};
+
+use super::{
+    Model,
+    ops::{Micros, OpenOp, PhaseAt},
+    session::{Ended, Hint, Session, StallSeen},
+    tasks::{Task, TaskEnded, Waiting},
+};
+use crate::engine::fact::{At, Call, Done, Fact, KernelFact, Key, Place, What};
+
+impl Model {
+    /// Takes one observation.
+    pub fn apply(&mut self, fact: &Fact) {
+        let place = fact.place;
+        match &fact.what {
+            What::Own(body) => return self.own(place, fact.at, body, None),
+            What::Dump(dump) => return self.dumps.push((place, (**dump).clone(), fact.at.wall_us)),
+            What::Kernel(kernel) => return self.kernel_fact(place, kernel),
+            What::Session { pid, workers, .. } => return self.new_session(place, fact.at, *pid, *workers),
+            _ => {}
+        }
+        let session = self.foreign(place);
+        let at = session.clock.time(fact.at);
+        match &fact.what {
+            What::Enter(call) => session.enter((**call).clone(), at, place),
+            What::Exit(done) => drop(session.exit(done, at, place)),
+            What::Completed(c) => {
+                session.entered += 1;
+                session.completed(c.op, Key::Line(place.line), at, Some(c.us), c.errno, place);
+            }
+            What::SessionEnd { crash, text } => {
+                session.ended = Some(Ended { crash: *crash, text: text.clone(), place });
+            }
+            What::Interrupt(key) => {
+                if let Some(open) = session.open.get_mut(key) {
+                    open.interrupted = true;
+                }
+            }
+            What::Watch { stalled, .. } => {
+                session.watch_stalled.clone_from(stalled);
+                session.watch_place = Some((place, at));
+            }
+            What::Hint { kind, key, path, text } => {
+                let (key, path, text) = (*key, path.clone(), text.clone());
+                session.hint(Hint { kind: *kind, key, path, text, at, place });
+            }
+            What::Lost { lines } => session.loss.lines += lines,
+            _ => {}
+        }
+    }
+
+    /// The same for an event of fsd itself, without a copy on the way.
+    pub fn apply_event(&mut self, place: Place, event: &Event<'_>) {
+        let head = &event.head;
+        let at = self.run(head.run, head.mount_run, place);
+        let session = &mut self.sessions[at];
+        let mono = Micros::try_from(head.mono_us).unwrap_or(Micros::MAX);
+        if event.carried {
+            if session.knows(&event.body) {
+                return;
+            }
+        } else {
+            session.sequence.saw(head.seq, mono);
+        }
+        let clock = At { mono_us: Some(head.mono_us), wall_us: Some(head.ts_us) };
+        self.own(place, clock, &event.body, Some(at));
+    }
+
+    fn own(&mut self, place: Place, at: At, body: &Body<'_>, session: Option<usize>) {
+        let index = match session {
+            Some(index) => index,
+            None => {
+                self.foreign(place);
+                self.by_stream[&self.stream(place.input)]
+            }
+        };
+        if let Body::Handover(handover) = body {
+            let old = self.by_run.get(&handover.old_run.0).copied();
+            if let Some(old) = old {
+                self.sessions[old].handed_over = Some((handover.new_run, (&*handover.result).into()));
+            }
+        }
+        let resent = match body {
+            Body::Enter(enter) if enter.resent => self.resent(index, enter.unique),
+            _ => None,
+        };
+        let session = &mut self.sessions[index];
+        let time = session.clock.time(at);
+        session.take_own(place, time, body);
+        if let (Some(before), Body::Enter(enter)) = (resent, body)
+            && let Some(open) = session.open.get_mut(&Key::Num(enter.id.0))
+        {
+            open.at = before.at.or(open.at);
+        }
+    }
+
+    fn kernel_fact(&mut self, place: Place, fact: &KernelFact) {
+        self.kernel_seen = true;
+        if let KernelFact::Waiting { waiting, .. } = fact {
+            self.kernel_waiting = Some(*waiting);
+        }
+        self.kernel.apply(place, fact);
+    }
+
+    fn new_session(&mut self, place: Place, at: At, pid: Option<u32>, workers: Option<u32>) {
+        let stream = self.stream(place.input);
+        let current = self.by_stream.get(&stream).map(|at| &self.sessions[*at]);
+        let goes_on = current.is_some_and(|s| {
+            s.entered == 0 && s.ended.is_none()
+                || pid.is_some() && s.about.pid == pid
+                || (pid.is_none() && workers.is_some())
+        });
+        if !goes_on {
+            self.start_session(stream, place);
+        }
+        let session = self.foreign(place);
+        session.clock.time(at);
+        session.about.pid = pid.or(session.about.pid);
+        session.about.workers = workers.or(session.about.workers);
+        session.about.started.get_or_insert(place);
+    }
+}
+
+impl Session {
+    fn take_own(&mut self, place: Place, at: Option<Micros>, body: &Body<'_>) {
+        match body {
+            Body::Start(start) => self.started(start, place),
+            Body::Enter(enter) => self.enter(call(enter), at, place),
+            Body::Exit(exit) => drop(self.exit(&done(exit), at, place)),
+            Body::Phase(change) => self.phase(change, at, place),
+            Body::Lock(step) => self.locks.step(step, at, place),
+            Body::Task(task) => self.task(task, at, place),
+            Body::TaskEnd(end) => self.task_end(end, at, place),
+            Body::Progress(p) => {
+                let fresh = || Task::new(TaskKind::Download, at, place);
+                let task = self.tasks.entry(p.id.0).or_insert_with(fresh);
+                task.progressed(p.have, p.want, &p.state, at, place);
+            }
+            Body::Wait(wait) => self.wait(wait, at, place),
+            Body::WaitEnd(end) => drop(self.waits.remove(&end.id.0)),
+            Body::Beat(beat) => self.beat(beat, at, place),
+            Body::Stall(stall) => self.stalled(stall, at, place),
+            Body::StallEnd(_) => self.stall = None,
+            Body::Interrupt { unique, id } => self.interrupted(unique.0, id.map(|i| i.0)),
+            Body::FlagChange { flag, value } => self.about.flags = self.about.flags.with(*flag, *value),
+            Body::Invariant { what, detail } => {
+                self.invariants.push(((&**what).into(), (&**detail).into(), place));
+            }
+            Body::Stop { reason } => {
+                self.ended = Some(Ended { crash: false, text: (&**reason).into(), place });
+            }
+            Body::Handover(_) => {}
+        }
+    }
+
+    /// Whether a carried line repeats what is known.
+    fn knows(&self, body: &Body<'_>) -> bool {
+        match body {
+            Body::Enter(enter) => self.open.contains_key(&Key::Num(enter.id.0)),
+            Body::Task(task) => self.tasks.contains_key(&task.id.0),
+            _ => false,
+        }
+    }
+
+    fn phase(&mut self, change: &PhaseChange<'_>, at: Option<Micros>, place: Place) {
+        let now = PhaseAt { phase: change.phase, detail: (&*change.detail).into(), since: at, place };
+        if let Some(open) = self.open.get_mut(&Key::Num(change.id.0)) {
+            open.phase = Some(now);
+        } else if let Some(task) = self.tasks.get_mut(&change.id.0) {
+            task.phase = Some(now);
+        }
+    }
+
+    fn task(&mut self, start: &TaskStart<'_>, at: Option<Micros>, place: Place) {
+        let mut task = Task::new(start.task, at, place);
+        task.parent = start.parent.map(|p| p.0);
+        task.fh = start.fh.map(|fh| fh.0);
+        task.path = start.path.as_deref().map(Into::into);
+        self.tasks.insert(start.id.0, task);
+        self.forget_ended_tasks();
+    }
+
+    fn task_end(&mut self, end: &TaskEnd<'_>, at: Option<Micros>, place: Place) {
+        let task = self.tasks.entry(end.id.0).or_insert_with(|| Task::new(end.task, None, place));
+        task.ended = Some(TaskEnded { at, outcome: (&*end.outcome).into(), place });
+        self.locks.op_ended(end.id.0);
+    }
+
+    /// Ended tasks that nobody waits for are kept only so long as there are few.
+    fn forget_ended_tasks(&mut self) {
+        const KEPT: usize = 4096;
+        if self.tasks.len() <= KEPT {
+            return;
+        }
+        let waited: Vec<u64> = self.waits.values().filter_map(|w| w.on).collect();
+        let mut ended: Vec<u64> = self.tasks.iter().filter(|(_, t)| t.ended.is_some()).map(|(id, _)| *id).collect();
+        ended.truncate(KEPT / 2);
+        ended.retain(|id| !waited.contains(id));
+        ended.iter().for_each(|id| drop(self.tasks.remove(id)));
+    }
+
+    fn wait(&mut self, wait: &Wait, at: Option<Micros>, place: Place) {
+        self.waits.insert(wait.id.0, Waiting { on: wait.on.map(|t| t.0), need: wait.need, since: at, place });
+    }
+
+    fn stalled(&mut self, stall: &Stall<'_>, at: Option<Micros>, place: Place) {
+        let stacks = stall.stacks.as_deref().map(Into::into);
+        self.stall = Some(StallSeen { place, at, kernel_waiting: stall.kernel_waiting, stacks });
+        for lock in &stall.locks {
+            let since = at.map(|t| t - Micros::try_from(lock.since_us).unwrap_or(0));
+            let ids = |ids: &[fsd_events::ids::OpId]| ids.iter().map(|i| i.0).collect::<Vec<_>>();
+            self.locks.snapshot(&lock.lock, &ids(&lock.holder), &ids(&lock.waiters), since, place);
+        }
+        for op in &stall.ops {
+            let key = Key::Num(op.id.0);
+            if !self.open.contains_key(&key) {
+                let since = at.map(|t| t - Micros::try_from(op.us).unwrap_or(0));
+                let call = Call { asynchronous: true, ..Call::new(key, op.op) };
+                self.enter(call, since, place);
+            }
+        }
+    }
+
+    fn interrupted(&mut self, unique: u64, id: Option<u64>) {
+        let is_it = |o: &&mut OpenOp| o.call.unique == Some(unique) || id.is_some_and(|id| o.key() == Key::Num(id));
+        if let Some(open) = self.open.values_mut().find(is_it) {
+            open.interrupted = true;
+        }
+    }
+}
+
+/// fsd parks what must wait, so a later ENTER on the same thread proves nothing.
+fn call(enter: &Enter<'_>) -> Call {
+    Call {
+        thread: (!enter.thread.is_empty()).then(|| (&*enter.thread).into()),
+        tid: Some(enter.tid),
+        pid: Some(enter.pid),
+        ino: Some(enter.ino.0),
+        fh: enter.fh.map(|fh| fh.0),
+        path: enter.path.as_deref().map(Into::into),
+        off: enter.off,
+        len: enter.len,
+        unique: Some(enter.unique.0),
+        resent: enter.resent,
+        asynchronous: true,
+        ..Call::new(Key::Num(enter.id.0), enter.op)
+    }
+}
+
+fn done(exit: &Exit) -> Done {
+    Done {
+        key: Key::Num(exit.id.0),
+        op: Some(exit.op),
+        us: Some(exit.us),
+        errno: Some(exit.errno),
+        bytes: Some(exit.bytes),
+    }
+}

@@ -1,0 +1,149 @@
+//! Locks as the daemon reports them: who holds, who waits, since when.
+
+use std::collections::BTreeMap;
+
+use fsd_events::event::{LockKind, LockMode, LockStep, Step};
+
+use super::ops::Micros;
+use crate::engine::fact::Place;
+
+/// All locks of one session, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Locks {
+    by_name: BTreeMap<Box<str>, Lock>,
+    /// Order in which one task took lock classes: holder's class, then the class it took while holding.
+    pub order: BTreeMap<(Box<str>, Box<str>), Place>,
+}
+
+/// One lock.
+#[derive(Clone, Debug)]
+pub struct Lock {
+    pub kind: LockKind,
+    pub holders: BTreeMap<u64, Use>,
+    pub waiters: BTreeMap<u64, Use>,
+}
+
+/// One party of a lock.
+#[derive(Clone, Copy, Debug)]
+pub struct Use {
+    pub mode: LockMode,
+    pub since: Option<Micros>,
+    pub place: Place,
+    /// It was seen taking the lock itself; otherwise a waiter named it.
+    pub stated: bool,
+}
+
+impl Locks {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Lock)> {
+        self.by_name.iter().map(|(name, lock)| (&**name, lock))
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Lock> {
+        self.by_name.get(name)
+    }
+
+    /// Locks that `id` holds now.
+    pub fn held_by(&self, id: u64) -> impl Iterator<Item = (&str, &Use)> {
+        self.by_name.iter().filter_map(move |(name, lock)| Some((&**name, lock.holders.get(&id)?)))
+    }
+
+    /// Locks that `id` waits for now.
+    pub fn wanted_by(&self, id: u64) -> impl Iterator<Item = (&str, &Lock, &Use)> {
+        self.by_name.iter().filter_map(move |(name, lock)| Some((&**name, lock, lock.waiters.get(&id)?)))
+    }
+
+    pub fn step(&mut self, step: &LockStep<'_>, at: Option<Micros>, place: Place) {
+        let id = step.id.0;
+        if step.step == Step::Wait || step.step == Step::Hold {
+            self.note_order(id, &step.lock, place);
+        }
+        let lock = self.lock(&step.lock, step.kind);
+        let us = Micros::try_from(step.us).unwrap_or(0);
+        let since = at.map(|at| at - us);
+        let stated = Use { mode: step.mode, since, place, stated: true };
+        match step.step {
+            Step::Wait => {
+                let first = lock.waiters.get(&id).map_or(place, |seen| seen.place);
+                lock.waiters.insert(id, Use { place: first, ..stated });
+                lock.named_holders(step, place);
+            }
+            Step::Hold => {
+                lock.waiters.remove(&id);
+                lock.settle_holder(id, stated);
+            }
+            Step::Free => {
+                lock.waiters.remove(&id);
+                lock.holders.remove(&id);
+            }
+        }
+    }
+
+    /// What a `stall` event says of a lock, where the steps before it were lost.
+    pub fn snapshot(&mut self, name: &str, holders: &[u64], waiters: &[u64], since: Option<Micros>, place: Place) {
+        let lock = self.lock(name, LockKind::Mutex);
+        let seen = Use { mode: LockMode::Write, since, place, stated: true };
+        for id in holders {
+            lock.holders.entry(*id).or_insert(seen);
+        }
+        for id in waiters {
+            lock.waiters.entry(*id).or_insert(seen);
+        }
+    }
+
+    /// An operation that has ended waits for nothing; what it still holds, it holds.
+    pub fn op_ended(&mut self, id: u64) {
+        for lock in self.by_name.values_mut() {
+            lock.waiters.remove(&id);
+            if lock.holders.get(&id).is_some_and(|h| !h.stated) {
+                lock.holders.remove(&id);
+            }
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    fn lock(&mut self, name: &str, kind: LockKind) -> &mut Lock {
+        let fresh = || Lock { kind, holders: BTreeMap::new(), waiters: BTreeMap::new() };
+        if !self.by_name.contains_key(name) {
+            self.by_name.insert(name.into(), fresh());
+        }
+        self.by_name.entry(name.into()).or_insert_with(fresh)
+    }
+
+    fn note_order(&mut self, id: u64, wanted: &str, place: Place) {
+        let held: Vec<Box<str>> = self.held_by(id).map(|(name, _)| class(name).into()).collect();
+        for class_held in held.into_iter().filter(|h| **h != *class(wanted)) {
+            self.order.entry((class_held, class(wanted).into())).or_insert(place);
+        }
+    }
+}
+
+impl Lock {
+    /// A waiter names the holders of its moment: the whole truth about them, except when they took it.
+    fn named_holders(&mut self, step: &LockStep<'_>, place: Place) {
+        if step.holder.is_empty() {
+            return;
+        }
+        let named = |id: &u64| step.holder.iter().any(|h| h.0 == *id);
+        self.holders.retain(|id, _| named(id));
+        let mode = if step.holder.len() > 1 { LockMode::Read } else { LockMode::Write };
+        for holder in &step.holder {
+            self.holders.entry(holder.0).or_insert(Use { mode, since: None, place, stated: false });
+        }
+    }
+
+    fn settle_holder(&mut self, id: u64, hold: Use) {
+        if self.kind != LockKind::Permit && hold.mode == LockMode::Write {
+            self.holders.retain(|other, _| *other == id);
+        }
+        let place = self.holders.get(&id).filter(|h| h.stated).map_or(hold.place, |h| h.place);
+        self.holders.insert(id, Use { place, ..hold });
+    }
+}
+
+/// The class of a lock: its name without the key of the instance (`store#17` is a `store`).
+pub fn class(name: &str) -> &str {
+    name.split(['#', '[', '(']).next().unwrap_or(name)
+}

@@ -1,0 +1,162 @@
+//! Operations: those still open, and what is known of the completed ones of each kind.
+
+use fsd_events::{event::Phase, op::Op};
+use hdrhistogram::Histogram;
+
+use crate::engine::fact::{Call, Key, Place};
+
+/// Microseconds on the clock of one session.
+pub type Micros = i64;
+
+/// A request without an answer so far.
+#[derive(Clone, Debug)]
+pub struct OpenOp {
+    pub call: Call,
+    pub place: Place,
+    /// None where the source has no clock.
+    pub at: Option<Micros>,
+    /// Place in the session's order of ENTERs: the age of a source without a clock.
+    pub order: u64,
+    pub phase: Option<PhaseAt>,
+    /// Its client was signalled while it was unanswered.
+    pub interrupted: bool,
+    /// Its EXIT may lie in a hole of the log.
+    pub blind: bool,
+}
+
+/// What an operation or task is doing, as it says itself.
+#[derive(Clone, Debug)]
+pub struct PhaseAt {
+    pub phase: Phase,
+    pub detail: Box<str>,
+    pub since: Option<Micros>,
+    pub place: Place,
+}
+
+impl OpenOp {
+    pub fn key(&self) -> Key {
+        self.call.key
+    }
+
+    pub fn op(&self) -> Op {
+        self.call.op
+    }
+
+    pub fn doing(&self) -> Option<Phase> {
+        self.phase.as_ref().map(|p| p.phase)
+    }
+}
+
+/// The completed operations of one kind. Two of them merge to the same value in any order.
+#[derive(Clone, Debug)]
+pub struct OpStats {
+    pub count: u64,
+    pub errors: u64,
+    /// Latencies, microseconds.
+    pub latency: Histogram<u64>,
+    pub last_exit: Option<Micros>,
+    first_exit: Option<Micros>,
+    starts: Latest,
+}
+
+impl Default for OpStats {
+    fn default() -> Self {
+        let latency = Histogram::new_with_bounds(1, 86_400_000_000, 2);
+        Self {
+            count: 0,
+            errors: 0,
+            latency: latency.expect("a day with two digits is a valid range"),
+            last_exit: None,
+            first_exit: None,
+            starts: Latest::default(),
+        }
+    }
+}
+
+impl OpStats {
+    pub fn add(&mut self, end: Option<Micros>, us: Option<u64>, errno: Option<u32>) {
+        self.count += 1;
+        self.errors += u64::from(errno.is_some_and(|e| e != 0));
+        if let Some(us) = us {
+            self.latency.saturating_record(us.max(1));
+        }
+        let Some(end) = end else { return };
+        self.last_exit = self.last_exit.max(Some(end));
+        self.first_exit = Some(self.first_exit.map_or(end, |t| t.min(end)));
+        self.starts.push(end - us.map_or(0, |us| Micros::try_from(us).unwrap_or(0)));
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.errors += other.errors;
+        if self.latency.add(&other.latency).is_err() {
+            self.latency.reset();
+        }
+        self.last_exit = self.last_exit.max(other.last_exit);
+        self.first_exit = match (self.first_exit, other.first_exit) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        other.starts.times.iter().for_each(|t| self.starts.push(*t));
+        self.starts.dropped |= other.starts.dropped;
+    }
+
+    /// How many that began after `t` have completed; exact up to [`Latest::KEPT`], a lower bound beyond.
+    pub fn later_than(&self, t: Micros) -> usize {
+        self.starts.times.iter().filter(|s| **s > t + 20_000).count()
+    }
+
+    /// How many took longer than `us`.
+    pub fn slower_than(&self, us: u64) -> u64 {
+        self.latency.count_between(us.saturating_add(us / 100), u64::MAX)
+    }
+
+    pub fn first_exit(&self) -> Option<Micros> {
+        self.first_exit
+    }
+}
+
+/// The latest start times: all that the question "how many began after t" needs.
+#[derive(Clone, Debug, Default)]
+struct Latest {
+    times: Vec<Micros>,
+    dropped: bool,
+}
+
+impl Latest {
+    const KEPT: usize = 64;
+
+    fn push(&mut self, t: Micros) {
+        self.times.push(t);
+        if self.times.len() >= 2 * Self::KEPT {
+            self.trim();
+        }
+    }
+
+    fn trim(&mut self) {
+        self.times.select_nth_unstable_by(Self::KEPT - 1, |a, b| b.cmp(a));
+        self.times.truncate(Self::KEPT);
+        self.dropped = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_are_the_same_however_they_were_cut() {
+        let (mut whole, mut left, mut right) = (OpStats::default(), OpStats::default(), OpStats::default());
+        for n in 0..1000_u32 {
+            let (end, us) = (Micros::from(n) * 1000, u64::from(n % 97) * 10);
+            whole.add(Some(end), Some(us), Some(n % 3));
+            if n % 2 == 0 { &mut left } else { &mut right }.add(Some(end), Some(us), Some(n % 3));
+        }
+        left.merge(&right);
+        assert_eq!((left.count, left.errors, left.last_exit), (whole.count, whole.errors, whole.last_exit));
+        assert_eq!(left.latency.value_at_quantile(0.9), whole.latency.value_at_quantile(0.9));
+        for t in [990_000, 970_000, 950_000] {
+            assert_eq!(left.later_than(t), whole.later_than(t));
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! One life of one daemon, as its events or its log tell it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use fsd_events::{
+    event::{Beat, Start},
+    flags::DebugFlags,
+    ids::RunId,
+    op::Op,
+};
+
+use super::{
+    clock::Clock,
+    gaps::Sequence,
+    locks::Locks,
+    ops::{Micros, OpStats, OpenOp},
+    tasks::{Task, Waiting},
+};
+use crate::engine::fact::{Call, Done, HintKind, Key, Place};
+
+/// Everything between a start and an end.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    pub origin: Origin,
+    pub clock: Clock,
+    pub about: About,
+    pub open: HashMap<Key, OpenOp>,
+    pub stats: BTreeMap<Op, OpStats>,
+    pub locks: Locks,
+    pub tasks: BTreeMap<u64, Task>,
+    pub waits: HashMap<u64, Waiting>,
+    pub loss: LossSeen,
+    pub sequence: Sequence,
+    pub last_beat: Option<(Beat, Option<Micros>, Place)>,
+    /// The episode that has not ended.
+    pub stall: Option<StallSeen>,
+    pub ended: Option<Ended>,
+    /// Handed over to that run, with that result.
+    pub handed_over: Option<(RunId, Box<str>)>,
+    pub hints: Vec<Hint>,
+    /// Broken rules that the daemon reports itself: what, detail.
+    pub invariants: Vec<(Box<str>, Box<str>, Place)>,
+    pub slow: Vec<Slow>,
+    /// A watchdog's last list of stalled requests: key, operation, age in us.
+    pub watch_stalled: Vec<(Key, Op, u64)>,
+    pub watch_place: Option<(Place, Option<Micros>)>,
+    on_thread: HashMap<Box<str>, Key>,
+    pub threads: BTreeSet<Box<str>>,
+    pub max_open: usize,
+    pub entered: u64,
+    first_key: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// fsd's own event file.
+    Own { run: RunId, mount_run: RunId },
+    /// Whatever else; the number of its stream.
+    #[default]
+    Foreign,
+}
+
+/// What the daemon says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    pub pid: Option<u32>,
+    pub workers: Option<u32>,
+    pub flags: DebugFlags,
+    pub mount: Box<str>,
+    pub max_background: u32,
+    pub started: Option<Place>,
+    pub input: Place,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LossSeen {
+    pub lone_exits: u64,
+    pub superseded: u64,
+    /// ENTERs whose thread took other work later, or that a beat contradicts.
+    pub lost_exits: u64,
+    /// Lines that their source knows to be missing.
+    pub lines: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct StallSeen {
+    pub place: Place,
+    pub at: Option<Micros>,
+    pub kernel_waiting: Option<u64>,
+    pub stacks: Option<Box<str>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub crash: bool,
+    pub text: Box<str>,
+    pub place: Place,
+}
+
+#[derive(Clone, Debug)]
+pub struct Hint {
+    pub kind: HintKind,
+    pub key: Option<Key>,
+    pub path: Option<Box<str>>,
+    pub text: Box<str>,
+    pub at: Option<Micros>,
+    pub place: Place,
+}
+
+/// A slow operation that completed: worth a note.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slow {
+    pub op: Op,
+    pub key: Key,
+    pub us: u64,
+    pub place: Place,
+}
+
+/// From here on a completed operation is worth a note.
+pub const SLOW_US: u64 = 1_000_000;
+const SLOW_KEPT: usize = 20;
+const HINTS_KEPT: usize = 200;
+
+impl Session {
+    pub fn own(run: RunId, mount_run: RunId) -> Self {
+        Self { origin: Origin::Own { run, mount_run }, ..Self::default() }
+    }
+
+    pub fn is_own(&self) -> bool {
+        matches!(self.origin, Origin::Own { .. })
+    }
+
+    pub fn started(&mut self, start: &Start<'_>, place: Place) {
+        self.about.pid = Some(start.pid);
+        self.about.workers = Some(start.workers);
+        self.about.flags = start.flags;
+        self.about.mount = (&*start.mount).into();
+        self.about.max_background = start.max_background;
+        self.about.started.get_or_insert(place);
+    }
+
+    pub fn stats(&mut self, op: Op) -> &mut OpStats {
+        self.stats.entry(op).or_default()
+    }
+
+    /// A request begins. Rules R2 (id reuse), R3 (thread reuse), R4 (no reply).
+    pub fn enter(&mut self, call: Call, at: Option<Micros>, place: Place) {
+        self.entered += 1;
+        if let (Key::Num(n) | Key::Hex(n), None) = (call.key, self.first_key) {
+            self.first_key = Some(n);
+        }
+        if !call.op.replied() || call.op == Op::Destroy {
+            return;
+        }
+        self.reuse_thread(&call);
+        let key = call.key;
+        if self.close(key).is_some() {
+            self.loss.superseded += 1;
+        }
+        let order = self.entered;
+        let op = OpenOp { call, place, at, order, phase: None, interrupted: false, blind: false };
+        self.open.insert(key, op);
+        self.max_open = self.max_open.max(self.open.len());
+    }
+
+    /// A request ends; None when its ENTER is not known.
+    pub fn exit(&mut self, done: &Done, at: Option<Micros>, place: Place) -> Option<OpenOp> {
+        let Some(open) = self.close(done.key) else {
+            self.lone_exit(done, at);
+            return None;
+        };
+        let us = done.us.or_else(|| u64::try_from(at? - open.at?).ok());
+        let op = done.op.unwrap_or(open.op());
+        self.clock.measured(open.at, at, done.us);
+        self.completed(op, done.key, at, us, done.errno, place);
+        Some(open)
+    }
+
+    pub fn completed(
+        &mut self,
+        op: Op,
+        key: Key,
+        at: Option<Micros>,
+        us: Option<u64>,
+        errno: Option<u32>,
+        place: Place,
+    ) {
+        self.stats(op).add(at, us, errno);
+        if let Some(us) = us.filter(|us| *us >= SLOW_US) {
+            self.slow.push(Slow { op, key, us, place });
+            if self.slow.len() >= 2 * SLOW_KEPT {
+                self.trim_slow();
+            }
+        }
+    }
+
+    /// The slowest completed operations, slowest first.
+    pub fn slowest(&self) -> Vec<Slow> {
+        let mut slow = self.slow.clone();
+        slow.sort_by_key(|s| (std::cmp::Reverse(s.us), s.place));
+        slow.truncate(SLOW_KEPT);
+        slow
+    }
+
+    fn trim_slow(&mut self) {
+        self.slow = self.slowest();
+    }
+
+    pub fn hint(&mut self, hint: Hint) {
+        if self.hints.len() >= HINTS_KEPT {
+            self.hints.remove(HINTS_KEPT / 2);
+        }
+        self.hints.push(hint);
+    }
+
+    /// Takes an operation out; whatever waits or holds in its name goes with it.
+    pub fn close(&mut self, key: Key) -> Option<OpenOp> {
+        let open = self.open.remove(&key)?;
+        if let Key::Num(id) = key {
+            self.waits.remove(&id);
+            if !self.locks.is_empty() {
+                self.locks.op_ended(id);
+            }
+        }
+        if let Some(thread) = open.call.thread.as_deref()
+            && self.on_thread.get(thread) == Some(&key)
+        {
+            self.on_thread.remove(thread);
+        }
+        Some(open)
+    }
+
+    /// What the daemon's own pulse contradicts: older than the oldest, or of a kind of which none is in flight.
+    pub fn beat(&mut self, beat: &Beat, at: Option<Micros>, place: Place) {
+        const SLACK: Micros = 1_000_000;
+        self.last_beat = Some((beat.clone(), at, place));
+        let (Some(now), Ok(oldest)) = (at, Micros::try_from(beat.oldest_us)) else { return };
+        let counted = |op: Op| beat.inflight.iter().find(|(o, _)| *o == op).map_or(0, |(_, n)| *n);
+        let gone = |open: &OpenOp| {
+            let Some(age) = open.at.map(|t| now - t) else { return false };
+            age > SLACK && (age > oldest + SLACK || counted(open.op()) == 0)
+        };
+        let gone: Vec<Key> = self.open.values().filter(|o| gone(o)).map(OpenOp::key).collect();
+        for key in gone {
+            self.close(key);
+            self.loss.lost_exits += 1;
+        }
+    }
+
+    fn reuse_thread(&mut self, call: &Call) {
+        let Some(thread) = call.thread.as_deref() else { return };
+        if call.asynchronous {
+            return;
+        }
+        if let Some(before) = self.on_thread.get(thread).copied()
+            && before != call.key
+            && self.open.get(&before).is_some_and(|o| !o.call.asynchronous)
+        {
+            self.close(before);
+            self.loss.lost_exits += 1;
+        }
+        if !self.threads.contains(thread) {
+            self.threads.insert(thread.into());
+        }
+        self.on_thread.insert(thread.into(), call.key);
+    }
+
+    /// The EXIT of an operation that began before the log is no loss.
+    fn lone_exit(&mut self, done: &Done, at: Option<Micros>) {
+        let began_before = match (at, self.clock.first, done.us) {
+            (Some(at), Some(first), Some(us)) => at - Micros::try_from(us).unwrap_or(0) <= first,
+            (Some(at), Some(first), None) if self.first_key.is_none() => at - first < 60_000_000,
+            _ => false,
+        };
+        let older_id = matches!((done.key, self.first_key), (Key::Num(n) | Key::Hex(n), Some(first)) if n < first);
+        if !began_before && !older_id {
+            self.loss.lone_exits += 1;
+        }
+    }
+
+    /// Age of an operation at `now`, microseconds.
+    pub fn age(&self, since: Option<Micros>, now: Option<Micros>) -> Option<Micros> {
+        Some((now? - since?).max(0))
+    }
+}

@@ -1,0 +1,223 @@
+//! > Release #456 has held lock `handles` (write) for 34.2 s while closing a store; 3 operations wait behind it (2
+//! > Getattr, 1 Readdir), and 17 requests that the daemon has not read.
+
+use fsd_events::{
+    event::Phase,
+    op::{Class, Op},
+};
+
+use crate::engine::{
+    advice,
+    case::{Case, Who, seconds},
+    finding::{Finding, Rule, count, for_time, verb},
+    infer::{Guess, GuessKind},
+    report::{Cause, Confidence, Culprit},
+    threads::Doing,
+    waits::{Edge, Sure, Why},
+};
+
+pub struct LockPileup;
+
+impl Rule for LockPileup {
+    fn cause(&self) -> Cause {
+        Cause::LockPileup
+    }
+
+    fn find(&self, case: &Case<'_>) -> Vec<Finding> {
+        let mut found: Vec<Finding> = case.graph.roots().iter().filter_map(|root| known(case, *root)).collect();
+        let covered = |f: &[Finding], guess: &Guess| {
+            case.party_of(guess.culprit).is_some_and(|p| f.iter().any(|f| f.covers.contains(&p)))
+        };
+        for guess in &case.guesses {
+            if !covered(&found, guess) && is_lock(case, guess) {
+                found.extend(guessed(case, guess));
+            }
+        }
+        if found.is_empty() {
+            found.extend(ownerless(case));
+        }
+        found
+    }
+}
+
+/// The data name the holder.
+fn known(case: &Case<'_>, root: usize) -> Option<Finding> {
+    let locks: Vec<&Edge> =
+        case.graph.edges.iter().filter(|e| e.to == root && matches!(e.why, Why::Lock { .. })).collect();
+    let first = locks.first()?;
+    let behind = case.graph.behind(root);
+    let stuck = |p: &usize| case.op_of(*p).is_some_and(|op| case.is_stuck(op));
+    let aged = behind.iter().chain([&root]).any(|p| case.age_of(*p).is_some());
+    if aged && !behind.iter().any(stuck) && !stuck(&root) && !old_hold(case, root, first) {
+        return None;
+    }
+    let Why::Lock { name, permit, shared } = &first.why else { return None };
+    let mode = match (permit, shared) {
+        (true, _) => " (permit)",
+        (false, true) => " (read, with a writer queued behind it)",
+        (false, false) => " (write)",
+    };
+    let mode = if first.sure == Sure::Stated { mode } else { "" };
+    let sentence = format!(
+        "{} has held lock `{name}`{mode}{}{}; {}.",
+        case.name_of(root),
+        for_time(held_for(case, root, name)),
+        activity(case, root),
+        behind_it(case, &behind),
+    );
+    let sure = locks.iter().map(|e| e.sure).min().unwrap_or(Sure::Tie);
+    let confidence = match (sure, aged) {
+        (Sure::Stated, _) => Confidence::Certain,
+        (Sure::Address, _) | (Sure::Only, true) => Confidence::High,
+        (Sure::Only, false) => Confidence::Medium,
+        (Sure::Tie, _) => Confidence::Low,
+    };
+    let places: Vec<_> = locks.iter().map(|e| e.place).collect();
+    let finding = Finding::new(Cause::LockPileup, confidence, sentence)
+        .blames(case, root)
+        .lock(name)
+        .evidence(case, places)
+        .waiters(case, &behind);
+    Some(advised(case, finding, root, confidence))
+}
+
+/// A hold that lasts, as the daemon's own lock events say.
+fn old_hold(case: &Case<'_>, root: usize, edge: &Edge) -> bool {
+    let Why::Lock { name, .. } = &edge.why else { return false };
+    held_for(case, root, name).is_some_and(|us| us >= case.model.limits.stalled_us)
+}
+
+fn held_for(case: &Case<'_>, root: usize, lock: &str) -> Option<i64> {
+    let (life, id) = match case.parties[root].who {
+        Who::Op(op) => match case.ops[op].open.key() {
+            crate::engine::fact::Key::Num(id) => (case.ops[op].life, id),
+            _ => return case.age_of(root),
+        },
+        Who::Task { life, id, .. } | Who::Ended { life, id } => (life, id),
+        Who::Thread(_) => return case.age_of(root),
+    };
+    let life = &case.lives[life];
+    let held = life.session.locks.get(lock).and_then(|l| l.holders.get(&id)).and_then(|h| h.since);
+    held.and_then(|since| Some((life.now? - since).max(0))).or_else(|| case.age_of(root))
+}
+
+/// ` while closing a store`: what the holder does, by its own word or by its stack.
+pub(super) fn activity(case: &Case<'_>, party: usize) -> String {
+    let phase = match case.parties[party].who {
+        Who::Op(op) => case.ops[op].open.phase.as_ref(),
+        Who::Task { task, .. } => task.phase.as_ref(),
+        _ => None,
+    };
+    if let Some(phase) = phase {
+        let detail = if phase.detail.is_empty() { String::new() } else { format!(" ({})", phase.detail) };
+        return format!(" while {}{detail}", phase_words(phase.phase));
+    }
+    let seen = case.parties[party].thread.map(|at| &case.threads[at]);
+    seen.filter(|s| s.doing != Doing::Unknown).map(|s| format!(" while {}", s.activity())).unwrap_or_default()
+}
+
+pub(super) fn phase_words(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Upstream => "waiting for the origin",
+        Phase::Disk => "working on the disk",
+        Phase::Lock => "waiting for another lock",
+        Phase::Close => "closing a store",
+        Phase::Permit => "waiting for a permit",
+        Phase::Reply => "replying",
+        Phase::Notify => "notifying the kernel",
+        Phase::Backoff => "sleeping between retries",
+        Phase::Listing => "listing a directory",
+        Phase::Alloc => "allocating",
+    }
+}
+
+/// `3 operations wait behind it (2 Getattr, 1 Readdir), and 17 requests that the daemon has not read`.
+pub(super) fn behind_it(case: &Case<'_>, behind: &[usize]) -> String {
+    let n = behind.len();
+    let counts = if n > 0 { format!(" ({})", case.counts(behind)) } else { String::new() };
+    let unread = match case.unread() {
+        Some(m) if m > 0 => {
+            format!(", and {} that the daemon has not read", count(usize::try_from(m).unwrap_or(0), "request"))
+        }
+        _ => String::new(),
+    };
+    format!("{} {} behind it{counts}{unread}", count(n, "operation"), verb(n, "waits", "wait"))
+}
+
+fn is_lock(case: &Case<'_>, guess: &Guess) -> bool {
+    let data = |op: &usize| case.ops[*op].open.op().class() == Class::Data;
+    guess.kind == GuessKind::Lock
+        && !guess.victims.is_empty()
+        && !(data(&guess.culprit) && guess.victims.iter().all(data))
+}
+
+/// The pattern of completions names the holder.
+fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
+    let root = case.party_of(guess.culprit)?;
+    let victims: Vec<usize> = guess.victims.iter().filter_map(|op| case.party_of(*op)).collect();
+    let alternatives: Vec<usize> = guess.alternatives.iter().filter_map(|op| case.party_of(*op)).collect();
+    let kind = case.ops[guess.culprit].open.op();
+    let global = same_object(case, guess);
+    let sentence = format!(
+        "{} entered{} ago and has not ended; nothing that began after it has completed, {}: it holds a lock that they need ({global}).",
+        case.name_of(root),
+        case.ops[guess.culprit].age.map(|us| format!(" {:.1} s", seconds(us))).unwrap_or_default(),
+        behind_it(case, &victims),
+    );
+    let mut finding = Finding::new(Cause::LockPileup, guess.confidence, sentence)
+        .blames(case, root)
+        .waiters(case, &victims)
+        .alternatives(case, &alternatives);
+    let getattrs = guess.victims.iter().filter(|op| case.ops[**op].open.op() == Op::Getattr).count();
+    if kind == Op::Release && getattrs * 2 >= guess.victims.len() {
+        finding = finding.advice(&[advice::GETATTR]);
+    }
+    if guess.confidence < Confidence::High {
+        finding = finding.advice(&[advice::DUMP_NOW, advice::LOCK_EVENTS]);
+    }
+    if guess.lossy {
+        finding = finding.advice(&[advice::KERNEL_LOOK]);
+    }
+    Some(advised(case, finding, root, guess.confidence))
+}
+
+/// R16: whether the lock is one of the file or of everything.
+fn same_object(case: &Case<'_>, guess: &Guess) -> &'static str {
+    let ino = |op: &usize| case.ops[*op].open.call.ino;
+    match ino(&guess.culprit) {
+        Some(own) if guess.victims.iter().all(|v| ino(v) == Some(own)) => "one of this file: all of them name it",
+        _ => "a global one: they concern several files",
+    }
+}
+
+/// Waiters, but the holder is not in the data: never a deadlock.
+fn ownerless(case: &Case<'_>) -> Option<Finding> {
+    let (name, waiters) = case.graph.ownerless.iter().max_by_key(|(_, w)| w.len())?;
+    let stuck = waiters.iter().any(|p| case.op_of(*p).is_some_and(|op| case.is_stuck(op)));
+    let ageless = waiters.iter().all(|p| case.age_of(*p).is_none());
+    if !(stuck || ageless && waiters.len() >= 2) {
+        return None;
+    }
+    let sentence = format!(
+        "{} {} for lock `{name}` ({}); its holder is not in the data.",
+        count(waiters.len(), "operation"),
+        verb(waiters.len(), "waits", "wait"),
+        case.counts(waiters),
+    );
+    let culprit = Culprit { lock: Some(name.to_string()), ..Culprit::default() };
+    let finding = Finding::new(Cause::LockPileup, Confidence::Low, sentence).culprit(culprit).waiters(case, waiters);
+    Some(finding.advice(&[advice::DUMP_NOW, advice::LOCK_EVENTS]).isolate(&[advice::FLAG_LOCKS]))
+}
+
+fn advised(case: &Case<'_>, finding: Finding, root: usize, confidence: Confidence) -> Finding {
+    let close = matches!(case.op_kind(root), Some(Op::Release | Op::Flush | Op::Releasedir));
+    let finding = if close {
+        finding.advice(&[advice::SKIP_EVICTION]).isolate(&[advice::FLAG_SKIP])
+    } else {
+        finding.advice(&[advice::SINGLE_THREAD]).isolate(&[advice::FLAG_SINGLE])
+    };
+    match confidence {
+        Confidence::Certain | Confidence::High => finding.advice(&[advice::NO_LOCK_ACROSS_IO]),
+        _ => finding.isolate(&[advice::FLAG_LOCKS]),
+    }
+}

@@ -1,0 +1,73 @@
+//! > Getattr #88 has had no answer for 31.0 s, while 214 later ones were answered: its reply was lost.
+
+use fsd_events::{event::Phase, op::Class};
+
+use crate::engine::{
+    advice,
+    case::{Case, OpenAt},
+    finding::{Finding, Rule, for_time, of_path},
+    report::{Cause, Confidence},
+};
+
+pub struct LostReply;
+
+impl Rule for LostReply {
+    fn cause(&self) -> Cause {
+        Cause::LostReply
+    }
+
+    fn find(&self, case: &Case<'_>) -> Vec<Finding> {
+        let mut found: Vec<Finding> = case.stuck().filter_map(|op| finding(case, op)).collect();
+        found.extend(unknown_to_the_daemon(case));
+        found.extend(super::unread_queue::by_kernel(case, Cause::LostReply));
+        found
+    }
+}
+
+fn finding(case: &Case<'_>, op: usize) -> Option<Finding> {
+    let at = &case.ops[op];
+    let session = case.life_of(op).session;
+    let party = case.party_of(op)?;
+    let later = session.stats.get(&at.open.op()).map_or(0, |s| s.later_than(at.open.at.unwrap_or(i64::MAX)));
+    let replying = at.open.doing() == Some(Phase::Reply);
+    let quick = matches!(at.open.op().class(), Class::Metadata | Class::Handle);
+    let seats = case.parties[party].thread.is_some() || at.open.phase.is_some() || at.open.doing().is_some();
+    if !replying && (!quick || later < 5 || seats || !is_witnessed(case, at)) {
+        return None;
+    }
+    let why = if replying {
+        String::from("it is still replying")
+    } else {
+        format!("while {later} later ones were answered: its reply was lost")
+    };
+    let sentence =
+        format!("{}{} has had no answer{}, {why}.", case.op_name(op), of_path(case, party), for_time(at.age));
+    let confidence = if replying { Confidence::High } else { Confidence::Medium };
+    let finding = Finding::new(Cause::LostReply, confidence, sentence).blames(case, party);
+    Some(finding.advice(&["look for an error path that returns without replying", advice::KERNEL_LOOK]))
+}
+
+/// No line is missing, or somebody besides the log says that it is unanswered.
+fn is_witnessed(case: &Case<'_>, at: &OpenAt<'_>) -> bool {
+    let session = case.lives[at.life].session;
+    let lossless = session.is_own() && session.sequence.missing() == 0;
+    let kernel = case.model.kernel_waiting.is_some_and(|n| n > 0);
+    lossless || at.watched || at.open.interrupted || kernel
+}
+
+/// The kernel waits for more than the daemon has: all its work is done, and nothing is queued.
+fn unknown_to_the_daemon(case: &Case<'_>) -> Option<Finding> {
+    let life = case.lives.iter().rev().find(|l| l.session.last_beat.is_some())?;
+    let (beat, _, place) = life.session.last_beat.as_ref()?;
+    let idle =
+        case.ops.is_empty() && beat.workers_busy == 0 && beat.loops_alive >= beat.workers && beat.replies_queued == 0;
+    let waiting = beat.kernel_waiting.filter(|n| *n > 0 && idle && life.session.stall.is_some())?;
+    let sentence = format!(
+        "The kernel waits for {waiting} answers, and the daemon has nothing in flight: their replies were lost."
+    );
+    Some(
+        Finding::new(Cause::LostReply, Confidence::Medium, sentence)
+            .evidence(case, [*place])
+            .advice(&[advice::KERNEL_LOOK]),
+    )
+}

@@ -1,0 +1,44 @@
+//! > The daemon ran out of disk space: write /var/tmp/fsd/x: no space left on device.
+
+use crate::engine::{
+    case::Case,
+    fact::HintKind,
+    finding::{Finding, Rule},
+    model::session::Hint,
+    report::{Cause, Confidence, Culprit},
+};
+
+pub struct ResourceExhausted;
+
+impl Rule for ResourceExhausted {
+    fn cause(&self) -> Cause {
+        Cause::ResourceExhausted
+    }
+
+    fn find(&self, case: &Case<'_>) -> Vec<Finding> {
+        case.lives.iter().filter_map(|life| finding(case, &life.session.hints)).collect()
+    }
+}
+
+fn resource(kind: HintKind) -> Option<(&'static str, &'static str)> {
+    match kind {
+        HintKind::NoSpace => {
+            Some(("disk space", "free space where the daemon keeps its temporary files, or limit its cache"))
+        }
+        HintKind::NoMemory => Some(("memory", "look for the OOM killer and cgroup limits; limit the daemon's buffers")),
+        HintKind::NoDescriptors => {
+            Some(("file descriptors", "raise the limit (ulimit -n), and see whether releases keep up with opens"))
+        }
+        HintKind::Dns => Some(("name resolution", "ask the resolver by hand (getent hosts)")),
+        _ => None,
+    }
+}
+
+fn finding(case: &Case<'_>, hints: &[Hint]) -> Option<Finding> {
+    let (hint, (name, remedy)) = hints.iter().rev().find_map(|h| Some((h, resource(h.kind)?)))?;
+    let sentence = format!("The daemon ran out of {name}: {}.", hint.text.trim_end_matches('.'));
+    let culprit = Culprit { path: hint.path.as_deref().map(str::to_owned), ..Culprit::default() };
+    let places: Vec<_> = hints.iter().filter(|h| h.kind == hint.kind).map(|h| h.place).collect();
+    let finding = Finding::new(Cause::ResourceExhausted, Confidence::Medium, sentence).culprit(culprit);
+    Some(finding.evidence(case, places).advice(&[remedy]))
+}

@@ -1,0 +1,44 @@
+//! > Thread fuse-2 is stuck in its own cache invalidation for 11.0 s while serving Read #12: the kernel waits there for
+//! > a request that the daemon has not answered.
+
+use fsd_events::event::Phase;
+
+use crate::engine::{
+    case::Case,
+    finding::{Finding, Rule, for_time},
+    report::{Cause, Confidence},
+    threads::Doing,
+};
+
+pub struct ReverseNotify;
+
+impl Rule for ReverseNotify {
+    fn cause(&self) -> Cause {
+        Cause::ReverseNotify
+    }
+
+    fn find(&self, case: &Case<'_>) -> Vec<Finding> {
+        let mut found: Vec<Finding> = (0..case.parties.len()).filter_map(|party| finding(case, party)).collect();
+        found.extend(super::unread_queue::by_kernel(case, Cause::ReverseNotify));
+        found
+    }
+}
+
+fn finding(case: &Case<'_>, party: usize) -> Option<Finding> {
+    let by_phase =
+        case.op_of(party).is_some_and(|op| case.is_stuck(op) && case.ops[op].open.doing() == Some(Phase::Notify));
+    let by_stack = case.parties[party].thread.is_some_and(|at| case.threads[at].doing == Doing::Notify);
+    let stuck = case.ops.is_empty() || case.stuck().next().is_some();
+    if !(by_phase || by_stack && stuck) {
+        return None;
+    }
+    let sentence = format!(
+        "{} is stuck in its own cache invalidation{}: the kernel waits there for a request that the daemon has not answered.",
+        case.name_of(party),
+        for_time(case.age_of(party)),
+    );
+    let confidence = if by_phase { Confidence::Certain } else { Confidence::High };
+    let behind = case.graph.behind(party);
+    let finding = Finding::new(Cause::ReverseNotify, confidence, sentence).blames(case, party).waiters(case, &behind);
+    Some(finding.advice(&["never invalidate from a thread that serves requests, nor under a lock they need"]))
+}

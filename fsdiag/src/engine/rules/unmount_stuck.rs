@@ -1,0 +1,43 @@
+//! > The unmount does not come to an end: target is busy; 2 requests are still open.
+
+use crate::engine::{
+    case::Case,
+    fact::HintKind,
+    finding::{Finding, Rule, count, verb},
+    report::{Cause, Confidence, Culprit},
+};
+
+pub struct UnmountStuck;
+
+impl Rule for UnmountStuck {
+    fn cause(&self) -> Cause {
+        Cause::UnmountStuck
+    }
+
+    fn find(&self, case: &Case<'_>) -> Vec<Finding> {
+        (0..case.lives.len()).filter_map(|life| finding(case, life)).collect()
+    }
+}
+
+fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
+    const SURE: [&str; 3] = ["busy", "stuck", "timed out"];
+    let session = case.lives[life].session;
+    let hint = session.hints.iter().rev().find(|h| h.kind == HintKind::Unmount)?;
+    let says = SURE.iter().any(|word| hint.text.to_ascii_lowercase().contains(word));
+    let over = session.ended.is_some();
+    if over || !says {
+        return None;
+    }
+    let open: Vec<usize> = (0..case.ops.len()).filter_map(|op| case.party_of(op)).collect();
+    let sentence = format!(
+        "The unmount does not come to an end: {}; {} {} still open.",
+        hint.text.trim_end_matches('.'),
+        count(open.len(), "request"),
+        verb(open.len(), "is", "are"),
+    );
+    let culprit = Culprit { path: hint.path.as_deref().map(str::to_owned), ..Culprit::default() };
+    let finding = Finding::new(Cause::UnmountStuck, Confidence::Medium, sentence).culprit(culprit);
+    Some(finding.evidence(case, [hint.place]).waiters(case, &open).advice(&[
+        "fsdiag rescue lists who holds files below the mount, then aborts the connection before it unmounts",
+    ]))
+}

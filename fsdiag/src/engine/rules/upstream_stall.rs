@@ -1,0 +1,210 @@
+//! > Read #39 of b.mxf has waited for the origin for 12.4 s: 300000 of 1048576 bytes are here, none came for 12.3 s; 2
+//! > more wait for the same.
+
+use fsd_events::{event::Phase, op::Class};
+
+use crate::engine::{
+    advice,
+    case::{Case, Who, seconds},
+    fact::HintKind,
+    finding::{Finding, Rule, count, for_time, of_path, verb},
+    report::{Cause, Confidence},
+    threads::Doing,
+    waits::Why,
+};
+
+pub struct UpstreamStall;
+
+impl Rule for UpstreamStall {
+    fn cause(&self) -> Cause {
+        Cause::UpstreamStall
+    }
+
+    fn find(&self, case: &Case<'_>) -> Vec<Finding> {
+        let mut found = by_task(case);
+        let covered = |found: &[Finding], party: usize| found.iter().any(|f| f.covers.contains(&party));
+        for op in 0..case.ops.len() {
+            let Some(party) = case.party_of(op) else { continue };
+            if !covered(&found, party) {
+                found.extend(by_phase(case, op, party).or_else(|| by_stack(case, op, party)));
+            }
+        }
+        found.extend(by_thread(case));
+        if found.is_empty() {
+            found.extend(by_pattern(case).or_else(|| by_hint(case)));
+        }
+        found.extend(super::unread_queue::by_kernel(case, Cause::UpstreamStall));
+        found
+    }
+}
+
+const ADVICE: &[&str] = &[
+    "ask the origin the same range by hand (curl -r): if it hangs too, the daemon is innocent",
+    "give every body read an inactivity limit and every READ a deadline",
+];
+
+/// Readers parked on a download that runs and gets nothing.
+fn by_task(case: &Case<'_>) -> Vec<Finding> {
+    let mut tasks: Vec<usize> = case.graph.edges.iter().filter(|e| e.why == Why::Bytes).map(|e| e.to).collect();
+    tasks.sort_unstable();
+    tasks.dedup();
+    tasks.into_iter().filter_map(|task| stalled_task(case, task)).collect()
+}
+
+fn stalled_task(case: &Case<'_>, party: usize) -> Option<Finding> {
+    let Who::Task { life, task, .. } = case.parties[party].who else { return None };
+    let now = case.lives[life].now?;
+    if task.ended.is_some() || task.phase.as_ref().is_some_and(|p| p.phase == Phase::Backoff) {
+        return None;
+    }
+    let mut readers: Vec<usize> =
+        case.graph.edges.iter().filter(|e| e.to == party && e.why == Why::Bytes).map(|e| e.from).collect();
+    readers.sort_by_key(|r| std::cmp::Reverse(case.age_of(*r)));
+    let first = *readers.first()?;
+    let moved = task.progress.as_ref().and_then(|p| p.moved).or(task.since);
+    let flat = moved.map(|t| now - t)?;
+    let stuck = case.op_of(first).is_some_and(|op| case.is_stuck(op));
+    if !stuck || flat < case.model.limits.stalled_us / 2 {
+        return None;
+    }
+    let progress = match &task.progress {
+        Some(p) => format!("{} of {} bytes are here, none came for {:.1} s", p.have, p.want, seconds(flat)),
+        None => format!("nothing came for {:.1} s", seconds(flat)),
+    };
+    let sentence = format!(
+        "{}{} has waited for the origin{}: {progress}{}.",
+        case.name_of(first),
+        of_path(case, first),
+        for_time(case.age_of(first)),
+        more(readers.len() - 1),
+    );
+    let places = [Some(task.place), task.progress.as_ref().map(|p| p.place), task.phase.as_ref().map(|p| p.place)];
+    let mut finding = Finding::new(Cause::UpstreamStall, Confidence::Certain, sentence)
+        .blames(case, first)
+        .evidence(case, places.into_iter().flatten())
+        .waiters(case, &readers[1..])
+        .advice(ADVICE);
+    finding.covers.push(party);
+    Some(finding)
+}
+
+fn more(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        n => format!("; {} {} for the same", count(n, "more"), verb(n, "waits", "wait")).replace("mores", "more"),
+    }
+}
+
+/// The operation itself says that it waits for the origin.
+fn by_phase(case: &Case<'_>, op: usize, party: usize) -> Option<Finding> {
+    let phase = case.ops[op].open.phase.as_ref()?;
+    if !case.is_stuck(op) || !matches!(phase.phase, Phase::Upstream | Phase::Listing) {
+        return None;
+    }
+    let from = if phase.detail.is_empty() { String::new() } else { format!(" ({})", phase.detail) };
+    let sentence = format!(
+        "{}{} has waited for the origin{}{from}.",
+        case.op_name(op),
+        of_path(case, party),
+        for_time(case.ops[op].age)
+    );
+    let finding = Finding::new(Cause::UpstreamStall, Confidence::High, sentence).blames(case, party);
+    Some(finding.evidence(case, [phase.place]).advice(ADVICE))
+}
+
+/// Its thread sits in network code.
+fn by_stack(case: &Case<'_>, op: usize, party: usize) -> Option<Finding> {
+    let seen = &case.threads[case.parties[party].thread?];
+    if !case.is_stuck(op) || seen.doing != Doing::Upstream && !(seen.doing == Doing::Another && fetching(case, op)) {
+        return None;
+    }
+    let sentence = format!(
+        "{}{} has waited for the origin{}: its {} is in network code.",
+        case.op_name(op),
+        of_path(case, party),
+        for_time(case.ops[op].age),
+        seen.label(),
+    );
+    Some(Finding::new(Cause::UpstreamStall, Confidence::High, sentence).blames(case, party).advice(ADVICE))
+}
+
+/// A reader that waits for another thread, while a thread that serves nobody is in network code.
+fn fetching(case: &Case<'_>, op: usize) -> bool {
+    let background = case.threads.iter().any(|t| t.op.is_none() && t.doing == Doing::Upstream);
+    case.ops[op].open.op().class() == Class::Data && background
+}
+
+/// A dump alone: a thread that serves a request and sits in network code.
+fn by_thread(case: &Case<'_>) -> Vec<Finding> {
+    if !case.ops.is_empty() || !case.lives.is_empty() {
+        return Vec::new();
+    }
+    let waits = |party: &usize| match case.parties[*party].who {
+        Who::Thread(at) => {
+            let seen = &case.threads[at];
+            let through = seen.doing == Doing::Another
+                && seen.op.is_some_and(|(_, op)| op.class() == Class::Data)
+                && case.threads.iter().any(|t| t.op.is_none() && t.doing == Doing::Upstream);
+            seen.op.is_some() && (seen.doing == Doing::Upstream || through)
+        }
+        _ => false,
+    };
+    let parties: Vec<usize> = (0..case.parties.len()).filter(waits).collect();
+    parties
+        .iter()
+        .map(|party| {
+            let sentence = format!(
+                "{} waits for the origin{}; one dump cannot tell for how long.",
+                case.name_of(*party),
+                for_time(case.age_of(*party)),
+            );
+            let finding = Finding::new(Cause::UpstreamStall, Confidence::Medium, sentence).blames(case, *party);
+            finding.advice(ADVICE).advice(&["a second dump ten seconds later shows whether it moves"])
+        })
+        .collect()
+}
+
+/// Only content is stalled: a lock would stop more than that.
+fn by_pattern(case: &Case<'_>) -> Option<Finding> {
+    let data = |op: usize| case.ops[op].open.op().class() == Class::Data;
+    let guess = case.guesses.iter().find(|g| data(g.culprit) && g.victims.iter().all(|v| data(*v)))?;
+    let party = case.party_of(guess.culprit)?;
+    let others: Vec<usize> = guess.victims.iter().filter_map(|op| case.party_of(*op)).collect();
+    let sentence = format!(
+        "{}{} has not ended{}, while other kinds go on: it probably waits for its content{}.",
+        case.op_name(guess.culprit),
+        of_path(case, party),
+        for_time(case.ops[guess.culprit].age),
+        more(others.len()),
+    );
+    let confidence = guess.confidence.min(Confidence::Medium);
+    let finding = Finding::new(Cause::UpstreamStall, confidence, sentence).blames(case, party).waiters(case, &others);
+    Some(finding.advice(&[advice::DUMP_NOW]).advice(ADVICE))
+}
+
+/// Somebody says that a READ is stuck (a watchdog, a client that gave up), and nothing says why.
+fn by_hint(case: &Case<'_>) -> Option<Finding> {
+    let told = |op: &usize| {
+        let at = &case.ops[*op];
+        let spoken = case.life_of(*op).session.hints.iter().any(|h| h.kind == HintKind::Upstream && h.at >= at.open.at);
+        at.open.op().class() == Class::Data && (at.watched || at.open.interrupted || spoken)
+    };
+    let op = case.stuck().find(told)?;
+    let party = case.party_of(op)?;
+    let hint = case
+        .life_of(op)
+        .session
+        .hints
+        .iter()
+        .rev()
+        .find(|h| h.kind == HintKind::Upstream && h.at >= case.ops[op].open.at);
+    let confidence = if hint.is_some() { Confidence::Medium } else { Confidence::Low };
+    let sentence = format!(
+        "{}{} has not ended{}; what it waits for is not in the data, most likely its content.",
+        case.op_name(op),
+        of_path(case, party),
+        for_time(case.ops[op].age),
+    );
+    let finding = Finding::new(Cause::UpstreamStall, confidence, sentence).blames(case, party);
+    Some(finding.evidence(case, hint.map(|h| h.place)).advice(&[advice::DUMP_NOW]))
+}

@@ -1,0 +1,36 @@
+//! > The daemon met wrong data: short body, 600000 of 1048576 bytes (b.mxf).
+
+use crate::engine::{
+    case::Case,
+    fact::HintKind,
+    finding::{Finding, Rule},
+    model::session::Hint,
+    report::{Cause, Confidence, Culprit},
+};
+
+pub struct WrongBytes;
+
+impl Rule for WrongBytes {
+    fn cause(&self) -> Cause {
+        Cause::WrongBytes
+    }
+
+    fn find(&self, case: &Case<'_>) -> Vec<Finding> {
+        case.lives.iter().filter_map(|life| finding(case, &life.session.hints)).collect()
+    }
+}
+
+fn finding(case: &Case<'_>, hints: &[Hint]) -> Option<Finding> {
+    let wrong = |h: &&Hint| matches!(h.kind, HintKind::ShortBody | HintKind::Changed);
+    let first = hints.iter().find(wrong)?;
+    let times = hints.iter().filter(wrong).count();
+    let of = first.path.as_deref().map(|p| format!(" ({p})")).unwrap_or_default();
+    let again = if times > 1 { format!(", {times} times") } else { String::new() };
+    let sentence = format!("The daemon met wrong data{again}: {}{of}.", first.text.trim_end_matches('.'));
+    let culprit = Culprit { path: first.path.as_deref().map(str::to_owned), ..Culprit::default() };
+    let finding = Finding::new(Cause::WrongBytes, Confidence::Medium, sentence).culprit(culprit);
+    let places: Vec<_> = hints.iter().filter(wrong).map(|h| h.place).collect();
+    Some(finding.evidence(case, places).advice(&[
+        "compare a checksum of the mounted file with the origin's; the origin may have changed the file while it was read",
+    ]))
+}

@@ -1,0 +1,177 @@
+//! The report of a case: verdicts in order, and everything around them.
+
+use std::collections::BTreeMap;
+
+use fsd_events::op::Op;
+
+use super::{
+    case::{Case, seconds},
+    finding,
+    model::{Model, Now, ops::OpStats, session::Session},
+    report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
+    rules::RULES,
+};
+
+/// See [`Model::report`].
+pub(super) fn report_of(model: &Model, now: Now) -> Report {
+    let case = Case::new(model, now);
+    let verdicts = verdicts(&case);
+    let mut notes = notes(&case);
+    if verdicts.is_empty() {
+        notes.extend(open_notes(&case));
+    }
+    Report {
+        schema: SCHEMA,
+        healthy: verdicts.is_empty(),
+        inputs: model.inputs.clone(),
+        verdicts,
+        notes,
+        orphans: (0..case.ops.len()).map(|op| orphan(&case, op)).collect(),
+        inflight: inflight(&case),
+        kernel_waiting: case.kernel_waiting(),
+        ops: summaries(model),
+        loss: loss(model),
+    }
+}
+
+fn verdicts(case: &Case<'_>) -> Vec<Verdict> {
+    let found = RULES.iter().enumerate().flat_map(|(at, rule)| rule.find(case).into_iter().map(move |f| (at, f)));
+    let mut verdicts = finding::in_order(found.collect());
+    if case.model.kernel_waiting == Some(0)
+        && verdicts.iter().all(|v| v.confidence < super::report::Confidence::Certain)
+    {
+        // The kernel waits for nothing: what looks open in the log are lost lines.
+        verdicts.clear();
+    }
+    verdicts
+}
+
+fn orphan(case: &Case<'_>, op: usize) -> Orphan {
+    let at = &case.ops[op];
+    Orphan {
+        op: at.open.op().to_string(),
+        id: at.open.key().to_string(),
+        age_s: at.age.map(seconds),
+        path: at.open.call.path.as_deref().map(str::to_owned),
+        input: case.input_name(at.open.place),
+        line: at.open.place.line,
+    }
+}
+
+fn inflight(case: &Case<'_>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for op in &case.ops {
+        *counts.entry(op.open.op().to_string()).or_default() += 1;
+    }
+    counts
+}
+
+fn summaries(model: &Model) -> BTreeMap<String, OpSummary> {
+    let mut merged: BTreeMap<Op, OpStats> = BTreeMap::new();
+    for (op, stats) in model.sessions.iter().flat_map(|s| &s.stats) {
+        merged.entry(*op).or_default().merge(stats);
+    }
+    merged.iter().map(|(op, stats)| (op.to_string(), summary(stats))).collect()
+}
+
+fn summary(stats: &OpStats) -> OpSummary {
+    let at = |q: f64| stats.latency.value_at_quantile(q).min(stats.latency.max());
+    OpSummary {
+        count: stats.count,
+        errors: stats.errors,
+        p50_us: at(0.5),
+        p90_us: at(0.9),
+        p99_us: at(0.99),
+        max_us: stats.latency.max(),
+    }
+}
+
+fn loss(model: &Model) -> Loss {
+    let sum = |each: fn(&Session) -> u64| model.sessions.iter().map(each).sum();
+    Loss {
+        bad_lines: model.inputs.iter().map(|i| i.bad_lines).sum(),
+        seq_gaps: sum(|s| s.sequence.missing()),
+        lone_exits: sum(|s| s.loss.lone_exits),
+        superseded: sum(|s| s.loss.superseded + s.loss.lost_exits),
+    }
+}
+
+fn note(kind: &str, op: Option<Op>, id: Option<String>, text: String) -> Note {
+    Note { kind: kind.to_owned(), op: op.map(|o| o.to_string()), id, text }
+}
+
+fn notes(case: &Case<'_>) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for session in &case.model.sessions {
+        for slow in session.slowest() {
+            let text = format!("one {} took {:.1} s and completed", slow.op, slow.us as f64 / 1e6);
+            notes.push(note("slow", Some(slow.op), Some(slow.key.to_string()), text));
+        }
+        for step in &session.clock.steps {
+            let text = format!("the wall clock stepped by {:.1} s; ages are corrected", step.by as f64 / 1e6);
+            notes.push(note("clock", None, None, text));
+        }
+        for (what, detail, _) in &session.invariants {
+            notes.push(note("invariant", None, None, format!("{what}: {detail}")));
+        }
+        for (first, second) in inversions(session) {
+            let text = format!("`{first}` and `{second}` were taken in both orders: a deadlock in waiting");
+            notes.push(note("latent", None, None, text));
+        }
+        if session.sequence.missing() > 0 {
+            let text = format!("{} records of the event file are missing", session.sequence.missing());
+            notes.push(note("loss", None, None, text));
+        }
+    }
+    notes.extend(restarts(case.model));
+    notes
+}
+
+/// D6: pairs of lock classes that were taken in both orders.
+fn inversions(session: &Session) -> impl Iterator<Item = (&str, &str)> {
+    let order = &session.locks.order;
+    let both = order.keys().filter(|(a, b)| a < b && order.contains_key(&(b.clone(), a.clone())));
+    both.map(|(a, b)| (&**a, &**b))
+}
+
+fn restarts(model: &Model) -> Vec<Note> {
+    let past = (0..model.sessions.len()).filter(|at| model.is_past(*at));
+    let told = past.map(|at| {
+        let session = &model.sessions[at];
+        let open = session.open.len();
+        let how = match (&session.handed_over, &session.ended) {
+            (Some((_, result)), _) => format!("handed over to a new worker ({result})"),
+            (None, Some(end)) if end.crash => format!("died ({})", end.text),
+            (None, Some(end)) => format!("ended ({})", end.text),
+            (None, None) => String::from("was followed by another without a word"),
+        };
+        let killed = if open > 0 && session.handed_over.is_none() {
+            format!("; {open} requests that were open ended with it")
+        } else {
+            String::new()
+        };
+        note("restart", None, None, format!("an earlier run of the daemon {how}{killed}"))
+    });
+    told.collect()
+}
+
+/// What is open without being a verdict.
+fn open_notes(case: &Case<'_>) -> Vec<Note> {
+    let mut notes: Vec<Note> = Vec::new();
+    let timeless = case.ops.iter().filter(|o| o.age.is_none()).count();
+    if timeless > 0 {
+        let text = format!(
+            "{timeless} requests have no reply in this log, which has no times: it cannot tell whether they hang; a stack dump would"
+        );
+        notes.push(note("cannot_tell", None, None, text));
+    }
+    for op in case.stuck().take(20) {
+        let text = format!(
+            "{} has been open for {:.1} s; nothing shows that it is stuck",
+            case.op_name(op),
+            case.ops[op].age.map_or(0.0, seconds)
+        );
+        notes.push(note("open", Some(case.ops[op].open.op()), Some(case.ops[op].open.key().to_string()), text));
+    }
+    notes
+}

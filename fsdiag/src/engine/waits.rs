@@ -1,0 +1,316 @@
+//! Who waits for whom: one graph from lock events, task waits and stack dumps; its cycles and its roots.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsd_events::event::{LockKind, LockMode, Phase, TaskKind};
+
+use super::{
+    case::{Case, Party, Who},
+    fact::{Key, LockUse, Place},
+    model::locks::{Lock, Use},
+    threads::{Doing, Seen},
+};
+
+/// Parties as nodes, waits as edges.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    pub edges: Vec<Edge>,
+    /// Locks whose holder is not in the data, with their waiters.
+    pub ownerless: BTreeMap<Box<str>, Vec<usize>>,
+}
+
+/// `from` waits for `to`.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    pub from: usize,
+    pub to: usize,
+    pub why: Why,
+    pub place: Place,
+    pub sure: Sure,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    Lock {
+        name: Box<str>,
+        permit: bool,
+        /// The holder shares it with other readers.
+        shared: bool,
+    },
+    /// Bytes that a task delivers.
+    Bytes,
+    /// The end of a task.
+    Join,
+}
+
+/// How well an edge is known, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sure {
+    /// The longest waiting of several that may hold it.
+    Tie,
+    /// The only one that can hold it.
+    Only,
+    /// The same address stands in its frames.
+    Address,
+    /// The data say so.
+    Stated,
+}
+
+impl Graph {
+    pub fn of(case: &mut Case<'_>) -> Self {
+        let mut graph = Self::default();
+        for life in 0..case.lives.len() {
+            graph.locks(case, life);
+            graph.tasks(case, life);
+        }
+        graph.dumped(case);
+        graph
+    }
+
+    pub fn out(&self, from: usize) -> impl Iterator<Item = &Edge> {
+        self.edges.iter().filter(move |e| e.from == from)
+    }
+
+    /// Everybody who waits for `root`, directly or through others; each once.
+    pub fn behind(&self, root: usize) -> Vec<usize> {
+        let mut seen = BTreeSet::from([root]);
+        let mut open = vec![root];
+        while let Some(at) = open.pop() {
+            for edge in self.edges.iter().filter(|e| e.to == at) {
+                if seen.insert(edge.from) {
+                    open.push(edge.from);
+                }
+            }
+        }
+        seen.remove(&root);
+        seen.into_iter().collect()
+    }
+
+    /// Parties that are waited for and wait for nothing, most waiters first.
+    pub fn roots(&self) -> Vec<usize> {
+        let waited: BTreeSet<usize> = self.edges.iter().map(|e| e.to).collect();
+        let mut roots: Vec<usize> = waited.into_iter().filter(|n| self.out(*n).next().is_none()).collect();
+        roots.sort_by_key(|n| (std::cmp::Reverse(self.behind(*n).len()), *n));
+        roots
+    }
+
+    /// Sets of parties that wait for each other, by Tarjan's algorithm without recursion; a self-wait counts.
+    pub fn cycles(&self) -> Vec<Vec<usize>> {
+        let nodes: BTreeSet<usize> = self.edges.iter().flat_map(|e| [e.from, e.to]).collect();
+        let mut tarjan = Tarjan::default();
+        for node in &nodes {
+            tarjan.visit(*node, self);
+        }
+        let loops = |n: usize| self.out(n).any(|e| e.to == n);
+        tarjan.found.retain(|set| set.len() > 1 || loops(set[0]));
+        tarjan.found.iter_mut().for_each(|set| set.sort_unstable());
+        tarjan.found.sort();
+        tarjan.found
+    }
+
+    fn add(&mut self, from: usize, to: usize, why: Why, place: Place, sure: Sure) {
+        if !self.edges.iter().any(|e| e.from == from && e.to == to && e.why == why) {
+            self.edges.push(Edge { from, to, why, place, sure });
+        }
+    }
+
+    fn locks(&mut self, case: &mut Case<'_>, life: usize) {
+        let session = case.lives[life].session;
+        for (name, lock) in session.locks.iter() {
+            for (waiter, wanted) in &lock.waiters {
+                let from = party(case, life, *waiter);
+                for (holder, why) in blockers(name, lock, *waiter, wanted.mode) {
+                    let to = party(case, life, holder);
+                    self.add(from, to, why, wanted.place, Sure::Stated);
+                }
+                if lock.holders.is_empty() {
+                    self.ownerless.entry(name.into()).or_default().push(from);
+                }
+            }
+        }
+    }
+
+    fn tasks(&mut self, case: &mut Case<'_>, life: usize) {
+        let session = case.lives[life].session;
+        for (op, wait) in &session.waits {
+            if let Some(task) = wait.on {
+                let (from, to) = (party(case, life, *op), party(case, life, task));
+                self.add(from, to, Why::Bytes, wait.place, Sure::Stated);
+            }
+        }
+        for (op, open) in &session.open {
+            let Key::Num(id) = op else { continue };
+            let Some(phase) = open.phase.as_ref().filter(|p| p.phase == Phase::Close) else { continue };
+            let joined = session.tasks.iter().find(|(_, t)| {
+                let close = t.kind == TaskKind::Close && t.parent == Some(*id);
+                let download = t.kind == TaskKind::Download && t.ended.is_none();
+                let same = t.fh.is_some() && t.fh == open.call.fh || t.path.is_some() && t.path == open.call.path;
+                t.ended.is_none() && (close || download && same)
+            });
+            if let Some((task, _)) = joined {
+                let (from, to) = (party(case, life, *id), party(case, life, *task));
+                self.add(from, to, Why::Join, phase.place, Sure::Stated);
+            }
+        }
+    }
+
+    fn dumped(&mut self, case: &mut Case<'_>) {
+        let seats: BTreeMap<usize, usize> =
+            case.parties.iter().enumerate().filter_map(|(n, p)| Some((p.thread?, n))).collect();
+        let mut by_key: BTreeMap<Box<str>, Vec<usize>> = BTreeMap::new();
+        for (at, seen) in case.threads.iter().enumerate() {
+            if let Some(wanted) = &seen.thread.waits_for {
+                by_key.entry(wanted.key.clone()).or_default().push(at);
+            }
+        }
+        for (key, waiters) in by_key {
+            let holders = holders(&case.threads, &key, &waiters);
+            for waiter in &waiters {
+                let from = seats[waiter];
+                let shared = case.threads[*waiter].thread.waits_for.as_ref().is_some_and(|w| w.mode == LockUse::Write)
+                    && holders.len() > 1;
+                for (holder, sure) in &holders {
+                    let why = Why::Lock { name: key.clone(), permit: false, shared };
+                    self.add(from, seats[holder], why, case.threads[*waiter].place, *sure);
+                }
+                if holders.is_empty() {
+                    self.ownerless.entry(key.clone()).or_default().push(from);
+                }
+            }
+        }
+    }
+}
+
+/// The holders that keep a waiter out: readers do not keep readers out unless a writer is queued between them.
+fn blockers<'l>(name: &'l str, lock: &'l Lock, waiter: u64, wanted: LockMode) -> impl Iterator<Item = (u64, Why)> + 'l {
+    let permit = lock.kind == LockKind::Permit;
+    let queued_writer = lock.waiters.values().any(|w| w.mode == LockMode::Write);
+    let blocks = move |(holder, held): &(&u64, &Use)| {
+        let readers = held.mode == LockMode::Read && wanted == LockMode::Read;
+        let own_permit = **holder == waiter && lock.holders.len() > 1;
+        if permit { !own_permit } else { !readers || queued_writer }
+    };
+    lock.holders.iter().filter(blocks).map(move |(holder, held)| {
+        let shared = !permit && held.mode == LockMode::Read;
+        (*holder, Why::Lock { name: name.into(), permit, shared })
+    })
+}
+
+/// The party of an id of a run; one is made for an id that is not open.
+fn party(case: &mut Case<'_>, life: usize, id: u64) -> usize {
+    let found = case.parties.iter().position(|p| match p.who {
+        Who::Op(op) => case.ops[op].life == life && case.ops[op].open.key() == Key::Num(id),
+        Who::Task { life: l, id: i, .. } | Who::Ended { life: l, id: i } => l == life && i == id,
+        Who::Thread(_) => false,
+    });
+    found.unwrap_or_else(|| {
+        case.parties.push(Party { who: Who::Ended { life, id }, thread: None });
+        case.parties.len() - 1
+    })
+}
+
+/// Who holds a lock according to a dump, and how well that is known.
+fn holders(threads: &[Seen<'_>], key: &str, waiters: &[usize]) -> Vec<(usize, Sure)> {
+    let stated = |s: &Seen<'_>| s.thread.holds.iter().any(|h| *h.key == *key);
+    let owner = waiters.iter().find_map(|w| threads[*w].thread.waits_for.as_ref()?.owner.as_deref());
+    let owned = |s: &Seen<'_>| owner.is_some_and(|o| names(s, o));
+    let pick = |is_it: &dyn Fn(&Seen<'_>) -> bool| -> Vec<usize> {
+        (0..threads.len()).filter(|at| is_it(&threads[*at])).collect()
+    };
+    let known = pick(&|s| stated(s) || owned(s));
+    if !known.is_empty() {
+        return known.into_iter().map(|at| (at, Sure::Stated)).collect();
+    }
+    let free = |at: &usize| !waiters.contains(at) && threads[*at].works();
+    let address = waiters.iter().find_map(|w| threads[*w].receiver()).or_else(|| address_in(key));
+    let sharing: Vec<usize> = pick(&|s| address.is_some_and(|a| s.mentions(a))).into_iter().filter(free).collect();
+    match best(threads, &sharing) {
+        Some((at, 1)) => return vec![(at, Sure::Address)],
+        Some((at, _)) => return vec![(at, Sure::Only)],
+        None => {}
+    }
+    let blocked: Vec<usize> = pick(&|s| s.op.is_some() && s.doing != Doing::Idle).into_iter().filter(free).collect();
+    match blocked.as_slice() {
+        [] => Vec::new(),
+        [only] => vec![(*only, Sure::Only)],
+        several => best(threads, several).map(|(at, _)| (at, Sure::Tie)).into_iter().collect(),
+    }
+}
+
+/// The one that most looks like a holder (blocked in something slow), and how many are as good.
+fn best(threads: &[Seen<'_>], among: &[usize]) -> Option<(usize, usize)> {
+    let rank = |at: &usize| match threads[*at].doing {
+        Doing::Upstream | Doing::Another | Doing::Disk | Doing::Sleep | Doing::Lock | Doing::Notify => 2,
+        Doing::Log | Doing::Running => 1,
+        Doing::Unknown | Doing::Idle => 0,
+    };
+    let top = among.iter().map(rank).max()?;
+    let mut tied: Vec<usize> = among.iter().copied().filter(|at| rank(at) == top).collect();
+    tied.sort_by_key(|at| (std::cmp::Reverse(threads[*at].thread.since_us), threads[*at].op.is_none(), *at));
+    tied.first().map(|at| (*at, tied.len()))
+}
+
+fn names(seen: &Seen<'_>, owner: &str) -> bool {
+    *seen.thread.label == *owner
+        || seen.thread.name.as_deref() == Some(owner)
+        || owner.rsplit(' ').next().and_then(|n| n.parse().ok()) == Some(seen.thread.number)
+}
+
+fn address_in(key: &str) -> Option<&str> {
+    let from = key.find("0x")?;
+    let len = key[from + 2..].bytes().take_while(u8::is_ascii_hexdigit).count();
+    (len >= 6).then(|| &key[from..from + 2 + len])
+}
+
+#[derive(Default)]
+struct Tarjan {
+    index: BTreeMap<usize, usize>,
+    low: BTreeMap<usize, usize>,
+    stack: Vec<usize>,
+    found: Vec<Vec<usize>>,
+}
+
+impl Tarjan {
+    fn visit(&mut self, start: usize, graph: &Graph) {
+        if self.index.contains_key(&start) {
+            return;
+        }
+        let next = |n: usize| graph.out(n).map(|e| e.to).collect::<Vec<_>>();
+        let mut work = vec![(start, next(start), 0)];
+        self.enter(start);
+        while let Some((node, targets, at)) = work.last_mut() {
+            let node = *node;
+            let Some(target) = targets.get(*at).copied() else {
+                work.pop();
+                self.leave(node, work.last().map(|w| w.0));
+                continue;
+            };
+            *at += 1;
+            if !self.index.contains_key(&target) {
+                self.enter(target);
+                work.push((target, next(target), 0));
+            } else if self.stack.contains(&target) {
+                let low = self.low[&node].min(self.index[&target]);
+                self.low.insert(node, low);
+            }
+        }
+    }
+
+    fn enter(&mut self, node: usize) {
+        let index = self.index.len();
+        self.index.insert(node, index);
+        self.low.insert(node, index);
+        self.stack.push(node);
+    }
+
+    fn leave(&mut self, node: usize, parent: Option<usize>) {
+        if let Some(parent) = parent {
+            let low = self.low[&parent].min(self.low[&node]);
+            self.low.insert(parent, low);
+        }
+        if self.low[&node] == self.index[&node] {
+            let from = self.stack.iter().rposition(|n| *n == node).unwrap_or(0);
+            self.found.push(self.stack.split_off(from));
+        }
+    }
+}
