@@ -18,7 +18,8 @@ const FLOORS: &[&[&str]] = &[&["platform"], &["observe"], &["data"], &["names"],
 
 /// The only modules that may name a word.
 const ONLY_IN: &[(&str, &[&str])] = &[
-    ("fuser", &["kernel/fuse", "kernel/mount"]),
+    // The watchdog knows the loops by the names of their threads.
+    ("fuser", &["kernel/fuse", "kernel/mount", "observe/watchdog"]),
     ("reqwest", &["data/origin"]),
     ("unsafe", &["platform", "observe/stacks", "observe/journal"]),
     ("Instant::now", &["platform/clock"]),

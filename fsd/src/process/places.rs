@@ -174,7 +174,10 @@ fn clear(runtime: &Path, state: &Path) {
         if entry.file_name().to_str().and_then(RunId::parse).is_none() {
             continue;
         }
-        if let Err(error) = crate::observe::drain(&path, state) {
+        if !state.is_dir() {
+            // Somebody has removed the whole record: nobody wants the rest of it.
+            drop(std::fs::remove_dir_all(&path));
+        } else if let Err(error) = crate::observe::drain(&path, state) {
             undrained = true;
             tracing::warn!("cannot write what {} still holds: {error}", path.display());
         }

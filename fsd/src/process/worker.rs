@@ -105,7 +105,6 @@ type Pending = Arc<OnceLock<Waiting>>;
 
 fn start(job: &Job) -> Result<Running, Failure> {
     let config = &job.config;
-    signals::hold().map_err(internal)?;
     let places = Places::claim(config, &job.mountpoint)?;
     let identity = Identity { run: random(), mount_run: random(), started_us: crate::platform::clock::now_mono_us() };
     let first_line = first_line(job);

@@ -89,7 +89,7 @@ fn what_a_killed_fsd_had_not_written_is_written_by_the_next() {
     origin.file("a", MIB).always("a", Fault::Silent);
     let dirs = Dirs::new();
     let home = dirs.home();
-    let mut served = Served::start(program(), &home, Some(&origin.url("")), &[], |_| ()).unwrap();
+    let mut served = Served::start(program(), home, Some(&origin.url("")), &[], |_| ()).unwrap();
     let run = served.presence.run.clone();
     let mut reader =
         Command::new("cat").arg(served.path("a")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

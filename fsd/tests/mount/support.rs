@@ -31,21 +31,24 @@ pub(crate) struct Mounted {
 pub(crate) struct Dirs {
     root: TempDir,
     runtime: TempDir,
+    home: Home,
 }
 
 impl Dirs {
     pub(crate) fn new() -> Self {
         let shm = Path::new("/dev/shm");
         let runtime = if shm.is_dir() { TempDir::new_in(shm) } else { TempDir::new() };
-        Self { root: TempDir::with_prefix("fsd-test-").unwrap(), runtime: runtime.unwrap() }
+        let (root, runtime) = (TempDir::with_prefix("fsd-test-").unwrap(), runtime.unwrap());
+        let home = Home::new(root.path(), &runtime.path().join("run")).unwrap();
+        Self { root, runtime, home }
     }
 
     pub(crate) fn root(&self) -> &Path {
         self.root.path()
     }
 
-    pub(crate) fn home(&self) -> Home {
-        Home::new(self.root.path(), self.runtime.path()).unwrap()
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// `fsd ARGS…` in these directories.
@@ -71,7 +74,7 @@ pub(crate) fn try_mount(
     args: &[&str],
     edit: impl FnOnce(&mut Command),
 ) -> Result<Mounted, (Dirs, Failed)> {
-    match Served::start(program(), &dirs.home(), source, args, edit) {
+    match Served::start(program(), dirs.home(), source, args, edit) {
         Ok(served) => {
             let fds = count_fds(served.pid());
             Ok(Mounted { served, dirs, fds })

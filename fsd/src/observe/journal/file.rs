@@ -62,9 +62,9 @@ impl EventFile {
         self.done == self.rest.len()
     }
 
-    /// Whether so many bytes more would exceed the limit of one file.
-    pub(super) fn is_full(&self, more: usize) -> bool {
-        self.size > 0 && self.size + more as u64 > self.file_limit
+    /// Whether the limit of one file is reached; the last batch may exceed it.
+    pub(super) fn is_full(&self) -> bool {
+        self.size >= self.file_limit
     }
 
     /// Writes the lines, or keeps what the disk does not take; only when [`EventFile::is_clean`].
@@ -97,12 +97,12 @@ impl EventFile {
     }
 
     /// Puts the file aside and begins a new one; the oldest files of the mount go when all together take too much.
-    /// Without room for a new file the old one is continued.
-    pub(super) fn rotate(&mut self) {
+    /// Without room for a new file the old one is continued: false.
+    pub(super) fn rotate(&mut self) -> bool {
         let current = self.dir.join(layout::events_file(self.run));
         let aside = self.dir.join(layout::rotated_file(self.run, self.rotations + 1));
         if fs::rename(&current, &aside).is_err() {
-            return;
+            return false;
         }
         match append(&current) {
             Ok(file) => {
@@ -110,9 +110,13 @@ impl EventFile {
                 self.size = 0;
                 self.rotations += 1;
                 self.trim(&current);
+                true
             }
-            // The name goes back to the file that is still written.
-            Err(_) => drop(fs::rename(&aside, &current)),
+            Err(_) => {
+                // The name goes back to the file that is still written.
+                drop(fs::rename(&aside, &current));
+                false
+            }
         }
     }
 
@@ -173,11 +177,11 @@ mod tests {
     #[test]
     fn rotation_keeps_every_byte_until_the_total_is_reached() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = EventFile::open(dir.path(), RunId(1), 100, 350).unwrap();
+        let mut file = EventFile::open(dir.path(), RunId(1), 60, 250).unwrap();
         for n in 0..6 {
             let line = vec![b'0' + n; 60];
-            if file.is_full(line.len()) {
-                file.rotate();
+            if file.is_full() {
+                assert!(file.rotate());
             }
             file.write(&line);
         }

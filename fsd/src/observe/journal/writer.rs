@@ -161,6 +161,7 @@ impl Writer {
                 }
             }
             self.free_slots();
+            self.rotate();
             let all = self.fill_batch(until_us);
             wrote |= !self.batch.is_empty();
             self.flush();
@@ -259,23 +260,23 @@ impl Writer {
         self.flush();
     }
 
-    /// Gives the batch to the file, and before it, when the file is full, begins a new one.
+    /// Gives the batch to the file.
     fn flush(&mut self) {
-        let Some(file) = self.file.as_mut().filter(|_| !self.batch.is_empty()) else { return self.batch.clear() };
-        if file.is_full(self.batch.len()) && file.is_clean() {
-            file.rotate();
-            let batch = std::mem::take(&mut self.batch);
-            self.file_head();
-            self.batch.extend_from_slice(&batch);
-            // Carried lines are no part of the batch that `keep` measures.
-            self.carry.keep(&batch);
-        } else {
-            self.carry.keep(&self.batch);
-        }
-        if let Some(file) = &mut self.file {
+        self.carry.keep(&self.batch);
+        if let Some(file) = self.file.as_mut().filter(|_| !self.batch.is_empty()) {
             file.write(&self.batch);
         }
         self.batch.clear();
+    }
+
+    /// Begins a new file when the current one is full; between two batches, so that it begins with all that is open.
+    fn rotate(&mut self) {
+        if let Some(file) = self.file.as_mut().filter(|file| file.is_clean() && file.is_full())
+            && file.rotate()
+        {
+            self.file_head();
+            self.flush();
+        }
     }
 
     /// The first lines of a file after a rotation: `start`, and everything that was open when it began.

@@ -13,7 +13,7 @@ use crate::{
         },
         daemon::{self, Side},
         exit::{Exit, Failure},
-        failpoints, places, terminal,
+        failpoints, places, signals, terminal,
         worker::{self, Job},
     },
 };
@@ -57,8 +57,10 @@ fn background(config: Config, mountpoint: PathBuf, argv: Vec<String>) -> Result<
     outcome
 }
 
-/// Opens the log for people; nobody who has a message ever waits for who reads it.
+/// Opens the log for people; nobody who has a message ever waits for who reads it. It starts the first thread of the
+/// process, so signals are held here.
 fn messages(config: &Config) -> Result<(), Failure> {
+    signals::hold().map_err(|error| Exit::Internal.because(format!("cannot hold signals: {error}")))?;
     let format = match config.log_format {
         LogFormat::Json => log::Format::Json,
         // The seed's lines are written as they are, beside the messages.
