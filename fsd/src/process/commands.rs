@@ -9,8 +9,9 @@ use std::path::Path;
 use crate::observe::stacks;
 
 use super::{
-    cli::{Command, ConfigCommand, settings::Settings},
+    cli::{Command, ConfigCommand, Target, settings::Settings},
     config,
+    control::client::{self, Client},
     exit::{Exit, Failure},
     terminal,
 };
@@ -46,6 +47,13 @@ fn demo() -> Result<Exit, Failure> {
 fn symbolize(file: &Path) -> Result<Exit, Failure> {
     stacks::symbolize::symbolize(file).map_err(anyhow::Error::from)?;
     Ok(Exit::Done)
+}
+
+/// Connects to the fsd that `target` names; its runtime directory may be configured like any setting.
+fn connect(target: &Target) -> Result<Client, Failure> {
+    let configured = || Ok::<_, Failure>(config::Config::new(&Settings::default().written()?).runtime_dir);
+    let runtime_dir = target.runtime_dir.clone().map_or_else(configured, |dir| Ok(Some(dir)))?;
+    client::connect(target.mount.as_deref(), runtime_dir.as_deref())
 }
 
 /// Prints the configuration in force, as it would stand in a file.

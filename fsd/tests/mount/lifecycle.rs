@@ -97,7 +97,7 @@ fn what_a_killed_fsd_had_not_written_is_written_by_the_next() {
     served.signal(Signal::SIGKILL);
     served.wait(SOON).unwrap();
     reader.wait().unwrap();
-    let again = try_mount(dirs, Some(&origin.url("")), &[], |_| ()).unwrap_or_else(|(_, failed)| panic!("{failed:?}"));
+    let again = try_mount(dirs, Some(&origin.url("")), &[], |_| ()).unwrap_or_else(|failed| panic!("{failed:?}"));
     let file = std::path::Path::new(&again.presence.state_dir).join(format!("events-{run}.jsonl"));
     let record = events(&file);
     assert!(orphans(&record).iter().any(|orphan| orphan.starts_with("Read")), "{:?}", orphans(&record));
@@ -117,7 +117,7 @@ fn a_terminal_that_nobody_reads_blocks_nothing() {
     let mounted = try_mount(dirs, Some(&origin.url("")), &args, |command| {
         command.stderr(writer);
     });
-    let mounted = mounted.unwrap_or_else(|(_, failed)| panic!("{failed:?}"));
+    let mounted = mounted.unwrap_or_else(|failed| panic!("{failed:?}"));
     for _ in 0..20 {
         assert_eq!(read_sum(&mounted.path("a")), (8 * MIB, checksum("a", 8 * MIB)));
         assert_eq!(

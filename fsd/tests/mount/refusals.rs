@@ -4,7 +4,7 @@ use super::support::*;
 
 /// Mounts, and expects a refusal with that code and those words.
 fn refused(source: Option<&str>, args: &[&str], code: i32, words: &[&str]) {
-    let (_, failed) = try_mount(Dirs::new(), source, args, |_| ()).err().expect("refused");
+    let failed = try_mount(Dirs::new(), source, args, |_| ()).err().expect("refused");
     check(failed.status.and_then(|status| status.code()), &failed.stderr, code, words);
 }
 
@@ -32,7 +32,7 @@ fn a_source_that_is_not_there() {
 fn a_source_that_does_not_answer() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://user:CANARY@{closed}/?token=CANARY");
-    let (_, failed) = try_mount(Dirs::new(), Some(&url), &[], |_| ()).err().expect("refused");
+    let failed = try_mount(Dirs::new(), Some(&url), &[], |_| ()).err().expect("refused");
     check(failed.status.and_then(|status| status.code()), &failed.stderr, 75, &["connect"]);
     assert!(!failed.stderr.contains("CANARY"), "{}", failed.stderr);
 }
@@ -67,7 +67,7 @@ fn a_dead_mount_is_replaced() {
     let mut served = Served::start(program(), home, Some(&origin.url("")), &[], |_| ()).unwrap();
     served.signal(nix::sys::signal::Signal::SIGKILL);
     served.wait(SOON).unwrap();
-    let again = try_mount(dirs, Some(&origin.url("")), &[], |_| ()).unwrap_or_else(|(_, failed)| panic!("{failed:?}"));
+    let again = try_mount(dirs, Some(&origin.url("")), &[], |_| ()).unwrap_or_else(|failed| panic!("{failed:?}"));
     assert!(std::fs::read_dir(again.dir()).is_ok());
     again.finish();
 }

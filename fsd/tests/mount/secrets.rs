@@ -55,7 +55,7 @@ fn a_canary_never_sings() {
     let mounted = try_mount(dirs, Some(&with_secrets("")), &args, |command| {
         command.env("FSD_SOURCE", with_secrets("elsewhere"));
     });
-    let mounted = mounted.unwrap_or_else(|(_, failed)| panic!("{failed:?}"));
+    let mounted = mounted.unwrap_or_else(|failed| panic!("{failed:?}"));
     assert_eq!(in_arguments(), Vec::<String>::new());
 
     assert_eq!(read_sum(&mounted.path("a")).0, MIB);

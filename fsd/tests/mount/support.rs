@@ -64,23 +64,19 @@ pub(crate) fn program() -> &'static Path {
 
 /// Mounts `source`; None: only what is staged. Fails the test if it cannot.
 pub(crate) fn mount(source: Option<&str>, args: &[&str]) -> Mounted {
-    try_mount(Dirs::new(), source, args, |_| ()).unwrap_or_else(|(_, failed)| panic!("not mounted: {failed:?}"))
+    try_mount(Dirs::new(), source, args, |_| ()).unwrap_or_else(|failed| panic!("not mounted: {failed:?}"))
 }
 
-/// Mounts in these directories; gives them back with the reason when it cannot.
+/// Mounts in these directories; the error says how it ended.
 pub(crate) fn try_mount(
     dirs: Dirs,
     source: Option<&str>,
     args: &[&str],
     edit: impl FnOnce(&mut Command),
-) -> Result<Mounted, (Dirs, Failed)> {
-    match Served::start(program(), dirs.home(), source, args, edit) {
-        Ok(served) => {
-            let fds = count_fds(served.pid());
-            Ok(Mounted { served, dirs, fds })
-        }
-        Err(failed) => Err((dirs, failed)),
-    }
+) -> Result<Mounted, Failed> {
+    let served = Served::start(program(), dirs.home(), source, args, edit)?;
+    let fds = count_fds(served.pid());
+    Ok(Mounted { served, dirs, fds })
 }
 
 impl Deref for Mounted {

@@ -11,7 +11,7 @@ use crate::{
     kernel::mount::At,
     process::{
         cli::{Query, SetFlag, Target, Umount},
-        control::client::{self, Client},
+        commands::connect,
         exit::{Exit, Failure},
         terminal,
     },
@@ -19,10 +19,6 @@ use crate::{
 
 /// Longest wait for the end of an fsd that was told to go: its own limits are shorter.
 const END_LIMIT: Duration = Duration::from_secs(600);
-
-fn connect(target: &Target) -> Result<Client, Failure> {
-    client::connect(target.mount.as_deref(), target.runtime_dir.as_deref())
-}
 
 pub(in crate::process) fn status(args: &Query) -> Result<Exit, Failure> {
     let Answer::Status(status) = connect(&args.target)?.ask(&Request::Status)? else { return Ok(Exit::Done) };

@@ -7,8 +7,8 @@ use fsd_events::control::{Answer, Request, Staged};
 use crate::{
     platform::process::set_title,
     process::{
-        cli::{Query, Stage, Unstage},
-        control::client,
+        cli::{Query, Stage, Target, Unstage},
+        commands::connect,
         exit::{Exit, Failure},
         terminal,
     },
@@ -29,7 +29,7 @@ pub(in crate::process) fn stage(args: Stage) -> Result<Exit, Failure> {
         Some(file) => headers(file, &open(file)?)?,
         None => Vec::new(),
     };
-    let mut client = client::connect(args.mount.as_deref(), args.runtime_dir.as_deref())?;
+    let mut client = connect(&Target { mount: args.mount, runtime_dir: args.runtime_dir })?;
     let mount = client.presence.mount.clone();
     let url = url.trim().to_owned();
     if let Answer::Staged { id, path } = client.ask(&Request::Stage { url, name: args.name, headers })? {
@@ -39,14 +39,12 @@ pub(in crate::process) fn stage(args: Stage) -> Result<Exit, Failure> {
 }
 
 pub(in crate::process) fn unstage(args: Unstage) -> Result<Exit, Failure> {
-    let target = &args.target;
-    client::connect(target.mount.as_deref(), target.runtime_dir.as_deref())?.ask(&Request::Unstage { id: args.id })?;
+    connect(&args.target)?.ask(&Request::Unstage { id: args.id })?;
     Ok(Exit::Done)
 }
 
 pub(in crate::process) fn list(args: &Query) -> Result<Exit, Failure> {
-    let target = &args.target;
-    let answer = client::connect(target.mount.as_deref(), target.runtime_dir.as_deref())?.ask(&Request::List)?;
+    let answer = connect(&args.target)?.ask(&Request::List)?;
     let Answer::List { staged } = answer else { return Ok(Exit::Done) };
     if args.json {
         terminal::say(serde_json::json!({ "staged": staged }).to_string());
