@@ -34,6 +34,9 @@ use self::{
 /// Who waits for the end of the session.
 static SESSION: Class = Class::new("session", Rank::Session);
 
+/// How the names of the threads begin that read requests.
+pub const LOOP_NAMES: &str = "fuser-";
+
 /// How requests are served.
 #[derive(Clone, Debug)]
 pub struct FuseConfig {
@@ -125,7 +128,7 @@ pub fn serve(fd: OwnedFd, fs: Fs, config: &FuseConfig) -> Result<Session, ServeE
         drop(tell.send(Some(result)));
         drop::<std::sync::mpsc::SyncSender<()>>(keep);
     };
-    thread::Builder::new().name("fuser-main".to_owned()).spawn(run).map_err(ServeError::Threads)?;
+    thread::Builder::new().name("fsd-session".to_owned()).spawn(run).map_err(ServeError::Threads)?;
     Ok(Session { negotiated: negotiated(&outcome), ended, over: Mutex::new(&SESSION, over) })
 }
 

@@ -56,8 +56,10 @@ pub struct WatchdogConfig {
     pub every: Duration,
     /// Age from which an operation is stalled; 10 s by default.
     pub stalled_after: Duration,
-    /// Number of fuser loops.
+    /// Number of loops that read requests.
     pub workers: u32,
+    /// How the names of their threads begin.
+    pub loop_names: &'static str,
     /// The kernel's count of unanswered requests; must not allocate (read a file that is open already).
     pub kernel_waiting: Box<dyn Fn() -> Option<u64> + Send>,
     pub on_dump: DumpFn,
@@ -69,6 +71,7 @@ impl Default for WatchdogConfig {
             every: Duration::from_secs(2),
             stalled_after: Duration::from_secs(10),
             workers: 0,
+            loop_names: "",
             kernel_waiting: Box::new(|| None),
             on_dump: Box::new(|_, _| false),
         }
@@ -84,8 +87,6 @@ impl fmt::Debug for WatchdogConfig {
     }
 }
 
-/// Threads that read the kernel's requests.
-const LOOPS: &[u8] = b"fuser-";
 /// Between two pulses of the runtime.
 const PULSE: Duration = Duration::from_millis(250);
 /// How long [`Watchdog::stop`] waits: the thread may be in the middle of a dump.
@@ -273,8 +274,8 @@ impl Thread {
         beat.oldest_us = look.oldest_us.unwrap_or(0);
         beat.lost = journal::lost();
         beat.workers = self.config.workers;
-        beat.workers_busy = busy_loops();
-        beat.loops_alive = count_named(LOOPS).unwrap_or(0);
+        beat.workers_busy = busy_loops(self.config.loop_names);
+        beat.loops_alive = count_named(self.config.loop_names.as_bytes()).unwrap_or(0);
         beat.kernel_waiting = look.kernel_waiting;
         beat.runtime_lag_us = runtime_lag_us(look.now_us);
         beat.writer_lag_us = journal::writer_lag_us(look.now_us);
@@ -306,8 +307,8 @@ impl Thread {
 }
 
 /// Loops that are inside an operation right now.
-fn busy_loops() -> u32 {
+fn busy_loops(names: &str) -> u32 {
     let slots = memory::every().flat_map(|memory| &memory.threads);
-    let busy = slots.filter(|slot| slot.tid() != 0 && slot.busy() && slot.name().starts_with(LOOPS));
+    let busy = slots.filter(|slot| slot.tid() != 0 && slot.busy() && slot.name().starts_with(names.as_bytes()));
     u32::try_from(busy.count()).unwrap_or(u32::MAX)
 }

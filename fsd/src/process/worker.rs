@@ -259,6 +259,7 @@ fn watchdog(config: &Config, pending: &Pending) -> std::io::Result<Watchdog> {
         every: config.watchdog_interval,
         stalled_after: config.stalled_after,
         workers: loops(config),
+        loop_names: fuse::LOOP_NAMES,
         kernel_waiting: Box::new(move || pending.get().and_then(Waiting::read)),
         on_dump: stacks::for_watchdog(),
     })

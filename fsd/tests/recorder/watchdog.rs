@@ -32,6 +32,7 @@ pub(super) fn stalls(scene: &Scene) {
         every: Duration::from_millis(20),
         stalled_after: Duration::from_millis(300),
         workers: 4,
+        loop_names: "fuser-",
         kernel_waiting: Box::new(|| Some(inflight::total())),
         on_dump: Box::new(|cause, name| {
             assert!(matches!(cause, DumpCause::Stall { oldest_us: 300_000.., repeat: 0 }));
