@@ -17,6 +17,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct SshfsDebug {
     open: HashMap<u64, Op>,
+    seen: bool,
 }
 
 impl Parser for SshfsDebug {
@@ -37,7 +38,12 @@ impl Parser for SshfsDebug {
         if line.text.starts_with("remote host has disconnected") || line.text.starts_with("Connection reset") {
             return line.hint(crate::engine::fact::HintKind::Upstream, None, out);
         }
-        let known = ["Server version: ", "Extension: "].iter().any(|prefix| line.text.starts_with(prefix));
+        if self.seen && line.text.starts_with("sent: ") {
+            return line.end(false, out);
+        }
+        let known = ["Server version: ", "Extension: ", "received: ", "rtt min/max/avg: ", "num connect: "]
+            .iter()
+            .any(|prefix| line.text.starts_with(prefix));
         if known { Taken::Yes } else { Taken::No }
     }
 }
@@ -49,6 +55,7 @@ impl SshfsDebug {
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
             return Taken::No;
         }
+        self.seen = true;
         let Some(op) = op(name) else { return Taken::Yes };
         if self.open.len() >= REMEMBERED {
             self.open.clear();
