@@ -12,11 +12,21 @@ use super::{control::read_sum, support::*};
 
 const MIB: u64 = 1 << 20;
 
+/// Ends the daemon of these directories, whatever the test came to.
+struct Ended<'a>(&'a Dirs);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.fsd(&["umount", "--force"]);
+    }
+}
+
 #[test]
 fn a_daemon_says_when_it_is_ready_and_leaves_the_terminal() {
     let origin = Origin::start().unwrap();
     origin.file("a", MIB);
     let dirs = Dirs::new();
+    let _ended = Ended(&dirs);
     let mut command = dirs.home().command(program());
     command.args(["mount", "--daemon", &origin.url("")]).arg(dirs.home().mount_point());
     // `output` returns when nobody holds the pipes any more: the daemon must have let go of them.
@@ -33,6 +43,7 @@ fn a_daemon_says_when_it_is_ready_and_leaves_the_terminal() {
 #[test]
 fn a_daemon_that_fails_tells_its_parent() {
     let dirs = Dirs::new();
+    let _ended = Ended(&dirs);
     let output =
         dirs.fsd(&["mount", "--daemon", "http://127.0.0.1:1/", &dirs.home().mount_point().display().to_string()]);
     assert_eq!(output.status.code(), Some(75), "{}", text(&output.stderr));

@@ -158,7 +158,7 @@ pub(crate) fn orphans(record: &[Value]) -> Vec<String> {
     let ended: HashSet<u64> = exits.filter_map(|event| event["id"].as_u64()).collect();
     let enters = record.iter().filter(|event| event["ev"] == "enter");
     let open = enters.filter(|event| event["id"].as_u64().is_none_or(|id| !ended.contains(&id)));
-    open.map(|event| format!("{} #{}", event["op"], event["id"])).collect()
+    open.map(|event| format!("{} #{}", event["op"].as_str().unwrap_or("?"), event["id"])).collect()
 }
 
 /// How often an event of that kind stands in the record.

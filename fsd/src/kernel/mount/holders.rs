@@ -3,9 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use super::mountinfo;
+use crate::platform::clock;
 
 /// A process that keeps the mount busy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,10 +18,15 @@ pub struct Holder {
     pub what: String,
 }
 
-/// Processes that have something open on the mount at `dir`. Links are read as text, never followed.
+/// Longest search: a machine may have a million descriptors, and an unmount waits for this.
+const LIMIT: Duration = Duration::from_millis(500);
+
+/// Processes that have something open on the mount at `dir`, those that are found in half a second. Links are read as
+/// text, never followed.
 pub fn holders(dir: &Path) -> Vec<Holder> {
     let mount = mountinfo::top(dir);
-    let place = Place { dir, mount: mount.map(|line| (line.id, format!("{:02x}:{:02x}", line.major, line.minor))) };
+    let mount = mount.map(|line| (line.id, format!("{:02x}:{:02x}", line.major, line.minor)));
+    let place = Place { dir, mount, until: clock::now() + LIMIT };
     processes().into_iter().filter_map(|pid| place.held_by(pid)).collect()
 }
 
@@ -32,10 +39,16 @@ struct Place<'a> {
     dir: &'a Path,
     /// Number of the mount, and its device as `maps` writes it.
     mount: Option<(u64, String)>,
+    until: Instant,
 }
 
 impl Place<'_> {
+    fn in_time(&self) -> bool {
+        clock::now() < self.until
+    }
+
     fn held_by(&self, pid: u32) -> Option<Holder> {
+        self.in_time().then_some(())?;
         let proc = PathBuf::from(format!("/proc/{pid}"));
         let what = self.link(&proc.join("cwd"), "working directory").or_else(|| self.link(&proc.join("root"), "root"));
         let what = what.or_else(|| self.open_file(&proc)).or_else(|| self.mapping(&proc))?;
@@ -50,7 +63,8 @@ impl Place<'_> {
 
     fn open_file(&self, proc: &Path) -> Option<String> {
         let (id, _) = self.mount.as_ref()?;
-        fs::read_dir(proc.join("fdinfo")).ok()?.flatten().find_map(|entry| {
+        let entries = fs::read_dir(proc.join("fdinfo")).ok()?.flatten();
+        entries.take_while(|_| self.in_time()).find_map(|entry| {
             let info = fs::read_to_string(entry.path()).ok()?;
             let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
             (mount.parse() == Ok(*id)).then(|| {

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -84,10 +84,15 @@ fn exit(code: Code) -> Exit {
     }
 }
 
-/// Every fsd that runs under the usual runtime directories, and under `runtime_dir`.
+/// Every fsd that runs under `runtime_dir`; without one, or if none does, under the usual runtime directories.
 pub(in crate::process) fn running(runtime_dir: Option<&Path>) -> Vec<Presence> {
+    let named = below(runtime_dir.map(Path::to_owned).into_iter().collect());
+    if named.is_empty() { below(places::candidates(None)) } else { named }
+}
+
+fn below(roots: Vec<PathBuf>) -> Vec<Presence> {
     let mut found = Vec::new();
-    for root in places::candidates(runtime_dir) {
+    for root in roots {
         let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
         let living = entries.map(|entry| entry.path()).filter(|dir| alive(dir));
         found.extend(living.filter_map(|dir| read(&dir)));
