@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::commands::{attach, dump, mounts, rescue};
+use crate::commands::{analyze, attach, dump, mounts, rescue};
 
 #[derive(Debug, Parser)]
 #[command(name = "fsdiag", version, about = "Says what hangs in a FUSE mount, and why")]
@@ -15,6 +15,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Analyze(analyze::Args),
     Attach(attach::Args),
     Dump(dump::Args),
     Mounts(mounts::Args),
@@ -27,6 +28,7 @@ enum Command {
 /// Those of the subcommand.
 pub fn run() -> anyhow::Result<ExitCode> {
     match &Cli::parse().command {
+        Command::Analyze(args) => analyze::run(args),
         Command::Attach(args) => attach::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Mounts(args) => mounts::run(args),

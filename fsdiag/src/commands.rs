@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+pub mod analyze;
 pub mod attach;
 pub mod dump;
 pub mod mounts;

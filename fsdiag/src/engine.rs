@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod case;
+pub mod dumped;
 pub mod fact;
 pub mod finding;
 pub mod infer;

@@ -5,3 +5,10 @@ pub mod follow;
 pub mod kernel;
 pub mod lines;
 pub mod ptrace;
+pub mod rings;
+
+/// Waits that long for nothing: the pace of those who look again and again.
+pub fn pause(milliseconds: u64) {
+    let (_sender, receiver) = std::sync::mpsc::channel::<()>();
+    let _ = receiver.recv_timeout(std::time::Duration::from_millis(milliseconds));
+}

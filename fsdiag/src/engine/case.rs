@@ -1,6 +1,6 @@
 //! The model at one moment, arranged for the rules: who is open, for how long, who waits for whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsd_events::op::Op;
 
@@ -14,7 +14,8 @@ use super::{
         tasks::Task,
     },
     report::{Culprit, Evidence, Waiter},
-    threads::{self, Seen},
+    stacks::Conclusion,
+    threads::{Latest, Seen},
     waits::Graph,
 };
 
@@ -27,6 +28,10 @@ pub struct Case<'m> {
     pub ops: Vec<OpenAt<'m>>,
     /// Threads of the latest dump of each process.
     pub threads: Vec<Seen<'m>>,
+    /// The party of each thread.
+    pub seats: Vec<usize>,
+    /// What each dump proves, with the index of its first thread.
+    pub proofs: Vec<(usize, Conclusion)>,
     pub parties: Vec<Party<'m>>,
     pub graph: Graph,
     pub guesses: Vec<Guess>,
@@ -77,9 +82,18 @@ impl<'m> Case<'m> {
     pub fn new(model: &'m Model, now: Now) -> Self {
         let lives = lives(model, now);
         let ops = open_ops(model, &lives);
-        let threads = latest_threads(model);
-        let mut case =
-            Self { model, lives, ops, threads, parties: Vec::new(), graph: Graph::default(), guesses: Vec::new() };
+        let Latest { threads, proofs } = Latest::of(model);
+        let mut case = Self {
+            model,
+            lives,
+            ops,
+            threads,
+            seats: Vec::new(),
+            proofs,
+            parties: Vec::new(),
+            graph: Graph::default(),
+            guesses: Vec::new(),
+        };
         case.seat();
         case.graph = Graph::of(&mut case);
         case.guesses = (0..case.lives.len()).filter_map(|life| infer::guess(&case, life)).collect();
@@ -275,37 +289,68 @@ impl<'m> Case<'m> {
         self.seat_threads();
     }
 
-    /// A thread is the same party as the operation that it serves: by id, by thread, or because only one can be meant.
+    /// A thread is the same party as the operation that it serves, and as the same thread in another dump.
     fn seat_threads(&mut self) {
-        let mut free: Vec<usize> = Vec::new();
-        for at in 0..self.threads.len() {
-            match self.op_with_key(at).or_else(|| self.op_on_thread(at)) {
-                Some(op) if self.parties[op].thread.is_none() => self.parties[op].thread = Some(at),
-                _ => free.push(at),
-            }
+        self.seats = vec![usize::MAX; self.threads.len()];
+        let dumps: BTreeSet<usize> = self.threads.iter().map(|t| t.dump).collect();
+        for dump in dumps {
+            self.seat_dump(dump);
         }
-        let kinds: Vec<Op> = free.iter().filter_map(|at| self.threads[*at].op.map(|(_, op)| op)).collect();
-        free.retain(|at| {
-            let Some((_, kind)) = self.threads[*at].op else { return true };
-            let ops: Vec<usize> = self.unseated(kind).collect();
-            let same = kinds.iter().filter(|k| **k == kind).count();
-            let only = ops.len() == same || self.parties.iter().any(|p| p.thread.is_some()) && !ops.is_empty();
-            match ops.first().filter(|_| only || same == 1 && ops.len() == 1) {
-                Some(op) => {
-                    self.parties[*op].thread = Some(*at);
-                    false
-                }
-                None => true,
-            }
-        });
-        self.parties.extend(free.into_iter().map(|at| Party { who: Who::Thread(at), thread: Some(at) }));
     }
 
-    fn unseated(&self, kind: Op) -> impl Iterator<Item = usize> {
-        let same = move |a: Op| {
-            a == kind || matches!((a, kind), (Op::Readdir, Op::Readdirplus) | (Op::Readdirplus, Op::Readdir))
+    fn seat_dump(&mut self, dump: usize) {
+        let of_dump: Vec<usize> = (0..self.threads.len()).filter(|at| self.threads[*at].dump == dump).collect();
+        let mut taken: BTreeSet<usize> = BTreeSet::new();
+        let mut free: Vec<usize> = Vec::new();
+        for at in of_dump {
+            match self.op_with_key(at).or_else(|| self.op_on_thread(at)).filter(|op| !taken.contains(op)) {
+                Some(op) => {
+                    taken.insert(op);
+                    self.sit(at, op);
+                }
+                None => free.push(at),
+            }
+        }
+        let kinds: Vec<Option<Op>> = free.iter().map(|at| self.threads[*at].op.map(|(_, op)| op)).collect();
+        for (at, kind) in free.into_iter().zip(&kinds) {
+            let ops: Vec<usize> = kind.map(|kind| self.free_ops(kind, &taken).collect()).unwrap_or_default();
+            // Which of several alike is which does not matter, so long as there is one for each.
+            match ops.first().filter(|_| ops.len() >= kinds.iter().filter(|k| *k == kind).count() || !taken.is_empty())
+            {
+                Some(op) => {
+                    taken.insert(*op);
+                    self.sit(at, *op);
+                }
+                None => self.sit_alone(at),
+            }
+        }
+    }
+
+    fn sit(&mut self, thread: usize, party: usize) {
+        self.seats[thread] = party;
+        self.parties[party].thread.get_or_insert(thread);
+    }
+
+    fn sit_alone(&mut self, at: usize) {
+        let number = self.threads[at].thread.number;
+        let same = |p: &Party<'_>| {
+            p.thread.is_some_and(|t| {
+                self.threads[t].thread.number == number && self.threads[t].dump != self.threads[at].dump
+            })
         };
-        (0..self.ops.len()).filter(move |op| self.parties[*op].thread.is_none() && same(self.ops[*op].open.op()))
+        let known = self.parties.iter().position(|p| number > 1 && same(p));
+        match known {
+            Some(party) => self.seats[at] = party,
+            None => {
+                self.parties.push(Party { who: Who::Thread(at), thread: Some(at) });
+                self.seats[at] = self.parties.len() - 1;
+            }
+        }
+    }
+
+    fn free_ops<'c>(&'c self, kind: Op, taken: &'c BTreeSet<usize>) -> impl Iterator<Item = usize> + 'c {
+        let plain = |op: Op| if op == Op::Readdirplus { Op::Readdir } else { op };
+        (0..self.ops.len()).filter(move |op| !taken.contains(op) && plain(self.ops[*op].open.op()) == plain(kind))
     }
 
     fn op_with_key(&self, at: usize) -> Option<usize> {
@@ -376,20 +421,6 @@ fn open_ops<'m>(_model: &'m Model, lives: &[Life<'m>]) -> Vec<OpenAt<'m>> {
         }
     }
     ops
-}
-
-fn latest_threads(model: &Model) -> Vec<Seen<'_>> {
-    let mut threads = Vec::new();
-    let later = |at: usize| {
-        let (_, dump, _) = &model.dumps[at];
-        model.dumps[at + 1..].iter().any(|(_, d, _)| d.format == dump.format && d.pid == dump.pid)
-    };
-    for (at, (place, dump, wall)) in model.dumps.iter().enumerate() {
-        if !later(at) {
-            threads.extend(threads::classify(dump, *place, *wall));
-        }
-    }
-    threads
 }
 
 pub fn seconds(us: Micros) -> f64 {

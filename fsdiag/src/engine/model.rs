@@ -85,6 +85,15 @@ impl Model {
         }
     }
 
+    /// The worker of that run is known to be dead, though it did not say goodbye.
+    pub fn died(&mut self, run: RunId, input: InputId, text: &str) {
+        let Some(session) = self.by_run.get(&run.0).map(|at| &mut self.sessions[*at]) else { return };
+        if session.ended.is_none() && session.handed_over.is_none() {
+            let place = Place { input, line: 0 };
+            session.ended = Some(session::Ended { crash: true, text: text.into(), place });
+        }
+    }
+
     /// What can be said now.
     pub fn report(&self, now: Now) -> Report {
         super::report_of(self, now)

@@ -1,4 +1,4 @@
-//! Who waits for whom: one graph from lock events, task waits and stack dumps; its cycles and its roots.
+//! Who waits for whom: one graph from lock events and task waits; its cycles and its roots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +6,8 @@ use fsd_events::event::{LockKind, LockMode, Phase, TaskKind};
 
 use super::{
     case::{Case, Party, Who},
-    fact::{Key, LockUse, Place},
+    fact::{Key, Place},
     model::locks::{Lock, Use},
-    threads::{Doing, Seen},
 };
 
 /// Parties as nodes, waits as edges.
@@ -26,7 +25,6 @@ pub struct Edge {
     pub to: usize,
     pub why: Why,
     pub place: Place,
-    pub sure: Sure,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,19 +41,6 @@ pub enum Why {
     Join,
 }
 
-/// How well an edge is known, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sure {
-    /// The longest waiting of several that may hold it.
-    Tie,
-    /// The only one that can hold it.
-    Only,
-    /// The same address stands in its frames.
-    Address,
-    /// The data say so.
-    Stated,
-}
-
 impl Graph {
     pub fn of(case: &mut Case<'_>) -> Self {
         let mut graph = Self::default();
@@ -63,7 +48,6 @@ impl Graph {
             graph.locks(case, life);
             graph.tasks(case, life);
         }
-        graph.dumped(case);
         graph
     }
 
@@ -108,9 +92,9 @@ impl Graph {
         tarjan.found
     }
 
-    fn add(&mut self, from: usize, to: usize, why: Why, place: Place, sure: Sure) {
+    fn add(&mut self, from: usize, to: usize, why: Why, place: Place) {
         if !self.edges.iter().any(|e| e.from == from && e.to == to && e.why == why) {
-            self.edges.push(Edge { from, to, why, place, sure });
+            self.edges.push(Edge { from, to, why, place });
         }
     }
 
@@ -121,7 +105,7 @@ impl Graph {
                 let from = party(case, life, *waiter);
                 for (holder, why) in blockers(name, lock, *waiter, wanted.mode) {
                     let to = party(case, life, holder);
-                    self.add(from, to, why, wanted.place, Sure::Stated);
+                    self.add(from, to, why, wanted.place);
                 }
                 if lock.holders.is_empty() {
                     self.ownerless.entry(name.into()).or_default().push(from);
@@ -135,7 +119,7 @@ impl Graph {
         for (op, wait) in &session.waits {
             if let Some(task) = wait.on {
                 let (from, to) = (party(case, life, *op), party(case, life, task));
-                self.add(from, to, Why::Bytes, wait.place, Sure::Stated);
+                self.add(from, to, Why::Bytes, wait.place);
             }
         }
         for (op, open) in &session.open {
@@ -149,33 +133,7 @@ impl Graph {
             });
             if let Some((task, _)) = joined {
                 let (from, to) = (party(case, life, *id), party(case, life, *task));
-                self.add(from, to, Why::Join, phase.place, Sure::Stated);
-            }
-        }
-    }
-
-    fn dumped(&mut self, case: &mut Case<'_>) {
-        let seats: BTreeMap<usize, usize> =
-            case.parties.iter().enumerate().filter_map(|(n, p)| Some((p.thread?, n))).collect();
-        let mut by_key: BTreeMap<Box<str>, Vec<usize>> = BTreeMap::new();
-        for (at, seen) in case.threads.iter().enumerate() {
-            if let Some(wanted) = &seen.thread.waits_for {
-                by_key.entry(wanted.key.clone()).or_default().push(at);
-            }
-        }
-        for (key, waiters) in by_key {
-            let holders = holders(&case.threads, &key, &waiters);
-            for waiter in &waiters {
-                let from = seats[waiter];
-                let shared = case.threads[*waiter].thread.waits_for.as_ref().is_some_and(|w| w.mode == LockUse::Write)
-                    && holders.len() > 1;
-                for (holder, sure) in &holders {
-                    let why = Why::Lock { name: key.clone(), permit: false, shared };
-                    self.add(from, seats[holder], why, case.threads[*waiter].place, *sure);
-                }
-                if holders.is_empty() {
-                    self.ownerless.entry(key.clone()).or_default().push(from);
-                }
+                self.add(from, to, Why::Join, phase.place);
             }
         }
     }
@@ -207,59 +165,6 @@ fn party(case: &mut Case<'_>, life: usize, id: u64) -> usize {
         case.parties.push(Party { who: Who::Ended { life, id }, thread: None });
         case.parties.len() - 1
     })
-}
-
-/// Who holds a lock according to a dump, and how well that is known.
-fn holders(threads: &[Seen<'_>], key: &str, waiters: &[usize]) -> Vec<(usize, Sure)> {
-    let stated = |s: &Seen<'_>| s.thread.holds.iter().any(|h| *h.key == *key);
-    let owner = waiters.iter().find_map(|w| threads[*w].thread.waits_for.as_ref()?.owner.as_deref());
-    let owned = |s: &Seen<'_>| owner.is_some_and(|o| names(s, o));
-    let pick = |is_it: &dyn Fn(&Seen<'_>) -> bool| -> Vec<usize> {
-        (0..threads.len()).filter(|at| is_it(&threads[*at])).collect()
-    };
-    let known = pick(&|s| stated(s) || owned(s));
-    if !known.is_empty() {
-        return known.into_iter().map(|at| (at, Sure::Stated)).collect();
-    }
-    let free = |at: &usize| !waiters.contains(at) && threads[*at].works();
-    let address = waiters.iter().find_map(|w| threads[*w].receiver()).or_else(|| address_in(key));
-    let sharing: Vec<usize> = pick(&|s| address.is_some_and(|a| s.mentions(a))).into_iter().filter(free).collect();
-    match best(threads, &sharing) {
-        Some((at, 1)) => return vec![(at, Sure::Address)],
-        Some((at, _)) => return vec![(at, Sure::Only)],
-        None => {}
-    }
-    let blocked: Vec<usize> = pick(&|s| s.op.is_some() && s.doing != Doing::Idle).into_iter().filter(free).collect();
-    match blocked.as_slice() {
-        [] => Vec::new(),
-        [only] => vec![(*only, Sure::Only)],
-        several => best(threads, several).map(|(at, _)| (at, Sure::Tie)).into_iter().collect(),
-    }
-}
-
-/// The one that most looks like a holder (blocked in something slow), and how many are as good.
-fn best(threads: &[Seen<'_>], among: &[usize]) -> Option<(usize, usize)> {
-    let rank = |at: &usize| match threads[*at].doing {
-        Doing::Upstream | Doing::Another | Doing::Disk | Doing::Sleep | Doing::Lock | Doing::Notify => 2,
-        Doing::Log | Doing::Running => 1,
-        Doing::Unknown | Doing::Idle => 0,
-    };
-    let top = among.iter().map(rank).max()?;
-    let mut tied: Vec<usize> = among.iter().copied().filter(|at| rank(at) == top).collect();
-    tied.sort_by_key(|at| (std::cmp::Reverse(threads[*at].thread.since_us), threads[*at].op.is_none(), *at));
-    tied.first().map(|at| (*at, tied.len()))
-}
-
-fn names(seen: &Seen<'_>, owner: &str) -> bool {
-    *seen.thread.label == *owner
-        || seen.thread.name.as_deref() == Some(owner)
-        || owner.rsplit(' ').next().and_then(|n| n.parse().ok()) == Some(seen.thread.number)
-}
-
-fn address_in(key: &str) -> Option<&str> {
-    let from = key.find("0x")?;
-    let len = key[from + 2..].bytes().take_while(u8::is_ascii_hexdigit).count();
-    (len >= 6).then(|| &key[from..from + 2 + len])
 }
 
 #[derive(Default)]

@@ -4,9 +4,10 @@
 use crate::engine::{
     advice,
     case::Case,
+    dumped,
     finding::{Finding, Rule, count, for_time, verb},
     report::{Cause, Confidence},
-    waits::{Edge, Sure, Why},
+    waits::{Edge, Why},
 };
 
 pub struct DeadlockCycle;
@@ -20,9 +21,7 @@ impl Rule for DeadlockCycle {
         let cycles = case.graph.cycles();
         let real = cycles.iter().filter(|set| !only_permits(case, set) && lasts(case, set));
         let mut found: Vec<Finding> = real.map(|set| finding(case, set)).collect();
-        if found.is_empty() {
-            found.extend(stated(case));
-        }
+        found.extend(dumped::findings(case, self.cause()));
         found
     }
 }
@@ -66,15 +65,9 @@ fn finding(case: &Case<'_>, set: &[usize]) -> Finding {
         ),
         _ => format!("{what}: {}{more}.", parts.join("; ")),
     };
-    let sure = inside(case, set).map(|e| e.sure).min().unwrap_or(Sure::Tie);
-    let confidence = match sure {
-        Sure::Stated | Sure::Address => Confidence::Certain,
-        Sure::Only => Confidence::High,
-        Sure::Tie => Confidence::Medium,
-    };
     let wanted = inside(case, set).find(|e| e.from == culprit).and_then(lock_of);
     let places = inside(case, set).map(|e| e.place).collect::<Vec<_>>();
-    Finding::new(Cause::DeadlockCycle, confidence, sentence)
+    Finding::new(Cause::DeadlockCycle, Confidence::Certain, sentence)
         .blames(case, culprit)
         .lock(wanted.unwrap_or_default())
         .alternatives(case, &members[1..])
@@ -108,19 +101,4 @@ fn lock_of(edge: &Edge) -> Option<&str> {
         Why::Lock { name, .. } => Some(name),
         Why::Bytes | Why::Join => None,
     }
-}
-
-/// The tool that took the dump found the cycle itself.
-fn stated(case: &Case<'_>) -> Option<Finding> {
-    let (place, dump, _) = case.model.dumps.iter().rev().find(|(_, d, _)| !d.stated_cycle.is_empty())?;
-    let sentence = format!("Deadlock, as the dump itself says: {}.", dump.stated_cycle.join(" waits for "));
-    let named = |label: &str| {
-        case.threads.iter().position(|t| *t.thread.label == *label || t.thread.name.as_deref() == Some(label))
-    };
-    let party = named(&dump.stated_cycle[0]).and_then(|at| case.parties.iter().position(|p| p.thread == Some(at)));
-    let finding = Finding::new(Cause::DeadlockCycle, Confidence::Certain, sentence).evidence(case, [*place]);
-    Some(match party {
-        Some(party) => finding.blames(case, party),
-        None => finding,
-    })
 }

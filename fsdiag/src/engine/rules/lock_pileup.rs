@@ -9,11 +9,12 @@ use fsd_events::{
 use crate::engine::{
     advice,
     case::{Case, Who, seconds},
+    dumped,
     finding::{Finding, Rule, count, for_time, verb},
     infer::{Guess, GuessKind},
     report::{Cause, Confidence, Culprit},
-    threads::Doing,
-    waits::{Edge, Sure, Why},
+    stacks::doing::Doing,
+    waits::{Edge, Why},
 };
 
 pub struct LockPileup;
@@ -28,6 +29,10 @@ impl Rule for LockPileup {
         let covered = |f: &[Finding], guess: &Guess| {
             case.party_of(guess.culprit).is_some_and(|p| f.iter().any(|f| f.covers.contains(&p)))
         };
+        found.extend(dumped::findings(case, self.cause()).into_iter().map(|f| match f.party {
+            Some(party) => advised(case, f, party, Confidence::Medium),
+            None => f,
+        }));
         for guess in &case.guesses {
             if !covered(&found, guess) && is_lock(case, guess) {
                 found.extend(guessed(case, guess));
@@ -47,8 +52,7 @@ fn known(case: &Case<'_>, root: usize) -> Option<Finding> {
     let first = locks.first()?;
     let behind = case.graph.behind(root);
     let stuck = |p: &usize| case.op_of(*p).is_some_and(|op| case.is_stuck(op));
-    let aged = behind.iter().chain([&root]).any(|p| case.age_of(*p).is_some());
-    if aged && !behind.iter().any(stuck) && !stuck(&root) && !old_hold(case, root, first) {
+    if !behind.iter().any(stuck) && !stuck(&root) && !old_hold(case, root, first) {
         return None;
     }
     let Why::Lock { name, permit, shared } = &first.why else { return None };
@@ -57,7 +61,6 @@ fn known(case: &Case<'_>, root: usize) -> Option<Finding> {
         (false, true) => " (read, with a writer queued behind it)",
         (false, false) => " (write)",
     };
-    let mode = if first.sure == Sure::Stated { mode } else { "" };
     let sentence = format!(
         "{} has held lock `{name}`{mode}{}{}; {}.",
         case.name_of(root),
@@ -65,20 +68,13 @@ fn known(case: &Case<'_>, root: usize) -> Option<Finding> {
         activity(case, root),
         behind_it(case, &behind),
     );
-    let sure = locks.iter().map(|e| e.sure).min().unwrap_or(Sure::Tie);
-    let confidence = match (sure, aged) {
-        (Sure::Stated, _) => Confidence::Certain,
-        (Sure::Address, _) | (Sure::Only, true) => Confidence::High,
-        (Sure::Only, false) => Confidence::Medium,
-        (Sure::Tie, _) => Confidence::Low,
-    };
     let places: Vec<_> = locks.iter().map(|e| e.place).collect();
-    let finding = Finding::new(Cause::LockPileup, confidence, sentence)
+    let finding = Finding::new(Cause::LockPileup, Confidence::Certain, sentence)
         .blames(case, root)
         .lock(name)
         .evidence(case, places)
         .waiters(case, &behind);
-    Some(advised(case, finding, root, confidence))
+    Some(advised(case, finding, root, Confidence::Certain))
 }
 
 /// A hold that lasts, as the daemon's own lock events say.
@@ -113,7 +109,7 @@ pub(super) fn activity(case: &Case<'_>, party: usize) -> String {
         return format!(" while {}{detail}", phase_words(phase.phase));
     }
     let seen = case.parties[party].thread.map(|at| &case.threads[at]);
-    seen.filter(|s| s.doing != Doing::Unknown).map(|s| format!(" while {}", s.activity())).unwrap_or_default()
+    seen.filter(|s| s.doing != Doing::Other).map(|s| format!(" while {}", s.activity())).unwrap_or_default()
 }
 
 pub(super) fn phase_words(phase: Phase) -> &'static str {

@@ -7,7 +7,7 @@ use crate::engine::{
     case::Case,
     finding::{Finding, Rule, for_time},
     report::{Cause, Confidence},
-    threads::Doing,
+    stacks::doing::Doing,
 };
 
 pub struct ReverseNotify;

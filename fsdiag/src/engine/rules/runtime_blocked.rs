@@ -4,7 +4,7 @@ use crate::engine::{
     case::{Case, seconds},
     finding::{Finding, Rule, count, verb},
     report::{Cause, Confidence, Culprit},
-    threads::Doing,
+    stacks::doing::Doing,
 };
 
 pub struct RuntimeBlocked;
@@ -45,7 +45,7 @@ fn by_stacks(case: &Case<'_>) -> Option<Finding> {
     };
     let workers: Vec<usize> = (0..case.threads.len()).filter(worker).collect();
     let blocked =
-        workers.iter().all(|at| !matches!(case.threads[*at].doing, Doing::Idle | Doing::Unknown | Doing::Running));
+        workers.iter().all(|at| !matches!(case.threads[*at].doing, Doing::Idle | Doing::Other | Doing::Running));
     let polls = case.threads.iter().any(|t| t.thread.frames.first().is_some_and(|f| f.function.contains("epoll_wait")));
     if workers.len() < 2 || !blocked || polls {
         return None;

@@ -5,7 +5,7 @@ use crate::engine::{
     fact::Thread,
     finding::{Finding, Rule, for_time},
     report::{Cause, Confidence},
-    threads::Doing,
+    stacks::doing::Doing,
 };
 
 pub struct Spin;

@@ -6,10 +6,11 @@ use fsd_events::{event::Phase, op::Class};
 use crate::engine::{
     advice,
     case::{Case, Who, seconds},
+    dumped,
     fact::HintKind,
     finding::{Finding, Rule, count, for_time, of_path, verb},
     report::{Cause, Confidence},
-    threads::Doing,
+    stacks::doing::Doing,
     waits::Why,
 };
 
@@ -29,7 +30,7 @@ impl Rule for UpstreamStall {
                 found.extend(by_phase(case, op, party).or_else(|| by_stack(case, op, party)));
             }
         }
-        found.extend(by_thread(case));
+        found.extend(dumped::findings(case, self.cause()));
         if found.is_empty() {
             found.extend(by_pattern(case).or_else(|| by_hint(case)));
         }
@@ -115,7 +116,7 @@ fn by_phase(case: &Case<'_>, op: usize, party: usize) -> Option<Finding> {
 /// Its thread sits in network code.
 fn by_stack(case: &Case<'_>, op: usize, party: usize) -> Option<Finding> {
     let seen = &case.threads[case.parties[party].thread?];
-    if !case.is_stuck(op) || seen.doing != Doing::Upstream && !(seen.doing == Doing::Another && fetching(case, op)) {
+    if !case.is_stuck(op) || seen.doing != Doing::Network && !(seen.doing == Doing::Wait && fetching(case, op)) {
         return None;
     }
     let sentence = format!(
@@ -130,38 +131,8 @@ fn by_stack(case: &Case<'_>, op: usize, party: usize) -> Option<Finding> {
 
 /// A reader that waits for another thread, while a thread that serves nobody is in network code.
 fn fetching(case: &Case<'_>, op: usize) -> bool {
-    let background = case.threads.iter().any(|t| t.op.is_none() && t.doing == Doing::Upstream);
+    let background = case.threads.iter().any(|t| t.op.is_none() && t.doing == Doing::Network);
     case.ops[op].open.op().class() == Class::Data && background
-}
-
-/// A dump alone: a thread that serves a request and sits in network code.
-fn by_thread(case: &Case<'_>) -> Vec<Finding> {
-    if !case.ops.is_empty() || !case.lives.is_empty() {
-        return Vec::new();
-    }
-    let waits = |party: &usize| match case.parties[*party].who {
-        Who::Thread(at) => {
-            let seen = &case.threads[at];
-            let through = seen.doing == Doing::Another
-                && seen.op.is_some_and(|(_, op)| op.class() == Class::Data)
-                && case.threads.iter().any(|t| t.op.is_none() && t.doing == Doing::Upstream);
-            seen.op.is_some() && (seen.doing == Doing::Upstream || through)
-        }
-        _ => false,
-    };
-    let parties: Vec<usize> = (0..case.parties.len()).filter(waits).collect();
-    parties
-        .iter()
-        .map(|party| {
-            let sentence = format!(
-                "{} waits for the origin{}; one dump cannot tell for how long.",
-                case.name_of(*party),
-                for_time(case.age_of(*party)),
-            );
-            let finding = Finding::new(Cause::UpstreamStall, Confidence::Medium, sentence).blames(case, *party);
-            finding.advice(ADVICE).advice(&["a second dump ten seconds later shows whether it moves"])
-        })
-        .collect()
 }
 
 /// Only content is stalled: a lock would stop more than that.

@@ -7,10 +7,10 @@ use super::lock_pileup::activity;
 use crate::engine::{
     advice,
     case::Case,
+    dumped,
     finding::{Finding, Rule, count, for_time, of_path},
     infer::GuessKind,
     report::{Cause, Confidence},
-    threads::{self, Doing},
 };
 
 pub struct WorkerStarvation;
@@ -23,7 +23,7 @@ impl Rule for WorkerStarvation {
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
         let mut found: Vec<Finding> = (0..case.lives.len()).filter_map(|life| single(case, life)).collect();
         if found.is_empty() {
-            found.extend(single_by_dump(case));
+            found.extend(dumped::findings(case, self.cause()));
         }
         for guess in &case.guesses {
             if let GuessKind::Pool(op) = guess.kind {
@@ -65,39 +65,6 @@ fn only_worker(case: &Case<'_>, op: usize, confidence: Confidence) -> Finding {
         .blames(case, party)
         .waiters(case, &others)
         .advice(&["give every wait in a callback a deadline, and let others be served meanwhile (more workers, or replies from elsewhere)"])
-}
-
-/// A dump with one FUSE thread in all, and that thread is in a request.
-fn single_by_dump(case: &Case<'_>) -> Option<Finding> {
-    let fuse = |at: &usize| {
-        let thread = case.threads[*at].thread;
-        case.threads[*at].op.is_some() || thread.frames.iter().any(|f| f.function.contains("fuse"))
-    };
-    let of_fuse: Vec<usize> = (0..case.threads.len()).filter(fuse).collect();
-    let [only] = of_fuse.as_slice() else { return None };
-    let seen = &case.threads[*only];
-    let single = seen.thread.frames.iter().any(|f| {
-        let f = &*f.function;
-        (f.ends_with("fuse_loop") || f.ends_with("fuse_session_loop") || f.contains("fuse_main")) && !f.contains("_mt")
-    });
-    let slow = matches!(seen.doing, Doing::Upstream | Doing::Another | Doing::Sleep | Doing::Disk | Doing::Lock);
-    if !single || !slow || threads::served(seen.thread).is_none() && seen.op.is_none() {
-        return None;
-    }
-    let party = case.parties.iter().position(|p| p.thread == Some(*only))?;
-    let young = case.age_of(party).is_some_and(|age| age < case.model.limits.stalled_us);
-    if young {
-        return None;
-    }
-    if let Some(op) = case.op_of(party) {
-        return Some(only_worker(case, op, Confidence::High));
-    }
-    let sentence = format!(
-        "The only FUSE thread sits in {}{}: nothing else is served until it ends.",
-        case.name_of(party),
-        activity(case, party)
-    );
-    Some(Finding::new(Cause::WorkerStarvation, Confidence::High, sentence).blames(case, party))
 }
 
 fn pool(case: &Case<'_>, first: usize, others: &[usize], op: Op, confidence: Confidence) -> Option<Finding> {

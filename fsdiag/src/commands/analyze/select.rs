@@ -1,0 +1,120 @@
+//! What of the inputs counts, what of the report is shown, and what makes it a failure.
+
+use fsd_events::{event::Event, ids::RunId, op::Op};
+use time::{OffsetDateTime, PrimitiveDateTime, format_description::well_known::Rfc3339, macros::format_description};
+
+use crate::engine::{
+    fact::{Fact, Place, Sink},
+    model::Model,
+    report::{Cause, Confidence, Report},
+};
+
+/// Microseconds since 1970 of a moment as the user writes it.
+pub fn moment(text: &str) -> Result<u64, String> {
+    let plain = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+    let seconds = text.parse::<f64>().ok().map(|s| (s * 1e6) as i128);
+    let rfc = || OffsetDateTime::parse(text, &Rfc3339).ok();
+    let local = || PrimitiveDateTime::parse(text, &plain).ok().map(PrimitiveDateTime::assume_utc);
+    let us = seconds.or_else(|| rfc().or_else(local).map(|t| t.unix_timestamp_nanos() / 1000));
+    us.and_then(|us| u64::try_from(us).ok())
+        .ok_or_else(|| String::from("give RFC 3339, `YYYY-MM-DD HH:MM:SS` (UTC), or seconds"))
+}
+
+/// From when to when; facts without a time always count.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Window {
+    pub since: Option<u64>,
+    pub until: Option<u64>,
+}
+
+impl Window {
+    /// A sink in front of the model that lets only this window pass.
+    pub fn before(self, model: &mut Model) -> Windowed<'_> {
+        Windowed { window: self, model }
+    }
+
+    fn has(self, wall_us: Option<u64>) -> bool {
+        let Some(wall) = wall_us else { return true };
+        self.since.is_none_or(|since| wall >= since) && self.until.is_none_or(|until| wall <= until)
+    }
+}
+
+pub struct Windowed<'m> {
+    window: Window,
+    model: &'m mut Model,
+}
+
+impl Sink for Windowed<'_> {
+    fn fact(&mut self, fact: &Fact) {
+        if self.window.has(fact.at.wall_us) {
+            self.model.fact(fact);
+        }
+    }
+
+    fn event(&mut self, place: Place, event: &Event<'_>) {
+        if self.window.has(Some(event.head.ts_us)) {
+            self.model.event(place, event);
+        }
+    }
+
+    fn unknown(&mut self, place: Place, run: RunId, seq: u64) {
+        self.model.unknown(place, run, seq);
+    }
+}
+
+/// What of a report is shown; verdicts stay, because they are made from everything.
+pub struct Selection<'a> {
+    pub op: Option<&'a str>,
+    pub path: Option<&'a str>,
+    pub id: Option<&'a str>,
+}
+
+impl Selection<'_> {
+    pub fn apply(&self, report: &mut Report) {
+        let wanted = self.op.map(|op| Op::from_spelling(op).map_or_else(|| op.to_owned(), |op| op.to_string()));
+        let of_op = |op: &str| wanted.as_ref().is_none_or(|w| w.eq_ignore_ascii_case(op));
+        let of_id = |id: Option<&str>| self.id.is_none_or(|wanted| id == Some(wanted));
+        let of_path = |path: Option<&str>| self.path.is_none_or(|p| path.is_some_and(|path| path.contains(p)));
+        report.orphans.retain(|o| of_op(&o.op) && of_id(Some(&o.id)) && of_path(o.path.as_deref()));
+        report.ops.retain(|op, _| of_op(op));
+        report.inflight.retain(|op, _| of_op(op));
+        let chosen = self.op.is_some() || self.id.is_some();
+        report.notes.retain(|n| !chosen || n.op.as_deref().is_some_and(of_op) && of_id(n.id.as_deref()));
+    }
+}
+
+/// What exit code 1 needs.
+pub enum FailOn {
+    Any,
+    Never,
+    AtLeast(Confidence),
+    Causes(Vec<Cause>),
+}
+
+impl FailOn {
+    pub fn parse(words: &[String]) -> Result<Self, String> {
+        const LEVELS: [Confidence; 4] = [Confidence::Low, Confidence::Medium, Confidence::High, Confidence::Certain];
+        if let [word] = words {
+            match word.as_str() {
+                "any" => return Ok(Self::Any),
+                "never" => return Ok(Self::Never),
+                word => {
+                    if let Some(level) = LEVELS.into_iter().find(|l| l.name() == word) {
+                        return Ok(Self::AtLeast(level));
+                    }
+                }
+            }
+        }
+        let cause = |word: &String| Cause::ALL.iter().copied().find(|c| c.name() == word).ok_or_else(|| word.clone());
+        words.iter().map(cause).collect::<Result<_, _>>().map(Self::Causes)
+    }
+
+    pub fn fits(&self, report: &Report) -> bool {
+        match self {
+            Self::Any => !report.healthy,
+            Self::Never => false,
+            Self::AtLeast(level) => report.verdicts.iter().any(|v| v.confidence >= *level),
+            Self::Causes(causes) => report.verdicts.iter().any(|v| causes.contains(&v.cause)),
+        }
+    }
+}
