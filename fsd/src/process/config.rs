@@ -63,6 +63,10 @@ pub struct Config {
     /// None: the first of the usual ones that is fit.
     pub runtime_dir: Option<PathBuf>,
     pub state_dir: PathBuf,
+    /// A supervisor owns the mount; false elsewhere than on Linux.
+    pub supervisor: bool,
+    /// A worker that a person has stopped is left alone.
+    pub keep_stopped: bool,
     /// macOS only.
     pub enable_app_nap: bool,
     pub flags: DebugFlags,
@@ -110,6 +114,8 @@ impl Config {
             },
             runtime_dir: take.path("runtime_dir"),
             state_dir: take.path("state_dir").unwrap_or_else(state_home),
+            supervisor: cfg!(target_os = "linux") && take.bool("supervisor"),
+            keep_stopped: take.bool("keep_stopped"),
             enable_app_nap: take.bool("enable_app_nap"),
             flags: Flag::ALL.into_iter().fold(DebugFlags::default(), |flags, flag| {
                 let value = take.bool(flag.name());
