@@ -69,6 +69,12 @@ pub const KEYS: &[Key] = &[
     key("inactivity_timeout", Kind::Time(100, DAY), "10s", "limit between two pieces of a body"),
     key("read_timeout", Kind::Time(100, DAY), "60s", "limit for one read of a client; progress does not extend it"),
     key("meta_timeout", Kind::Time(100, DAY), "5s", "limit for names, attributes and listings"),
+    key(
+        "listing_ttl",
+        Kind::Time(100, DAY),
+        "30s",
+        "a directory listed longer ago is listed again when somebody looks",
+    ),
     key("close_timeout", Kind::Time(100, DAY), "10s", "limit for closing a store before the reaper gets it"),
     key("drain_timeout", Kind::Time(0, DAY), "30s", "how long an unmount waits for open files before it aborts"),
     key("threads", Kind::Count(1, 64), "4", "loops that read requests from the kernel"),
