@@ -123,6 +123,7 @@ fn r16_release_answers_while_its_close_task_is_open_and_the_origin_still_stalls(
     let mounted = try_mount(Dirs::new(), Some(&origin.url("")), &[], slow_close).ok().unwrap();
     let mut file = File::open(mounted.path("a")).unwrap();
     file.read_exact(&mut [0; 1000]).unwrap();
+    mounted.await_event(|event| event["ev"] == "progress" && event["have"] == MIB);
     drop(file);
     let exit = mounted.await_event(|event| is(event, "exit", "Release"));
     assert!(origin.stalled() > 0, "the origin still stalls");
@@ -149,6 +150,7 @@ fn r25_with_the_bug_injected_the_release_holds_the_lock_and_the_record_names_it(
     let other = File::open(mounted.path("b")).unwrap();
     let mut file = File::open(mounted.path("a")).unwrap();
     file.read_exact(&mut [0; 1000]).unwrap();
+    mounted.await_event(|event| event["ev"] == "progress" && event["have"] == MIB);
     drop(file);
     let enter = mounted.await_event(|event| is(event, "enter", "Release"));
     let waiter = in_background(move || other.read_at(&mut [0; 100], 0).is_ok());
