@@ -5,4 +5,3 @@ pub mod attach;
 pub mod dump;
 pub mod mounts;
 pub mod rescue;
-pub mod tail;

@@ -5,11 +5,8 @@
 
 mod control;
 mod lifecycle;
-mod names;
 mod reads;
 mod refusals;
 mod secrets;
-mod semantics;
 mod support;
 mod uploads;
-mod waits;

@@ -120,13 +120,18 @@ impl Case<'_> {
         let same = |p: &Pending| of.is_some_and(|c| std::ptr::eq(c, p));
         let waiters = self.state.pending.iter().filter(|(_, p)| !same(p));
         let waiters = waiters.map(|(_, p)| Waiter { op: Some(p.op.to_string()), id: id(p), thread: None });
+        // Clients that have sent nothing: they wait for somebody else's request.
+        let sent = |task: &BlockedTask| self.state.pending.iter().any(|(_, p)| p.client_pid == Some(task.pid));
+        let silent = self.state.blocked.iter().filter(|(_, task)| !task.of_daemon && !sent(task));
+        let name = |task: &BlockedTask| Some(format!("thread {} ({})", task.pid, task.comm));
+        let silent = silent.map(|(_, task)| Waiter { op: None, id: None, thread: name(task) });
         Verdict {
             cause,
             confidence,
             sentence,
             culprit: of.map(culprit),
             alternatives: Vec::new(),
-            waiters: waiters.collect(),
+            waiters: waiters.chain(silent).collect(),
             evidence: Vec::new(),
             advice: Vec::new(),
             isolate: Vec::new(),

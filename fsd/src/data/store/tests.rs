@@ -4,5 +4,4 @@ mod close;
 mod disk;
 mod faults;
 mod model;
-mod schedules;
 mod world;

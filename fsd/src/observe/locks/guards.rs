@@ -13,7 +13,7 @@ use super::{
     super::{local, local::ThreadSlot, tick},
     Class, TOLD_FROM_US, VERBOSE,
     entry::{self, Entry, Name, TOLD},
-    slow,
+    slow::{self, Ended},
 };
 
 /// A mutual exclusion of the product.
@@ -131,15 +131,17 @@ impl Held {
         Self { slot, name }
     }
 
-    /// Takes the entry out; it comes back when its end must be told.
+    /// Takes the entry out; what must be told of its end comes back.
     #[inline]
-    fn pop(&self) -> Option<Entry> {
-        self.slot.and_then(|slot| entry::pop(slot, self.name, tick::now_us(), TOLD_FROM_US.load(Relaxed)))
+    fn pop(&self) -> Option<Ended> {
+        let entry = self.slot.and_then(|slot| entry::pop(slot, self.name))?;
+        let us = tick::now_us().saturating_sub(entry.since_us);
+        (us >= TOLD_FROM_US.load(Relaxed) || entry.name.tag & TOLD != 0).then_some(Ended { entry, us })
     }
 }
 
 /// Tells the end of a long hold, after the lock is free.
-struct End(Option<Entry>);
+struct End(Option<Ended>);
 
 impl Drop for End {
     #[inline]
@@ -164,9 +166,7 @@ macro_rules! guard {
         impl<T: ?Sized> Drop for $name<'_, T> {
             #[inline]
             fn drop(&mut self) {
-                if let Some(ended) = self.held.pop() {
-                    self.end.0 = Some(ended);
-                }
+                self.end.0 = self.held.pop();
             }
         }
 

@@ -4,7 +4,6 @@ use std::{
     fs,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use fsd_events::op::Op;
@@ -16,8 +15,6 @@ use super::{
     task::{self, Syscall, Task},
 };
 
-/// Longest that a single process may keep us waiting for what it does.
-const PATIENCE: Duration = Duration::from_millis(300);
 /// Longest path a system call takes.
 const PATH_MAX: usize = 4096;
 
@@ -49,19 +46,26 @@ impl Client {
 /// Every blocked client of any FUSE mount, daemons' own threads included.
 pub fn scan(mounts: &[Mount]) -> Vec<Client> {
     let own = std::process::id();
-    let all = holders::pids().into_iter().filter(|pid| *pid != own);
-    let sleeping = all.flat_map(|pid| task::ids(pid).into_iter().map(move |tid| (pid, tid)));
-    let sleeping = sleeping.filter(|(pid, tid)| {
-        let wchan = Task::sleeps_in(*pid, *tid);
-        signature::CLIENT_WCHANS.contains(&&*wchan) || wchan.starts_with("fuse_") && !wchan.starts_with("fuse_dev")
-    });
-    sleeping.filter_map(|(pid, tid)| read(pid, tid, mounts)).collect()
+    let all = holders::pids().into_iter().filter(|pid| *pid != own).collect();
+    let mounts = mounts.to_vec();
+    bounded::each(all, move |pid| of_process(pid, &mounts)).into_iter().flatten().collect()
 }
 
-/// One thread, if it is there and can be read in time.
+fn of_process(pid: u32, mounts: &[Mount]) -> Vec<Client> {
+    let sleeps = |tid: &u32| {
+        let wchan = Task::sleeps_in(pid, *tid);
+        signature::CLIENT_WCHANS.contains(&&*wchan) || wchan.starts_with("fuse_") && !wchan.starts_with("fuse_dev")
+    };
+    task::ids(pid).into_iter().filter(sleeps).filter_map(|tid| in_fuse(look(pid, tid, mounts)?)).collect()
+}
+
+/// One thread, if it is there, answers, and sleeps in FUSE code.
 pub fn read(pid: u32, tid: u32, mounts: &[Mount]) -> Option<Client> {
     let list = mounts.to_vec();
-    let client = bounded::within(PATIENCE, move || look(pid, tid, &list))??;
+    in_fuse(bounded::one(pid, move |pid| look(pid, tid, &list))??)
+}
+
+fn in_fuse(client: Client) -> Option<Client> {
     let shared_code = client.target.is_none() && !signature::in_fuse(&client.task.stack);
     let fuse_wchan = client.task.wchan.starts_with("fuse_") || &*client.task.wchan == "request_wait_answer";
     (!shared_code || fuse_wchan).then_some(client)

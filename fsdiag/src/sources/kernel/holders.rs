@@ -2,6 +2,8 @@
 
 use std::{fs, io, path::Path};
 
+use super::bounded;
+
 /// A process that has `/dev/fuse` open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -23,11 +25,16 @@ pub struct Scan {
 /// Every descriptor of `/dev/fuse` in every process we may look at.
 pub fn scan() -> Scan {
     let pids = pids();
-    let hidden =
-        |pid: &u32| fs::read_dir(format!("/proc/{pid}/fd")).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
     // With hidepid even the first process is missing.
-    let blind = !pids.contains(&1) || pids.iter().any(hidden);
-    Scan { holders: pids.into_iter().flat_map(of_process).collect(), blind }
+    let mut blind = !pids.contains(&1);
+    let mut holders = Vec::new();
+    for found in bounded::each(pids, of_process) {
+        match found {
+            Some(found) => holders.extend(found),
+            None => blind = true,
+        }
+    }
+    Scan { holders, blind: blind || !bounded::silent().is_empty() }
 }
 
 /// Numbers of all processes.
@@ -43,17 +50,18 @@ pub fn numbers(dir: &Path) -> Vec<u32> {
     all
 }
 
-fn of_process(pid: u32) -> Vec<Holder> {
-    let fds = numbers(Path::new(&format!("/proc/{pid}/fd")));
-    let ours = fds.into_iter().filter(|fd| {
-        let link = fs::read_link(format!("/proc/{pid}/fd/{fd}"));
-        link.is_ok_and(|to| to.as_os_str() == "/dev/fuse")
-    });
+/// None: it does not show its descriptors to us.
+fn of_process(pid: u32) -> Option<Vec<Holder>> {
+    let dir = format!("/proc/{pid}/fd");
+    if fs::read_dir(&dir).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
+        return None;
+    }
+    let is_device = |fd: &u32| fs::read_link(format!("{dir}/{fd}")).is_ok_and(|to| to.as_os_str() == "/dev/fuse");
     let holder = |fd| {
         let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
         Holder { pid, fd, comm: comm(pid), connection: field(&info, "fuse_connection").and_then(|v| v.parse().ok()) }
     };
-    ours.map(holder).collect()
+    Some(numbers(Path::new(&dir)).into_iter().filter(is_device).map(holder).collect())
 }
 
 /// Name of a process as the kernel keeps it.

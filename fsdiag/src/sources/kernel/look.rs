@@ -1,6 +1,6 @@
 //! A look: everything that is known of one mount at one moment, each source for itself.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs};
 
 use super::{
     bounded,
@@ -14,9 +14,6 @@ use super::{
     sys,
     task::{self, Task},
 };
-
-/// Longest that the threads of one process may keep us waiting.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What looks at mounts: each source is there, or says why not.
 #[derive(Debug)]
@@ -171,7 +168,7 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
     }
     let waiting = sources.fusectl.as_ref().ok().and_then(|f| f.waiting(mount.connection()).ok());
     let waiting = view.as_ref().and_then(|v| v.facts.waiting).or(waiting);
-    let daemons = daemons(&holders, &mut missing);
+    let daemons = daemons(&holders);
     if daemons.is_empty() && !daemons_sure {
         missing.push(String::from("the daemon: other users' processes do not show their descriptors"));
     }
@@ -180,6 +177,11 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
         _ => None,
     };
     let clients = (!without.contains(&Source::Clients)).then(|| clients(mount, mounts, view.as_ref()));
+    // `comm` is one of the few files that answer always.
+    let stuck = bounded::silent().into_iter().map(|pid| (pid, holders::comm(pid)));
+    missing.extend(stuck.filter(|(_, comm)| !comm.is_empty()).map(|(pid, comm)| {
+        format!("process {pid} ({comm}): /proc does not answer, it waits in an exec or exit, maybe for a hung mount")
+    }));
     if !sys::is_root() {
         missing.push(String::from("kernel stacks and other users' threads: not root"));
     }
@@ -187,20 +189,17 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
     Look { mount: mount.clone(), daemons, daemons_sure, waiting, view, ready, clients, clock_ms, missing }
 }
 
-fn daemons(holders: &[Holder], missing: &mut Vec<String>) -> Vec<Daemon> {
+fn daemons(holders: &[Holder]) -> Vec<Daemon> {
     let pids: BTreeSet<u32> = holders.iter().map(|h| h.pid).collect();
-    let mut out: Vec<Daemon> = pids.into_iter().map(|pid| daemon(pid, holders, missing)).collect();
+    let mut out: Vec<Daemon> = pids.into_iter().map(|pid| daemon(pid, holders)).collect();
     // A supervisor, or a child that inherited the descriptor, has no reader and few threads.
     out.sort_by_key(|d| std::cmp::Reverse((d.idle_readers(), d.threads.len())));
     out
 }
 
-fn daemon(pid: u32, holders: &[Holder], missing: &mut Vec<String>) -> Daemon {
-    let read = bounded::within(PATIENCE, move || (task::all(pid), sockets::of(pid)));
-    let (threads, sockets) = read.unwrap_or_else(|| {
-        missing.push(format!("threads of process {pid}: /proc does not answer"));
-        (Vec::new(), Vec::new())
-    });
+fn daemon(pid: u32, holders: &[Holder]) -> Daemon {
+    let read = bounded::one(pid, |pid| (task::all(pid), sockets::of(pid)));
+    let (threads, sockets) = read.unwrap_or_default();
     let fds = holders.iter().filter(|h| h.pid == pid).map(|h| h.fd).collect();
     Daemon { pid, comm: holders::comm(pid), fds, threads, sockets }
 }

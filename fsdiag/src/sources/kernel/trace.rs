@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    bounded,
     mountinfo::Mount,
     ring::{self, Field, Page},
     sys,
@@ -95,7 +96,8 @@ impl Trace {
         let header = read_at_once(&events.join("header_page"))?;
         let part = |name| ring::field(&header, name).ok_or_else(|| io::Error::other("header_page is not understood"));
         let page = Page { commit: part("commit")?, data: part("data")? };
-        let instance = instances.join(format!("{PREFIX}{}-{}", std::process::id(), started("self").unwrap_or(0)));
+        let pid = std::process::id();
+        let instance = instances.join(format!("{PREFIX}{pid}-{}", started(pid).unwrap_or(0)));
         fs::create_dir(&instance)?;
         let size = page.data.offset + page.data.size;
         let mut trace = Self { instance, _own: own, pipes: Vec::new(), page, formats, buffer: vec![0; size] };
@@ -202,8 +204,8 @@ fn counter(text: &str, name: &str) -> u64 {
 }
 
 /// Start time of a process in ticks since boot: with its number it names a process for ever.
-fn started(pid: &str) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+fn started(pid: u32) -> Option<u64> {
+    let stat = bounded::one(pid, |pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok())??;
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
@@ -211,7 +213,7 @@ fn remove_stale(instances: &Path) {
     for entry in fs::read_dir(instances).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|n| n.strip_prefix(PREFIX)?.split_once('-'));
-        let Some((pid, start)) = owner else { continue };
+        let Some((pid, start)) = owner.and_then(|(pid, start)| Some((pid.parse().ok()?, start))) else { continue };
         if started(pid).is_none_or(|now| now.to_string() != start) {
             let _ = fs::write(entry.path().join("events/fuse/enable"), "0");
             let _ = fs::remove_dir(entry.path());

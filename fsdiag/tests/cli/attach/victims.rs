@@ -1,0 +1,192 @@
+//! Victims: real FUSE file systems on a server that does not answer, and clients that get stuck in them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::servers;
+
+/// Longest wait for anything that should happen soon.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A mounted file system with its daemon and clients. Dropping it frees everybody, also when it is stuck.
+pub(super) struct Victim {
+    _dir: TempDir,
+    pub(super) mount: PathBuf,
+    pub(super) daemon: Child,
+    clients: Vec<Child>,
+}
+
+impl Victim {
+    /// Starts a daemon in the foreground; None, with a SKIP line, where the program or FUSE is missing.
+    pub(super) fn start(program: &str, args: impl FnOnce(&str) -> Vec<String>) -> Option<Self> {
+        let dir = TempDir::with_prefix("fsdiag-attach-").unwrap();
+        let mount = dir.path().join("m");
+        fs::create_dir(&mount).unwrap();
+        let mut command = Command::new(program);
+        command.args(args(mount.to_str().unwrap())).env("HOME", dir.path()).env("XDG_CACHE_HOME", dir.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let daemon = match command.spawn() {
+            Ok(daemon) if Path::new("/dev/fuse").exists() => daemon,
+            Ok(mut daemon) => {
+                let _ = (daemon.kill(), daemon.wait());
+                skip(program, "no /dev/fuse", "FUSE");
+                return None;
+            }
+            Err(error) => {
+                skip(program, &error.to_string(), program);
+                return None;
+            }
+        };
+        let victim = Self { _dir: dir, mount, daemon, clients: Vec::new() };
+        eventually("the mount", || is_mounted(&victim.mount));
+        Some(victim)
+    }
+
+    pub(super) fn rclone() -> Option<Self> {
+        let url = format!(":http,url='http://127.0.0.1:{}/':", servers::http());
+        let more = ["--attr-timeout", "0s", "--dir-cache-time", "10m", "--read-only"].map(str::to_owned);
+        let args = |mount: &str| [vec![String::from("mount"), url, mount.to_owned()], more.to_vec()].concat();
+        Self::start("rclone", args)
+    }
+
+    pub(super) fn httpdirfs(more: &[&str]) -> Option<Self> {
+        let url = format!("http://127.0.0.1:{}/", servers::http());
+        let more: Vec<String> = more.iter().map(|a| (*a).to_owned()).collect();
+        Self::start("httpdirfs", |mount| [vec![String::from("-f")], more, vec![url, mount.to_owned()]].concat())
+    }
+
+    pub(super) fn sshfs(options: &str) -> Option<Self> {
+        let options = format!("directport={},{options}", servers::sftp());
+        let args = |mount: &str| ["-f", "-o", &options, "127.0.0.1:/", mount].map(str::to_owned).to_vec();
+        Self::start("sshfs", args)
+    }
+
+    pub(super) fn file(&self) -> PathBuf {
+        self.mount.join(servers::FILE)
+    }
+
+    /// Starts a client that will hang; killed when the victim is dropped.
+    pub(super) fn client(&mut self, program: &str, args: &[&str]) -> u32 {
+        let child = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let pid = child.id();
+        self.clients.push(child);
+        pid
+    }
+
+    /// A client that waits for exactly one READ.
+    pub(super) fn one_read(&mut self) -> u32 {
+        let input = format!("if={}", self.file().display());
+        self.client("dd", &[&input, "of=/dev/null", "bs=4096", "count=1", "iflag=direct"])
+    }
+
+    /// Clients that read far apart in the file. All have it open before the first reads: an open waits for pages
+    /// that an unanswered READ has locked.
+    pub(super) fn many_reads(&mut self, count: u32) {
+        let go = self.mount.with_file_name("go");
+        let wait = format!("until [ -e {} ]; do sleep 0.05; done", go.display());
+        let file = self.file();
+        let read = |n: u32| {
+            format!("exec 3<{}; {wait}; exec dd bs=4k skip={} count=1 of=/dev/null <&3", file.display(), n << 10)
+        };
+        let readers: Vec<u32> = (0..count).map(|n| self.client("sh", &["-c", &read(n)])).collect();
+        let open = |pid: &u32| fs::read_link(format!("/proc/{pid}/fd/3")).is_ok_and(|to| to == file);
+        eventually("readers", || readers.iter().all(open));
+        fs::write(go, "").unwrap();
+    }
+
+    /// Ends that process when the victim is dropped.
+    pub(super) fn adopt(&mut self, child: Child) {
+        self.clients.push(child);
+    }
+
+    pub(super) fn kill_client(&mut self, pid: u32) {
+        let client = self.clients.iter_mut().find(|c| c.id() == pid).unwrap();
+        client.kill().unwrap();
+    }
+
+    pub(super) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.daemon.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// `fsdiag attach` with everything counting as stalled, and its exit code.
+    pub(super) fn attach(&self, more: &[&str]) -> (Value, Option<i32>) {
+        let mount = self.mount.to_str().unwrap();
+        let out = fsdiag(&[&["attach", mount, "--format", "json", "--stalled-after", "0"], more].concat());
+        let parsed = serde_json::from_slice(&out.stdout);
+        let report = parsed.unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
+        (report, out.status.code())
+    }
+
+    /// Attaches until the report is as wanted; the last report when it never is.
+    pub(super) fn attach_until(&self, more: &[&str], wanted: impl Fn(&Value) -> bool) -> Value {
+        let start = now();
+        loop {
+            let (report, _) = self.attach(more);
+            if wanted(&report) || start.elapsed() > SOON {
+                return report;
+            }
+        }
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        // The last holder of the device aborts the connection, which frees every client.
+        let _ = (self.daemon.kill(), self.daemon.wait());
+        let quiet = |program: &str, args: &[&str]| {
+            let _ = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        };
+        quiet("umount", &["-l", self.mount.to_str().unwrap_or_default()]);
+        for client in &mut self.clients {
+            let _ = (client.kill(), client.wait());
+        }
+    }
+}
+
+/// Says that a test cannot be run here.
+#[expect(clippy::print_stdout, reason = "the list of skips is read from the test's output")]
+pub(super) fn skip(feature: &str, found: &str, needs: &str) {
+    println!("SKIP {feature} (found {found}, needs {needs})");
+}
+
+/// Runs the program under test.
+pub(super) fn fsdiag(args: &[&str]) -> Output {
+    Command::new(program()).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+pub(super) fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_fsdiag")
+}
+
+pub(super) fn is_mounted(mount: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    mounts.lines().any(|l| l.split(' ').nth(4) == mount.to_str())
+}
+
+/// Waits for what another process does; fails the test when it does not come.
+pub(super) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = now();
+    while !is_so() {
+        assert!(start.elapsed() < SOON, "waited in vain for {what}");
+        pause();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's own deadline")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "between two looks at what another process does")]
+fn pause() {
+    thread::sleep(Duration::from_millis(20));
+}
