@@ -11,9 +11,11 @@ mod daemon;
 pub mod demo;
 pub mod exit;
 mod failpoints;
+mod link;
 mod orders;
 mod places;
 mod signals;
+mod supervisor;
 mod terminal;
 mod worker;
 

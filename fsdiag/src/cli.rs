@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::commands::{analyze, attach, dump, mounts, rescue};
+use crate::commands::{analyze, attach, dump, mounts, rescue, tail};
 
 #[derive(Debug, Parser)]
 #[command(name = "fsdiag", version, about = "Says what hangs in a FUSE mount, and why")]
@@ -20,6 +20,7 @@ enum Command {
     Dump(dump::Args),
     Mounts(mounts::Args),
     Rescue(rescue::Args),
+    Tail(tail::Args),
 }
 
 /// Does what the command line says; ends the process when it cannot be understood.
@@ -33,5 +34,6 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Dump(args) => dump::run(args),
         Command::Mounts(args) => mounts::run(args),
         Command::Rescue(args) => rescue::run(args),
+        Command::Tail(args) => tail::run(args),
     }
 }

@@ -5,3 +5,4 @@ pub mod attach;
 pub mod dump;
 pub mod mounts;
 pub mod rescue;
+pub mod tail;

@@ -12,3 +12,10 @@ pub fn pause(milliseconds: u64) {
     let (_sender, receiver) = std::sync::mpsc::channel::<()>();
     let _ = receiver.recv_timeout(std::time::Duration::from_millis(milliseconds));
 }
+
+/// The wall clock, microseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "this is the clock module of fsdiag")]
+pub fn wall_us() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
+}

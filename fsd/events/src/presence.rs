@@ -17,6 +17,8 @@ pub struct Presence {
     /// Run of the current worker.
     pub run: String,
     pub pid: u32,
+    /// The process that owns the mount and the socket; 0 where the worker itself does.
+    pub supervisor: u32,
     /// Number below `/sys/fs/fuse/connections`; 0 where there is none.
     pub connection: u64,
     pub socket: String,

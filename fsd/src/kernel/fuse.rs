@@ -4,10 +4,11 @@ mod adapter;
 mod convert;
 mod init;
 mod lanes;
+mod resume;
 
 use std::{
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     sync::{
         Arc,
         atomic::Ordering,
@@ -29,6 +30,7 @@ use self::{
     adapter::Adapter,
     init::{Outcome, Wishes},
     lanes::Lanes,
+    resume::Handshake,
 };
 
 /// Who waits for the end of the session.
@@ -53,6 +55,8 @@ pub struct FuseConfig {
     pub passthrough: bool,
     /// Background requests that we ask the kernel for.
     pub max_background: u16,
+    /// An earlier worker served the connection: this is what it settled with the kernel.
+    pub takeover: Option<Negotiated>,
 }
 
 impl Default for FuseConfig {
@@ -64,6 +68,7 @@ impl Default for FuseConfig {
             all_callbacks: false,
             passthrough: true,
             max_background: u16::MAX,
+            takeover: None,
         }
     }
 }
@@ -75,6 +80,8 @@ pub enum ServeError {
     Init(io::Error),
     #[error("cannot start the session's threads: {0}")]
     Threads(io::Error),
+    #[error("the kernel does not send requests again ({0}): it is older than 6.9")]
+    Resend(io::Error),
 }
 
 /// What INIT settled; a later worker needs it to take the connection over.
@@ -119,7 +126,10 @@ pub fn serve(fd: OwnedFd, fs: Fs, config: &FuseConfig) -> Result<Session, ServeE
     options.n_threads = Some(if one { 1 } else { config.threads.max(1) });
     // The kernel itself keeps strangers out without allow_other; fuser would refuse them unrecorded.
     let acl = SessionACL::All;
-    let session = fuser::Session::from_fd(adapter, fd, acl, options).map_err(ServeError::Init)?;
+    let session = match &config.takeover {
+        None => fuser::Session::from_fd(adapter, fd, acl, options).map_err(ServeError::Init)?,
+        Some(settled) => take_over(adapter, fd, acl, options, settled)?,
+    };
     let (tell, ended) = watch::channel(None);
     let (keep, over) = sync_channel(0);
     let run = move || {
@@ -130,6 +140,21 @@ pub fn serve(fd: OwnedFd, fs: Fs, config: &FuseConfig) -> Result<Session, ServeE
     };
     thread::Builder::new().name("fsd-session".to_owned()).spawn(run).map_err(ServeError::Threads)?;
     Ok(Session { negotiated: negotiated(&outcome), ended, over: Mutex::new(&SESSION, over) })
+}
+
+/// Starts a session on a connection that is negotiated already, and has its unanswered requests sent again.
+fn take_over(
+    adapter: Adapter,
+    device: OwnedFd,
+    acl: SessionACL,
+    options: fuser::Config,
+    settled: &Negotiated,
+) -> Result<fuser::Session<Adapter>, ServeError> {
+    let (handshake, fd) = Handshake::new(settled).map_err(ServeError::Init)?;
+    let session = fuser::Session::from_fd(adapter, fd, acl, options).map_err(ServeError::Init)?;
+    handshake.swap(session.as_fd(), device).map_err(ServeError::Init)?;
+    resume::resend(session.as_fd()).map_err(ServeError::Resend)?;
+    Ok(session)
 }
 
 fn negotiated(outcome: &Outcome) -> Negotiated {

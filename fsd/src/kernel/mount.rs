@@ -76,6 +76,11 @@ pub struct At {
 }
 
 impl Mounted {
+    /// A mount that another process made and gave us.
+    pub fn adopt(fd: OwnedFd, at: At) -> Self {
+        Self { fd, at }
+    }
+
     pub fn at(&self) -> &At {
         &self.at
     }

@@ -34,7 +34,7 @@ use crate::platform::clock;
 
 use super::{local, locks, memory, tick};
 
-pub use drain::drain;
+pub use drain::{Handed, drain, drain_with};
 pub(super) use ring::Ring;
 
 /// How the recorder of this process is set up.

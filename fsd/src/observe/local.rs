@@ -99,18 +99,12 @@ impl ThreadSlot {
     }
 }
 
-/// What this thread has claimed.
-#[derive(Clone, Copy)]
-enum Claim<T> {
-    NotYet,
-    Has(T),
-    /// Nothing was free, or the thread is ending.
-    Without,
-}
-
 thread_local! {
-    static SLOT: Cell<Claim<&'static ThreadSlot>> = const { Cell::new(Claim::NotYet) };
-    static RING: Cell<Claim<&'static Ring>> = const { Cell::new(Claim::NotYet) };
+    static SLOT: Cell<Option<&'static ThreadSlot>> = const { Cell::new(None) };
+    static RING: Cell<Option<&'static Ring>> = const { Cell::new(None) };
+    /// Nothing was free, or the thread is ending: it does without.
+    static NO_SLOT: Cell<bool> = const { Cell::new(false) };
+    static NO_RING: Cell<bool> = const { Cell::new(false) };
     static RETURN: Return = const { Return };
 }
 
@@ -119,65 +113,68 @@ struct Return;
 
 impl Drop for Return {
     fn drop(&mut self) {
-        if let Claim::Has(slot) = SLOT.replace(Claim::Without) {
-            slot.release();
-        }
-        if let Claim::Has(ring) = RING.replace(Claim::Without) {
-            ring.release();
-        }
+        NO_SLOT.set(true);
+        NO_RING.set(true);
+        SLOT.take().into_iter().for_each(ThreadSlot::release);
+        RING.take().into_iter().for_each(Ring::release);
     }
+}
+
+/// Whether what this thread claims will be given back at its end.
+fn returns() -> bool {
+    RETURN.try_with(|_| ()).is_ok()
 }
 
 /// This thread's slot; None when all are taken.
 #[inline]
 pub(super) fn slot() -> Option<&'static ThreadSlot> {
     match SLOT.get() {
-        Claim::Has(slot) => Some(slot),
-        Claim::Without => None,
-        Claim::NotYet => claim_slot(),
+        None => claim_slot(),
+        some => some,
     }
 }
 
 #[cold]
 fn claim_slot() -> Option<&'static ThreadSlot> {
+    if NO_SLOT.get() || !returns() {
+        return None;
+    }
     let found = memory::current().threads.iter().find(|slot| slot.claim());
-    // Without the destructor the slot could not be given back, so the thread does without.
-    let kept = found.filter(|slot| RETURN.try_with(|_| ()).inspect_err(|_| slot.release()).is_ok());
-    SLOT.set(kept.map_or(Claim::Without, Claim::Has));
-    kept
+    NO_SLOT.set(found.is_none());
+    SLOT.set(found);
+    found
 }
 
 /// This thread's ring; None when all are taken or there are none yet.
 #[inline]
 pub(super) fn ring() -> Option<&'static Ring> {
     match RING.get() {
-        Claim::Has(ring) => Some(ring),
-        Claim::Without => None,
-        Claim::NotYet => claim_ring(),
+        None => claim_ring(),
+        some => some,
     }
 }
 
 #[cold]
 fn claim_ring() -> Option<&'static Ring> {
     let memory = memory::installed()?;
-    let found = memory.rings.iter().skip(1).find(|ring| ring.claim());
-    let kept = found.filter(|ring| RETURN.try_with(|_| ()).inspect_err(|_| ring.release()).is_ok());
-    if let Some(ring) = kept {
-        ring.set_owner(thread::tid(), name_words(thread::name()));
+    if NO_RING.get() || !returns() {
+        return None;
     }
-    RING.set(kept.map_or(Claim::Without, Claim::Has));
-    kept
+    let found = memory.rings.iter().skip(1).find(|ring| ring.claim());
+    found.into_iter().for_each(|ring| ring.set_owner(thread::tid(), name_words(thread::name())));
+    NO_RING.set(found.is_none());
+    RING.set(found);
+    found
 }
 
 /// Forgets what this thread claimed before there was shared memory.
 pub(super) fn start_over() {
-    if let Claim::Has(slot) = SLOT.get()
-        && slot.words[HELD].load(Relaxed) == 0
-    {
+    if let Some(slot) = SLOT.get().filter(|slot| slot.words[HELD].load(Relaxed) == 0) {
         slot.release();
-        SLOT.set(Claim::NotYet);
+        SLOT.set(None);
     }
-    RING.set(Claim::NotYet);
+    NO_SLOT.set(false);
+    NO_RING.set(false);
 }
 
 /// Sets what this thread works for and returns what it worked for before; 0 is nothing.

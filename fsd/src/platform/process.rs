@@ -1,6 +1,9 @@
 //! This process as the kernel knows it: its arguments, its twin in the background, its clients' identity.
 
-use std::{io, os::fd::AsFd};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use nix::unistd::{ForkResult, fork, setsid};
 
@@ -94,6 +97,43 @@ pub fn peer_uid(socket: &impl AsFd) -> io::Result<u32> {
 pub fn peer_uid(socket: &impl AsFd) -> io::Result<u32> {
     use nix::sys::socket::{getsockopt, sockopt::LocalPeerCred};
     Ok(getsockopt(socket, LocalPeerCred)?.uid())
+}
+
+/// A descriptor that becomes readable when process `pid` has ended.
+///
+/// # Errors
+/// When there is no such process.
+#[cfg(target_os = "linux")]
+pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
+    #[expect(unsafe_code, reason = "std has no stable way to it")]
+    // SAFETY: takes numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    match i32::try_from(fd) {
+        Ok(fd) if fd >= 0 => Ok(received_fd(fd)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Owns a descriptor that the kernel has just made for this process.
+pub fn received_fd(fd: i32) -> OwnedFd {
+    use std::os::fd::FromRawFd;
+    #[expect(unsafe_code, reason = "it came as a bare number")]
+    // SAFETY: the caller got it from the kernel this moment; nobody else knows its number.
+    unsafe {
+        OwnedFd::from_raw_fd(fd)
+    }
+}
+
+/// Puts `new` under the number of `old`, closed on exec; what was there is closed.
+///
+/// # Errors
+/// Never with two open descriptors.
+pub fn replace_fd(old: std::os::fd::BorrowedFd<'_>, new: OwnedFd) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    #[expect(unsafe_code, reason = "std cannot replace a descriptor that somebody else owns")]
+    // SAFETY: both are open; the owner of `old` keeps a valid descriptor under its number all the time.
+    let done = unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -43,9 +43,23 @@ pub(super) enum Command {
     Dump(Target),
     /// Change a debug flag of a running mount.
     Flag(SetFlag),
+    /// Replace the worker of a running mount, with other debug flags or another binary; no client sees an error.
+    Restart(Restart),
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Serves a mount for a supervisor.
+    #[command(hide = true)]
+    Worker,
+    /// Takes the place of a supervisor that died.
+    #[command(hide = true)]
+    Supervise,
+    /// Unmounts what supervisor and workers left behind.
+    #[command(hide = true)]
+    Janitor,
+    /// Writes what a dead run left in its rings.
+    #[command(hide = true)]
+    Drain(Drain),
     /// Add names to a stack dump; the dumper starts it.
     #[command(hide = true)]
     Symbolize {
@@ -136,6 +150,35 @@ pub(super) struct SetFlag {
     pub(super) value: String,
     #[command(flatten)]
     pub(super) target: Target,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Restart {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// From now on Release closes and evicts nothing, or does again.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) debug_skip_eviction: Option<bool>,
+    /// From now on one request at a time, or many again.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) debug_fskit_single_thread: Option<bool>,
+    /// Record every step of every lock, or no more.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) debug_lock_events: Option<bool>,
+    /// The fsd that the new worker runs.
+    #[arg(long, value_name = "PATH")]
+    pub(super) binary: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Drain {
+    /// `CAUSE,RUN`: why the run ended and who came after it.
+    #[arg(long)]
+    pub(super) handover: Option<String>,
+    /// Directory of its rings.
+    pub(super) run: PathBuf,
+    /// Directory of its event file.
+    pub(super) state: PathBuf,
 }
 
 #[derive(Subcommand)]

@@ -3,6 +3,7 @@
 mod mount;
 mod orders;
 mod staging;
+mod supervised;
 
 use std::path::Path;
 
@@ -26,6 +27,11 @@ pub(super) fn run(command: Command) -> Result<Exit, Failure> {
         Command::Umount(args) => orders::umount(&args),
         Command::Dump(args) => orders::dump(&args),
         Command::Flag(args) => orders::flag(&args),
+        Command::Restart(args) => orders::restart(&args),
+        Command::Worker => supervised::worker(),
+        Command::Supervise => supervised::supervise(),
+        Command::Janitor => super::supervisor::janitor::run(),
+        Command::Drain(args) => supervised::drain(&args),
         Command::Config(ConfigCommand::Show { origin, settings }) => show(&settings, origin),
         Command::Symbolize { file } => symbolize(&file),
         Command::Demo => demo(),

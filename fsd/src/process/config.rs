@@ -49,6 +49,7 @@ pub struct Config {
     pub inactivity_timeout: Duration,
     pub read_timeout: Duration,
     pub meta_timeout: Duration,
+    pub listing_ttl: Duration,
     pub close_timeout: Duration,
     pub drain_timeout: Duration,
     pub threads: usize,
@@ -63,6 +64,10 @@ pub struct Config {
     /// None: the first of the usual ones that is fit.
     pub runtime_dir: Option<PathBuf>,
     pub state_dir: PathBuf,
+    /// A supervisor owns the mount; false elsewhere than on Linux.
+    pub supervisor: bool,
+    /// A worker that a person has stopped is left alone.
+    pub keep_stopped: bool,
     /// macOS only.
     pub enable_app_nap: bool,
     pub flags: DebugFlags,
@@ -93,6 +98,7 @@ impl Config {
             inactivity_timeout: take.time("inactivity_timeout"),
             read_timeout: take.time("read_timeout"),
             meta_timeout: take.time("meta_timeout"),
+            listing_ttl: take.time("listing_ttl"),
             close_timeout: take.time("close_timeout"),
             drain_timeout: take.time("drain_timeout"),
             threads: take.number("threads") as usize,
@@ -110,6 +116,8 @@ impl Config {
             },
             runtime_dir: take.path("runtime_dir"),
             state_dir: take.path("state_dir").unwrap_or_else(state_home),
+            supervisor: cfg!(target_os = "linux") && take.bool("supervisor"),
+            keep_stopped: take.bool("keep_stopped"),
             enable_app_nap: take.bool("enable_app_nap"),
             flags: Flag::ALL.into_iter().fold(DebugFlags::default(), |flags, flag| {
                 let value = take.bool(flag.name());

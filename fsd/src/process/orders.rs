@@ -13,6 +13,8 @@ pub(super) enum Order {
     Report,
     /// The kernel has ended the session: somebody else unmounted, or aborted the connection.
     Ended,
+    /// The supervisor is gone: this worker takes its place.
+    Orphaned,
 }
 
 impl Order {

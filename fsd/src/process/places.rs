@@ -32,8 +32,8 @@ pub(super) struct Places {
     pub(super) state: PathBuf,
     /// Whether `runtime` is on tmpfs, so that rings may be mapped there.
     pub(super) shared: bool,
-    #[expect(dead_code, reason = "the lock goes with the descriptor")]
-    lock: File,
+    /// None: lent by the supervisor, which owns them.
+    lock: Option<File>,
 }
 
 /// An absolute path without touching its last part, which may be a mount that hangs.
@@ -88,7 +88,21 @@ impl Places {
         })?;
         sweep(&root);
         clear(&runtime, &state);
-        Ok(Self { runtime, state, shared, lock })
+        Ok(Self { runtime, state, shared, lock: Some(lock) })
+    }
+
+    /// The directories of a mount whose supervisor has claimed them.
+    pub(super) fn lent(runtime: PathBuf, state: PathBuf, shared: bool) -> Self {
+        Self { runtime, state, shared, lock: None }
+    }
+
+    /// Takes the directories over from a supervisor that died; what is in them is in use.
+    ///
+    /// # Errors
+    /// Somebody else has them.
+    pub(super) fn inherit(runtime: PathBuf, state: PathBuf, shared: bool) -> io::Result<Self> {
+        let lock = take_lock(&runtime)?;
+        Ok(Self { runtime, state, shared, lock: Some(lock) })
     }
 
     /// Path of the control socket: beside `mount.json`, or, where that is too long for a socket's address, in the
@@ -115,6 +129,9 @@ impl Places {
 
 impl Drop for Places {
     fn drop(&mut self) {
+        if self.lock.is_none() {
+            return;
+        }
         clear(&self.runtime, &self.state);
         // What could not be drained stays, for the next start.
         drop(std::fs::remove_file(self.runtime.join(LOCK)));

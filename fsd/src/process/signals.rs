@@ -6,7 +6,10 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::{
+    signal::{SigSet, Signal},
+    signalfd::{SfdFlags, SignalFd},
+};
 
 use super::orders::Order;
 
@@ -38,6 +41,40 @@ pub(super) fn listen(orders: Sender<Order>) -> io::Result<JoinHandle<()>> {
                 }
                 Signal::SIGUSR1 => Order::Report,
                 other => Order::Stop { reason: other.as_str() },
+            };
+            if orders.send(order).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// A descriptor that tells of these signals, for a loop that waits for other things too.
+///
+/// # Errors
+/// When the system has no room for another descriptor.
+pub(super) fn descriptor() -> io::Result<SignalFd> {
+    Ok(SignalFd::with_flags(&heard(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
+}
+
+/// As people write it.
+pub(super) fn name(number: i32) -> &'static str {
+    Signal::try_from(number).map_or("signal", Signal::as_str)
+}
+
+/// Starts the thread of a worker under a supervisor: it takes orders from nobody else, but QUIT and USR1 only look.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub(super) fn listen_to_looks(orders: Sender<Order>) -> io::Result<JoinHandle<()>> {
+    Builder::new().name("fsd-signals".to_owned()).spawn(move || {
+        let heard = heard();
+        while let Ok(signal) = heard.wait() {
+            let order = match signal {
+                Signal::SIGQUIT if crate::observe::watchdog::request_dump() => continue,
+                Signal::SIGQUIT => Order::Dump,
+                Signal::SIGUSR1 => Order::Report,
+                _ => continue,
             };
             if orders.send(order).is_err() {
                 return;

@@ -1,7 +1,11 @@
 //! Worker: the composition root. Builds every part of a mount, runs it, and takes it down in order.
 
 mod desk;
+mod host;
+mod parts;
 mod shutdown;
+
+pub(super) use host::{Host, Legacy, Upward};
 
 use std::{
     path::{Path, PathBuf},
@@ -12,15 +16,20 @@ use std::{
     thread::Builder,
 };
 
-use fsd_events::{SCHEMA, event::Start, ids::RunId, presence::Presence};
+use fsd_events::{event::Start, ids::RunId, presence::Presence};
 use tokio::runtime::Runtime;
 
-use self::desk::WorkerDesk;
+use self::{
+    desk::WorkerDesk,
+    host::Inheritance,
+    parts::{first_line, fs_config, loops, origin_config, recorder_config, store_config},
+};
 use super::{
-    config::{Config, LogFormat, redacted},
+    config::Config,
     control,
     daemon::Report,
     exit::{Exit, Failure},
+    link::{Takeover, Up},
     orders::Order,
     places::Places,
     signals, terminal,
@@ -28,17 +37,17 @@ use super::{
 use crate::{
     data::{
         closer::Closer,
-        origin::{Origin, OriginConfig, OriginError},
+        origin::{Origin, OriginError},
         source::{Source, SourceError, SourceSpec},
-        store::{StoreConfig, Stores},
+        store::Stores,
     },
     kernel::{
-        fs::{Fs, FsConfig, Parts},
-        fuse::{self, FuseConfig, Session},
+        fs::{Fs, Parts},
+        fuse::{self, FuseConfig, Negotiated, Session},
         mount::{self, At, MountSpec, Mounted, Waiting},
     },
     observe::{
-        self, Recorder, RecorderConfig,
+        self, Recorder,
         stacks::{self, StacksConfig},
         watchdog::{self, Watchdog, WatchdogConfig},
     },
@@ -55,6 +64,11 @@ pub(super) struct Job {
     pub(super) argv: Vec<String>,
     /// The waiting parent of a daemon.
     pub(super) report: Option<Report>,
+    /// Given by the supervisor; None: claimed here.
+    pub(super) places: Option<Places>,
+    /// Of the mount, when a supervisor has it.
+    pub(super) mount_run: Option<RunId>,
+    pub(super) host: Host,
 }
 
 /// What every part of one run knows.
@@ -70,11 +84,14 @@ struct Identity {
 /// Before the mount is ready: why it could not be made. Afterwards: why it could not be taken down.
 pub(super) fn run(mut job: Job) -> Result<Exit, Failure> {
     let report = job.report.take();
-    match start(&job) {
-        Ok(running) => running.serve(&job.config, report),
+    match start(&mut job) {
+        Ok(running) => running.serve(&job, report),
         Err(failure) => {
             if let Some(report) = report {
                 report.failed(&failure);
+            }
+            if let Host::Supervisor(upward) = &job.host {
+                upward.failed(&failure);
             }
             Err(failure)
         }
@@ -98,25 +115,31 @@ struct Live {
     session: Session,
     orders: (Sender<Order>, Receiver<Order>),
     source: String,
+    /// Under a supervisor: what its place would need.
+    inheritance: Option<(Inheritance, Presence, u32)>,
 }
 
 /// The kernel's count of waiting requests, known to the watchdog before there is a connection.
 type Pending = Arc<OnceLock<Waiting>>;
 
-fn start(job: &Job) -> Result<Running, Failure> {
-    let config = &job.config;
-    let places = Places::claim(config, &job.mountpoint)?;
-    let identity = Identity { run: random(), mount_run: random(), started_us: crate::platform::clock::now_mono_us() };
+fn start(job: &mut Job) -> Result<Running, Failure> {
+    let given = job.places.take();
+    let places = match given {
+        Some(places) => places,
+        None => Places::claim(&job.config, &job.mountpoint)?,
+    };
+    let mount_run = job.mount_run.unwrap_or_else(random);
+    let identity = Identity { run: random(), mount_run, started_us: crate::platform::clock::now_mono_us() };
     let first_line = first_line(job);
-    let recorder = observe::install(recorder_config(config, &places, &identity, first_line.clone()));
+    let recorder = observe::install(recorder_config(&job.config, &places, &identity, first_line.clone()));
     let recorder = Arc::new(recorder.map_err(|error| {
         Exit::Internal.because(format!("cannot write events to {}: {error}; see --state-dir", places.state.display()))
     })?);
     dumps(job, &places);
     let pending = Pending::default();
-    let watchdog = watchdog(config, &pending).map_err(internal)?;
-    let built = build(job, &places, &identity).and_then(|live| {
-        let ready = finish(job, &places, &identity, &recorder, &live, (first_line, &pending));
+    let watchdog = watchdog(&job.config, &pending).map_err(internal)?;
+    let built = build(job, &places, &identity).and_then(|mut live| {
+        let ready = finish(job, &places, &identity, &recorder, &mut live, (first_line, &pending));
         ready.map(|()| live)
     });
     match built {
@@ -132,8 +155,9 @@ fn start(job: &Job) -> Result<Running, Failure> {
 }
 
 /// Source, stores, file system, mount, session: in the order in which each needs the one before.
-fn build(job: &Job, places: &Places, identity: &Identity) -> Result<Live, Failure> {
-    let config = &job.config;
+fn build(job: &mut Job, places: &Places, identity: &Identity) -> Result<Live, Failure> {
+    let Job { config, host, mountpoint, .. } = job;
+    let config = &*config;
     let runtime = runtime().map_err(internal)?;
     let handle = runtime.handle().clone();
     watchdog::probe_runtime(&handle);
@@ -155,53 +179,81 @@ fn build(job: &Job, places: &Places, identity: &Identity) -> Result<Live, Failur
     let names = fs.clone();
     observe::journal::set_names(Arc::new(move |ino| names.path_of(ino)));
     let spec = MountSpec {
-        dir: job.mountpoint.clone(),
+        dir: mountpoint.clone(),
         source: shown.clone(),
         allow_other: config.allow_other,
         writable: config.flags.debug_all_callbacks,
     };
-    let mounted = mount::mount(&spec).map_err(|error| Exit::Mount.because(error.to_string()))?;
-    let session = serve(&mounted, &fs, config).inspect_err(|_| undo(mounted.at()))?;
-    Ok(Live { runtime, closer, fs, mounted, session, orders: mpsc::channel(), source: shown })
+    let mounted = host.obtain(&spec)?;
+    let session = serve(&mounted, &fs, config, host.takeover()).inspect_err(|_| undo(host, mounted.at()))?;
+    Ok(Live { runtime, closer, fs, mounted, session, orders: mpsc::channel(), source: shown, inheritance: None })
 }
 
 /// What can be done only with a mount: its numbers, its socket, its announcement.
 fn finish(
-    job: &Job,
+    job: &mut Job,
     places: &Places,
     identity: &Identity,
     recorder: &Arc<Recorder>,
-    live: &Live,
+    live: &mut Live,
     (first_line, pending): (Start<'static>, &Pending),
 ) -> Result<(), Failure> {
-    let at = live.mounted.at();
+    let at = live.mounted.at().clone();
+    let supervised = matches!(job.host, Host::Supervisor(_));
     let ready = || -> Result<(), Failure> {
         live.mounted.ready().map_err(|error| Exit::Mount.because(error.to_string()))?;
         at.read_ahead(READ_AHEAD_KIB);
         // FUSE mounts have devices without a disk: major number 0.
         stacks::serving(0, at.connection, loops(&job.config));
-        if let Some(waiting) = Waiting::open(at) {
+        if let Some(waiting) = Waiting::open(&at) {
             drop(pending.set(waiting));
         }
         let max_background = at.max_background().unwrap_or(u32::from(job.config.max_background));
         recorder.restate(Start { max_background, recorder: recorder.kind().into(), ..first_line });
         let presence = presence(live, places, identity);
-        let desk = WorkerDesk::new(live, identity, recorder, &presence, (max_background, Waiting::open(at)));
-        control::serve(&places.socket(), Arc::new(desk)).map_err(internal)?;
-        places.announce(&presence).map_err(internal)?;
-        signals::listen(live.orders.0.clone()).map_err(internal)?;
-        watch_session(live).map_err(internal)
+        let desk = WorkerDesk::new(live, identity, recorder, &presence, (max_background, Waiting::open(&at)));
+        let orders = live.orders.0.clone();
+        watch_session(live).map_err(internal)?;
+        match std::mem::replace(&mut job.host, Host::Own) {
+            Host::Own => {
+                control::serve(&places.socket(), Arc::new(desk)).map_err(internal)?;
+                places.announce(&presence).map_err(internal)?;
+                signals::listen(orders).map_err(internal).map(drop)
+            }
+            Host::Supervisor(upward) => {
+                signals::listen_to_looks(orders.clone()).map_err(internal)?;
+                let settled = settled(live.session.negotiated());
+                upward.say(Up::Ready { settled, presence: Box::new(presence.clone()), max_background });
+                let inheritance = upward.listen(Arc::new(desk), orders)?;
+                live.inheritance = Some((inheritance, presence, max_background));
+                Ok(())
+            }
+        }
     };
-    ready().inspect_err(|_| undo(at))
+    ready().inspect_err(|_| {
+        if !supervised {
+            undo(&Host::Own, &at);
+        }
+    })
+}
+
+/// For the next worker.
+fn settled(negotiated: Negotiated) -> Takeover {
+    let Negotiated { minor, offered, taken, passthrough } = negotiated;
+    Takeover { minor, offered, taken, passthrough, ..Takeover::default() }
 }
 
 /// Takes a mount down that never became ready.
-fn undo(at: &At) {
+fn undo(host: &Host, at: &At) {
+    if matches!(host, Host::Supervisor(_)) {
+        // It decides whether another worker tries.
+        return;
+    }
     let mut now = |_| true;
     drop(mount::unmount(at, std::time::Duration::ZERO, &mut now, &mut |_| ()));
 }
 
-fn serve(mounted: &Mounted, fs: &Fs, config: &Config) -> Result<Session, Failure> {
+fn serve(mounted: &Mounted, fs: &Fs, config: &Config, takeover: Option<&Takeover>) -> Result<Session, Failure> {
     let single_thread = config.flags.debug_fskit_single_thread;
     let fuse = FuseConfig {
         threads: if single_thread { 1 } else { config.threads },
@@ -210,6 +262,12 @@ fn serve(mounted: &Mounted, fs: &Fs, config: &Config) -> Result<Session, Failure
         all_callbacks: config.flags.debug_all_callbacks,
         passthrough: !config.flags.debug_all_callbacks,
         max_background: config.max_background,
+        takeover: takeover.map(|t| Negotiated {
+            minor: t.minor,
+            offered: t.offered,
+            taken: t.taken,
+            passthrough: t.passthrough,
+        }),
     };
     let fd = mounted.fd().try_clone_to_owned().map_err(internal)?;
     fuse::serve(fd, fs.clone(), &fuse).map_err(|error| Exit::Mount.because(error.to_string()))
@@ -273,74 +331,6 @@ fn dumps(job: &Job, places: &Places) {
     }
 }
 
-fn loops(config: &Config) -> u32 {
-    if config.flags.debug_fskit_single_thread { 1 } else { config.threads as u32 }
-}
-
-fn first_line(job: &Job) -> Start<'static> {
-    let config = &job.config;
-    Start {
-        schema: SCHEMA,
-        pid: std::process::id(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        mount: job.mountpoint.display().to_string().into(),
-        source: redacted(config.source.as_deref().unwrap_or_default()).into(),
-        workers: loops(config),
-        max_background: u32::from(config.max_background),
-        argv: job.argv.iter().map(|arg| arg.clone().into()).collect(),
-        config: config.files.first().map(|path| path.display().to_string().into()),
-        flags: config.flags,
-        recorder: "".into(),
-    }
-}
-
-fn recorder_config(config: &Config, places: &Places, identity: &Identity, start: Start<'static>) -> RecorderConfig {
-    RecorderConfig {
-        run: identity.run,
-        mount_run: identity.mount_run,
-        runtime_dir: places.shared.then(|| places.runtime.clone()),
-        state_dir: Some(places.state.clone()),
-        start,
-        file_limit: config.events_limit,
-        total_limit: config.events_total,
-        seed_log: config.log_format == LogFormat::Seed,
-    }
-}
-
-fn origin_config(config: &Config) -> OriginConfig {
-    OriginConfig {
-        connect: config.connect_timeout,
-        first_byte: config.first_byte_timeout,
-        inactivity: config.inactivity_timeout,
-        ..OriginConfig::default()
-    }
-}
-
-fn store_config(config: &Config) -> StoreConfig {
-    StoreConfig {
-        mode: config.fetch_mode,
-        temp_dir: config.temp_dir.clone(),
-        chunk_size: config.chunk_size,
-        max_concurrent_requests: config.max_concurrent_requests,
-        cache_bytes: config.cache_size,
-        disk_budget: config.disk_limit,
-    }
-}
-
-fn fs_config(config: &Config, places: &Places, identity: &Identity) -> FsConfig {
-    FsConfig {
-        uid: nix::unistd::geteuid().as_raw(),
-        gid: nix::unistd::getegid().as_raw(),
-        allow_other: config.allow_other,
-        meta_timeout: config.meta_timeout,
-        read_timeout: config.read_timeout,
-        shared_dir: places.shared.then(|| places.runtime.clone()),
-        mount_run: identity.mount_run,
-        flags: config.flags,
-        ..FsConfig::default()
-    }
-}
-
 fn presence(live: &Live, places: &Places, identity: &Identity) -> Presence {
     let text = |path: &Path| path.display().to_string();
     Presence {
@@ -350,6 +340,7 @@ fn presence(live: &Live, places: &Places, identity: &Identity) -> Presence {
         mount_run: identity.mount_run.to_string(),
         run: identity.run.to_string(),
         pid: std::process::id(),
+        supervisor: 0,
         connection: u64::from(live.mounted.at().connection),
         socket: text(&places.socket()),
         state_dir: text(&places.state),
@@ -358,10 +349,12 @@ fn presence(live: &Live, places: &Places, identity: &Identity) -> Presence {
 
 impl Running {
     /// Says that the mount is ready, then does what is ordered until it is to end.
-    fn serve(self, config: &Config, report: Option<Report>) -> Result<Exit, Failure> {
+    fn serve(self, job: &Job, report: Option<Report>) -> Result<Exit, Failure> {
         let text = format!("{} is mounted at {}", self.mount.source, self.mount.mounted.at().dir.display());
         match report {
             Some(report) => report.ready(&text),
+            // The supervisor says it.
+            None if job.mount_run.is_some() => (),
             None => terminal::say(&text),
         }
         tracing::info!("{text}");
@@ -374,12 +367,29 @@ impl Running {
                 Err(mpsc::RecvError) => break Order::Abort,
             }
         };
-        shutdown::run(self, config, last)
+        if last == Order::Orphaned {
+            return Err(self.succeed());
+        }
+        shutdown::run(self, &job.config, last)
+    }
+}
+
+impl Running {
+    /// Takes the place of the supervisor that died; returns only when that fails.
+    fn succeed(&self) -> Failure {
+        let Some((inheritance, presence, max_background)) = &self.mount.inheritance else {
+            return Exit::Internal.because("there was no supervisor");
+        };
+        tracing::error!("the supervisor is gone: this process takes its place");
+        self.recorder.flush();
+        let settled = settled(self.mount.session.negotiated());
+        let legacy = inheritance.legacy(settled, presence.clone(), *max_background);
+        super::supervisor::succeed(&legacy, &self.mount.mounted)
     }
 }
 
 /// An id that nobody else has: from the kernel's random numbers.
-fn random() -> RunId {
+pub(super) fn random() -> RunId {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RunId(RandomState::new().build_hasher().finish())
 }

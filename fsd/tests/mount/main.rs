@@ -5,8 +5,11 @@
 
 mod control;
 mod lifecycle;
+mod names;
 mod reads;
 mod refusals;
 mod secrets;
+mod semantics;
 mod support;
 mod uploads;
+mod waits;

@@ -302,7 +302,7 @@ impl<'m> Case<'m> {
         let of_dump: Vec<usize> = (0..self.threads.len()).filter(|at| self.threads[*at].dump == dump).collect();
         let mut taken: BTreeSet<usize> = BTreeSet::new();
         let mut free: Vec<usize> = Vec::new();
-        for at in of_dump {
+        for at in self.blamed_first(of_dump) {
             match self.op_with_key(at).or_else(|| self.op_on_thread(at)).filter(|op| !taken.contains(op)) {
                 Some(op) => {
                     taken.insert(op);
@@ -315,8 +315,9 @@ impl<'m> Case<'m> {
         for (at, kind) in free.into_iter().zip(&kinds) {
             let ops: Vec<usize> = kind.map(|kind| self.free_ops(kind, &taken).collect()).unwrap_or_default();
             // Which of several alike is which does not matter, so long as there is one for each.
-            match ops.first().filter(|_| ops.len() >= kinds.iter().filter(|k| *k == kind).count() || !taken.is_empty())
-            {
+            match ops.first().filter(|_| {
+                ops.len() >= kinds.iter().filter(|k| *k == kind).count() || !taken.is_empty() || self.is_blamed(at)
+            }) {
                 Some(op) => {
                     taken.insert(*op);
                     self.sit(at, *op);
@@ -324,6 +325,16 @@ impl<'m> Case<'m> {
                 None => self.sit_alone(at),
             }
         }
+    }
+
+    /// Of several alike, the one that a dump blames is the one that came first.
+    fn blamed_first(&self, mut threads: Vec<usize>) -> Vec<usize> {
+        threads.sort_by_key(|at| !self.is_blamed(*at));
+        threads
+    }
+
+    fn is_blamed(&self, at: usize) -> bool {
+        self.proofs.iter().any(|(first, proof)| first + proof.culprit == at)
     }
 
     fn sit(&mut self, thread: usize, party: usize) {
@@ -399,7 +410,7 @@ const SAME_MOMENT: Micros = 20_000;
 fn open_ops<'m>(_model: &'m Model, lives: &[Life<'m>]) -> Vec<OpenAt<'m>> {
     let mut ops: Vec<OpenAt<'m>> = Vec::new();
     let mut began: Vec<(Op, Micros, usize)> = Vec::new();
-    for (life, l) in lives.iter().enumerate() {
+    for (life, l) in by_quality(lives) {
         let handed = l.session.handed_over.is_some();
         let ended = l.session.ended.as_ref().is_some_and(|e| !e.crash);
         if handed || ended {
@@ -421,6 +432,14 @@ fn open_ops<'m>(_model: &'m Model, lives: &[Life<'m>]) -> Vec<OpenAt<'m>> {
         }
     }
     ops
+}
+
+/// Logs whose requests have numbers first: where two logs tell the same, their names are kept.
+fn by_quality<'l, 'm>(lives: &'l [Life<'m>]) -> Vec<(usize, &'l Life<'m>)> {
+    let mut lives: Vec<(usize, &Life<'m>)> = lives.iter().enumerate().collect();
+    let numbered = |l: &Life<'_>| l.session.open.keys().any(|k| matches!(k, Key::Num(_) | Key::Hex(_)));
+    lives.sort_by_key(|(at, l)| (!numbered(l), *at));
+    lives
 }
 
 pub fn seconds(us: Micros) -> f64 {

@@ -14,6 +14,8 @@ pub fn findings(case: &Case<'_>, cause: Cause) -> Vec<Finding> {
     of_cause.filter_map(|(first, proof)| finding(case, *first, proof)).collect()
 }
 
+const YOUNG: i64 = 1_000_000;
+
 fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding> {
     let seat = |at: &usize| case.seats[first + at];
     let culprit = seat(&proof.culprit);
@@ -21,8 +23,8 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
     let ages: Vec<i64> =
         waiters.iter().chain([&culprit]).filter_map(|p| case.op_of(*p)).filter_map(|op| case.ops[op].age).collect();
     let stuck = waiters.iter().chain([&culprit]).filter_map(|p| case.op_of(*p)).any(|op| case.is_stuck(op));
-    if !ages.is_empty() && !stuck {
-        // The log says that all this is young.
+    // A log that ends before the dump was taken tells ages from below.
+    if !ages.is_empty() && ages.iter().all(|age| *age < YOUNG) && !stuck {
         return None;
     }
     let confidence = match proof.confidence {

@@ -107,7 +107,9 @@ impl View<'_, '_> {
 
     /// R9: kinds with an old open operation, hardly any later completion, and a silence that is no accident.
     fn stalled(&self) -> Vec<Op> {
-        let mut kinds: Vec<Op> = self.ops.iter().filter(|op| self.is_stalled(**op)).map(|op| self.kind(*op)).collect();
+        let forming = self.forming();
+        let stalled = |op: &&usize| forming.contains(*op) || self.is_stalled(**op);
+        let mut kinds: Vec<Op> = self.ops.iter().filter(stalled).map(|op| self.kind(*op)).collect();
         kinds.sort_unstable();
         kinds.dedup();
         kinds
@@ -128,12 +130,27 @@ impl View<'_, '_> {
     /// A short history proves nothing by rates: then only great age of a quick kind counts, and Reads may be long.
     fn thin(&self, op: usize, age: Micros) -> bool {
         let kind = self.kind(op);
-        let quick = matches!(kind.class(), Class::Metadata | Class::Handle) && !matches!(kind, Op::Poll | Op::Ioctl);
         let worst = self.stats(kind).map_or(0, |s| s.latency.max());
-        quick
+        self.is_quick(op)
             && age >= self.case.model.limits.stalled_us
             && u64::try_from(age).unwrap_or(0) > worst.saturating_mul(20)
             && self.loss() < 0.005
+    }
+
+    /// The log ends soon after: several quick requests came in over a while, and none of their kinds has ended since.
+    fn forming(&self) -> Vec<usize> {
+        let silent = |op: &usize| self.is_quick(*op) && self.later(self.kind(*op), self.at(*op)) == 0;
+        let silent: Vec<usize> = self.ops.iter().copied().filter(silent).collect();
+        let Some(first) = silent.first() else { return silent };
+        let age = self.now - self.at(*first);
+        let usual = self.stats(self.kind(*first)).map_or(0, |s| s.latency.value_at_quantile(0.99));
+        let long = age >= 1_000_000 && u64::try_from(age).unwrap_or(0) > usual.saturating_mul(50);
+        if long && silent.len() >= 3 && self.loss() < 0.005 { silent } else { Vec::new() }
+    }
+
+    fn is_quick(&self, op: usize) -> bool {
+        let kind = self.kind(op);
+        matches!(kind.class(), Class::Metadata | Class::Handle) && !matches!(kind, Op::Poll | Op::Ioctl)
     }
 
     /// R6: its EXIT may be among those that are missing.
@@ -205,6 +222,8 @@ impl View<'_, '_> {
             () => Confidence::Low,
         };
         let confidence = self.capped(confidence, affected, culprit);
+        let young = !victims.iter().chain([&culprit]).any(|op| self.is_stalled(*op));
+        let confidence = if young { Confidence::Low } else { confidence };
         let lossy = self.loss() > 0.005;
         Some(Guess { kind: GuessKind::Lock, confidence, culprit, alternatives, victims, completed_after, lossy })
     }

@@ -158,7 +158,11 @@ impl<'a> Stacks<'a> {
 
     /// What this dump proves, if anything is wrong at all.
     pub fn conclude(&self) -> Option<Conclusion> {
-        self.crashed().or_else(|| self.deadlocked()).or_else(|| self.piled_up()).or_else(|| self.stalled())
+        self.crashed()
+            .or_else(|| self.deadlocked())
+            .or_else(|| self.piled_up())
+            .or_else(|| self.stalled())
+            .or_else(|| self.not_reading())
     }
 
     fn crashed(&self) -> Option<Conclusion> {
@@ -208,6 +212,17 @@ impl<'a> Stacks<'a> {
             return Some(self.blame(Cause::WorkerStarvation, Confidence::High, culprit));
         }
         (seen.doing == Doing::Network).then(|| self.blame(Cause::UpstreamStall, Confidence::Medium, culprit))
+    }
+
+    /// Kernel stacks name no callback; but the only thread of a daemon should be reading its device.
+    fn not_reading(&self) -> Option<Conclusion> {
+        let [only] = &self.threads[..] else { return None };
+        let waits = |name: &str| only.thread.frames.iter().any(|frame| frame.function.contains(name));
+        let elsewhere =
+            ["do_sys_poll", "do_select", "sk_wait_data", "unix_stream_read", "hrtimer_nanosleep", "inet_csk"];
+        let blocked = elsewhere.iter().any(|name| waits(name)) && !waits("fuse_dev_do_read");
+        let kernel = &*self.dump.format == "proc-stacks" && blocked;
+        kernel.then(|| self.blame(Cause::WorkerStarvation, Confidence::Low, 0))
     }
 
     fn blame(&self, cause: Cause, confidence: Confidence, culprit: usize) -> Conclusion {

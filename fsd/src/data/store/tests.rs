@@ -4,4 +4,5 @@ mod close;
 mod disk;
 mod faults;
 mod model;
+mod schedules;
 mod world;

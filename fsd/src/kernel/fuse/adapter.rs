@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    convert::Refuse,
+    convert::{NoNames, Refuse},
     init::{self, Wishes},
     lanes::{Lanes, OpenCall},
 };
@@ -296,12 +296,12 @@ impl Filesystem for Adapter {
         self.refuse(Op::Getxattr, &named(req, ino, name), reply, errno);
     }
 
-    fn listxattr(&self, req: &Request, ino: INodeNo, _size: u32, reply: ReplyXattr) {
+    fn listxattr(&self, req: &Request, ino: INodeNo, room: u32, reply: ReplyXattr) {
         let target = target(req, ino);
         if !self.wishes.all_callbacks {
             return self.refuse(Op::Listxattr, &target, reply, Errno::ENOSYS);
         }
-        self.lanes.run(Op::Listxattr, &target, reply, |_, call| call.answer(Ok(())));
+        self.lanes.run(Op::Listxattr, &target, reply, |_, call| call.answer(Ok(NoNames { room })));
     }
 
     fn removexattr(&self, req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {

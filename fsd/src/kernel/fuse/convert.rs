@@ -134,10 +134,18 @@ impl Answer<u64> for ReplyLseek {
     }
 }
 
-/// The list of no extended attributes.
-impl Answer<()> for ReplyXattr {
-    fn answer(self, (): ()) -> u64 {
-        self.size(0);
+/// No extended attributes, for a caller with so much room; without room it asks how much it needs.
+pub(super) struct NoNames {
+    pub(super) room: u32,
+}
+
+impl Answer<NoNames> for ReplyXattr {
+    fn answer(self, names: NoNames) -> u64 {
+        if names.room == 0 {
+            self.size(0)
+        } else {
+            self.data(&[])
+        }
         0
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use fsd_events::{
-    event::Event,
+    event::{Body, Event, Handover, Head},
     ids::RunId,
     layout,
     line::{self, Decoded},
@@ -16,6 +16,7 @@ use fsd_events::{
 };
 
 use super::file;
+use crate::platform::clock;
 
 /// End of the event file in which records may be that their ring still has: more than all rings hold.
 const OVERLAP: u64 = 32 << 20;
@@ -26,6 +27,21 @@ const OVERLAP: u64 = 32 << 20;
 /// # Errors
 /// `ResourceBusy` while the run lives; otherwise when the event file cannot be written. `run_dir` stays then.
 pub fn drain(run_dir: &Path, state_dir: &Path) -> io::Result<u64> {
+    drain_with(run_dir, state_dir, None)
+}
+
+/// Who took the connection over from a run, and why.
+#[derive(Clone, Debug)]
+pub struct Handed {
+    pub cause: String,
+    pub new_run: RunId,
+}
+
+/// The same, and the hand-over as the last line of the run.
+///
+/// # Errors
+/// As [`drain`].
+pub fn drain_with(run_dir: &Path, state_dir: &Path, handed: Option<&Handed>) -> io::Result<u64> {
     let alive = match File::open(run_dir.join(layout::ALIVE)) {
         Ok(file) => Some(file),
         // A run that died while it set itself up.
@@ -36,7 +52,11 @@ pub fn drain(run_dir: &Path, state_dir: &Path) -> io::Result<u64> {
         alive.try_lock()?;
     }
     let (run, events) = unwritten(run_dir)?;
-    let appended = append(&state_dir.join(layout::events_file(run)), events)?;
+    let path = state_dir.join(layout::events_file(run));
+    let appended = append(&path, events)?;
+    if let Some(handed) = handed {
+        last_line(&path, run, handed)?;
+    }
     fs::remove_dir_all(run_dir)?;
     Ok(appended)
 }
@@ -77,6 +97,23 @@ fn append(path: &Path, mut events: Vec<Event<'static>>) -> io::Result<u64> {
     file.write_all(&lines)?;
     file.sync_data()?;
     Ok(events.len() as u64)
+}
+
+/// Says who came after, with the number after the last one.
+fn last_line(path: &Path, run: RunId, handed: &Handed) -> io::Result<()> {
+    let tail = tail(path)?;
+    let heads = tail.split(|b| *b == b'\n').filter_map(|line| match line::decode(line) {
+        Decoded::Event(event) => Some(event.head),
+        _ => None,
+    });
+    let last = heads.max_by_key(|head| head.seq).unwrap_or_default();
+    let head = Head { run, seq: last.seq + 1, ts_us: clock::now_wall_us(), mono_us: clock::now_mono_us(), ..last };
+    let cause = handed.cause.clone().into();
+    let handover = Handover { old_run: run, new_run: handed.new_run, cause, result: "ok".into(), resent: 0 };
+    let mut text = Vec::new();
+    let body = Body::Handover(Box::new(handover));
+    line::encode(&Event { head, body, carried: false, late: false }, &mut text);
+    file::append(path)?.write_all(&text)
 }
 
 /// The end of the file.

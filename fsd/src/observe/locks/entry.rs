@@ -123,25 +123,33 @@ pub(super) fn push(slot: &ThreadSlot, entry: Entry, site: &'static Location<'sta
     slot.words[HELD].store(n as u64 + 1, Release);
 }
 
-/// Takes the entry out and returns it; None when it was too deep to be written down.
+/// Takes the entry out. It comes back when it was told, or is `long_us` old at `now_us`.
 #[inline]
-pub(super) fn pop(slot: &ThreadSlot, name: Name) -> Option<Entry> {
+pub(super) fn pop(slot: &ThreadSlot, name: Name, now_us: u64, long_us: u64) -> Option<Entry> {
     let last = count(slot).checked_sub(1)?;
-    let entry = held(slot, last);
-    match entry {
-        Some(entry) if entry.name.tag & !TOLD == name.tag && entry.name.key == name.key => {
-            slot.words[HELD].store(last as u64, Release);
-            Some(entry)
-        }
-        _ => pop_below(slot, last, name),
+    if last < MAX_HELD
+        && let Some(words) = words(slot, last)
+        && words[TAG].load(Relaxed) == name.tag
+        && words[KEY].load(Relaxed) == name.key
+    {
+        slot.words[HELD].store(last as u64, Release);
+        let long = now_us.saturating_sub(words[SINCE].load(Relaxed)) >= long_us;
+        return if long { held_before(words) } else { None };
     }
+    pop_odd(slot, last, name).filter(|e| e.name.tag & TOLD != 0 || now_us.saturating_sub(e.since_us) >= long_us)
 }
 
-/// Released in another order than taken: the gap is closed.
+/// What the words said until now; the thread has not used them again.
 #[cold]
-fn pop_below(slot: &ThreadSlot, last: usize, name: Name) -> Option<Entry> {
+fn held_before(words: &[AtomicU64; ENTRY_WORDS]) -> Option<Entry> {
+    Some(Entry::read(words))
+}
+
+/// Told, too deep, or released in another order than taken: the gap is closed.
+#[cold]
+fn pop_odd(slot: &ThreadSlot, last: usize, name: Name) -> Option<Entry> {
     let same = |e: &Entry| e.name.tag & !TOLD == name.tag && e.name.key == name.key;
-    let found = (0..last.min(MAX_HELD)).rev().find_map(|n| held(slot, n).filter(same).map(|e| (n, e)));
+    let found = (0..=last.min(MAX_HELD - 1)).rev().find_map(|n| held(slot, n).filter(same).map(|e| (n, e)));
     if let Some((gap, _)) = found {
         for n in gap..last.min(MAX_HELD - 1) {
             if let (Some(next), Some(words)) = (held(slot, n + 1), words(slot, n)) {

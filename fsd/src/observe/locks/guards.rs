@@ -13,7 +13,7 @@ use super::{
     super::{local, local::ThreadSlot, tick},
     Class, TOLD_FROM_US, VERBOSE,
     entry::{self, Entry, Name, TOLD},
-    slow::{self, Ended},
+    slow,
 };
 
 /// A mutual exclusion of the product.
@@ -131,17 +131,15 @@ impl Held {
         Self { slot, name }
     }
 
-    /// Takes the entry out; what must be told of its end comes back.
+    /// Takes the entry out; it comes back when its end must be told.
     #[inline]
-    fn pop(&self) -> Option<Ended> {
-        let entry = self.slot.and_then(|slot| entry::pop(slot, self.name))?;
-        let us = tick::now_us().saturating_sub(entry.since_us);
-        (us >= TOLD_FROM_US.load(Relaxed) || entry.name.tag & TOLD != 0).then_some(Ended { entry, us })
+    fn pop(&self) -> Option<Entry> {
+        self.slot.and_then(|slot| entry::pop(slot, self.name, tick::now_us(), TOLD_FROM_US.load(Relaxed)))
     }
 }
 
 /// Tells the end of a long hold, after the lock is free.
-struct End(Option<Ended>);
+struct End(Option<Entry>);
 
 impl Drop for End {
     #[inline]
@@ -166,7 +164,9 @@ macro_rules! guard {
         impl<T: ?Sized> Drop for $name<'_, T> {
             #[inline]
             fn drop(&mut self) {
-                self.end.0 = self.held.pop();
+                if let Some(ended) = self.held.pop() {
+                    self.end.0 = Some(ended);
+                }
             }
         }
 

@@ -11,7 +11,7 @@ use fsd_events::{
 use crate::platform::clock;
 
 use super::{
-    super::{journal, local::ThreadSlot},
+    super::{journal, local::ThreadSlot, tick},
     Class,
     entry::{self, Entry, Name, TOLD},
     view,
@@ -23,13 +23,6 @@ pub(super) const SHORT: Duration = Duration::from_millis(1);
 pub(super) const REPEAT: Duration = Duration::from_secs(1);
 /// Holders named in one event.
 pub(super) const HOLDERS: usize = 16;
-
-/// The end of a hold that must be told.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
-    pub(super) entry: Entry,
-    pub(super) us: u64,
-}
 
 /// Waits for the lock; returns it, and the mark of a hold that was told when the wait was.
 #[cold]
@@ -80,8 +73,8 @@ pub(super) fn tell_hold(slot: &ThreadSlot, name: Name) {
 }
 
 #[cold]
-pub(super) fn tell_free(ended: &Ended) {
-    tell(ended.entry.op, ended.entry.name, Step::Free, &[], ended.us);
+pub(super) fn tell_free(ended: &Entry) {
+    tell(ended.op, ended.name, Step::Free, &[], tick::now_us().saturating_sub(ended.since_us));
 }
 
 /// Puts a step of a lock into the journal.

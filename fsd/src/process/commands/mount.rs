@@ -1,6 +1,6 @@
 //! Mount: from the command line to a running worker.
 
-use std::{ffi::OsString, io::IsTerminal, path::PathBuf};
+use std::{ffi::OsString, io::IsTerminal};
 
 use crate::{
     observe::log,
@@ -13,8 +13,10 @@ use crate::{
         },
         daemon::{self, Side},
         exit::{Exit, Failure},
-        failpoints, places, signals, terminal,
-        worker::{self, Job},
+        failpoints, places, signals,
+        supervisor::{self, Order},
+        terminal,
+        worker::{self, Host, Job},
     },
 };
 
@@ -33,33 +35,44 @@ pub(in crate::process) fn run(mut args: Mount) -> Result<Exit, Failure> {
     let _armed = failpoints::arm(&args.failpoints)?;
     let mountpoint = places::absolute(&mountpoint);
     warnings.iter().for_each(terminal::complain);
-    if args.daemon { background(config, mountpoint, argv) } else { foreground(config, mountpoint, argv) }
+    let settings = supervisor::settings(&written);
+    let order = Order { config, settings, failpoints: args.failpoints.clone(), mountpoint, argv, report: None };
+    if args.daemon { background(order) } else { foreground(order) }
 }
 
-fn foreground(config: Config, mountpoint: PathBuf, argv: Vec<String>) -> Result<Exit, Failure> {
-    messages(&config)?;
-    let outcome = worker::run(Job { config, mountpoint, argv, report: None });
+fn foreground(order: Order) -> Result<Exit, Failure> {
+    messages(&order.config)?;
+    let outcome = serve(order);
     log::flush();
     outcome
 }
 
-fn background(config: Config, mountpoint: PathBuf, argv: Vec<String>) -> Result<Exit, Failure> {
-    let report = match daemon::detach(&places::log_file(&config, &mountpoint, LOG)?)? {
+fn background(order: Order) -> Result<Exit, Failure> {
+    let report = match daemon::detach(&places::log_file(&order.config, &order.mountpoint, LOG)?)? {
         Side::Done(exit) => return Ok(exit),
         Side::Child(report) => report,
     };
-    if let Err(failure) = messages(&config) {
+    if let Err(failure) = messages(&order.config) {
         report.failed(&failure);
         return Ok(failure.exit);
     }
-    let outcome = worker::run(Job { config, mountpoint, argv, report: Some(report) });
+    let outcome = serve(Order { report: Some(report), ..order });
     log::flush();
     outcome
+}
+
+/// With a supervisor that owns the mount, or all in this process.
+fn serve(order: Order) -> Result<Exit, Failure> {
+    if order.config.supervisor {
+        return supervisor::run(order);
+    }
+    let Order { config, mountpoint, argv, report, .. } = order;
+    worker::run(Job { config, mountpoint, argv, report, places: None, mount_run: None, host: Host::Own })
 }
 
 /// Opens the log for people; nobody who has a message ever waits for who reads it. It starts the first thread of the
 /// process, so signals are held here.
-fn messages(config: &Config) -> Result<(), Failure> {
+pub(super) fn messages(config: &Config) -> Result<(), Failure> {
     signals::hold().map_err(|error| Exit::Internal.because(format!("cannot hold signals: {error}")))?;
     let format = match config.log_format {
         LogFormat::Json => log::Format::Json,

@@ -10,10 +10,10 @@ use fsd_events::{
 use crate::{
     kernel::mount::At,
     process::{
-        cli::{Query, SetFlag, Target, Umount},
+        cli::{Query, Restart, SetFlag, Target, Umount},
         commands::connect,
         exit::{Exit, Failure},
-        terminal,
+        places, terminal,
     },
 };
 
@@ -72,6 +72,21 @@ pub(in crate::process) fn flag(args: &SetFlag) -> Result<Exit, Failure> {
     };
     connect(&args.target)?.ask(&Request::SetFlag { flag, value })?;
     terminal::say(format!("{} = {value}", flag.name()));
+    Ok(Exit::Done)
+}
+
+pub(in crate::process) fn restart(args: &Restart) -> Result<Exit, Failure> {
+    let wanted = [
+        (Flag::DebugSkipEviction, args.debug_skip_eviction),
+        (Flag::DebugFskitSingleThread, args.debug_fskit_single_thread),
+        (Flag::DebugLockEvents, args.debug_lock_events),
+    ];
+    let flags = wanted.into_iter().filter_map(|(flag, value)| Some((flag, value?))).collect();
+    let binary = args.binary.as_ref().map(|path| places::absolute(path).display().to_string());
+    let answer = connect(&args.target)?.ask(&Request::Restart { flags, binary })?;
+    if let Answer::Restarted { old_run, new_run, .. } = answer {
+        terminal::say(format!("worker replaced: run {old_run} handed over to {new_run}; waiting clients were served"));
+    }
     Ok(Exit::Done)
 }
 

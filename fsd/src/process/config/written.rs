@@ -108,6 +108,11 @@ impl Written {
         Ok(())
     }
 
+    /// What somebody said, as text that reads back as the same.
+    pub fn said(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        self.found.iter().map(|(name, (value, _))| (*name, value.to_string()))
+    }
+
     /// The value in force and where it came from; None where there is none and no default.
     pub fn get(&self, key: &'static Key) -> Option<(Value, Origin)> {
         self.found.get(key.name).cloned().or_else(|| {

@@ -27,7 +27,8 @@ impl Rule for LockPileup {
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
         let mut found: Vec<Finding> = case.graph.roots().iter().filter_map(|root| known(case, *root)).collect();
         let covered = |f: &[Finding], guess: &Guess| {
-            case.party_of(guess.culprit).is_some_and(|p| f.iter().any(|f| f.covers.contains(&p)))
+            let in_one = |op: &usize| case.party_of(*op).is_some_and(|p| f.iter().any(|f| f.covers.contains(&p)));
+            in_one(&guess.culprit) || !guess.victims.is_empty() && guess.victims.iter().all(in_one)
         };
         found.extend(dumped::findings(case, self.cause()).into_iter().map(|f| match f.party {
             Some(party) => advised(case, f, party, Confidence::Medium),
@@ -160,7 +161,8 @@ fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
         case.ops[guess.culprit].age.map(|us| format!(" {:.1} s", seconds(us))).unwrap_or_default(),
         behind_it(case, &victims),
     );
-    let mut finding = Finding::new(Cause::LockPileup, guess.confidence, sentence)
+    let confidence = witnessed(case, root, guess.confidence);
+    let mut finding = Finding::new(Cause::LockPileup, confidence, sentence)
         .blames(case, root)
         .waiters(case, &victims)
         .alternatives(case, &alternatives);
@@ -168,13 +170,24 @@ fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
     if kind == Op::Release && getattrs * 2 >= guess.victims.len() {
         finding = finding.advice(&[advice::GETATTR]);
     }
-    if guess.confidence < Confidence::High {
+    if confidence < Confidence::High {
         finding = finding.advice(&[advice::DUMP_NOW, advice::LOCK_EVENTS]);
     }
     if guess.lossy {
         finding = finding.advice(&[advice::KERNEL_LOOK]);
     }
-    Some(advised(case, finding, root, guess.confidence))
+    Some(advised(case, finding, root, confidence))
+}
+
+/// A dump that shows the holder blocked outside locks is a second witness.
+fn witnessed(case: &Case<'_>, root: usize, confidence: Confidence) -> Confidence {
+    let slow = |doing| matches!(doing, Doing::Network | Doing::Wait | Doing::Sleep | Doing::Disk | Doing::Notify);
+    let blocked = case.parties[root].thread.is_some_and(|at| slow(case.threads[at].doing));
+    match confidence {
+        Confidence::Low if blocked => Confidence::Medium,
+        Confidence::Medium if blocked => Confidence::High,
+        said => said,
+    }
 }
 
 /// R16: whether the lock is one of the file or of everything.

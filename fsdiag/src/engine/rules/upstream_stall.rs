@@ -1,7 +1,10 @@
 //! > Read #39 of b.mxf has waited for the origin for 12.4 s: 300000 of 1048576 bytes are here, none came for 12.3 s; 2
 //! > more wait for the same.
 
-use fsd_events::{event::Phase, op::Class};
+use fsd_events::{
+    event::Phase,
+    op::{Class, Op},
+};
 
 use crate::engine::{
     advice,
@@ -9,6 +12,7 @@ use crate::engine::{
     dumped,
     fact::HintKind,
     finding::{Finding, Rule, count, for_time, of_path, verb},
+    model::ops::Micros,
     report::{Cause, Confidence},
     stacks::doing::Doing,
     waits::Why,
@@ -32,7 +36,7 @@ impl Rule for UpstreamStall {
         }
         found.extend(dumped::findings(case, self.cause()));
         if found.is_empty() {
-            found.extend(by_pattern(case).or_else(|| by_hint(case)));
+            found.extend(by_pattern(case).or_else(|| by_hint(case)).or_else(|| by_silence(case)));
         }
         found.extend(super::unread_queue::by_kernel(case, Cause::UpstreamStall));
         found
@@ -136,6 +140,38 @@ fn fetching(case: &Case<'_>, op: usize) -> bool {
 }
 
 /// Only content is stalled: a lock would stop more than that.
+/// The log ends early: one Read is open far longer than any ever took, while later ones of other files have ended.
+fn by_silence(case: &Case<'_>) -> Option<Finding> {
+    if !case.threads.is_empty() {
+        // A dump tells more than silence does.
+        return None;
+    }
+    let silent = |op: &usize| {
+        let at = &case.ops[*op];
+        let session = case.life_of(*op).session;
+        let (Some(age), Some(began), Some(stats)) = (at.age, at.open.at, session.stats.get(&at.open.op())) else {
+            return false;
+        };
+        let worst = Micros::try_from(stats.latency.max()).unwrap_or(Micros::MAX);
+        let loss = session.loss.lone_exits + session.loss.superseded + session.loss.lost_exits + session.loss.lines;
+        at.open.op() == Op::Read && age >= SILENT && age / 4 > worst && stats.later_than(began) >= 3 && loss == 0
+    };
+    let alive = |op: &usize| !case.life_of(*op).dead;
+    let op = (0..case.ops.len()).filter(alive).filter(silent).max_by_key(|op| case.ops[*op].age)?;
+    let party = case.party_of(op)?;
+    let sentence = format!(
+        "{}{} has not ended{} when the log ends, though no other took a quarter as long: it may wait for its content.",
+        case.op_name(op),
+        of_path(case, party),
+        for_time(case.ops[op].age),
+    );
+    let finding = Finding::new(Cause::UpstreamStall, Confidence::Low, sentence).blames(case, party);
+    Some(finding.advice(&[advice::DUMP_NOW]).advice(ADVICE))
+}
+
+/// Youngest Read that a short log may be suspicious of, microseconds.
+const SILENT: Micros = 2_000_000;
+
 fn by_pattern(case: &Case<'_>) -> Option<Finding> {
     let data = |op: usize| case.ops[op].open.op().class() == Class::Data;
     let guess = case.guesses.iter().find(|g| data(g.culprit) && g.victims.iter().all(|v| data(*v)))?;

@@ -49,6 +49,7 @@ fn real_dumps_name_the_culprit() {
     for (file, expected) in [
         ("corpus/c01/stderr.log", "daemon_gone 25 <"),
         ("corpus/c14/gdb-bt.txt", "worker_starvation 21603 Read <"),
+        ("corpus/c14/proc-stacks.txt", "worker_starvation 21603 <"),
         ("corpus/c17/stacks-20261122-095933.log", "deadlock_cycle 34 Release <17,36,37"),
         ("corpus/c18/goroutines-debug2.txt", "lock_pileup 132 Readdir <107,133,134,135"),
         ("corpus/c35/goroutines-debug2.txt", "upstream_stall 87 Read <88,89"),

@@ -1,0 +1,284 @@
+//! Supervisor: owns the mount, its `/dev/fuse`, the control socket and the terminal's signals; starts workers.
+//!
+//! One thread, no lock, no request of the mount, never a path below it: nothing that freezes a worker freezes the
+//! supervisor. A worker that dies or stops beating is replaced, and the kernel sends its requests again to the next:
+//! clients see a pause, no error.
+
+mod answers;
+mod child;
+mod clients;
+mod drain;
+mod estate;
+pub(super) mod janitor;
+mod life;
+mod policy;
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use fsd_events::{flags::DebugFlags, presence::Presence};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signalfd::SignalFd,
+};
+
+use self::{
+    answers::Asked,
+    child::Child,
+    clients::{ClientId, Clients},
+    janitor::Janitor,
+    policy::{Backoff, Cause},
+};
+pub(super) use estate::{Estate, succeed};
+
+use super::{
+    config::{Config, written::Written},
+    daemon::Report,
+    exit::{Exit, Failure},
+    link::Takeover,
+    places::Places,
+    signals,
+};
+use crate::{kernel::mount::Mounted, platform::clock};
+
+/// Between two looks at the worker's heart.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What is to be mounted.
+pub(super) struct Order {
+    pub(super) config: Config,
+    /// The settings as text, for the workers.
+    pub(super) settings: Vec<(String, String)>,
+    /// Bugs on purpose, for the first worker only: what is injected must not come back after a restart.
+    pub(super) failpoints: Vec<String>,
+    pub(super) mountpoint: PathBuf,
+    /// Redacted, for people.
+    pub(super) argv: Vec<String>,
+    pub(super) report: Option<Report>,
+}
+
+/// The mount and everything that stays when a worker goes.
+struct Supervisor {
+    order: Order,
+    places: Places,
+    mount_run: String,
+    started: Instant,
+    flags: DebugFlags,
+    /// What the next worker runs; changed by an upgrade.
+    program: PathBuf,
+    clients: Clients,
+    janitor: Option<Janitor>,
+    signals: SignalFd,
+    mounted: Option<Mounted>,
+    worker: Option<Worker>,
+    /// A respawn that waits for its time.
+    respawn: Option<(Instant, Cause)>,
+    backoff: Backoff,
+    settled: Option<Takeover>,
+    /// As the newest worker announced it.
+    presence: Presence,
+    max_background: u32,
+    asked: Vec<Asked>,
+    next_ask: u64,
+    /// A client that waits for its restart.
+    restarting: Option<ClientId>,
+    ending: Option<Ending>,
+}
+
+/// A worker and how far it is.
+struct Worker {
+    child: Child,
+    ready: bool,
+    beat: Beat,
+    /// Dumps and drains the one before it, once it serves.
+    after: Option<Handed>,
+    said: Option<Failure>,
+}
+
+/// The worker before, and why it went.
+struct Handed {
+    run: String,
+    cause: Cause,
+}
+
+/// The newest beat, and when it came.
+#[derive(Clone, Copy)]
+struct Beat {
+    count: u64,
+    at: Instant,
+}
+
+/// The mount is being taken down.
+struct Ending {
+    since: Instant,
+    aborted: bool,
+}
+
+/// Mounts and serves until told to stop.
+///
+/// # Errors
+/// Before the mount is ready: why it could not be made. Afterwards: why it could not be taken down.
+pub(super) fn run(order: Order) -> Result<Exit, Failure> {
+    let mut order = order;
+    let report = order.report.take();
+    match Supervisor::new(order) {
+        Ok(mut supervisor) => {
+            supervisor.order.report = report;
+            supervisor.serve()
+        }
+        Err(failure) => {
+            if let Some(report) = report {
+                report.failed(&failure);
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Serves on in the place of a supervisor that died.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn inherit(estate: Estate, config: Config) -> Result<Exit, Failure> {
+    let mut supervisor = Supervisor::inherit(estate, config)?;
+    supervisor.serve()
+}
+
+impl Supervisor {
+    /// The old worker is this very process, executed anew: its requests wait for the next one.
+    fn inherit(estate: Estate, config: Config) -> Result<Self, Failure> {
+        let (mounted, janitor) = (estate.mounted(), estate.janitor().map(Janitor::adopt));
+        let Estate { job, settled, presence, max_background, .. } = estate;
+        let places = Places::inherit(job.runtime, job.state, job.shared).map_err(internal)?;
+        let order = Order {
+            config,
+            settings: job.settings,
+            failpoints: Vec::new(),
+            mountpoint: job.mountpoint,
+            argv: job.argv,
+            report: None,
+        };
+        let mut new = Self::over(order, places, janitor)?;
+        new.flags = job.flags;
+        new.mount_run = job.mount_run;
+        new.mounted = Some(mounted);
+        new.settled = Some(settled);
+        new.presence = presence;
+        new.max_background = max_background;
+        let handed = Handed { run: new.presence.run.clone(), cause: Cause::SupervisorLost };
+        new.start_worker(Some(handed)).map_err(internal)?;
+        Ok(new)
+    }
+
+    fn new(order: Order) -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(internal)?;
+        let places = Places::claim(&order.config, &order.mountpoint)?;
+        let janitor = Janitor::start(&program).map_err(internal)?;
+        let mut new = Self::over(order, places, Some(janitor))?;
+        new.start_worker(None).map_err(internal)?;
+        Ok(new)
+    }
+
+    /// No worker yet.
+    fn over(order: Order, places: Places, janitor: Option<Janitor>) -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(internal)?;
+        let clients = Clients::open(&places.socket()).map_err(internal)?;
+        let signals = signals::descriptor().map_err(internal)?;
+        Ok(Self {
+            flags: order.config.flags,
+            mount_run: super::worker::random().to_string(),
+            started: clock::now(),
+            program,
+            places,
+            clients,
+            janitor,
+            signals,
+            order,
+            mounted: None,
+            worker: None,
+            respawn: None,
+            backoff: Backoff::default(),
+            settled: None,
+            presence: Presence::default(),
+            max_background: 0,
+            asked: Vec::new(),
+            next_ask: 0,
+            restarting: None,
+            ending: None,
+        })
+    }
+
+    /// The loop: waits for a signal, a client, the worker's word or end, or the time of the next look.
+    fn serve(&mut self) -> Result<Exit, Failure> {
+        loop {
+            self.wait();
+            self.hear_signals();
+            for (client, request) in self.clients.turn() {
+                self.request(client, request);
+            }
+            self.hear_worker();
+            if let Some(outcome) = self.look_after_worker() {
+                return self.finish(outcome);
+            }
+            self.expire_asks();
+        }
+    }
+
+    fn wait(&self) {
+        let limit = PollTimeout::try_from(self.until_next()).unwrap_or(PollTimeout::ZERO);
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        for (fd, writes) in self.clients.interests() {
+            let room = if writes { PollFlags::POLLOUT } else { PollFlags::empty() };
+            fds.push(PollFd::new(fd, PollFlags::POLLIN | room));
+        }
+        if let Some(worker) = &self.worker {
+            fds.push(PollFd::new(worker.child.ended(), PollFlags::POLLIN));
+            fds.push(PollFd::new(worker.child.link.socket(), PollFlags::POLLIN));
+        }
+        // An interrupted wait is a wait that ended early.
+        let _ = poll(&mut fds, limit);
+    }
+
+    fn until_next(&self) -> Duration {
+        let now = clock::now();
+        let respawn = self.respawn.map(|(at, _)| at.saturating_duration_since(now));
+        respawn.map_or(LOOK, |wait| wait.min(LOOK))
+    }
+
+    fn hear_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            match i32::try_from(signal.ssi_signo) {
+                Ok(libc::SIGQUIT) => self.pass_on(libc::SIGQUIT),
+                Ok(libc::SIGUSR1) => self.pass_on(libc::SIGUSR1),
+                Ok(number) => self.stop(self.ending.is_some(), signals::name(number)),
+                Err(_) => (),
+            }
+        }
+    }
+
+    /// A worker's own signal thread acts on these.
+    fn pass_on(&self, signal: i32) {
+        if let (Some(worker), Ok(signal)) = (&self.worker, nix::sys::signal::Signal::try_from(signal)) {
+            let pid = nix::unistd::Pid::from_raw(worker.child.pid().cast_signed());
+            let _ = nix::sys::signal::kill(pid, signal);
+        }
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> Failure {
+    Exit::Internal.because(error.to_string())
+}
+
+/// Settings as text, for the workers.
+pub(super) fn settings(written: &Written) -> Vec<(String, String)> {
+    written.said().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// A duplicate that a worker may own.
+fn duplicate(fd: &impl AsFd) -> io::Result<OwnedFd> {
+    fd.as_fd().try_clone_to_owned()
+}

@@ -1,0 +1,149 @@
+//! What each request on the control socket does: some the supervisor answers alone, some the worker.
+
+use std::time::{Duration, Instant};
+
+use fsd_events::{
+    control::{Answer, Code, Request, Status},
+    flags::Flag,
+};
+
+use super::{ClientId, Handed, Supervisor, policy::Cause};
+use crate::{
+    platform::clock,
+    process::{control::refuse, link::Down},
+};
+
+/// How long a worker may take for what is answered from memory.
+const WORKER_LIMIT: Duration = Duration::from_secs(2);
+/// Staging asks an origin first; a dump writes a file.
+const SLOW_LIMIT: Duration = Duration::from_secs(30);
+
+/// A request that the worker has.
+pub(super) struct Asked {
+    n: u64,
+    client: ClientId,
+    request: Request,
+    until: Instant,
+}
+
+impl Supervisor {
+    pub(super) fn request(&mut self, client: ClientId, request: Request) {
+        match request {
+            Request::Umount { force } => {
+                self.stop(force, "umount");
+                self.clients.answer(client, &Answer::Done);
+            }
+            Request::Restart { flags, binary } => self.restart(client, &flags, binary),
+            Request::SetFlag { flag, value } if flag.live() => {
+                self.flags = self.flags.with(flag, value);
+                self.forward(client, Request::SetFlag { flag, value });
+            }
+            Request::SetFlag { flag, .. } => {
+                let text = format!("{} changes only with a new worker: fsd restart", flag.name());
+                self.clients.answer(client, &refuse(Code::Unsupported, &text));
+            }
+            other => self.forward(client, other),
+        }
+    }
+
+    fn forward(&mut self, client: ClientId, request: Request) {
+        self.next_ask += 1;
+        let n = self.next_ask;
+        let limit = if matches!(request, Request::Stage { .. } | Request::Dump) { SLOW_LIMIT } else { WORKER_LIMIT };
+        let sent = match self.worker.as_mut().filter(|worker| worker.ready) {
+            Some(worker) => worker.child.link.send(&Down::Ask { n, request: request.clone() }).is_ok(),
+            None => false,
+        };
+        let until = if sent { clock::now() + limit } else { clock::now() };
+        self.asked.push(Asked { n, client, request, until });
+    }
+
+    pub(super) fn answered(&mut self, n: u64, answer: Answer) {
+        let Some(at) = self.asked.iter().position(|asked| asked.n == n) else { return };
+        let asked = self.asked.swap_remove(at);
+        let answer = match answer {
+            Answer::Status(status) => Answer::Status(Box::new(Status { supervised: true, ..*status })),
+            other => other,
+        };
+        self.clients.answer(asked.client, &answer);
+    }
+
+    /// Answers what the worker did not answer in time.
+    pub(super) fn expire_asks(&mut self) {
+        let now = clock::now();
+        let (late, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.asked).into_iter().partition(|a| a.until <= now);
+        self.asked = rest;
+        for asked in late {
+            let answer = self.alone(&asked.request);
+            self.clients.answer(asked.client, &answer);
+        }
+    }
+
+    /// The worker that had these is gone.
+    pub(super) fn forget_asks(&mut self) {
+        let now = clock::now();
+        self.asked.iter_mut().for_each(|asked| asked.until = now);
+    }
+
+    /// What can be said without the worker.
+    fn alone(&self, request: &Request) -> Answer {
+        match request {
+            Request::Status => Answer::Status(Box::new(self.own_status())),
+            Request::Dump => match self.worker.as_ref().map(|w| super::drain::dump(&self.places, w.child.pid())) {
+                Some(Some(file)) => Answer::Dumped { file },
+                _ => refuse(Code::WorkerNotAnswering, "no dump could be taken from outside"),
+            },
+            _ => refuse(
+                Code::WorkerNotAnswering,
+                "the worker does not answer; `fsd restart` replaces it and no client sees an error",
+            ),
+        }
+    }
+
+    fn own_status(&self) -> Status {
+        let presence = &self.presence;
+        Status {
+            version: presence.version.clone(),
+            pid: presence.pid,
+            run: presence.run.clone(),
+            mount_run: self.mount_run.clone(),
+            mount: presence.mount.clone(),
+            source: presence.source.clone(),
+            uptime_s: (clock::now() - self.started).as_secs(),
+            flags: self.flags,
+            supervised: true,
+            worker_alive: false,
+            max_background: self.max_background,
+            ..Status::default()
+        }
+    }
+
+    /// A new worker, with the flags wanted: the old one's dump first, then the hand-over.
+    fn restart(&mut self, client: ClientId, flags: &[(Flag, bool)], binary: Option<String>) {
+        if self.ending.is_some() || self.settled.is_none() {
+            return self.clients.answer(client, &refuse(Code::Busy, "the mount is not up, or going down"));
+        }
+        if self.restarting.is_some() {
+            return self.clients.answer(client, &refuse(Code::Busy, "a restart is under way"));
+        }
+        let mut cause = Cause::Restart;
+        if let Some(binary) = binary {
+            match super::drain::fitting(&binary) {
+                Ok(program) => (self.program, cause) = (program, Cause::Upgrade),
+                Err(why) => return self.clients.answer(client, &refuse(Code::BadRequest, &why)),
+            }
+        }
+        for (flag, value) in flags {
+            self.flags = self.flags.with(*flag, *value);
+        }
+        self.restarting = Some(client);
+        self.replace(cause);
+    }
+
+    pub(super) fn restarted(&mut self, handed: &Handed) {
+        if let Some(client) = self.restarting.take() {
+            let (old_run, new_run) = (handed.run.clone(), self.presence.run.clone());
+            self.clients.answer(client, &Answer::Restarted { old_run, new_run, resent: 0 });
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Child: the worker process as the supervisor sees it: started, watched, killed; never waited for without a limit.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    path::{Path, PathBuf},
+    process::{Child as Process, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+
+use super::policy::Seen;
+use crate::{
+    platform::{clock, process::pidfd},
+    process::link::Link,
+};
+
+/// After a SIGKILL: threads in state D can keep a dead process from being reaped for ever.
+const DEATH_LIMIT: Duration = Duration::from_millis(500);
+
+/// A worker.
+pub(super) struct Child {
+    process: Process,
+    ended: OwnedFd,
+    pub(super) link: Link,
+    pub(super) born: Instant,
+}
+
+impl Child {
+    /// Starts `program worker` in a process group of its own, so that Ctrl-C in the terminal does not reach it.
+    /// The link is its stdin; nothing else is inherited but stdout and stderr.
+    ///
+    /// A bug on purpose that is armed through the environment goes to the first worker only.
+    pub(super) fn start(program: &Path, first: bool) -> io::Result<Self> {
+        let (here, there) = UnixStream::pair()?;
+        let mut command = Command::new(program);
+        command.arg0("fsd-worker").arg("worker").stdin(Stdio::from(OwnedFd::from(there))).process_group(0);
+        if !first {
+            command.env_remove("FAILPOINTS");
+        }
+        let process = command.spawn()?;
+        let ended = pidfd(process.id())?;
+        here.set_nonblocking(true)?;
+        Ok(Self { process, ended, link: Link::new(here), born: clock::now() })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Readable when the process has ended.
+    pub(super) fn ended(&self) -> BorrowedFd<'_> {
+        self.ended.as_fd()
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn outcome(&mut self) -> Option<String> {
+        self.process.try_wait().ok().flatten().map(|status| status.to_string())
+    }
+
+    /// The exit code, if it has ended by itself.
+    pub(super) fn code(&mut self) -> Option<i32> {
+        self.process.try_wait().ok().flatten().and_then(|status| status.code())
+    }
+
+    /// Kills the whole group. False if it is still there after 500 ms: a thread of it sits in state D, and the
+    /// next worker must not wait for it.
+    pub(super) fn kill(&mut self) -> bool {
+        let group = Pid::from_raw(self.process.id().cast_signed());
+        // A group that is gone needs no signal.
+        let _ = killpg(group, Signal::SIGKILL);
+        let mut fds = [PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)];
+        let limit = PollTimeout::try_from(DEATH_LIMIT).unwrap_or(PollTimeout::ZERO);
+        let dead = poll(&mut fds, limit).is_ok_and(|n| n > 0);
+        drop(self.process.try_wait());
+        dead
+    }
+
+    /// What /proc says of it; `silent` and `stuck` are the caller's to fill in.
+    pub(super) fn seen(&self) -> Seen {
+        let proc = PathBuf::from(format!("/proc/{}", self.pid()));
+        let status = fs::read_to_string(proc.join("status")).unwrap_or_default();
+        let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).map(str::trim).unwrap_or_default();
+        Seen {
+            traced: !matches!(field("TracerPid:"), "" | "0"),
+            stopped: field("State:").starts_with('T'),
+            frozen: frozen(&proc),
+            ..Seen::default()
+        }
+    }
+}
+
+/// Whether its cgroup (version 2) is frozen.
+fn frozen(proc: &Path) -> bool {
+    let groups = fs::read_to_string(proc.join("cgroup")).unwrap_or_default();
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::"));
+    let events = own.map(|group| PathBuf::from(format!("/sys/fs/cgroup{group}/cgroup.events")));
+    let text = events.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+    text.lines().any(|line| line == "frozen 1")
+}

@@ -1,0 +1,185 @@
+//! Clients of the control socket, served without a thread: requests come as lines, answers leave when they can.
+
+use std::{
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::Path,
+};
+
+use fsd_events::control::{Answer, Code, Request};
+
+use crate::{platform::process::peer_uid, process::control::refuse};
+
+/// Longest request; a URL with its headers is far below.
+const REQUEST_LIMIT: usize = 1 << 20;
+/// Clients at once.
+const CLIENTS: usize = 32;
+
+/// Name of a client while it is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClientId(u64);
+
+struct Client {
+    id: ClientId,
+    socket: UnixStream,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    gone: bool,
+}
+
+/// The socket and everybody on it.
+pub(super) struct Clients {
+    listener: UnixListener,
+    all: Vec<Client>,
+    next: u64,
+}
+
+impl Clients {
+    /// Opens the socket, for our own user only.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => (),
+        }
+        let listener = UnixListener::bind(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, all: Vec::new(), next: 0 })
+    }
+
+    /// What the loop waits for; a client with a waiting answer also for room.
+    pub(super) fn interests(&self) -> Vec<(BorrowedFd<'_>, bool)> {
+        let clients = self.all.iter().map(|c| (c.socket.as_fd(), !c.output.is_empty()));
+        std::iter::once((self.listener.as_fd(), false)).chain(clients).collect()
+    }
+
+    /// Takes what has come; every whole request with its client.
+    pub(super) fn turn(&mut self) -> Vec<(ClientId, Request)> {
+        self.accept();
+        let mut requests = Vec::new();
+        for client in &mut self.all {
+            client.read();
+            while let Some(line) = client.line() {
+                match serde_json::from_slice(&line) {
+                    Ok(request) => requests.push((client.id, request)),
+                    // Quoting the request would quote a URL's secrets.
+                    Err(_) => client.say(&refuse(Code::BadRequest, "not a request that this fsd knows")),
+                }
+            }
+            client.write();
+        }
+        self.all.retain(|client| !(client.gone && client.output.is_empty()));
+        requests
+    }
+
+    pub(super) fn answer(&mut self, to: ClientId, answer: &Answer) {
+        if let Some(client) = self.all.iter_mut().find(|client| client.id == to) {
+            client.say(answer);
+            client.write();
+        }
+    }
+
+    fn accept(&mut self) {
+        while let Ok((socket, _)) = self.listener.accept() {
+            self.next += 1;
+            let mut client =
+                Client { id: ClientId(self.next), socket, input: Vec::new(), output: Vec::new(), gone: false };
+            if client.socket.set_nonblocking(true).is_err() {
+                continue;
+            }
+            if !ours(&client.socket) {
+                client.send_off(Code::Denied, "only the user who runs this fsd may give it orders");
+            } else if self.all.len() >= CLIENTS {
+                client.send_off(Code::Busy, "too many clients: close one");
+            } else {
+                self.all.push(client);
+            }
+        }
+    }
+}
+
+impl Client {
+    fn read(&mut self) {
+        let mut buffer = [0; 16 << 10];
+        loop {
+            match self.socket.read(&mut buffer) {
+                Ok(0) => return self.gone = true,
+                Ok(n) => self.input.extend_from_slice(&buffer[..n]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(_) => return self.gone = true,
+            }
+            if self.input.len() > REQUEST_LIMIT {
+                self.send_off(Code::BadRequest, "the request is longer than 1 MiB");
+                return;
+            }
+        }
+    }
+
+    fn line(&mut self) -> Option<Vec<u8>> {
+        let end = self.input.iter().position(|b| *b == b'\n')?;
+        Some(self.input.drain(..=end).collect())
+    }
+
+    fn say(&mut self, answer: &Answer) {
+        // Answers are our own types: they always have a JSON form.
+        if let Ok(line) = serde_json::to_vec(answer) {
+            self.output.extend(line);
+            self.output.push(b'\n');
+        }
+    }
+
+    fn write(&mut self) {
+        while !self.output.is_empty() {
+            match self.socket.write(&self.output) {
+                Ok(n) if n > 0 => drop(self.output.drain(..n)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                _ => {
+                    self.output.clear();
+                    self.gone = true;
+                }
+            }
+        }
+    }
+
+    fn send_off(&mut self, code: Code, why: &str) {
+        self.input.clear();
+        self.say(&refuse(code, why));
+        self.write();
+        self.gone = true;
+    }
+}
+
+fn ours(socket: &UnixStream) -> bool {
+    let own = nix::unistd::geteuid().as_raw();
+    peer_uid(socket).is_ok_and(|peer| peer == own || peer == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+
+    use super::*;
+
+    #[test]
+    fn requests_are_answered_and_garbage_is_refused_without_quoting_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let mut clients = Clients::open(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(b"{\"request\":\"list\"}\nCANARY\n").unwrap();
+        let requests = clients.turn();
+        assert!(matches!(requests.as_slice(), [(_, Request::List)]), "{requests:?}");
+        clients.answer(requests[0].0, &Answer::Done);
+        let lines: Vec<_> = BufReader::new(client).lines().take(2).map(Result::unwrap).collect();
+        assert!(lines.iter().any(|l| l.contains("done")) && !lines.concat().contains("CANARY"), "{lines:?}");
+    }
+}

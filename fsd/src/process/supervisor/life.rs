@@ -1,0 +1,300 @@
+//! The life of workers: started, heard, replaced, taken down.
+
+use std::{io, os::fd::AsFd, time::Duration};
+
+use super::{
+    Beat, Ending, Handed, Supervisor, Worker,
+    child::Child,
+    drain, duplicate,
+    policy::{self, Cause, Wishes},
+};
+use crate::{
+    kernel::mount::{self, At, MountSpec, Mounted},
+    platform::clock,
+    process::{
+        exit::{Exit, Failure},
+        link::{Down, Job, Takeover, Up},
+        terminal,
+    },
+};
+
+/// Workers that die before they serve, one after another, until the supervisor gives up.
+const YOUNG_DEATHS: u32 = 8;
+/// Beyond the drain limit, for closes and the recorder.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// How the supervision ends.
+pub(super) enum Outcome {
+    /// The worker took the mount down, or never had one.
+    Worker { code: Option<i32>, said: Option<Failure> },
+    /// The mount is taken down from here.
+    Ours { exit: Exit, why: String },
+}
+
+impl Supervisor {
+    /// Starts a worker; with `after` it takes over from the one before.
+    pub(super) fn start_worker(&mut self, after: Option<Handed>) -> io::Result<()> {
+        let mut child = Child::start(&self.program, after.is_none())?;
+        let takeover = after.as_ref().and_then(|handed| self.takeover(handed));
+        let job = Job {
+            settings: self.order.settings.clone(),
+            flags: self.flags,
+            failpoints: self.order.failpoints.clone(),
+            mountpoint: self.order.mountpoint.clone(),
+            argv: self.order.argv.clone(),
+            runtime: self.places.runtime.clone(),
+            state: self.places.state.clone(),
+            shared: self.places.shared,
+            mount_run: self.mount_run.clone(),
+            takeover,
+        };
+        match &self.janitor {
+            Some(janitor) => child.link.send_with(&Down::Job(Box::new(job)), duplicate(janitor.pipe())?.as_fd())?,
+            None => child.link.send(&Down::Job(Box::new(job)))?,
+        }
+        let beat = Beat { count: 0, at: clock::now() };
+        self.worker = Some(Worker { child, ready: false, beat, after, said: None });
+        Ok(())
+    }
+
+    fn takeover(&self, handed: &Handed) -> Option<Takeover> {
+        let settled = self.settled.clone()?;
+        Some(Takeover { old_run: handed.run.clone(), cause: handed.cause.name().to_owned(), ..settled })
+    }
+
+    /// Takes what the worker says.
+    pub(super) fn hear_worker(&mut self) {
+        while let Some(worker) = &mut self.worker {
+            match worker.child.link.receive::<Up>() {
+                Ok(Some(word)) => self.word(word),
+                // Its end is seen at its pidfd; there is nothing more to read.
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    fn word(&mut self, word: Up) {
+        match word {
+            Up::Prepared { source, allow_other, writable } => self.give_mount(source, allow_other, writable),
+            Up::Ready { settled, presence, max_background } => {
+                self.presence = *presence;
+                self.max_background = max_background;
+                self.settled = Some(settled);
+                self.ready();
+            }
+            Up::Answer { n, answer } => self.answered(n, answer),
+            Up::Failed { code, text } => {
+                let exit = Exit::of(i32::from(code)).unwrap_or(Exit::Internal);
+                if let Some(worker) = &mut self.worker {
+                    worker.said = Some(exit.because(text));
+                }
+            }
+        }
+    }
+
+    /// Mounts for the first worker; gives the same mount to every later one.
+    fn give_mount(&mut self, source: String, allow_other: bool, writable: bool) {
+        if self.mounted.is_none() {
+            let spec = MountSpec { dir: self.order.mountpoint.clone(), source, allow_other, writable };
+            match mount::mount(&spec) {
+                Ok(mounted) => self.own(mounted),
+                Err(error) => {
+                    if let Some(worker) = &mut self.worker {
+                        worker.said = Some(Exit::Mount.because(error.to_string()));
+                        worker.child.kill();
+                    }
+                    return;
+                }
+            }
+        }
+        let (Some(worker), Some(mounted)) = (&mut self.worker, &self.mounted) else { return };
+        let At { dir, connection, helper } = mounted.at().clone();
+        let sent = worker.child.link.send_with(&Down::Mounted { dir, connection, helper }, mounted.fd());
+        if let Err(error) = sent {
+            tracing::error!("cannot give the mount to worker {}: {error}", worker.child.pid());
+        }
+    }
+
+    fn own(&mut self, mounted: Mounted) {
+        if let Some(janitor) = &mut self.janitor
+            && let Err(error) = janitor.mounted(mounted.at())
+        {
+            tracing::warn!("the janitor does not listen ({error}): nobody cleans up if fsd is killed");
+        }
+        self.mounted = Some(mounted);
+    }
+
+    fn ready(&mut self) {
+        let Some(worker) = &mut self.worker else { return };
+        worker.ready = true;
+        worker.beat.at = clock::now();
+        let took = clock::now() - worker.child.born;
+        self.presence.supervisor = std::process::id();
+        if let Err(error) = self.places.announce(&self.presence) {
+            tracing::warn!("cannot write mount.json: {error}");
+        }
+        match worker.after.take() {
+            None => self.say_mounted(),
+            Some(handed) => {
+                tracing::warn!(
+                    "worker {} took over after {} in {} ms",
+                    worker.child.pid(),
+                    handed.cause.name(),
+                    took.as_millis()
+                );
+                drain::start(&self.program, &self.places, &handed, &self.presence.run);
+                self.restarted(&handed);
+            }
+        }
+    }
+
+    fn say_mounted(&mut self) {
+        let text = format!("{} is mounted at {}", self.presence.source, self.presence.mount);
+        match self.order.report.take() {
+            Some(report) => report.ready(&text),
+            None => terminal::say(&text),
+        }
+    }
+
+    /// Looks at the worker: dead, silent, or due to be started. Some: the supervision is over.
+    pub(super) fn look_after_worker(&mut self) -> Option<Outcome> {
+        if let Some((at, cause)) = self.respawn
+            && clock::now() >= at
+        {
+            self.respawn = None;
+            self.begin(cause);
+        }
+        let outcome = self.worker.as_mut()?.child.outcome();
+        match outcome {
+            Some(how) => self.buried(&how),
+            None => self.check_heart(),
+        }
+    }
+
+    /// The worker is dead: the next one, unless this is the end.
+    fn buried(&mut self, how: &str) -> Option<Outcome> {
+        let mut worker = self.worker.take()?;
+        self.forget_asks();
+        let code = worker.child.code();
+        let unmounted = self.mounted.as_ref().is_none_or(|mounted| !mounted.at().is_mounted());
+        if unmounted || (self.ending.is_some() && code.is_some()) {
+            return Some(Outcome::Worker { code, said: worker.said.take() });
+        }
+        if self.ending.is_some() {
+            return Some(self.take_down("the worker died while it was unmounting"));
+        }
+        if self.settled.is_none() {
+            let why = worker.said.take().map_or_else(|| format!("the worker ended with {how}"), |said| said.text);
+            return Some(self.take_down(&why));
+        }
+        let life = if worker.ready { clock::now() - worker.child.born } else { Duration::ZERO };
+        let pause = self.backoff.after(life);
+        if self.backoff.young_deaths() >= YOUNG_DEATHS {
+            return Some(self.take_down(&format!("{YOUNG_DEATHS} workers died before they served, the last: {how}")));
+        }
+        tracing::error!("worker {} died ({how}); the next one starts in {} ms", worker.child.pid(), pause.as_millis());
+        self.respawn = Some((clock::now() + pause, Cause::Death));
+        None
+    }
+
+    fn begin(&mut self, cause: Cause) {
+        let handed = Handed { run: self.presence.run.clone(), cause };
+        if let Err(error) = self.start_worker(Some(handed)) {
+            tracing::error!("cannot start a worker: {error}");
+            let pause = self.backoff.after(Duration::ZERO);
+            self.respawn = Some((clock::now() + pause, cause));
+        }
+    }
+
+    fn check_heart(&mut self) -> Option<Outcome> {
+        let beat = drain::beat(&self.places, &self.presence.run);
+        let limit = self.order.config.drain_timeout + GRACE;
+        let worker = self.worker.as_mut()?;
+        if let Some(ending) = &self.ending
+            && (clock::now() - ending.since > limit || ending.aborted && clock::now() - ending.since > GRACE)
+        {
+            worker.child.kill();
+            return Some(self.take_down("the worker did not unmount in time"));
+        }
+        if !worker.ready {
+            return None;
+        }
+        if beat != worker.beat.count {
+            worker.beat = Beat { count: beat, at: clock::now() };
+        }
+        let seen = policy::Seen { silent: clock::now() - worker.beat.at, ..worker.child.seen() };
+        let wishes = Wishes { keep_stopped: self.order.config.keep_stopped, replace_after: None };
+        if let Some(cause) = policy::judge(seen, wishes) {
+            self.replace(cause);
+        }
+        None
+    }
+
+    /// Dumps the worker from outside, kills it, and starts the next. Bounded: half a second each.
+    pub(super) fn replace(&mut self, cause: Cause) {
+        let Some(mut worker) = self.worker.take() else { return };
+        tracing::warn!("replacing worker {}: {}", worker.child.pid(), cause.name());
+        drain::dump(&self.places, worker.child.pid());
+        if !worker.child.kill() {
+            tracing::warn!("worker {} is dead but for a thread in the kernel", worker.child.pid());
+        }
+        self.forget_asks();
+        self.begin(cause);
+    }
+
+    /// Tells the worker to drain and unmount, or to abort.
+    pub(super) fn stop(&mut self, abort: bool, reason: &str) {
+        let since = self.ending.as_ref().map_or_else(clock::now, |ending| ending.since);
+        self.ending = Some(Ending { since, aborted: abort });
+        self.respawn = None;
+        let told = match &mut self.worker {
+            Some(worker) => worker.child.link.send(&Down::Stop { abort, reason: reason.to_owned() }).is_ok(),
+            None => false,
+        };
+        if !told {
+            tracing::warn!("no worker to take the mount down");
+            if self.worker.is_none() {
+                self.begin(Cause::Death);
+            }
+        }
+    }
+
+    /// Aborts and unmounts from here: there is no worker that could.
+    fn take_down(&mut self, why: &str) -> Outcome {
+        let exit = match &self.mounted {
+            None => Exit::Internal,
+            Some(mounted) => {
+                let mut at_once = |_| true;
+                match mount::unmount(mounted.at(), Duration::ZERO, &mut at_once, &mut |_| ()) {
+                    Ok(_) => Exit::Aborted,
+                    Err(error) => {
+                        tracing::error!("{error}");
+                        Exit::Mount
+                    }
+                }
+            }
+        };
+        Outcome::Ours { exit, why: why.to_owned() }
+    }
+
+    /// The last act: the janitor goes, the waiting parent hears what happened.
+    pub(super) fn finish(&mut self, outcome: Outcome) -> Result<Exit, Failure> {
+        drain::start_last(&self.program, &self.places, &self.presence.run);
+        if let Some(janitor) = self.janitor.take() {
+            janitor.done();
+        }
+        let result = match outcome {
+            Outcome::Worker { said: Some(failure), .. } => Err(failure),
+            Outcome::Worker { code, said: None } => match code.and_then(Exit::of) {
+                Some(Exit::Done) => Ok(Exit::Done),
+                Some(exit) => Ok(exit),
+                None => Err(Exit::Internal.because("the worker died while the mount went down")),
+            },
+            Outcome::Ours { exit, why } => Err(exit.because(why)),
+        };
+        if let (Some(report), Err(failure)) = (self.order.report.take(), &result) {
+            report.failed(failure);
+        }
+        result
+    }
+}

@@ -1,0 +1,136 @@
+//! When a worker is replaced: pure, so that every case can be tested without a process.
+
+use std::time::Duration;
+
+/// A worker that does not beat for so long is replaced.
+pub(super) const BEAT_LIMIT: Duration = Duration::from_secs(10);
+/// A worker that lived for less is respawned with a growing pause.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Why a worker is replaced; the words of the `handover` event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    Death,
+    MissedBeats,
+    Restart,
+    Upgrade,
+    /// It beats, and serves nobody (`replace_after`).
+    ServesNothing,
+    SupervisorLost,
+}
+
+impl Cause {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Death => "death",
+            Self::MissedBeats => "missed_beats",
+            Self::Restart => "restart",
+            Self::Upgrade => "upgrade",
+            Self::ServesNothing => "serves_nothing",
+            Self::SupervisorLost => "supervisor_lost",
+        }
+    }
+}
+
+/// What is seen of a worker at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// Since its heart last beat, or since it became ready.
+    pub(super) silent: Duration,
+    /// A debugger holds it.
+    pub(super) traced: bool,
+    /// Its cgroup is frozen: a person or the system put it to sleep on purpose.
+    pub(super) frozen: bool,
+    /// SIGSTOP.
+    pub(super) stopped: bool,
+    /// All loops in one request each, requests waiting in the kernel, for so long.
+    pub(super) stuck: Option<Duration>,
+}
+
+/// What the user wished for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wishes {
+    /// A worker stopped by a person stays.
+    pub(super) keep_stopped: bool,
+    /// Replace a worker that beats but serves nothing for so long.
+    pub(super) replace_after: Option<Duration>,
+}
+
+/// Whether a living worker must go, and why.
+pub(super) fn judge(seen: Seen, wishes: Wishes) -> Option<Cause> {
+    if seen.traced || seen.frozen || (seen.stopped && wishes.keep_stopped) {
+        return None;
+    }
+    if seen.silent >= BEAT_LIMIT {
+        return Some(Cause::MissedBeats);
+    }
+    match (seen.stuck, wishes.replace_after) {
+        (Some(stuck), Some(limit)) if stuck >= limit => Some(Cause::ServesNothing),
+        _ => None,
+    }
+}
+
+/// How long to wait before the next worker: nothing, unless workers keep dying young.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Backoff {
+    young_deaths: u32,
+}
+
+impl Backoff {
+    /// A worker that lived for `life` is gone: the pause before the next.
+    pub(super) fn after(&mut self, life: Duration) -> Duration {
+        if life >= SHORT_LIFE {
+            self.young_deaths = 0;
+            return Duration::ZERO;
+        }
+        let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.young_deaths.min(16));
+        self.young_deaths += 1;
+        pause.min(LONGEST_PAUSE)
+    }
+
+    /// Workers that died before they served, one after another.
+    pub(super) fn young_deaths(self) -> u32 {
+        self.young_deaths
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn silent(seconds: u64) -> Seen {
+        Seen { silent: Duration::from_secs(seconds), ..Seen::default() }
+    }
+
+    #[test]
+    fn a_silent_worker_is_replaced_unless_somebody_holds_it_on_purpose() {
+        let wishes = Wishes::default();
+        assert_eq!(judge(silent(9), wishes), None);
+        assert_eq!(judge(silent(10), wishes), Some(Cause::MissedBeats));
+        assert_eq!(judge(Seen { traced: true, ..silent(60) }, wishes), None);
+        assert_eq!(judge(Seen { frozen: true, ..silent(60) }, wishes), None);
+        assert_eq!(judge(Seen { stopped: true, ..silent(60) }, wishes), Some(Cause::MissedBeats));
+        let keep = Wishes { keep_stopped: true, ..wishes };
+        assert_eq!(judge(Seen { stopped: true, ..silent(60) }, keep), None);
+    }
+
+    #[test]
+    fn a_worker_that_beats_but_serves_nothing_goes_only_on_request() {
+        let stuck = Seen { stuck: Some(Duration::from_secs(40)), ..silent(1) };
+        assert_eq!(judge(stuck, Wishes::default()), None);
+        let wishes = Wishes { replace_after: Some(Duration::from_secs(30)), ..Wishes::default() };
+        assert_eq!(judge(stuck, wishes), Some(Cause::ServesNothing));
+    }
+
+    #[test]
+    fn workers_that_die_young_come_back_ever_more_slowly() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<_> = (0..4).map(|_| backoff.after(Duration::from_millis(5)).as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 400, 800]);
+        assert_eq!(backoff.after(Duration::from_secs(60)), Duration::ZERO);
+        assert_eq!(backoff.after(Duration::ZERO).as_millis(), 100);
+        assert!((0..40).all(|_| backoff.after(Duration::ZERO) <= LONGEST_PAUSE));
+    }
+}

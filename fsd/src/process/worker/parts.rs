@@ -1,0 +1,88 @@
+//! Parts: what each part of a mount gets of the configuration.
+
+use fsd_events::{SCHEMA, event::Start};
+
+use super::{Identity, Job};
+use crate::{
+    data::{origin::OriginConfig, store::StoreConfig},
+    kernel::fs::FsConfig,
+    observe::RecorderConfig,
+    process::{
+        config::{Config, LogFormat, redacted},
+        places::Places,
+    },
+};
+
+pub(super) fn first_line(job: &Job) -> Start<'static> {
+    let config = &job.config;
+    Start {
+        schema: SCHEMA,
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        mount: job.mountpoint.display().to_string().into(),
+        source: redacted(config.source.as_deref().unwrap_or_default()).into(),
+        workers: loops(config),
+        max_background: u32::from(config.max_background),
+        argv: job.argv.iter().map(|arg| arg.clone().into()).collect(),
+        config: config.files.first().map(|path| path.display().to_string().into()),
+        flags: config.flags,
+        recorder: "".into(),
+    }
+}
+
+pub(super) fn recorder_config(
+    config: &Config,
+    places: &Places,
+    identity: &Identity,
+    start: Start<'static>,
+) -> RecorderConfig {
+    RecorderConfig {
+        run: identity.run,
+        mount_run: identity.mount_run,
+        runtime_dir: places.shared.then(|| places.runtime.clone()),
+        state_dir: Some(places.state.clone()),
+        start,
+        file_limit: config.events_limit,
+        total_limit: config.events_total,
+        seed_log: config.log_format == LogFormat::Seed,
+    }
+}
+
+pub(super) fn origin_config(config: &Config) -> OriginConfig {
+    OriginConfig {
+        connect: config.connect_timeout,
+        first_byte: config.first_byte_timeout,
+        inactivity: config.inactivity_timeout,
+        ..OriginConfig::default()
+    }
+}
+
+pub(super) fn store_config(config: &Config) -> StoreConfig {
+    StoreConfig {
+        mode: config.fetch_mode,
+        temp_dir: config.temp_dir.clone(),
+        chunk_size: config.chunk_size,
+        max_concurrent_requests: config.max_concurrent_requests,
+        cache_bytes: config.cache_size,
+        disk_budget: config.disk_limit,
+    }
+}
+
+pub(super) fn fs_config(config: &Config, places: &Places, identity: &Identity) -> FsConfig {
+    FsConfig {
+        uid: nix::unistd::geteuid().as_raw(),
+        gid: nix::unistd::getegid().as_raw(),
+        allow_other: config.allow_other,
+        meta_timeout: config.meta_timeout,
+        listing_ttl: config.listing_ttl,
+        read_timeout: config.read_timeout,
+        shared_dir: places.shared.then(|| places.runtime.clone()),
+        mount_run: identity.mount_run,
+        flags: config.flags,
+        ..FsConfig::default()
+    }
+}
+
+pub(super) fn loops(config: &Config) -> u32 {
+    if config.flags.debug_fskit_single_thread { 1 } else { config.threads as u32 }
+}

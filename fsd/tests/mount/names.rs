@@ -1,0 +1,133 @@
+//! Names: directories read in steps, names that come, go and change.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Read,
+    mem::MaybeUninit,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
+};
+
+use fsd_events::{
+    ids::Ino,
+    layout,
+    names::{Names, read_opens},
+};
+use rustix::fs::{Mode, OFlags, RawDir};
+
+use super::support::*;
+
+const MIB: u64 = 1 << 20;
+
+/// How often each name comes when the directory is read through a buffer of `size` bytes; `between` is called now
+/// and then.
+fn read_in_steps(dir: &Path, size: usize, mut between: impl FnMut()) -> BTreeMap<String, usize> {
+    let open = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    let mut buffer = vec![MaybeUninit::uninit(); size];
+    let mut entries = RawDir::new(open, &mut buffer);
+    let mut seen = BTreeMap::new();
+    while let Some(entry) = entries.next() {
+        let name = entry.unwrap().file_name().to_str().unwrap().to_owned();
+        *seen.entry(name).or_default() += 1;
+        if seen.len() % 1000 == 0 {
+            between();
+        }
+    }
+    seen
+}
+
+#[test]
+fn r17_ten_thousand_names_come_exactly_once_each_through_a_small_buffer() {
+    let origin = Origin::start().unwrap();
+    for n in 0..10_000 {
+        origin.file(&format!("many/file {n:05}.txt"), 10);
+    }
+    let mounted = mount(Some(&origin.url("")), &[]);
+    for size in [512, 32 << 10] {
+        let seen = read_in_steps(&mounted.path("many"), size, || ());
+        assert_eq!(seen.len(), 10_002, "with . and ..");
+        assert!(seen.values().all(|times| *times == 1));
+    }
+    let record = mounted.finish();
+    assert_eq!(orphans(&record), Vec::<String>::new());
+}
+
+#[test]
+fn names_that_stay_come_once_while_others_change() {
+    let origin = Origin::start().unwrap();
+    for n in 0..5000 {
+        origin.file(&format!("many/stays {n:05}"), 10);
+    }
+    let mounted = mount(Some(&origin.url("")), &["--listing-ttl", "100ms"]);
+    let mut round = 0;
+    let seen = read_in_steps(&mounted.path("many"), 1024, || {
+        round += 1;
+        origin.file(&format!("many/comes {round}"), 10).remove(&format!("many/comes {}", round - 1));
+        // Somebody else looks anew.
+        fs::read_dir(mounted.path("many")).unwrap().for_each(drop);
+    });
+    let stays: Vec<_> = seen.iter().filter(|(name, _)| name.starts_with("stays")).collect();
+    assert_eq!(stays.len(), 5000);
+    assert!(seen.values().all(|times| *times == 1));
+    mounted.finish();
+}
+
+#[test]
+fn new_content_is_a_new_file_and_an_open_one_never_mixes_versions() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &["--listing-ttl", "100ms"]);
+    let old = File::open(mounted.path("a")).unwrap();
+    let before = old.metadata().unwrap().ino();
+    let mut bytes = vec![0; MIB as usize];
+    old.read_exact_at(&mut bytes, 0).unwrap();
+    assert!(bytes == origin.bytes("a", 0, bytes.len()));
+    origin.file("a", MIB + 5);
+    await_true("the new file", || fs::metadata(mounted.path("a")).is_ok_and(|now| now.size() == MIB + 5));
+    assert_ne!(fs::metadata(mounted.path("a")).unwrap().ino(), before);
+    assert!(fs::read(mounted.path("a")).unwrap() == origin.bytes("a", 0, bytes.len() + 5));
+    let mut again = vec![0; bytes.len()];
+    old.read_exact_at(&mut again, 0).unwrap();
+    assert!(again == bytes, "an open file keeps its bytes");
+    drop(old);
+    mounted.finish();
+}
+
+#[test]
+fn a_file_that_changes_under_its_reader_is_stale_and_its_name_leads_to_the_new_one() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", 64 * MIB).fault("a", Fault::StallAt(MIB));
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let mut old = File::open(mounted.path("a")).unwrap();
+    old.read_exact(&mut [0; 1000]).unwrap();
+    // Another version of the same size: only its tag tells.
+    origin.file("a", 64 * MIB).release();
+    let stale = |file: &File| file.read_at(&mut [0; 1000], 40 * MIB).err().and_then(|error| error.raw_os_error());
+    assert_eq!(stale(&old), Some(nix::errno::Errno::ESTALE as i32));
+    drop(old);
+    await_true("the new version", || {
+        let mut bytes = [0; 1000];
+        let read = File::open(mounted.path("a")).and_then(|file| file.read_exact_at(&mut bytes, 40 * MIB));
+        read.is_ok() && bytes[..] == origin.bytes("a", 40 * MIB, 1000)
+    });
+    mounted.finish();
+}
+
+#[test]
+fn the_shared_tables_tell_paths_and_open_files_to_whoever_reads_them() {
+    let origin = Origin::start().unwrap();
+    origin.file("d/a", MIB);
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let opens = || read_opens(&fs::read(runtime.join(layout::OPENS)).unwrap()).unwrap();
+    let one = File::open(mounted.path("d/a")).unwrap();
+    let two = File::open(mounted.path("d/a")).unwrap();
+    let names = Names::read(&fs::read(runtime.join(layout::NAMES)).unwrap()).unwrap();
+    let ino = Ino(one.metadata().unwrap().ino());
+    assert_eq!((names.path(ino).as_deref(), names.damaged), (Some("d/a"), 0));
+    assert_eq!(opens().iter().filter(|open| open.ino == ino).count(), 2);
+    drop((one, two));
+    await_true("the closes", || opens().is_empty());
+    mounted.finish();
+}

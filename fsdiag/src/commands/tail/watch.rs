@@ -1,0 +1,114 @@
+//! What changes without an event: operations grow old, stalls form and end.
+
+use std::collections::HashMap;
+
+use super::{Format, lines::micros};
+use crate::{
+    engine::{
+        fact::Key,
+        model::{Model, Now},
+        report::{Report, Verdict},
+    },
+    output::paint::{Paint, Tone},
+};
+
+/// Ages at which an open operation is mentioned, microseconds.
+const MARKS: [i64; 5] = [2_000_000, 5_000_000, 10_000_000, 30_000_000, 120_000_000];
+/// While something is old, a verdict is sought so often.
+const EVERY_US: u64 = 100_000;
+
+pub(super) struct Watch {
+    paint: Paint,
+    format: Format,
+    marked: HashMap<(usize, Key), usize>,
+    verdict: Option<Verdict>,
+    judged_us: u64,
+    /// The daemon's death was reported already.
+    pub(super) knows_death: bool,
+}
+
+impl Watch {
+    pub(super) fn new(paint: Paint, format: Format) -> Self {
+        Self { paint, format, marked: HashMap::new(), verdict: None, judged_us: 0, knows_death: false }
+    }
+
+    pub(super) fn is_sick(&self) -> bool {
+        self.verdict.is_some()
+    }
+
+    /// The text to print now. `live`: the end of the data is the present.
+    pub(super) fn look(&mut self, model: &Model, live: bool, wall_us: u64) -> String {
+        let mut text = String::new();
+        let now = Now { wall_us: live.then_some(wall_us) };
+        let old = self.mark(model, now, &mut text);
+        let worth = old
+            || self.verdict.is_some()
+            || self.knows_death
+            || model.sessions.iter().any(|s| s.stall.is_some() || s.ended.is_some());
+        if worth && (!live || wall_us.saturating_sub(self.judged_us) >= EVERY_US) {
+            self.judged_us = wall_us;
+            self.judge(&model.report(now), &mut text);
+        }
+        text
+    }
+
+    /// Mentions operations that pass a mark; true when one is old.
+    fn mark(&mut self, model: &Model, now: Now, text: &mut String) -> bool {
+        let mut old = false;
+        let mut alive = HashMap::new();
+        for (at, session) in model.current() {
+            let present = now.wall_us.and_then(|w| session.clock.at_wall(w)).max(session.clock.last);
+            for (key, open) in &session.open {
+                let Some(age) = session.age(open.at, present) else { continue };
+                let passed = MARKS.iter().filter(|m| age >= **m).count();
+                old |= passed > 0;
+                let seen = self.marked.get(&(at, *key)).copied().unwrap_or(0);
+                if passed > seen && self.format == Format::Text {
+                    let path = open.call.path.as_deref().unwrap_or("");
+                    let line =
+                        format!("?  {} #{key} {path} has been open for {}", open.op(), micros(age.unsigned_abs()));
+                    text.push_str(&self.paint.tone(&line, Tone::Warn));
+                    text.push('\n');
+                }
+                if passed > 0 {
+                    alive.insert((at, *key), passed.max(seen));
+                }
+            }
+        }
+        self.marked = alive;
+        old
+    }
+
+    fn judge(&mut self, report: &Report, text: &mut String) {
+        let first = report.verdicts.first();
+        let same = |a: &Verdict, b: &Verdict| {
+            let id = |v: &Verdict| v.culprit.as_ref().map(|c| (c.op.clone(), c.id.clone()));
+            a.cause == b.cause && id(a) == id(b) && a.confidence >= b.confidence
+        };
+        let news = match (&self.verdict, first) {
+            (Some(before), Some(now)) => !same(before, now),
+            (None, Some(_)) | (Some(_), None) => true,
+            (None, None) => false,
+        };
+        if !news {
+            return;
+        }
+        match self.format {
+            Format::Json => text.push_str(&serde_json::to_string(report).map(|t| t + "\n").unwrap_or_default()),
+            Format::Text => text.push_str(&self.words(first)),
+        }
+        self.verdict = first.cloned();
+    }
+
+    fn words(&self, verdict: Option<&Verdict>) -> String {
+        let Some(verdict) = verdict else {
+            return format!("{}\n", self.paint.tone("OK the stall is over", Tone::Good));
+        };
+        let head = format!("!! {} ({}): {}", verdict.cause.name(), verdict.confidence.name(), verdict.sentence);
+        let mut text = format!("{}\n", self.paint.tone(&head, Tone::Bad));
+        for advice in &verdict.advice {
+            text.push_str(&format!("   next: {advice}\n"));
+        }
+        text
+    }
+}
