@@ -10,6 +10,7 @@ mod reads;
 mod refusals;
 mod secrets;
 mod semantics;
+mod stacks;
 mod support;
 mod uploads;
 mod waits;

@@ -5,7 +5,7 @@ mod strategies;
 
 use proptest::prelude::*;
 
-use super::{StackDump, read, write};
+use super::{Cause, Doing, How, NoStack, Section, StackDump, read, write};
 use example::example;
 use strategies::dump;
 
@@ -107,5 +107,16 @@ proptest! {
         let spliced = format!("{}{text}{}", &example[..at], &example[at..]);
         let got = read(&spliced);
         prop_assert!(text.is_empty() || !got.is_sound());
+    }
+}
+
+#[test]
+fn the_document_knows_every_word() {
+    let document = include_str!("../../../../docs/STACKS.md");
+    let words = Doing::ALL.iter().map(|w| w.name());
+    let words = words.chain(Cause::ALL.iter().map(|w| w.name())).chain(How::ALL.iter().map(|w| w.name()));
+    let words = words.chain(NoStack::ALL.iter().map(|w| w.name())).chain(Section::ALL.iter().map(|w| w.name()));
+    for word in words {
+        assert!(document.contains(word), "docs/STACKS.md lacks {word}");
     }
 }

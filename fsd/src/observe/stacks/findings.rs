@@ -188,3 +188,140 @@ fn starved(fuse: Fuse) -> Option<Found> {
     let starved = fuse.workers > 0 && fuse.busy >= fuse.workers && kernel_waiting > fuse.inflight;
     starved.then_some(Found::PoolStarved { workers: fuse.workers, busy: fuse.busy, kernel_waiting })
 }
+
+#[cfg(test)]
+mod tests {
+    use fsd_events::{
+        event::LockKind,
+        ids::{Ino, Unique},
+        op::Op,
+    };
+
+    use super::*;
+    use crate::observe::{
+        inflight::InFlight,
+        locks::{Class, Rank},
+        stacks::{fixed::Fixed, threads::Stack},
+    };
+
+    static A: Class = Class::new("a", Rank::Tree);
+    static B: Class = Class::new("b", Rank::Handles);
+    static C: Class = Class::new("c", Rank::Store);
+
+    const NOW_US: u64 = 60_000_000;
+
+    /// Operation 100 + tid on thread tid holds, or waits for, a lock since the 48th second.
+    fn record(class: &'static Class, waiting: bool, tid: u32) -> LockState {
+        LockState {
+            class,
+            key: 0,
+            kind: LockKind::Mutex,
+            mode: LockMode::Write,
+            waiting,
+            op: OpId(100 + u64::from(tid)),
+            tid,
+            since_us: 48_000_000,
+            site: None,
+            unstable: false,
+        }
+    }
+
+    fn thread(tid: u32, doing: Doing, syscall: i64) -> Thread {
+        Thread {
+            tid,
+            comm: Fixed::new(),
+            state: 'S',
+            wchan: Fixed::new(),
+            syscall: Syscall::Number(syscall),
+            cpu_ms: 0,
+            doing,
+            stack: Stack::None(fsd_events::stacks::NoStack::NoAnswer),
+        }
+    }
+
+    fn assert_found(
+        records: Vec<LockState>,
+        ops: Vec<InFlight>,
+        known: &[Thread],
+        fuse: Option<Fuse>,
+        expected: &[Finding<'_>],
+    ) {
+        let mut threads = Threads::new(16).unwrap();
+        threads.all.extend(known);
+        let mut findings = Findings::new();
+        findings.find(&Tables::of(NOW_US, records, ops), &threads, fuse);
+        assert_eq!(findings.all().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_pile_up_names_its_root_and_counts_who_waits_behind_others() {
+        // 1 holds A in recv; 2 and 3 wait for A; 3 holds B, for which 4 waits.
+        let records = vec![
+            record(&A, false, 1),
+            record(&A, true, 2),
+            record(&A, true, 3),
+            record(&B, false, 3),
+            record(&B, true, 4),
+        ];
+        let pileup = Finding::Pileup {
+            lock: 1,
+            waiters: 2,
+            blocked_ops: 3,
+            root_thread: Some(1),
+            root_op: OpId(101),
+            root_doing: Doing::Net,
+        };
+        let across =
+            Finding::LockAcrossIo { lock: 1, thread: 1, op: OpId(101), syscall: libc::SYS_recvfrom, for_ms: 12_000 };
+        let known = [thread(1, Doing::Net, libc::SYS_recvfrom)];
+        assert_found(records, Vec::new(), &known, None, &[pileup, across]);
+    }
+
+    #[test]
+    fn a_cycle_is_told_once_with_all_its_members() {
+        // 1 -> B -> 2 -> C -> 3 -> A -> 1
+        let records = vec![
+            record(&A, false, 1),
+            record(&A, true, 3),
+            record(&B, false, 2),
+            record(&B, true, 1),
+            record(&C, false, 3),
+            record(&C, true, 2),
+        ];
+        let cycle = Finding::Cycle { threads: vec![1, 2, 3].into(), locks: vec![1, 2, 3].into() };
+        assert_found(records, Vec::new(), &[], None, &[cycle]);
+    }
+
+    #[test]
+    fn a_short_wait_is_nothing() {
+        let just_now = |waiting, tid| LockState { since_us: NOW_US - 500_000, ..record(&A, waiting, tid) };
+        let io = thread(1, Doing::FileIo, libc::SYS_read);
+        assert_found(vec![just_now(false, 1), just_now(true, 2)], Vec::new(), &[io], None, &[]);
+    }
+
+    #[test]
+    fn unread_requests_and_forgotten_operations_are_found() {
+        let op = |id, waits_on: Option<u64>| InFlight {
+            id: OpId(id),
+            op: Op::Read,
+            since_us: 48_000_000,
+            tid: 9,
+            pid: 0,
+            unique: Unique(id),
+            resent: false,
+            ino: Ino(1),
+            fh: None,
+            off: None,
+            len: None,
+            phase: None,
+            phase_since_us: 0,
+            waits_on: waits_on.map(OpId),
+            need: None,
+        };
+        let fuse = Fuse { waiting: Some(23), inflight: 2, workers: 4, busy: 4, ..Fuse::default() };
+        let starved = Finding::PoolStarved { workers: 4, busy: 4, kernel_waiting: 23 };
+        let orphan = Finding::Orphan { op: OpId(2), thread: 9 };
+        let ops = vec![op(1, Some(7)), op(2, None)];
+        assert_found(Vec::new(), ops, &[thread(9, Doing::FuseIdle, 0)], Some(fuse), &[starved, orphan]);
+    }
+}

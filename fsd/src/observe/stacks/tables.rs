@@ -45,19 +45,32 @@ impl Tables {
     /// Reads the tables as they are now.
     pub(super) fn fill(&mut self) {
         self.now_us = clock::now_mono_us();
-        let Self { ops, records, starts, tasks, .. } = self;
+        let Self { ops, records, tasks, .. } = self;
         ops.clear();
         inflight::visit(&mut |op| push(ops, *op));
         ops.sort_unstable_by_key(|op| op.since_us);
         records.clear();
         locks::visit(&mut |state| push(records, *state));
+        tasks.clear();
+        tasks::visit(&mut |task| push(tasks, *task));
+        tasks.sort_unstable_by_key(|task| task.since_us);
+        self.number_locks();
+    }
+
+    fn number_locks(&mut self) {
+        let Self { records, starts, .. } = self;
         records.sort_unstable_by_key(|r| (identity(r), r.waiting, r.since_us));
         starts.clear();
         let firsts = (0..records.len()).filter(|i| *i == 0 || identity(&records[*i]) != identity(&records[i - 1]));
         starts.extend(firsts.take(LOCKS));
-        tasks.clear();
-        tasks::visit(&mut |task| push(tasks, *task));
-        tasks.sort_unstable_by_key(|task| task.since_us);
+    }
+
+    /// Tables that say this, `now_us` after the clock began.
+    #[cfg(test)]
+    pub(super) fn of(now_us: u64, records: Vec<LockState>, ops: Vec<InFlight>) -> Self {
+        let mut tables = Self { now_us, records, ops, ..Self::new() };
+        tables.number_locks();
+        tables
     }
 
     /// Milliseconds from then to now.
