@@ -139,13 +139,23 @@ impl View<'_, '_> {
 
     /// The log ends soon after: several quick requests came in over a while, and none of their kinds has ended since.
     fn forming(&self) -> Vec<usize> {
-        let silent = |op: &usize| self.is_quick(*op) && self.later(self.kind(*op), self.at(*op)) == 0;
+        let silent = |op: &usize| {
+            let quiet = self.later(self.kind(*op), self.at(*op)) == 0;
+            self.is_quick(*op) && (quiet || self.outlasts(*op))
+        };
         let silent: Vec<usize> = self.ops.iter().copied().filter(silent).collect();
         let Some(first) = silent.first() else { return silent };
         let age = self.now - self.at(*first);
         let usual = self.stats(self.kind(*first)).map_or(0, |s| s.latency.value_at_quantile(0.99));
         let long = age >= 1_000_000 && u64::try_from(age).unwrap_or(0) > usual.saturating_mul(50);
         if long && silent.len() >= 3 && self.loss() < 0.005 { silent } else { Vec::new() }
+    }
+
+    /// Others of its kind go on, e.g. on other files; but none ever took a twentieth of this.
+    fn outlasts(&self, op: usize) -> bool {
+        let age = self.now - self.at(op);
+        let worst = self.stats(self.kind(op)).map_or(0, |s| s.latency.max());
+        age > STUCK && u64::try_from(age).unwrap_or(0) > worst.saturating_mul(20)
     }
 
     fn is_quick(&self, op: usize) -> bool {

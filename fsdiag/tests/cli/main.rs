@@ -4,3 +4,5 @@
 
 mod attach;
 mod dump;
+
+mod corpus;
