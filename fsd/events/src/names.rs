@@ -33,7 +33,7 @@ pub mod header {
 
 /// Words of a record before the name.
 pub const RECORD_HEAD: usize = 4;
-/// Words of a slot in the open set: handle, inode, how it is open, reserved.
+/// Words of a slot in the open set: handle, inode, how it is open, the kernel's number of its backing file.
 pub const SLOT: usize = 4;
 /// Longest name, bytes.
 pub const NAME_MAX: usize = 255;

@@ -1,6 +1,7 @@
 //! The FUSE session: requests of the kernel become operations. The only home of `fuser`.
 
 mod adapter;
+mod backing;
 mod convert;
 mod init;
 mod lanes;
@@ -119,6 +120,10 @@ pub fn serve(fd: OwnedFd, fs: Fs, config: &FuseConfig) -> Result<Session, ServeE
         outcome: Arc::default(),
     };
     let outcome = Arc::clone(&wishes.outcome);
+    if config.takeover.is_some() {
+        let device = Arc::new(fd.try_clone().map_err(ServeError::Init)?);
+        fs.adopt(|id| backing::adopt(&device, id));
+    }
     let lanes = Lanes { fs, single: config.single_thread };
     let adapter = Adapter { lanes, wishes, passthrough: false };
     let mut options = fuser::Config::default();

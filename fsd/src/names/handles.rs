@@ -18,7 +18,13 @@ use crate::{
 use super::{HANDLES, opens::OpenSet};
 
 /// A backing file that the kernel reads by itself; dropping the last one tells the kernel.
-pub type Backing = Arc<dyn Any + Send + Sync>;
+#[derive(Clone, Debug)]
+pub struct Backing {
+    /// The kernel's number of it; good for every worker of the mount.
+    pub id: u32,
+    /// What tells the kernel, of the one who made it.
+    pub keep: Arc<dyn Any + Send + Sync>,
+}
 
 /// How one OPEN is answered.
 #[derive(Clone, Debug)]
@@ -39,6 +45,17 @@ struct Inner {
     /// How each handle of this worker is open; those of an earlier worker are in `set` alone.
     open: HashMap<(u64, u64), OpenAs>,
     files: HashMap<u64, File>,
+    /// What an earlier worker opened and this one has not touched yet, and how.
+    left_open: HashMap<(u64, u64), OpenAs>,
+    left: HashMap<u64, Left>,
+}
+
+/// Handles of one inode that an earlier worker opened.
+#[derive(Debug, Default)]
+struct Left {
+    handles: usize,
+    /// The number of the backing file, and what closes it.
+    backing: Option<(u32, Option<Backing>)>,
 }
 
 /// One inode that has a store.
@@ -87,7 +104,17 @@ impl Handles {
     /// When the shared file cannot be made.
     pub fn open(shared: Option<&Path>, run: RunId) -> io::Result<Self> {
         let set = OpenSet::open(shared, run)?;
-        let inner = Inner { set, open: HashMap::new(), files: HashMap::new() };
+        let mut left: HashMap<u64, Left> = HashMap::new();
+        let mut left_open = HashMap::new();
+        for (ino, fh, how, backing) in set.left() {
+            let entry = left.entry(ino).or_default();
+            entry.handles += 1;
+            if how == OpenAs::Passthrough {
+                entry.backing = Some((backing, None));
+            }
+            left_open.insert((ino, fh), how);
+        }
+        let inner = Inner { set, open: HashMap::new(), files: HashMap::new(), left_open, left };
         Ok(Self { inner: RwLock::new(&HANDLES, inner) })
     }
 
@@ -124,9 +151,18 @@ impl Handles {
         self.inner.read().files.get(&ino.0).map(|file| Arc::clone(&file.store))
     }
 
-    /// Whether an OPEN of this inode could be answered with a backing file: nothing has it open yet.
+    /// Takes over the backing files of an earlier worker; `adopt` makes what will close one.
+    pub fn adopt(&self, adopt: impl Fn(u32) -> Backing) {
+        let mut inner = self.inner.write();
+        for (id, keep) in inner.left.values_mut().filter_map(|left| left.backing.as_mut()) {
+            *keep = Some(adopt(*id));
+        }
+    }
+
+    /// Whether an OPEN of this inode could be answered with a new backing file: nothing has it open yet.
     pub fn may_pass_through(&self, ino: Ino) -> bool {
-        self.inner.read().files.get(&ino.0).is_none_or(|file| file.opens() == 0)
+        let inner = self.inner.read();
+        !inner.left.contains_key(&ino.0) && inner.files.get(&ino.0).is_none_or(|file| file.opens() == 0)
     }
 
     /// Whether the pair is open, also when an earlier worker opened it.
@@ -207,7 +243,11 @@ impl Inner {
     fn add(&mut self, ino: Ino, fh: Fh, backing: Option<Backing>) -> Joined {
         let file = self.files.get_mut(&ino.0).expect("the caller has seen to it");
         if file.opens() == 0 {
-            file.backing = backing;
+            // The kernel knows only one way at a time for an inode: what is open already decides.
+            file.backing = match self.left.get(&ino.0) {
+                Some(left) => left.backing.as_ref().and_then(|(_, keep)| keep.clone()),
+                None => backing,
+            };
         }
         let mode = file.backing.clone().map_or(Mode::Cached, Mode::Passthrough);
         let how = if file.backing.is_some() { OpenAs::Passthrough } else { OpenAs::Cached };
@@ -218,14 +258,32 @@ impl Inner {
             }
         }
         let store = Arc::clone(&file.store);
-        self.set.insert(ino, fh, how);
+        let number = file.backing.as_ref().map_or(0, |backing| backing.id);
+        self.set.insert(ino, fh, how, number);
+        // This worker counts it from now on.
+        drop(self.forget_left(ino, fh));
         Joined { store, mode, surplus: None }
+    }
+
+    /// One handle less of an earlier worker; with the last one the backing file comes along, if it was one of those.
+    fn forget_left(&mut self, ino: Ino, fh: Fh) -> Option<Backing> {
+        self.left_open.remove(&(ino.0, fh.0))?;
+        let left = self.left.get_mut(&ino.0)?;
+        left.handles -= 1;
+        if left.handles > 0 {
+            return None;
+        }
+        self.left.remove(&ino.0)?.backing?.1
     }
 
     /// Whether it was open, whether it was the last, and the backing file to be dropped without the lock.
     fn remove(&mut self, ino: Ino, fh: Fh) -> (bool, bool, Option<Backing>) {
         let known = self.set.remove(ino, fh);
-        let Some(how) = self.open.remove(&(ino.0, fh.0)) else { return (known, false, None) };
+        let Some(how) = self.open.remove(&(ino.0, fh.0)) else {
+            let backing = self.forget_left(ino, fh);
+            let unused = !self.left.contains_key(&ino.0) && self.files.get(&ino.0).is_none_or(|file| file.opens() == 0);
+            return (known, known && unused, backing);
+        };
         let Some(file) = self.files.get_mut(&ino.0) else { return (known, true, None) };
         match how {
             OpenAs::Cached => file.cached -= 1,

@@ -76,7 +76,8 @@ impl OpenSet {
     }
 
     /// True when it was not there before.
-    pub(super) fn insert(&mut self, ino: Ino, fh: Fh, how: OpenAs) -> bool {
+    /// `backing`: the kernel's number of the file that it reads by itself, else 0.
+    pub(super) fn insert(&mut self, ino: Ino, fh: Fh, how: OpenAs, backing: u32) -> bool {
         if self.slots.contains_key(&(ino.0, fh.0)) {
             return false;
         }
@@ -85,6 +86,7 @@ impl OpenSet {
             let words = &self.words.words()[at(slot)..at(slot) + SLOT];
             words[1].store(ino.0, Ordering::Relaxed);
             words[2].store(how.word(), Ordering::Relaxed);
+            words[3].store(u64::from(backing), Ordering::Relaxed);
             words[0].store(fh.0, Ordering::Release);
         }
         self.slots.insert((ino.0, fh.0), slot);
@@ -101,6 +103,13 @@ impl OpenSet {
         }
         self.count();
         true
+    }
+
+    /// Everything that an earlier worker left: inode, handle, how it is open and the number of the backing file.
+    pub(super) fn left(&self) -> Vec<(u64, u64, OpenAs, u32)> {
+        let slots = self.slots.iter().filter_map(|(pair, slot)| slot.map(|slot| (pair, slot)));
+        let word = |slot: u32, n: usize| self.words.words()[at(slot) + n].load(Ordering::Acquire);
+        slots.map(|((ino, fh), slot)| (*ino, *fh, OpenAs::of(word(slot, 2)), word(slot, 3) as u32)).collect()
     }
 
     pub(super) fn contains(&self, ino: Ino, fh: Fh) -> bool {
@@ -136,12 +145,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("opens");
         let mut set = OpenSet::open(Some(&path), RunId(1)).unwrap();
-        assert!(set.insert(Ino(5), Fh(8), OpenAs::Cached) && !set.insert(Ino(5), Fh(8), OpenAs::Cached));
-        assert!(set.insert(Ino(5), Fh(10), OpenAs::Passthrough));
+        assert!(set.insert(Ino(5), Fh(8), OpenAs::Cached, 0) && !set.insert(Ino(5), Fh(8), OpenAs::Cached, 0));
+        assert!(set.insert(Ino(5), Fh(10), OpenAs::Passthrough, 7));
         assert_eq!(read_opens(&std::fs::read(&path).unwrap()).unwrap().len(), 2);
         drop(set);
         let mut set = OpenSet::open(Some(&path), RunId(1)).unwrap();
-        assert!(set.contains(Ino(5), Fh(8)) && !set.insert(Ino(5), Fh(8), OpenAs::Cached));
+        assert!(set.left().contains(&(5, 10, OpenAs::Passthrough, 7)));
+        assert!(set.contains(Ino(5), Fh(8)) && !set.insert(Ino(5), Fh(8), OpenAs::Cached, 0));
         assert!(set.remove(Ino(5), Fh(8)) && !set.remove(Ino(5), Fh(8)));
         let left = read_opens(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!(left, [Open { fh: Fh(10), ino: Ino(5), how: OpenAs::Passthrough }]);
@@ -151,7 +161,7 @@ mod tests {
     #[test]
     fn more_handles_than_slots_are_kept_in_private_memory() {
         let mut set = OpenSet::over(SharedWords::private(4096), RunId(1));
-        (1..500).for_each(|n| assert!(set.insert(Ino(1), Fh(n), OpenAs::Cached)));
+        (1..500).for_each(|n| assert!(set.insert(Ino(1), Fh(n), OpenAs::Cached, 0)));
         assert_eq!(set.len(), 499);
         (1..500).for_each(|n| assert!(set.remove(Ino(1), Fh(n))));
         assert_eq!((set.len(), set.free.len()), (0, (4096 / 8 - header::WORDS) / SLOT));

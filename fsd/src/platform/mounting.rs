@@ -103,6 +103,19 @@ pub fn receive_fd(stream: &UnixStream) -> io::Result<Option<OwnedFd>> {
     }
 }
 
+/// Takes a backing file back from the kernel (`FUSE_DEV_IOC_BACKING_CLOSE`).
+///
+/// # Errors
+/// What the kernel says.
+#[cfg(target_os = "linux")]
+pub fn close_backing(device: &impl std::os::fd::AsRawFd, id: u32) -> io::Result<()> {
+    const BACKING_CLOSE: libc::c_ulong = 1 << 30 | 4 << 16 | 229 << 8 | 2;
+    // SAFETY: the request reads one u32 behind the pointer, which outlives the call.
+    #[expect(unsafe_code, reason = "std has no ioctl")]
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), BACKING_CLOSE as _, &raw const id) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Effective user of this process.
 pub fn effective_uid() -> u32 {
     // SAFETY: takes nothing and cannot fail.
@@ -147,9 +160,13 @@ mod elsewhere {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    pub fn close_backing(_device: &impl std::os::fd::AsRawFd, _id: u32) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     pub fn receive_fd(_stream: &UnixStream) -> io::Result<Option<OwnedFd>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{mount_fuse, mount_fusectl, receive_fd, unmount};
+pub use elsewhere::{close_backing, mount_fuse, mount_fusectl, receive_fd, unmount};

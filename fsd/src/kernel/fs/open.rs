@@ -77,6 +77,11 @@ impl Fs {
         }
     }
 
+    /// Takes over the backing files that an earlier worker gave to the kernel.
+    pub fn adopt(&self, adopt: impl Fn(u32) -> Backing) {
+        self.inner.handles.adopt(adopt);
+    }
+
     /// Adds a handle to a store that is there already.
     pub(super) fn join(&self, ino: Ino, fh: Fh, backing: &dyn Fn(&Store) -> Option<Backing>) -> Option<Joined> {
         let store = self.inner.handles.store_of(ino)?;

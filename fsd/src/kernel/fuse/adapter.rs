@@ -191,7 +191,7 @@ impl Filesystem for Adapter {
         let fh = Fh(req.unique().0 & !RESEND_BIT);
         let target = Target { fh: Some(fh.0), ..target(req, ino) };
         self.lanes.run(Op::Open, &target, reply, |fs, call| {
-            let call = OpenCall { call, passthrough: self.passthrough };
+            let call = OpenCall { call, unique: req.unique().0, passthrough: self.passthrough };
             fs.open(call, caller(req), Ino(ino.0), fh, fs::OpenFlags(flags.0));
         });
     }

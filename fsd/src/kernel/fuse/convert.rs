@@ -4,15 +4,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fsd_events::names::Kind;
 use fuser::{
-    BackingId, FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyBmap, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek,
-    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr,
+    FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyBmap, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen,
+    ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr,
 };
 
 use crate::{
     kernel::fs::{Attr, Entry, Errno, Opened, Page, Room},
     names::handles::Mode,
 };
+
+use super::backing;
 
 /// A reply that can carry an error.
 pub(super) trait Refuse: Send + 'static {
@@ -82,21 +84,19 @@ impl Answer<Entry> for ReplyAttr {
     }
 }
 
-impl Answer<Opened> for ReplyOpen {
-    fn answer(self, opened: Opened) -> u64 {
-        let mut flags = if opened.no_flush { FopenFlags::FOPEN_NOFLUSH } else { FopenFlags::empty() };
-        let handle = FileHandle(opened.fh.0);
-        match &opened.mode {
-            Mode::Passthrough(backing) if let Some(id) = backing.downcast_ref::<BackingId>() => {
-                self.opened_passthrough(handle, flags, id);
-            }
-            _ => {
-                flags |= FopenFlags::FOPEN_KEEP_CACHE;
-                self.opened(handle, flags);
-            }
-        }
-        0
-    }
+/// Answers an OPEN.
+pub(super) fn opened(reply: ReplyOpen, unique: u64, opened: &Opened) {
+    let mut flags = if opened.no_flush { FopenFlags::FOPEN_NOFLUSH } else { FopenFlags::empty() };
+    let reply = match &opened.mode {
+        Mode::Passthrough(file) => match backing::answer(reply, unique, opened.fh, flags, file) {
+            Ok(()) => return,
+            // The kernel would refuse a cached answer too, but it must get one.
+            Err(reply) => reply,
+        },
+        Mode::Cached => reply,
+    };
+    flags |= FopenFlags::FOPEN_KEEP_CACHE;
+    reply.opened(FileHandle(opened.fh.0), flags);
 }
 
 impl Answer<Page> for ReplyDirectory {

@@ -13,7 +13,10 @@ use crate::{
     observe::{Span, Target, journal, locks},
 };
 
-use super::convert::{Answer, Refuse};
+use super::{
+    backing,
+    convert::{self, Answer, Refuse},
+};
 
 /// An operation under way: it owns the span and the reply, so that it can neither answer without EXIT nor end
 /// without an answer.
@@ -96,6 +99,8 @@ impl AskBytes for Call<fuser::ReplyData> {
 /// An OPEN, which may hand a file to the kernel.
 pub(super) struct OpenCall {
     pub(super) call: Call<fuser::ReplyOpen>,
+    /// As the kernel sent it, with the resend bit.
+    pub(super) unique: u64,
     pub(super) passthrough: bool,
 }
 
@@ -104,17 +109,21 @@ impl Ask<Opened> for OpenCall {
         self.call.span()
     }
 
-    fn answer(self, got: Result<Opened, Errno>) {
-        self.call.answer(got);
+    fn answer(mut self, got: Result<Opened, Errno>) {
+        match got {
+            Ok(opened) => self.call.finish(|reply| {
+                convert::opened(reply, self.unique, &opened);
+                (0, 0)
+            }),
+            Err(errno) => self.call.refuse(errno),
+        }
     }
 }
 
 impl AskOpen for OpenCall {
     fn back(&self, file: &std::fs::File) -> Option<Backing> {
         let (_, reply) = self.call.open.as_ref().filter(|_| self.passthrough)?;
-        // The kernel says no without the right, for stacked file systems and the like: then it reads through us.
-        let id = reply.open_backing(file).ok()?;
-        Some(std::sync::Arc::new(id))
+        backing::give(reply, file)
     }
 }
 
