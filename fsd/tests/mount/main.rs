@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod control;
+mod faults;
 mod lifecycle;
 mod names;
 mod reads;
