@@ -45,7 +45,7 @@ pub(in crate::process) fn run() -> Result<Exit, Failure> {
     for (name, size) in FILES {
         origin.file(name, size);
     }
-    origin.file(SLOW, 16 * MIB);
+    origin.file(SLOW, 64 * MIB);
     say(format!("an origin of our own serves {} files at {}", FILES.len() + 1, origin.url("")));
 
     let served = mount(&programs, &root, &origin, &[])?;
@@ -144,7 +144,7 @@ fn compare(served: &Served, name: &str, size: u64) -> Result<(), Failure> {
 
 /// A reader closes a file whose download stalls; then others come.
 fn provoke(served: &Served, origin: &Origin) -> Result<Vec<Client>, Failure> {
-    origin.always(SLOW, Fault::StallAt(MIB));
+    origin.fault(SLOW, Fault::StallAt(MIB));
     let slow = served.path(SLOW);
     let failed = |error: std::io::Error| Exit::Refused.because(format!("{SLOW}: {error}"));
     let mut first = File::open(&slow).map_err(failed)?;
@@ -152,8 +152,6 @@ fn provoke(served: &Served, origin: &Origin) -> Result<Vec<Client>, Failure> {
     if !origin.wait(END_LIMIT, |origin| origin.stalled() > 0) {
         return Err(Exit::Refused.because("nobody asked the origin for the slow file"));
     }
-    // A download that gets nowhere asks again beside itself: that must get nowhere too.
-    origin.always(SLOW, Fault::Silent);
     drop(first);
     let mut clients = Vec::new();
     for _ in 0..READERS {
