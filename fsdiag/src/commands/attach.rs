@@ -1,5 +1,6 @@
 //! `fsdiag attach`: what any FUSE mount waits for, whoever serves it, asked of the kernel alone.
 
+mod join;
 mod text;
 mod watch;
 
@@ -14,23 +15,29 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use crate::{
-    commands::mounts::Format,
-    engine::{
-        fact::{InputId, Place, What},
-        kernel::KernelState,
-        report::{Evidence, Input, Report, SCHEMA},
+    commands::analyze::{
+        Format, NO_INPUT,
+        quote::{self, Tails},
+        read,
+        select::Window,
     },
-    sources::kernel::{
-        facts::{self, Transcript},
-        look::{self, Look, Source, Sources},
-        mountinfo::{self, Mount},
-        rows::{self, Row},
+    engine::{
+        fact::Sink as _,
+        model::{Limits, Model, Now},
+        report::Report,
+    },
+    sources::{
+        file,
+        kernel::{
+            facts::{self, Transcript},
+            look::{self, Look, Source, Sources},
+            mountinfo::{self, Mount},
+            rows::{self, Row},
+        },
+        rings,
     },
 };
 use watch::Watched;
-
-/// The mount was not found, or nothing could be read.
-const EXIT_NO_INPUT: u8 = 3;
 
 /// Diagnose any FUSE mount, whatever serves it. Linux; best as root. Never touches a path below the mount.
 #[derive(Clone, Debug, clap::Args)]
@@ -70,7 +77,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let path = mountinfo::lexical(&env::current_dir().unwrap_or_default(), &args.mount);
     let Some(mount) = mountinfo::at(&mounts, &path) else {
         writeln!(io::stderr(), "fsdiag: {}", not_found(&mounts, &path))?;
-        return Ok(ExitCode::from(EXIT_NO_INPUT));
+        return Ok(ExitCode::from(NO_INPUT));
     };
     let sources = Sources::open(&mounts, &args.without);
     let watched = match args.for_seconds {
@@ -79,8 +86,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let mut look = look::take(mount, &mounts, &sources, &args.without);
     look.missing.extend(watched.missing.iter().cloned());
-    let rows = rows::of(&look, watched.live.as_ref());
-    let report = report(&look, &rows, &watched, args);
+    let mut rows = rows::of(&look, watched.live.as_ref());
+    let report = report(&look, &mut rows, &watched, args)?;
     let mut out = io::stdout().lock();
     match args.format {
         Format::Json => {
@@ -89,7 +96,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Format::Text => write!(out, "{}", text::all(&look, &rows, &watched, &report))?,
     }
-    Ok(if look.is_blind() { ExitCode::from(EXIT_NO_INPUT) } else { ExitCode::from(u8::from(!report.healthy)) })
+    Ok(if look.is_blind() { ExitCode::from(NO_INPUT) } else { ExitCode::from(u8::from(!report.healthy)) })
 }
 
 fn source() -> impl TypedValueParser<Value = Source> {
@@ -106,41 +113,43 @@ fn not_found(mounts: &[Mount], path: &Path) -> String {
     }
 }
 
-fn report(look: &Look, rows: &[Row], watched: &Watched, args: &Args) -> Report {
-    let mut transcript = Transcript::new(InputId(0));
+/// Everything into one model: the daemon's own record where it is fsd, and the kernel's word.
+fn report(look: &Look, rows: &mut [Row], watched: &Watched, args: &Args) -> anyhow::Result<Report> {
+    let stalled_us = (args.stalled_after.clamp(0.0, 1e9) * 1e6) as u64;
+    let mut model = Model::new(Limits { stalled_us: i64::try_from(stalled_us)? });
+    let mut tails = Tails::default();
+    let record = record(look, &mut model, &mut tails);
+    join::own_operations(rows, &model, !record.is_empty());
+    let name = look.mount.point.display().to_string();
+    let input = model.input(&name);
+    let mut transcript = Transcript::new(input);
     transcript.look(look, rows);
-    let mut state = KernelState::default();
-    for fact in &transcript.facts {
-        if let What::Kernel(kernel) = &fact.what {
-            state.apply(fact.place, kernel);
-        }
-    }
-    let input = look.mount.point.display().to_string();
-    let cite = |place: Place| {
-        let text = usize::try_from(place.line).ok().and_then(|n| transcript.lines.get(n.checked_sub(1)?));
-        Evidence { input: input.clone(), line: place.line, text: text.cloned().unwrap_or_default() }
-    };
-    let stalled_us = (args.stalled_after.max(0.0) * 1e6) as u64;
-    let verdicts = state.verdicts(stalled_us, &cite);
-    let mut report = Report {
-        schema: SCHEMA,
-        healthy: verdicts.is_empty(),
-        verdicts,
-        notes: state.notes(stalled_us),
-        kernel_waiting: look.waiting,
-        ops: watched.summaries(),
-        ..Report::default()
-    };
+    transcript.facts.iter().for_each(|fact| model.fact(fact));
+    (1..).zip(&transcript.lines).for_each(|(number, line)| tails.keep(number, line.as_bytes()));
     let events = transcript.facts.len() as u64 + watched.events;
-    let lines = transcript.lines.len() as u64;
-    report.inputs = vec![Input { path: input, format: String::from("kernel-trace"), lines, events, bad_lines: 0 }];
-    for row in rows {
-        *report.inflight.entry(text::op_name(row)).or_default() += 1;
+    model.counted(input, "kernel-trace", transcript.lines.len() as u64, events, watched.dropped);
+    let mut report = model.report(Now::default());
+    report.notes.extend(model.kernel.notes(stalled_us));
+    for (op, summary) in watched.summaries() {
+        report.ops.entry(op).or_insert(summary);
     }
-    report.orphans = rows.iter().map(|row| text::orphan(row, look, &transcript.lines)).collect();
-    report.loss.lone_exits = watched.live.as_ref().map_or(0, |l| l.lone_ends);
-    report.loss.bad_lines = watched.dropped;
-    report
+    report.loss.lone_exits += watched.live.as_ref().map_or(0, |l| l.lone_ends);
+    for row in rows.iter().filter(|row| row.own.as_deref().is_none_or(|own| own == join::NOT_OPEN)) {
+        *report.inflight.entry(text::op_name(row)).or_default() += 1;
+        report.orphans.push(text::orphan(row, look, &transcript.lines));
+    }
+    quote::fill(&mut report, &record, &tails);
+    Ok(report)
+}
+
+/// The daemon's own events, where it is fsd.
+fn record(look: &Look, model: &mut Model, tails: &mut Tails) -> Vec<file::Input> {
+    let own = rings::of_mount(&look.mount.point).filter(|own| own.connection == look.mount.connection());
+    let Some(own) = own else { return Vec::new() };
+    let (inputs, _) = file::collect(&[own.events]);
+    // What cannot be read of it is missing from the join, and the join says so.
+    read::all(&inputs, model, Window::default(), tails, &mut Vec::new());
+    inputs
 }
 
 /// The line of a row, as the evidence shows it.

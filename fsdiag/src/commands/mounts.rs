@@ -8,19 +8,14 @@ use std::{
 
 use serde::Serialize;
 
-use crate::sources::kernel::{
-    brief::{self, Brief},
-    look::Sources,
-    mountinfo,
+use crate::{
+    commands::analyze::Format,
+    sources::kernel::{
+        brief::{self, Brief},
+        look::Sources,
+        mountinfo,
+    },
 };
-
-/// How `fsdiag mounts` and `fsdiag attach` print.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    #[default]
-    Text,
-    Json,
-}
 
 /// List every FUSE mount: daemon, waiting requests, health. No mount is touched.
 #[derive(Clone, Debug, clap::Args)]

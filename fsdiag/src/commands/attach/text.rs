@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{row_line, watch::Watched};
 use crate::{
     engine::report::{Orphan, Report},
+    output::{self, paint::Paint},
     sources::kernel::{
         facts::{client_line, state_word},
         look::Look,
@@ -65,6 +66,8 @@ struct RequestPart {
     thread: Option<u32>,
     thread_sure: Option<bool>,
     thread_waits: Option<String>,
+    /// What the daemon's own record calls it, where the daemon is fsd.
+    own: Option<String>,
 }
 
 pub(super) fn kernel_part(look: &Look, rows: &[Row]) -> KernelPart {
@@ -110,6 +113,7 @@ fn request_part(row: &Row) -> RequestPart {
         thread: row.server.as_ref().map(|s| s.tid),
         thread_sure: row.server.as_ref().map(|s| s.sure),
         thread_waits: row.server.as_ref().map(|s| s.waits.clone()),
+        own: row.own.clone(),
     }
 }
 
@@ -147,13 +151,14 @@ pub(super) fn all(look: &Look, rows: &[Row], watched: &Watched, report: &Report)
     if !rows.is_empty() {
         section(&mut out, "threads of the daemon", threads(look));
     }
-    live(&mut out, watched, report);
+    live(&mut out, watched);
+    section(&mut out, "not available", look.missing.iter().cloned());
     if look.is_blind() {
         out.push_str("cannot tell whether anything waits here: run as root\n");
     } else {
-        verdicts(&mut out, report);
+        out.push('\n');
+        out.push_str(&output::text::render(report, Paint::for_stdout()));
     }
-    section(&mut out, "not available", look.missing.iter().cloned());
     out
 }
 
@@ -213,34 +218,10 @@ fn state(task: &Task) -> char {
     task.state.unwrap_or('?')
 }
 
-fn live(out: &mut String, watched: &Watched, report: &Report) {
-    if watched.live.is_none() {
-        return;
-    }
-    let _ =
-        writeln!(out, "live: {} events, {} dropped, {} cancelled", watched.events, watched.dropped, watched.cancelled);
-    for (op, s) in &report.ops {
-        let _ = writeln!(
-            out,
-            "  {op:<12} {:>8} answered, {} errors, p50 {} us, p99 {} us, max {} us",
-            s.count, s.errors, s.p50_us, s.p99_us, s.max_us
-        );
-    }
-}
-
-fn verdicts(out: &mut String, report: &Report) {
-    if report.healthy {
-        let _ = writeln!(out, "healthy: nothing is stalled");
-    }
-    for verdict in &report.verdicts {
-        let _ = writeln!(out, "verdict: {} ({})", verdict.cause.name(), verdict.confidence.name());
-        let _ = writeln!(out, "  {}", verdict.sentence);
-        for advice in &verdict.advice {
-            let _ = writeln!(out, "  try: {advice}");
-        }
-    }
-    for note in &report.notes {
-        let _ = writeln!(out, "note: {}", note.text);
+fn live(out: &mut String, watched: &Watched) {
+    if watched.live.is_some() {
+        let (events, dropped, cancelled) = (watched.events, watched.dropped, watched.cancelled);
+        let _ = writeln!(out, "live: {events} events, {dropped} dropped, {cancelled} cancelled while queued");
     }
 }
 

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 
 use super::Args;
 use crate::{
-    commands::mounts::Format,
+    commands::analyze::Format,
     engine::report::OpSummary,
     sources::kernel::{
         holders,

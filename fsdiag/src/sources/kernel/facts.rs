@@ -169,6 +169,9 @@ pub fn line(row: &Row) -> String {
     if row.interrupted {
         out.push_str(" interrupted");
     }
+    if let Some(own) = &row.own {
+        let _ = write!(out, " = {own}");
+    }
     if let Some(server) = &row.server {
         let sure = if server.sure { "served by" } else { "probably served by" };
         let _ = write!(out, ", {sure} thread {} in {}", server.tid, server.waits);

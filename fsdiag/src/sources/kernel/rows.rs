@@ -40,6 +40,8 @@ pub struct Row {
     pub age_us: Option<u64>,
     pub interrupted: bool,
     pub server: Option<Server>,
+    /// What the daemon's own record calls it, where there is one.
+    pub own: Option<String>,
 }
 
 /// Who sent a request.
@@ -101,6 +103,7 @@ fn of_request(seen: &Seen, look: &Look) -> Row {
         age_us: seen.age_us.or_else(|| client.and_then(|c| c.blocked_us)),
         interrupted: request.interrupted,
         server: None,
+        own: None,
     }
 }
 
@@ -135,6 +138,7 @@ fn of_open(unique: u64, open: &Open, look: &Look, now_ns: u64) -> Row {
         age_us: Some(now_ns.saturating_sub(open.sent_ns) / 1000),
         interrupted: false,
         server: None,
+        own: None,
     }
 }
 
@@ -174,6 +178,7 @@ fn of_client(client: &Client, look: &Look) -> Option<Row> {
         age_us: client.blocked_us,
         interrupted: false,
         server: None,
+        own: None,
     })
 }
 

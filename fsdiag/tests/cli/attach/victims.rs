@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -22,6 +23,8 @@ pub(super) struct Victim {
     pub(super) mount: PathBuf,
     pub(super) daemon: Child,
     clients: Vec<Child>,
+    /// What the readers read from before they begin.
+    gate: Option<fs::File>,
 }
 
 impl Victim {
@@ -45,7 +48,7 @@ impl Victim {
                 return None;
             }
         };
-        let victim = Self { _dir: dir, mount, daemon, clients: Vec::new() };
+        let victim = Self { _dir: dir, mount, daemon, clients: Vec::new(), gate: None };
         eventually("the mount", || is_mounted(&victim.mount));
         Some(victim)
     }
@@ -91,15 +94,18 @@ impl Victim {
     /// that an unanswered READ has locked.
     pub(super) fn many_reads(&mut self, count: u32) {
         let go = self.mount.with_file_name("go");
-        let wait = format!("until [ -e {} ]; do sleep 0.05; done", go.display());
+        assert!(Command::new("mkfifo").arg(&go).status().unwrap().success());
         let file = self.file();
-        let read = |n: u32| {
-            format!("exec 3<{}; {wait}; exec dd bs=4k skip={} count=1 of=/dev/null <&3", file.display(), n << 10)
-        };
+        let (fifo, name) = (go.display(), file.display());
+        // Nothing is forked between open and read: a child that ends would close the file, and send a FLUSH.
+        let read =
+            |n: u32| format!("exec 3<{name}; read go <{fifo}; exec dd bs=4k skip={} count=1 of=/dev/null <&3", n << 10);
         let readers: Vec<u32> = (0..count).map(|n| self.client("sh", &["-c", &read(n)])).collect();
         let open = |pid: &u32| fs::read_link(format!("/proc/{pid}/fd/3")).is_ok_and(|to| to == file);
         eventually("readers", || readers.iter().all(open));
-        fs::write(go, "").unwrap();
+        let mut go = fs::OpenOptions::new().write(true).open(go).unwrap();
+        go.write_all(&vec![b'\n'; count as usize]).unwrap();
+        self.gate = Some(go);
     }
 
     /// Ends that process when the victim is dropped.
