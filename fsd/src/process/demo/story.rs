@@ -56,7 +56,7 @@ pub(in crate::process) fn run() -> Result<Exit, Failure> {
     let served = mount(&programs, &root, &origin, &BUG)?;
     say("2. mounted again, with the bug on purpose: Release closes under the lock, and the origin stalls");
     let clients = provoke(&served, &origin)?;
-    await_stall(&served)?;
+    await_record(&served, "\"ev\":\"stall\"", "stall")?;
     say("3. the watchdog speaks of a stall; `fsdiag analyze` on the record says:\n");
     verdict(&programs.fsdiag, &served.events())?;
     origin.heal().release();
@@ -153,6 +153,8 @@ fn provoke(served: &Served, origin: &Origin) -> Result<Vec<Client>, Failure> {
         return Err(Exit::Refused.because("nobody asked the origin for the slow file"));
     }
     drop(first);
+    // The kernel sends RELEASE when it likes; whoever opens the file before would keep it open.
+    await_record(served, "\"op\":\"Release\"", "release")?;
     let mut clients = Vec::new();
     for _ in 0..READERS {
         clients.push(Client::start(Command::new("cat").arg(&slow))?);
@@ -180,16 +182,16 @@ impl Drop for Client {
     }
 }
 
-fn await_stall(served: &Served) -> Result<(), Failure> {
+/// Waits until the event file holds `text`.
+fn await_record(served: &Served, text: &str, what: &str) -> Result<(), Failure> {
     let until = clock::now() + STALL_LIMIT;
     while clock::now() < until {
-        let events = std::fs::read_to_string(served.events()).unwrap_or_default();
-        if events.contains("\"ev\":\"stall\"") {
+        if std::fs::read_to_string(served.events()).unwrap_or_default().contains(text) {
             return Ok(());
         }
         std::thread::park_timeout(Duration::from_millis(100));
     }
-    Err(Exit::Refused.because(format!("no stall was recorded within {} s", STALL_LIMIT.as_secs())))
+    Err(Exit::Refused.because(format!("no {what} was recorded within {} s", STALL_LIMIT.as_secs())))
 }
 
 /// Prints what fsdiag says, and checks that it names the culprit.
