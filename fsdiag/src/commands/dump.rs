@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::{Context as _, Result, bail};
-use fsd_events::stacks;
+use fsd_events::stacks::{self, StackDump};
 use fsd_unwind::symbols::Symbolizer;
 
 use crate::sources::{
@@ -34,9 +34,12 @@ pub struct Args {
     /// Addresses only.
     #[arg(long)]
     pub no_names: bool,
+    /// Do not ask. Without a terminal nobody is asked.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
-/// Exit codes: 0 done · 1 could not be done.
+/// Exit codes: 0 done · 1 could not be done · 4 not confirmed.
 ///
 /// # Errors
 /// When there is no such process, no right to trace it, or nowhere to write.
@@ -53,18 +56,22 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         USUAL_PAUSE.as_micros(),
         LIMIT.as_millis()
     )?;
+    if !args.yes && !confirmed(&mut say)? {
+        return Ok(ExitCode::from(4));
+    }
     let (mut dump, pauses) = ptrace::capture(&outlook, mount.as_deref())?;
+    if let Some(file) = args.output.as_ref().filter(|file| !args.no_names && !is_special(file)) {
+        // Names take longer than the dump: whoever cannot wait for them, or kills the process now, has this.
+        replace(file, &dump)?;
+    }
     if !args.no_names {
         let mut search = args.debug_file.clone();
         search.push(ptrace::executable(pid));
         Symbolizer::new(search).name(&mut dump);
     }
-    let mut text = String::new();
-    // A String takes everything.
-    let _always = stacks::write(&dump, &mut text);
     match &args.output {
-        Some(file) => fs::write(file, &text).with_context(|| format!("cannot write {}", file.display()))?,
-        None => io::stdout().lock().write_all(text.as_bytes())?,
+        Some(file) => replace(file, &dump)?,
+        None => io::stdout().lock().write_all(spelt(&dump).as_bytes())?,
     }
     let unstoppable = match pauses.unstoppable {
         0 => String::new(),
@@ -78,6 +85,43 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         pauses.longest.as_micros()
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the threads may be stopped; nobody is asked where nobody can answer.
+fn confirmed(say: &mut impl io::Write) -> Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    write!(say, "fsdiag: continue? [y/N] ")?;
+    say.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn spelt(dump: &StackDump<'_>) -> String {
+    let mut text = String::new();
+    // A String takes everything.
+    let _always = stacks::write(dump, &mut text);
+    text
+}
+
+/// A pipe or a terminal, say: it is written to and not replaced.
+fn is_special(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|meta| !meta.is_file())
+}
+
+/// Writes the file so that it is whole at every moment.
+fn replace(file: &Path, dump: &StackDump<'_>) -> Result<()> {
+    let cannot = || format!("cannot write {}", file.display());
+    if is_special(file) {
+        return fs::write(file, spelt(dump)).with_context(cannot);
+    }
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = file.file_name().with_context(cannot)?.to_string_lossy();
+    let beside = dir.join(format!(".{name}.{}", std::process::id()));
+    fs::write(&beside, spelt(dump)).with_context(cannot)?;
+    fs::rename(&beside, file).with_context(cannot)
 }
 
 /// The process that was named, and its mount if that was named.

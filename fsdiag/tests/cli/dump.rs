@@ -76,7 +76,7 @@ fn a_stopped_process_stays_stopped_and_a_running_one_runs_on() {
     }
     let file = tempfile::tempdir().unwrap();
     let file = file.path().join("out.log");
-    let out = fsdiag().arg(victim.0.id().to_string()).arg("-o").arg(&file).output().unwrap();
+    let out = fsdiag().arg(victim.0.id().to_string()).args(["--yes", "-o"]).arg(&file).output().unwrap();
     assert!(out.status.success(), "{}", complaint(&out));
     let text = fs::read_to_string(&file).unwrap();
     let read = stacks::read(&text);

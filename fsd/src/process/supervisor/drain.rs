@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use fsd_events::{layout, ring::tables::inflight};
+use fsd_events::{layout, ring::tables::inflight, stacks::FileName};
 
 use super::Handed;
 use crate::{
@@ -53,7 +53,7 @@ fn run(command: &mut Command, places: &Places, run_id: &str) {
 /// Dumps `pid` from outside with `fsdiag`, which lies beside us; gives the file if it was there in time.
 pub(super) fn dump(places: &Places, pid: u32) -> Option<String> {
     let fsdiag = std::env::current_exe().ok()?.with_file_name("fsdiag");
-    let file = places.state.join(format!("{}outside-{pid}-{}.log", layout::STACKS_PREFIX, clock::now_wall_us()));
+    let file = places.state.join(FileName(clock::now_wall_us()).to_string());
     let mut child = Command::new(fsdiag)
         .args(["dump", &pid.to_string(), "--yes", "-o"])
         .arg(&file)
@@ -66,8 +66,9 @@ pub(super) fn dump(places: &Places, pid: u32) -> Option<String> {
     let mut fds = [nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(&ended), nix::poll::PollFlags::POLLIN)];
     let limit = nix::poll::PollTimeout::try_from(DUMP_LIMIT).ok()?;
     let _ = nix::poll::poll(&mut fds, limit);
-    let done = child.try_wait().ok().flatten().is_some_and(|status| status.success());
-    done.then(|| file.display().to_string())
+    let _ = child.try_wait();
+    // It is there as soon as the stacks are; names are added afterwards, and need no living process.
+    file.is_file().then(|| file.display().to_string())
 }
 
 /// A program that speaks our protocol: an `fsd` of this major version.
