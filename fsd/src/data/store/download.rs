@@ -1,14 +1,10 @@
 //! The background download: it fills a store from its start to its end, and makes way for readers' requests.
 
-use std::{
-    ops::Range,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use fsd_events::{event::Phase, ids::OpId};
 
-use crate::{data::origin::OriginError, observe::tasks, platform::clock};
+use crate::{data::origin::OriginError, observe::tasks};
 
 use super::{
     Store, StoreError,
@@ -19,7 +15,9 @@ use super::{
 /// Bytes at hand that are worth a new request instead of receiving them again.
 const WORTH_A_REQUEST: u64 = 8 << 20;
 /// Bytes a second of one connection above which a second one gains nothing.
-const SLOW: f64 = 64e6;
+const SLOW: f64 = 40e6;
+/// Waiting that is enough to tell how fast a connection is.
+const SAMPLE: Duration = Duration::from_millis(100);
 
 enum Next {
     /// A range, and whether to ask for the whole content to get it.
@@ -89,7 +87,7 @@ impl Store {
         if !state.ranged() {
             return false;
         }
-        if let Some(slow) = pace.slow(at) {
+        if let Some(slow) = pace.slow() {
             state.slow = slow;
         }
         if state.held.have().run_from(at) >= at.saturating_add(WORTH_A_REQUEST) {
@@ -100,25 +98,43 @@ impl Store {
     }
 }
 
-/// How fast one answer comes.
+/// How fast one answer comes, by the time spent waiting for it alone: a disk or a processor that is slow gains
+/// nothing by more connections.
+#[derive(Debug, Default)]
 pub(super) struct Pace {
-    since: Instant,
-    from: u64,
+    waited: Duration,
+    bytes: u64,
 }
 
 impl Pace {
-    pub(super) fn start(from: u64) -> Self {
-        Self { since: clock::now(), from }
+    pub(super) fn add(&mut self, waited: Duration, bytes: usize) {
+        self.waited += waited;
+        self.bytes += bytes as u64;
     }
 
     /// Whether it is slow, each time there is enough to tell.
-    fn slow(&mut self, at: u64) -> Option<bool> {
-        let took = self.since.elapsed();
-        if took < Duration::from_millis(100) {
+    fn slow(&mut self) -> Option<bool> {
+        if self.waited < SAMPLE {
             return None;
         }
-        let rate = (at - self.from) as f64 / took.as_secs_f64();
-        *self = Self::start(at);
+        let rate = self.bytes as f64 / self.waited.as_secs_f64();
+        *self = Self::default();
         Some(rate < SLOW)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_told_after_a_while_and_anew_each_time() {
+        let mut pace = Pace::default();
+        pace.add(SAMPLE / 2, 1);
+        assert_eq!(pace.slow(), None);
+        pace.add(SAMPLE, 1 << 20);
+        assert_eq!(pace.slow(), Some(true));
+        pace.add(SAMPLE, 1 << 30);
+        assert_eq!(pace.slow(), Some(false));
     }
 }

@@ -123,12 +123,13 @@ impl Store {
         let asked = (!whole).then(|| range.clone());
         let mut body = self.stores.origin.get(&resource, asked, &validator, id).await.map_err(Stop::Origin)?;
         self.agree(&body)?;
-        let mut pace = Pace::start(body.at());
+        let mut pace = Pace::default();
         while body.at() < range.end {
             failpoint::hold("store::stalled_download", &self.content.path).await;
             self.room(id).await;
-            let at = body.at();
+            let (at, asked) = (body.at(), clock::now());
             let Some(bytes) = body.chunk().await.map_err(Stop::Origin)? else { break };
+            pace.add(asked.elapsed(), bytes.len());
             if self.deliver(key, at, &bytes).is_break() {
                 return Err(Stop::Store);
             }

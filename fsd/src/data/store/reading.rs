@@ -1,15 +1,6 @@
 //! Reading: an answer is put together from memory, from the page cache, or by the disk pool, and sent.
 
-use std::{
-    cell::Cell,
-    fs::File,
-    io::{self, IoSliceMut},
-    ops::Range,
-    os::unix::fs::FileExt,
-    sync::Arc,
-};
-
-use rustix::io::{ReadWriteFlags, preadv2};
+use std::{cell::Cell, fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 use crate::observe::locks;
 
@@ -109,11 +100,18 @@ fn copy(parts: &[Part], mut into: &mut [u8], mut disk: impl FnMut(u64, &mut [u8]
 }
 
 /// Reads what the page cache has; never waits for the disk.
+#[cfg(target_os = "linux")]
 fn read_cached(file: Option<&File>, at: u64, into: &mut [u8]) -> bool {
     let Some(file) = file else { return false };
     let len = into.len();
-    let got = preadv2(file, &mut [IoSliceMut::new(into)], at, ReadWriteFlags::NOWAIT);
+    let got = rustix::io::preadv2(file, &mut [io::IoSliceMut::new(into)], at, rustix::io::ReadWriteFlags::NOWAIT);
     got.is_ok_and(|got| got == len)
+}
+
+/// There is no such call: the disk pool reads.
+#[cfg(not(target_os = "linux"))]
+fn read_cached(_file: Option<&File>, _at: u64, _into: &mut [u8]) -> bool {
+    false
 }
 
 fn read_exact(file: Option<&File>, at: u64, into: &mut [u8]) -> io::Result<()> {
