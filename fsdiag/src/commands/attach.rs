@@ -33,6 +33,7 @@ use crate::{
             look::{self, Look, Source, Sources},
             mountinfo::{self, Mount},
             rows::{self, Row},
+            sys,
         },
         rings,
     },
@@ -128,7 +129,7 @@ fn report(look: &Look, rows: &mut [Row], watched: &Watched, args: &Args) -> anyh
     (1..).zip(&transcript.lines).for_each(|(number, line)| tails.keep(number, line.as_bytes()));
     let events = transcript.facts.len() as u64 + watched.events;
     model.counted(input, "kernel-trace", transcript.lines.len() as u64, events, watched.dropped);
-    let mut report = model.report(Now::default());
+    let mut report = model.report(Now { wall_us: Some(sys::wall_us()) });
     report.notes.extend(model.kernel.notes(stalled_us));
     for (op, summary) in watched.summaries() {
         report.ops.entry(op).or_insert(summary);
