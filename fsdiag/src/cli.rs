@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::commands::{analyze, attach, dump, mounts, rescue, tail};
+use crate::commands::{analyze, attach, dump, mounts, rescue, restart, tail, tui};
 
 #[derive(Debug, Parser)]
 #[command(name = "fsdiag", version, about = "Says what hangs in a FUSE mount, and why")]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -20,7 +20,9 @@ enum Command {
     Dump(dump::Args),
     Mounts(mounts::Args),
     Rescue(rescue::Args),
+    Restart(restart::Args),
     Tail(tail::Args),
+    Tui(tui::Args),
 }
 
 /// Does what the command line says; ends the process when it cannot be understood.
@@ -28,12 +30,18 @@ enum Command {
 /// # Errors
 /// Those of the subcommand.
 pub fn run() -> anyhow::Result<ExitCode> {
-    match &Cli::parse().command {
+    // Without a word the screens open on the running mount.
+    match &Cli::parse()
+        .command
+        .unwrap_or_else(|| Command::Tui(tui::Args { stalled_after: 10.0, ..tui::Args::default() }))
+    {
         Command::Analyze(args) => analyze::run(args),
         Command::Attach(args) => attach::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Mounts(args) => mounts::run(args),
         Command::Rescue(args) => rescue::run(args),
+        Command::Restart(args) => restart::run(args),
         Command::Tail(args) => tail::run(args),
+        Command::Tui(args) => tui::run(args),
     }
 }

@@ -5,4 +5,6 @@ pub mod attach;
 pub mod dump;
 pub mod mounts;
 pub mod rescue;
+pub mod restart;
 pub mod tail;
+pub mod tui;

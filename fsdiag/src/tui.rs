@@ -3,12 +3,15 @@
 //! `state` is a pure function of messages, `page` says what each screen holds as text with a meaning, `view` draws it.
 //! Threads read the terminal, the signals and the source; this loop is the only one that owns the state.
 
+pub mod compose;
+pub mod feed;
 pub mod keys;
 pub mod page;
 pub mod picture;
 pub mod plain;
 pub mod state;
 pub mod terminal;
+pub mod trace;
 pub mod turn;
 pub mod view;
 

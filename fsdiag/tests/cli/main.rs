@@ -4,5 +4,6 @@
 
 mod attach;
 mod dump;
+mod tui;
 
 mod corpus;
