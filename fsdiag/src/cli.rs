@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::commands::{analyze, attach, dump, mounts, rescue, restart, tail, tui};
+use crate::{
+    commands::{analyze, attach, dump, mounts, rescue, restart, tail},
+    tui::command as tui,
+};
 
 #[derive(Debug, Parser)]
 #[command(name = "fsdiag", version, about = "Says what hangs in a FUSE mount, and why")]

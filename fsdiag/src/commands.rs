@@ -7,4 +7,3 @@ pub mod mounts;
 pub mod rescue;
 pub mod restart;
 pub mod tail;
-pub mod tui;

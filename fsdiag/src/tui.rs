@@ -3,6 +3,7 @@
 //! `state` is a pure function of messages, `page` says what each screen holds as text with a meaning, `view` draws it.
 //! Threads read the terminal, the signals and the source; this loop is the only one that owns the state.
 
+pub mod command;
 pub mod compose;
 pub mod feed;
 pub mod keys;

@@ -149,7 +149,7 @@ fn is_lossy(report: &Report) -> bool {
 }
 
 /// A reader who has gone (`| head`) is no error.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -157,7 +157,7 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-pub(super) fn complain(problems: &[String]) -> io::Result<()> {
+pub(crate) fn complain(problems: &[String]) -> io::Result<()> {
     let mut err = io::stderr().lock();
     problems.iter().try_for_each(|problem| writeln!(err, "fsdiag: {problem}"))
 }
