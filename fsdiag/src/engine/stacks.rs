@@ -70,7 +70,12 @@ pub struct Conclusion {
 
 impl<'a> Stacks<'a> {
     pub fn of(dump: &'a Dump) -> Self {
-        let threads: Vec<Seen<'a>> = dump.threads.iter().map(Seen::of).collect();
+        let mut threads: Vec<Seen<'a>> = dump.threads.iter().map(Seen::of).collect();
+        if dump.process.as_deref().is_some_and(|name| name.ends_with("sshfs")) {
+            // Its callbacks wait for the server on semaphores; a thread of its own reads the socket.
+            let waits = |seen: &&mut Seen<'_>| seen.op.is_some() && seen.doing == Doing::Wait;
+            threads.iter_mut().filter(waits).for_each(|seen| seen.doing = Doing::Network);
+        }
         let mut stacks = Self { dump, threads, piles: Vec::new() };
         stacks.piles = stacks.pile_up();
         stacks

@@ -143,8 +143,12 @@ pub(super) fn behind_it(case: &Case<'_>, behind: &[usize]) -> String {
 
 fn is_lock(case: &Case<'_>, guess: &Guess) -> bool {
     let data = |op: &usize| case.ops[*op].open.op().class() == Class::Data;
+    // Who says itself that it waits for the origin waits for no lock.
+    let upstream = |op: &usize| matches!(case.ops[*op].open.doing(), Some(Phase::Upstream));
+    let waits_for_a_lock = |victims: &[usize]| !victims.iter().all(upstream);
+    // An empty list of victims is all upstream, too: nobody waits.
     guess.kind == GuessKind::Lock
-        && !guess.victims.is_empty()
+        && waits_for_a_lock(&guess.victims)
         && !(data(&guess.culprit) && guess.victims.iter().all(data))
 }
 

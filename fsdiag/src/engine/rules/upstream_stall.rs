@@ -140,7 +140,7 @@ fn fetching(case: &Case<'_>, op: usize) -> bool {
 }
 
 /// Only content is stalled: a lock would stop more than that.
-/// The log ends early: one Read is open far longer than any ever took, while later ones of other files have ended.
+/// The log ends early: one Read is open far longer than any ever took, while later requests have ended.
 fn by_silence(case: &Case<'_>) -> Option<Finding> {
     if !case.threads.is_empty() {
         // A dump tells more than silence does.
@@ -154,13 +154,14 @@ fn by_silence(case: &Case<'_>) -> Option<Finding> {
         };
         let worst = Micros::try_from(stats.latency.max()).unwrap_or(Micros::MAX);
         let loss = session.loss.lone_exits + session.loss.superseded + session.loss.lost_exits + session.loss.lines;
-        at.open.op() == Op::Read && age >= SILENT && age / 4 > worst && stats.later_than(began) >= 3 && loss == 0
+        let later: usize = session.stats.values().map(|kind| kind.later_than(began)).sum();
+        at.open.op() == Op::Read && age >= SILENT && age / 2 > worst && later >= 3 && loss == 0
     };
     let alive = |op: &usize| !case.life_of(*op).dead;
     let op = (0..case.ops.len()).filter(alive).filter(silent).max_by_key(|op| case.ops[*op].age)?;
     let party = case.party_of(op)?;
     let sentence = format!(
-        "{}{} has not ended{} when the log ends, though no other took a quarter as long: it may wait for its content.",
+        "{}{} has not ended{} when the log ends, though no other took half as long: it may wait for its content.",
         case.op_name(op),
         of_path(case, party),
         for_time(case.ops[op].age),

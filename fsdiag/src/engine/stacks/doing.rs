@@ -64,6 +64,7 @@ const TABLE: &[(Doing, &[&str])] = &[
         Doing::Wait,
         &[
             "pthread_cond_wait",
+            "sem_wait",
             "pthread_cond_timedwait",
             "sync.(*Cond).Wait",
             "sync.(*WaitGroup).Wait",

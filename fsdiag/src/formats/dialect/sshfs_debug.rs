@@ -5,10 +5,14 @@
 use std::collections::HashMap;
 
 use crate::{
-    engine::fact::{Call, Done, Fact, Key},
+    engine::fact::{Call, Done, Fact, Key, What},
     formats::{Line, Parser, REMEMBERED, Taken, done, scan},
 };
-use fsd_events::op::Op;
+use fsd_events::{
+    event::{Body, Phase, PhaseChange},
+    ids::OpId,
+    op::Op,
+};
 
 pub(crate) fn parser() -> Box<dyn Parser> {
     Box::new(SshfsDebug::default())
@@ -62,7 +66,12 @@ impl SshfsDebug {
         }
         self.open.insert(number, op);
         let call = Call { asynchronous: true, ..Call::new(Key::Num(number), op) };
-        line.enter(call, out)
+        line.enter(call, out);
+        // What is logged here has been sent: whoever has no answer waits for the server.
+        let (phase, detail) = (Phase::Upstream, "the SFTP server".into());
+        let waits = PhaseChange { id: OpId(number), phase, detail };
+        out.push(line.fact(What::Own(Box::new(Body::Phase(waits)))));
+        Taken::Yes
     }
 
     /// `00012]  DATA  32781bytes (0ms)`.
