@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod handles;
+mod kept;
 mod opens;
 mod table;
 pub mod tree;

@@ -9,6 +9,8 @@ pub const MOUNT_FILE: &str = "mount.json";
 pub const SOCKET: &str = "control.sock";
 pub const NAMES: &str = "names";
 pub const OPENS: &str = "opens";
+/// What is staged, with its secrets: for the next worker only.
+pub const STAGED: &str = "staged";
 /// In the directory of a run.
 pub const RING_PREFIX: &str = "ring-";
 pub const INFLIGHT: &str = "inflight";

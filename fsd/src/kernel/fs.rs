@@ -175,6 +175,8 @@ struct Inner {
     skip_eviction: AtomicBool,
     lock_events: AtomicBool,
     draining: AtomicBool,
+    /// Backing files of an earlier worker were taken over.
+    adopted: AtomicBool,
     started_us: u64,
 }
 
@@ -196,7 +198,8 @@ impl Fs {
         let opens = dir.map(|dir| dir.join(layout::OPENS));
         let tree = Arc::new(Tree::open(names.as_deref(), config.mount_run).map_err(unusable)?);
         let handles = Handles::open(opens.as_deref(), config.mount_run).map_err(unusable)?;
-        let catalog = Catalog::new(Arc::clone(&tree)).ok_or(FsError::Full)?;
+        let staged = dir.map(|dir| (dir.join(layout::STAGED), config.mount_run));
+        let catalog = Catalog::new(Arc::clone(&tree), staged).ok_or(FsError::Full)?;
         if parts.source.is_none() {
             let root = tree.directory(ROOT).ok_or(FsError::Full)?;
             root.fix(Arc::new(Listing::new(vec![catalog.node()], 0)));
@@ -212,6 +215,7 @@ impl Fs {
             skip_eviction: AtomicBool::new(flags.debug_skip_eviction),
             lock_events: AtomicBool::new(flags.debug_lock_events),
             draining: AtomicBool::new(false),
+            adopted: AtomicBool::new(false),
             started_us: clock::now_wall_us(),
             config,
             parts,

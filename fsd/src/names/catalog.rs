@@ -1,23 +1,29 @@
 //! The catalogue: what is staged, shown as `Staged/<id>/<name>`. A file in it goes when it is neither staged nor open.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use fsd_events::{ids::Ino, names::ROOT};
+use fsd_events::{
+    ids::{Ino, RunId},
+    names::ROOT,
+};
 
 use crate::{
     data::{
-        origin::{Meta, Resource},
+        origin::{Meta, Resource, Validator},
         source::Place,
     },
-    observe::locks::Mutex,
+    observe::{journal, locks::Mutex},
     platform::clock,
 };
 
 use super::{
-    CATALOG,
+    CATALOG, kept,
     tree::{Directory, FileInfo, Listing, Node, Tree, version},
 };
 
@@ -30,7 +36,10 @@ pub struct Catalog {
     tree: Arc<Tree>,
     dir: Arc<Directory>,
     items: Mutex<Vec<Item>>,
+    /// Rises with every change and every new id.
     next: AtomicU64,
+    /// Where a later worker finds what is staged.
+    keep: Option<(PathBuf, RunId)>,
 }
 
 /// One staged file.
@@ -43,7 +52,9 @@ pub struct Item {
     pub ino: Ino,
     /// Not yet unstaged.
     pub staged: bool,
-    dir: Ino,
+    pub(super) modified_us: Option<u64>,
+    pub(super) validator: Validator,
+    pub(super) dir: Ino,
 }
 
 impl Item {
@@ -51,15 +62,51 @@ impl Item {
     pub fn path(&self) -> String {
         format!("{STAGED}/{}/{}", self.id, self.name)
     }
+
+    fn listing(&self) -> Listing {
+        let info = FileInfo {
+            size: self.size,
+            modified_us: self.modified_us,
+            validator: self.validator.clone(),
+            place: Place::Remote(self.resource.clone()),
+            unversioned: false,
+            staged: true,
+        };
+        Listing::new(vec![Node::file(&self.name, self.ino, info)], 0)
+    }
 }
 
 impl Catalog {
-    /// None when the name table is full.
-    pub fn new(tree: Arc<Tree>) -> Option<Self> {
+    /// Shows again what an earlier worker of the same mount had staged. None when the name table is full.
+    pub fn new(tree: Arc<Tree>, keep: Option<(PathBuf, RunId)>) -> Option<Self> {
         let dir = tree.directory(tree.dir_ino(ROOT, STAGED)?)?;
-        dir.fix(Arc::new(Listing::default()));
-        let items = Mutex::new(&CATALOG, Vec::new());
-        Some(Self { tree, dir, items, next: AtomicU64::new(clock::now_wall_us()) })
+        let mut items = keep.as_ref().map_or_else(Vec::new, |(path, run)| kept::read(path, *run));
+        items.retain(|item| tree.path(item.ino).is_some_and(|path| path == item.path()));
+        for item in &mut items {
+            item.dir = tree.dir_ino(dir.ino, &item.id)?;
+            tree.directory(item.dir)?.fix(Arc::new(item.listing()));
+        }
+        let next = AtomicU64::new(clock::now_wall_us());
+        let catalog = Self { tree, dir, items: Mutex::new(&CATALOG, Vec::new()), next, keep };
+        catalog.show(&items);
+        *catalog.items.lock() = items;
+        Some(catalog)
+    }
+
+    /// Writes down what is staged, for the next worker. Without any lock held.
+    fn keep(&self) {
+        let Some((path, run)) = &self.keep else { return };
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let items = self.items.lock().clone();
+            if let Err(why) = kept::write(path, *run, &items, number) {
+                journal::invariant("what is staged will not outlive the worker", &why.to_string());
+            }
+            // Somebody else may have written an older state after us, or we after a newer one.
+            if self.next.load(Ordering::Relaxed) == number + 1 {
+                return;
+            }
+        }
     }
 
     /// The node of the catalogue at the root.
@@ -71,22 +118,16 @@ impl Catalog {
     pub fn stage(&self, resource: Resource, name: String, size: u64, meta: &Meta) -> Option<Item> {
         let id = format!("{:08x}", fsd_events::names::hash(self.next.fetch_add(1, Ordering::Relaxed), b"id") >> 32);
         let version = version(&meta.validator, size, meta.modified_us);
-        let mut items = self.items.lock();
         let dir = self.tree.dir_ino(self.dir.ino, &id)?;
         let ino = self.tree.file_ino(dir, &name, version.unwrap_or_else(clock::now_wall_us))?;
-        let info = FileInfo {
-            size,
-            modified_us: meta.modified_us,
-            validator: meta.validator.clone(),
-            place: Place::Remote(resource.clone()),
-            unversioned: false,
-            staged: true,
-        };
-        let node = Node::file(&name, ino, info);
-        self.tree.directory(dir)?.fix(Arc::new(Listing::new(vec![node], 0)));
-        let item = Item { id, name, resource, size, ino, staged: true, dir };
+        let Meta { modified_us, validator, .. } = meta.clone();
+        let item = Item { id, name, resource, size, ino, staged: true, modified_us, validator, dir };
+        self.tree.directory(dir)?.fix(Arc::new(item.listing()));
+        let mut items = self.items.lock();
         items.push(item.clone());
         self.show(&items);
+        drop(items);
+        self.keep();
         Some(item)
     }
 
@@ -100,7 +141,10 @@ impl Catalog {
         let mut items = self.items.lock();
         let item = items.iter_mut().find(|item| item.id == id && item.staged)?;
         item.staged = false;
-        Some(item.clone())
+        let item = item.clone();
+        drop(items);
+        self.keep();
+        Some(item)
     }
 
     /// Whether this inode still has its staged reference.
@@ -117,6 +161,8 @@ impl Catalog {
             dir.fix(Arc::new(Listing::default()));
         }
         self.show(&items);
+        drop(items);
+        self.keep();
         true
     }
 
@@ -135,13 +181,11 @@ impl Catalog {
 
 #[cfg(test)]
 mod tests {
-    use fsd_events::ids::RunId;
-
     use super::*;
 
     fn catalog() -> (Arc<Tree>, Catalog) {
         let tree = Arc::new(Tree::open(None, RunId(1)).unwrap());
-        (Arc::clone(&tree), Catalog::new(tree).unwrap())
+        (Arc::clone(&tree), Catalog::new(tree, None).unwrap())
     }
 
     fn stage(catalog: &Catalog, name: &str) -> Item {
@@ -169,5 +213,28 @@ mod tests {
         assert!(catalog.evict(item.ino) && !catalog.evict(item.ino));
         assert!(matches!(tree.file(item.ino), Some((_, None))));
         assert!(catalog.items().is_empty());
+    }
+
+    #[test]
+    fn what_is_staged_outlives_its_worker_and_leaves_no_secret_when_it_goes() {
+        let place = tempfile::tempdir().unwrap();
+        let (names, staged) = (place.path().join("names"), place.path().join("staged"));
+        let open = || {
+            let tree = Arc::new(Tree::open(Some(&names), RunId(1)).unwrap());
+            (Arc::clone(&tree), Catalog::new(tree, Some((staged.clone(), RunId(1)))).unwrap())
+        };
+        let (_, first) = open();
+        let resource = Resource::parse("http://example.org/x?token=CANARY").unwrap();
+        let meta = Meta { validator: Validator::Strong("\"1\"".into()), ..Meta::default() };
+        let item = first.stage(resource, "a".into(), 5, &meta).unwrap();
+        drop(first);
+        let (tree, second) = open();
+        let again = &second.items()[0];
+        assert_eq!((&again.id, again.ino, &again.resource), (&item.id, item.ino, &item.resource));
+        assert!(matches!(tree.file(item.ino), Some((_, Some(_)))));
+        assert!(second.unstage(&item.id).is_some() && second.evict(item.ino));
+        assert!(!std::fs::read_to_string(&staged).unwrap().contains("CANARY"));
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2, "no halves are left");
+        assert!(open().1.items().is_empty());
     }
 }

@@ -200,6 +200,8 @@ fn clear(runtime: &Path, state: &Path) {
         }
     }
     // Rings name inodes: the names must outlive them.
+    // Secrets go in any case.
+    drop(std::fs::remove_file(runtime.join(layout::STAGED)));
     if !undrained {
         if let Some(presence) = client::read(runtime) {
             drop(std::fs::remove_file(presence.socket));

@@ -13,5 +13,6 @@ mod secrets;
 mod semantics;
 mod stacks;
 mod support;
+mod takeover;
 mod uploads;
 mod waits;

@@ -79,6 +79,7 @@ impl Fs {
 
     /// Takes over the backing files that an earlier worker gave to the kernel.
     pub fn adopt(&self, adopt: impl Fn(u32) -> Backing) {
+        self.inner.adopted.store(true, Ordering::Relaxed);
         self.inner.handles.adopt(adopt);
     }
 
@@ -180,7 +181,21 @@ impl Fs {
         if released.last {
             self.inner.catalog.evict(ino);
             self.inner.tree.renew(ino);
+            if self.inner.adopted.load(Ordering::Relaxed) {
+                self.sweep(ino, cause);
+            }
         }
+    }
+
+    /// A backing file keeps the lock on the temp file of the dead worker that made it: only when it is closed can
+    /// that file be told from one in use.
+    fn sweep(&self, ino: Ino, cause: OpId) {
+        let (stores, path) = (self.inner.parts.stores.clone(), self.path_of(ino.0));
+        let spec = Spec { kind: TaskKind::Evict, parent: Some(cause), fh: None, path: path.as_deref() };
+        tasks::spawn(&self.inner.parts.runtime, spec, |_| async move {
+            let sweep = tokio::task::spawn_blocking(move || stores.sweep());
+            sweep.await.map(|_| ()).map_err(|error| error.to_string())
+        });
     }
 
     /// The seed's bug and its relatives, for real (never in a build that serves users).

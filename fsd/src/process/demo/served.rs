@@ -120,7 +120,10 @@ impl Served {
         let mut greeting = String::new();
         // The end of the process is the end of the pipe, so this cannot wait for ever; the limit is fsd's own.
         let said = stdout.read_line(&mut greeting);
-        let presence = client::running(Some(&home.runtime)).into_iter().find(|found| found.pid == child.id());
+        let presence = client::running(Some(&home.runtime)).into_iter().find(|found| {
+            // With a supervisor the process that serves is not the one that was started.
+            found.pid == child.id() || Path::new(&found.mount) == home.mount_point()
+        });
         match (said, presence) {
             (Ok(1..), Some(presence)) => {
                 let greeting = greeting.trim_end().to_owned();
