@@ -18,7 +18,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("unsafe", &["sources/ptrace", "sources/kernel"]),
     ("ratatui", &["tui"]),
     ("regex", &["formats"]),
-    ("clap", &["cli", "commands"]),
+    ("clap", &["cli", "commands", "tui/command"]),
     ("anyhow", &["cli", "commands", "tui"]),
     ("fsd::", &[]),
 ];

@@ -1,6 +1,8 @@
 //! The model at one moment, arranged for the rules: who is open, for how long, who waits for whom.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod seats;
+
+use std::collections::BTreeMap;
 
 use fsd_events::op::Op;
 
@@ -277,109 +279,6 @@ impl<'m> Case<'m> {
         let queued =
             self.lives.iter().rev().find_map(|l| l.session.last_beat.as_ref()).map_or(0, |b| b.0.replies_queued);
         Some(self.kernel_waiting()?.saturating_sub(self.ops.len() as u64 + queued))
-    }
-
-    fn seat(&mut self) {
-        self.parties = (0..self.ops.len()).map(|op| Party { who: Who::Op(op), thread: None }).collect();
-        for (life, l) in self.lives.iter().enumerate() {
-            let tasks = l.session.tasks.iter();
-            let parties = tasks.map(|(id, task)| Party { who: Who::Task { life, id: *id, task }, thread: None });
-            self.parties.extend(parties);
-        }
-        self.seat_threads();
-    }
-
-    /// A thread is the same party as the operation that it serves, and as the same thread in another dump.
-    fn seat_threads(&mut self) {
-        self.seats = vec![usize::MAX; self.threads.len()];
-        let dumps: BTreeSet<usize> = self.threads.iter().map(|t| t.dump).collect();
-        for dump in dumps {
-            self.seat_dump(dump);
-        }
-    }
-
-    fn seat_dump(&mut self, dump: usize) {
-        let of_dump: Vec<usize> = (0..self.threads.len()).filter(|at| self.threads[*at].dump == dump).collect();
-        let mut taken: BTreeSet<usize> = BTreeSet::new();
-        let mut free: Vec<usize> = Vec::new();
-        for at in self.blamed_first(of_dump) {
-            match self.op_with_key(at).or_else(|| self.op_on_thread(at)).filter(|op| !taken.contains(op)) {
-                Some(op) => {
-                    taken.insert(op);
-                    self.sit(at, op);
-                }
-                None => free.push(at),
-            }
-        }
-        let kinds: Vec<Option<Op>> = free.iter().map(|at| self.threads[*at].op.map(|(_, op)| op)).collect();
-        for (at, kind) in free.into_iter().zip(&kinds) {
-            let ops: Vec<usize> = kind.map(|kind| self.free_ops(kind, &taken).collect()).unwrap_or_default();
-            // Which of several alike is which does not matter, so long as there is one for each.
-            match ops.first().filter(|_| {
-                ops.len() >= kinds.iter().filter(|k| *k == kind).count() || !taken.is_empty() || self.is_blamed(at)
-            }) {
-                Some(op) => {
-                    taken.insert(*op);
-                    self.sit(at, *op);
-                }
-                None => self.sit_alone(at),
-            }
-        }
-    }
-
-    /// Of several alike, the one that a dump blames is the one that came first.
-    fn blamed_first(&self, mut threads: Vec<usize>) -> Vec<usize> {
-        threads.sort_by_key(|at| !self.is_blamed(*at));
-        threads
-    }
-
-    fn is_blamed(&self, at: usize) -> bool {
-        self.proofs.iter().any(|(first, proof)| first + proof.culprit == at)
-    }
-
-    fn sit(&mut self, thread: usize, party: usize) {
-        self.seats[thread] = party;
-        self.parties[party].thread.get_or_insert(thread);
-    }
-
-    fn sit_alone(&mut self, at: usize) {
-        let number = self.threads[at].thread.number;
-        let same = |p: &Party<'_>| {
-            p.thread.is_some_and(|t| {
-                self.threads[t].thread.number == number && self.threads[t].dump != self.threads[at].dump
-            })
-        };
-        let known = self.parties.iter().position(|p| number > 1 && same(p));
-        match known {
-            Some(party) => self.seats[at] = party,
-            None => {
-                self.parties.push(Party { who: Who::Thread(at), thread: Some(at) });
-                self.seats[at] = self.parties.len() - 1;
-            }
-        }
-    }
-
-    fn free_ops<'c>(&'c self, kind: Op, taken: &'c BTreeSet<usize>) -> impl Iterator<Item = usize> + 'c {
-        let plain = |op: Op| if op == Op::Readdirplus { Op::Readdir } else { op };
-        (0..self.ops.len()).filter(move |op| !taken.contains(op) && plain(self.ops[*op].open.op()) == plain(kind))
-    }
-
-    fn op_with_key(&self, at: usize) -> Option<usize> {
-        let (key, kind) = self.threads[at].op?;
-        let key = key?;
-        self.ops.iter().position(|o| o.open.key() == key && o.open.op() == kind)
-    }
-
-    fn op_on_thread(&self, at: usize) -> Option<usize> {
-        let thread = self.threads[at].thread;
-        let tid = u32::try_from(thread.number).ok().filter(|tid| *tid > 0);
-        let name = thread.name.as_deref();
-        let on = |o: &OpenAt<'_>| {
-            let call = &o.open.call;
-            let named = !call.asynchronous && name.is_some() && call.thread.as_deref() == name;
-            !call.asynchronous && tid.is_some() && call.tid == tid || named
-        };
-        self.ops.iter().position(on)
     }
 }
 
