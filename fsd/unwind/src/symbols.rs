@@ -143,7 +143,9 @@ fn location(loader: &Loader, offset: u64) -> Option<(String, u32)> {
 fn demangle(name: &str) -> String {
     match rustc_demangle::try_demangle(name) {
         Ok(demangled) => format!("{demangled:#}"),
-        Err(_) => addr2line::demangle_auto(Cow::Borrowed(name), None).into_owned(),
+        // The C++ demangler takes a C function `t` for the type that `t` stands for.
+        Err(_) if name.starts_with("_Z") => addr2line::demangle_auto(Cow::Borrowed(name), None).into_owned(),
+        Err(_) => name.to_owned(),
     }
 }
 
@@ -161,6 +163,13 @@ fn short_path(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_every_language_are_read() {
+        assert_eq!(demangle("t"), "t");
+        assert_eq!(demangle("_ZN4ceph4ReadEv"), "ceph::Read()");
+        assert_eq!(demangle("_ZN3fsd6stacks4dump17h0123456789abcdefE"), "fsd::stacks::dump");
+    }
 
     #[test]
     fn paths_lose_what_nobody_needs() {

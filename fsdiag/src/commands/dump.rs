@@ -49,8 +49,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let outlook = ptrace::outlook(pid)?;
     writeln!(
         say,
-        "fsdiag: process {pid} ({}) has {} threads; they pause one after the other, for about {} us each, \
-         at most {} ms",
+        "fsdiag: process {pid} ({}) has {} threads; they pause one after the other, for {} us each (longer on a busy \
+         machine); one that does not stop within {} ms is not waited for",
         outlook.comm,
         outlook.threads,
         USUAL_PAUSE.as_micros(),

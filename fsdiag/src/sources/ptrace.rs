@@ -33,6 +33,8 @@ pub enum PtraceError {
     Traced { pid: u32, tracer: u32 },
     #[error("no right to trace process {pid}: {hint}")]
     Denied { pid: u32, hint: &'static str },
+    #[error("cannot start the tracing thread")]
+    Tracer(#[source] io::Error),
     #[error("cannot read the address space of {0}")]
     Maps(u32, #[source] io::Error),
 }
@@ -95,15 +97,14 @@ pub fn capture(outlook: &Outlook, mount: Option<&Path>) -> Result<(StackDump<'st
     })?;
     let mut walker = Walker::new(image::load(&maps, &process));
     let begun = now();
-    let mut taken: Vec<Taken> = Vec::new();
-    // A thread that was started meanwhile is found in the second round.
-    for _ in 0..2 {
-        for tid in threads(pid) {
-            if taken.iter().all(|known| known.head.tid != tid) {
-                taken.push(Taken::take(&process, tid)?);
-            }
-        }
-    }
+    // A thread of its own: its end lets everything go that was asked to stop and did not, before any of it stops
+    // late and stays so for as long as names are looked up.
+    let tracer = std::thread::Builder::new().name("tracer".into());
+    let taken = std::thread::scope(|scope| {
+        let tracer = tracer.spawn_scoped(scope, || take_all(&process));
+        tracer.map(|tracer| tracer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let taken = taken.map_err(PtraceError::Tracer)??;
     let took = now().duration_since(begun);
     let pauses = pauses(&taken);
     let blocks: Vec<ThreadBlock<'static>> = taken.into_iter().map(|taken| taken.walk(&process, &mut walker)).collect();
@@ -122,6 +123,19 @@ pub fn capture(outlook: &Outlook, mount: Option<&Path>) -> Result<(StackDump<'st
         ..StackDump::default()
     };
     Ok((dump, pauses))
+}
+
+fn take_all(process: &Process) -> Result<Vec<Taken>, PtraceError> {
+    let mut taken: Vec<Taken> = Vec::new();
+    // A thread that was started meanwhile is found in the second round.
+    for _ in 0..2 {
+        for tid in threads(process.pid()) {
+            if taken.iter().all(|known| known.head.tid != tid) {
+                taken.push(Taken::take(process, tid)?);
+            }
+        }
+    }
+    Ok(taken)
 }
 
 fn pauses(taken: &[Taken]) -> Pauses {

@@ -40,7 +40,7 @@ impl Process {
     }
 
     /// Stops one thread, copies at most `most` bytes of its stack, and lets it go. None when it does not stop within
-    /// the limit: it is let go too, as soon as this process ends, without noticing.
+    /// the limit: the end of the calling thread lets it go too.
     pub(super) fn stop(&self, tid: u32, limit: Duration, most: usize) -> io::Result<Option<Stopped>> {
         let tid = libc::pid_t::try_from(tid).map_err(|_| io::ErrorKind::InvalidInput)?;
         let mut stack = vec![0; most];
@@ -69,6 +69,14 @@ impl Memory for Process {
     }
 }
 
+/// How long a thread is waited for without giving the processor away.
+const SPIN: Duration = Duration::from_micros(100);
+
+#[expect(clippy::disallowed_methods, reason = "waitpid knows no limit, and a thread in state D never stops")]
+fn nap() {
+    std::thread::sleep(Duration::from_micros(50));
+}
+
 /// Monotonic now, to measure and limit pauses.
 #[expect(clippy::disallowed_methods, reason = "a pause is measured where it is made")]
 pub(super) fn now() -> Instant {
@@ -90,8 +98,10 @@ fn wait(tid: libc::pid_t, begun: Instant, limit: Duration) -> io::Result<Option<
         match unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | libc::WNOHANG) } {
             -1 => return Err(io::Error::last_os_error()),
             0 if begun.elapsed() > limit => return Ok(None),
-            // A thread on a processor stops within microseconds: sleeping here would make the pause longer.
-            0 => std::thread::yield_now(),
+            // Most threads stop within microseconds; for the others the processor is given away, for a moment that
+            // ends sooner on a busy machine than a turn of everybody else would.
+            0 if begun.elapsed() < SPIN => std::hint::spin_loop(),
+            0 => nap(),
             _ if !libc::WIFSTOPPED(status) => return Err(io::Error::from_raw_os_error(libc::ESRCH)),
             // Stopped by us, or standing still by a SIGSTOP before: nothing to give back.
             _ if status >> 16 == libc::PTRACE_EVENT_STOP => return Ok(Some(0)),
