@@ -132,7 +132,10 @@ pub(super) fn orphan(row: &Row, look: &Look, lines: &[String]) -> Orphan {
     let line = lines.iter().position(|l| *l == text).map_or(0, |n| n as u64 + 1);
     Orphan {
         op: op_name(row),
-        id: row.unique.to_string(),
+        id: match (row.unique, row.sender.pid) {
+            (0, Some(pid)) => format!("thread {pid}"),
+            (unique, _) => unique.to_string(),
+        },
         age_s: row.age_us.map(seconds),
         path: row.path.clone(),
         input: look.mount.point.display().to_string(),
