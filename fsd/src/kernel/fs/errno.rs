@@ -42,8 +42,6 @@ numbers! {
     ENOTTY,
     /// A seek beyond the end.
     ENXIO,
-    /// The operation does not exist here.
-    EOPNOTSUPP,
     /// The mount is read-only.
     EROFS,
     /// The content has changed, or the id is of a version that is gone.
@@ -101,5 +99,52 @@ impl From<&SourceError> for Errno {
             SourceError::NoDirectory(_) => Self::ENOENT,
             SourceError::Local { .. } | SourceError::Index { .. } | SourceError::Manifest { .. } => Self::EIO,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use fsd_events::op::Op;
+
+    use super::*;
+
+    const DOC: &str = include_str!("../../../../docs/SEMANTICS.md");
+
+    /// First cells of the table below a heading.
+    fn first_cells(heading: &str) -> Vec<&'static str> {
+        let from = DOC.split(heading).nth(1).unwrap_or_default();
+        let section = from.split("\n## ").next().unwrap_or_default();
+        let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+        rows.filter_map(|line| line.split('|').nth(1)).map(str::trim).collect()
+    }
+
+    #[test]
+    fn the_page_has_every_error_number_and_no_other() {
+        let shown: BTreeSet<_> = first_cells("## Error numbers").into_iter().collect();
+        let ours: BTreeSet<_> = Errno::ALL.iter().map(|row| row.1).collect();
+        assert_eq!(ours, shown);
+    }
+
+    #[test]
+    fn the_page_says_what_every_callback_answers() {
+        let shown: BTreeSet<_> = first_cells("## Every callback").iter().flat_map(|cell| cell.split(", ")).collect();
+        // Answered by fuser or by nobody; for other systems and devices.
+        let others =
+            "Interrupt NotifyReply Setupmapping Removemapping Syncfs Tmpfile Statx Setvolname Getxtimes Exchange";
+        let missing = Op::all().map(Op::name).filter(|op| !shown.contains(op) && !others.contains(op));
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+        assert!(shown.iter().all(|name| Op::from_name(name).is_some()), "{shown:?}");
+    }
+
+    #[test]
+    fn what_went_wrong_tells_its_number() {
+        assert_eq!(Errno::from(&StoreError::Deadline), Errno::ETIMEDOUT);
+        assert_eq!(Errno::from(&StoreError::Changed("tag".into())), Errno::ESTALE);
+        assert_eq!(Errno::from(&StoreError::NoRoom { needs: 2, free: 1 }), Errno::ENOSPC);
+        assert_eq!(Errno::from(&StoreError::Disk("full".into())), Errno::EIO);
+        assert_eq!(Errno::from(&SourceError::NoDirectory("d".into())), Errno::ENOENT);
+        assert_eq!((Errno::EIO.code(), Errno::EIO.name()), (libc::EIO, "EIO"));
     }
 }
