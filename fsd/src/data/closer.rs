@@ -17,9 +17,6 @@ use crate::{
     platform::clock,
 };
 
-/// How long a close may take before it is reported.
-pub const LIMIT: Duration = Duration::from_secs(10);
-
 /// A store that no open file refers to any more. Only `names` takes stores out of its tables.
 #[derive(Debug)]
 pub struct Detached(Arc<Store>);

@@ -97,11 +97,6 @@ impl Streams {
             stream.window /= 2;
         }
     }
-
-    /// Whether some stream still wants bytes at `at`.
-    pub fn wants(&self, at: u64) -> bool {
-        self.streams.iter().any(|stream| (stream.next.saturating_sub(BACK)..=stream.next + stream.window).contains(&at))
-    }
 }
 
 impl Stream {

@@ -4,7 +4,7 @@ mod budget;
 mod closing;
 mod download;
 mod error;
-pub mod extents;
+mod extents;
 mod failpoint;
 mod fetch;
 mod held;
@@ -16,7 +16,7 @@ mod state;
 mod stores;
 mod temp_file;
 mod ticker;
-pub mod waiters;
+mod waiters;
 mod wanted;
 mod writing;
 

@@ -43,11 +43,6 @@ impl Body {
         self.at
     }
 
-    /// Where the promised bytes end; None when the length was not announced.
-    pub fn end(&self) -> Option<u64> {
-        Some(self.promise.range.end).filter(|end| *end < u64::MAX)
-    }
-
     /// The resource to use from now on, when the source had to give a fresh one.
     pub fn renewed(&self) -> Option<&Resource> {
         self.renewed.as_ref()

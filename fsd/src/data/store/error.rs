@@ -21,9 +21,6 @@ pub enum StoreError {
     /// The store was closed while the reader waited.
     #[error("closed")]
     Closed,
-    /// Too many readers wait; read-ahead gives way first.
-    #[error("too many reads wait")]
-    Crowded,
 }
 
 impl From<OriginError> for StoreError {

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, ops::Range};
 
 /// A set of byte offsets as disjoint ranges that do not touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extents {
+pub(super) struct Extents {
     /// Start to end, exclusive.
     ranges: BTreeMap<u64, u64>,
     bytes: u64,
 }
 
 impl Extents {
-    pub fn insert(&mut self, range: Range<u64>) {
+    pub(super) fn insert(&mut self, range: Range<u64>) {
         let Range { mut start, mut end } = range;
         if start >= end {
             return;
@@ -25,7 +25,7 @@ impl Extents {
         self.bytes += end - start;
     }
 
-    pub fn remove(&mut self, range: &Range<u64>) {
+    pub(super) fn remove(&mut self, range: &Range<u64>) {
         if range.start >= range.end {
             return;
         }
@@ -47,24 +47,24 @@ impl Extents {
     }
 
     /// All of `range` is there. Nothing is always there.
-    pub fn covers(&self, range: &Range<u64>) -> bool {
+    pub(super) fn covers(&self, range: &Range<u64>) -> bool {
         range.start >= range.end || self.run_from(range.start) >= range.end
     }
 
     /// Where the bytes that are there without a gap from `at` on end; `at` itself when it is missing.
-    pub fn run_from(&self, at: u64) -> u64 {
+    pub(super) fn run_from(&self, at: u64) -> u64 {
         self.ranges.range(..=at).next_back().map_or(at, |(_, &end)| end.max(at))
     }
 
     /// The first missing bytes within `within`; None when all of it is there.
-    pub fn first_gap(&self, within: &Range<u64>) -> Option<Range<u64>> {
+    pub(super) fn first_gap(&self, within: &Range<u64>) -> Option<Range<u64>> {
         let start = self.run_from(within.start);
         let end = self.ranges.range(start..).next().map_or(within.end, |(&next, _)| next.min(within.end));
         (start < within.end).then_some(start..end)
     }
 
     /// Every gap within `within`, in order.
-    pub fn gaps(&self, within: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    pub(super) fn gaps(&self, within: Range<u64>) -> impl Iterator<Item = Range<u64>> {
         let mut rest = within;
         std::iter::from_fn(move || {
             let gap = self.first_gap(&rest)?;
@@ -74,7 +74,7 @@ impl Extents {
     }
 
     /// How many bytes are there.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 }

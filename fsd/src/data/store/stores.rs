@@ -10,10 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     data::{origin::Origin, source::Place},
-    observe::{
-        journal,
-        locks::{Class, Mutex, Rank, assert_none_held},
-    },
+    observe::locks::{Class, Mutex, Rank, assert_none_held},
     platform::clock,
 };
 
@@ -21,7 +18,6 @@ use super::{
     Content, FetchMode, Store, StoreConfig, StoreError, Usage,
     budget::Budget,
     pools::Pools,
-    reading,
     state::Keep,
     temp_file,
     ticker::{self, Ticker},
@@ -119,20 +115,6 @@ impl Stores {
     pub fn sweep(&self) -> usize {
         assert_none_held("sweep of temp files");
         temp_file::sweep(&self.shared.config.temp_dir)
-    }
-
-    /// Refuses the reader that has waited longest for bytes, so that others can enter; false: none waits.
-    pub fn shed_oldest(&self) -> bool {
-        for store in self.shared.all() {
-            let oldest = store.state.lock().waiters.take_oldest();
-            if let Some(reader) = oldest {
-                self.shared.ticker.left(1);
-                journal::invariant("parked reads shed", &store.content.path);
-                reading::answer(reader, Err(StoreError::Crowded));
-                return true;
-            }
-        }
-        false
     }
 }
 

@@ -23,7 +23,7 @@ struct Parked<R> {
 
 /// Parked readers `R`.
 #[derive(Debug)]
-pub struct Waiters<R> {
+pub(super) struct Waiters<R> {
     parked: Vec<Parked<R>>,
     tickets: u64,
 }
@@ -36,12 +36,12 @@ impl<R> Default for Waiters<R> {
 
 impl<R> Waiters<R> {
     /// Parks until [`Waiters::take_ready`] finds all of `need` present.
-    pub fn park(&mut self, need: Range<u64>, deadline: Instant, reader: R) {
+    pub(super) fn park(&mut self, need: Range<u64>, deadline: Instant, reader: R) {
         self.add(need, deadline, For::Bytes, reader);
     }
 
     /// Parks while the disk works; the ticket takes it out again.
-    pub fn park_for_disk(&mut self, need: Range<u64>, deadline: Instant, reader: R) -> u64 {
+    pub(super) fn park_for_disk(&mut self, need: Range<u64>, deadline: Instant, reader: R) -> u64 {
         self.add(need, deadline, For::Disk, reader)
     }
 
@@ -52,7 +52,7 @@ impl<R> Waiters<R> {
     }
 
     /// Takes out whom the new bytes `fresh` complete: `ready` is the one predicate for "is there".
-    pub fn take_ready<P>(
+    pub(super) fn take_ready<P>(
         &mut self,
         fresh: &Range<u64>,
         ready: impl Fn(&Range<u64>) -> Option<P>,
@@ -74,31 +74,23 @@ impl<R> Waiters<R> {
     }
 
     /// Takes out who waits for the disk under `ticket`, unless its deadline came first.
-    pub fn take_ticket(&mut self, ticket: u64) -> Option<R> {
+    pub(super) fn take_ticket(&mut self, ticket: u64) -> Option<R> {
         let n = self.parked.iter().position(|waiter| waiter.ticket == ticket)?;
         Some(self.parked.swap_remove(n).reader)
     }
 
     /// Takes out whose deadline has come.
-    pub fn take_expired(&mut self, now: Instant) -> Vec<(R, Range<u64>)> {
+    pub(super) fn take_expired(&mut self, now: Instant) -> Vec<(R, Range<u64>)> {
         self.take(|waiter| waiter.deadline <= now)
     }
 
     /// Takes out who waits for bytes and for whom `hopeless` holds.
-    pub fn take_hopeless(&mut self, hopeless: impl Fn(&Range<u64>) -> bool) -> Vec<(R, Range<u64>)> {
+    pub(super) fn take_hopeless(&mut self, hopeless: impl Fn(&Range<u64>) -> bool) -> Vec<(R, Range<u64>)> {
         self.take(|waiter| waiter.what == For::Bytes && hopeless(&waiter.need))
     }
 
-    pub fn take_all(&mut self) -> Vec<(R, Range<u64>)> {
+    pub(super) fn take_all(&mut self) -> Vec<(R, Range<u64>)> {
         self.take(|_| true)
-    }
-
-    /// Takes out the one that waits longest for bytes.
-    pub fn take_oldest(&mut self) -> Option<R> {
-        let oldest =
-            self.parked.iter().filter(|waiter| waiter.what == For::Bytes).min_by_key(|waiter| waiter.ticket)?;
-        let ticket = oldest.ticket;
-        self.take_ticket(ticket)
     }
 
     fn take(&mut self, which: impl Fn(&Parked<R>) -> bool) -> Vec<(R, Range<u64>)> {
@@ -106,19 +98,11 @@ impl<R> Waiters<R> {
     }
 
     /// What is waited for.
-    pub fn needs(&self) -> impl Iterator<Item = &Range<u64>> {
+    pub(super) fn needs(&self) -> impl Iterator<Item = &Range<u64>> {
         self.parked.iter().filter(|waiter| waiter.what == For::Bytes).map(|waiter| &waiter.need)
     }
 
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.parked.iter().map(|waiter| waiter.deadline).min()
-    }
-
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.parked.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.parked.is_empty()
     }
 }

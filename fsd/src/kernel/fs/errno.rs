@@ -81,7 +81,7 @@ impl From<&StoreError> for Errno {
             StoreError::Changed(_) => Self::ESTALE,
             StoreError::Upstream(origin) => Self::from(origin),
             StoreError::NoRoom { .. } => Self::ENOSPC,
-            StoreError::Disk(_) | StoreError::Closed | StoreError::Crowded => Self::EIO,
+            StoreError::Disk(_) | StoreError::Closed => Self::EIO,
         }
     }
 }
