@@ -209,6 +209,7 @@ fn finish(
             drop(pending.set(waiting));
         }
         let max_background = at.max_background().unwrap_or(u32::from(job.config.max_background));
+        live.fs.limit_parked(max_background);
         recorder.restate(Start { max_background, recorder: recorder.kind().into(), ..first_line });
         let presence = presence(live, places, identity);
         let desk = WorkerDesk::new(live, identity, recorder, &presence, (max_background, Waiting::open(&at)));
