@@ -78,6 +78,16 @@ impl Graph {
         roots
     }
 
+    /// Holders of locks that others wait for, who wait for no lock themselves, most waiters first. What else they
+    /// wait for (a download, say) is what they should not have done with the lock held.
+    pub fn lock_roots(&self) -> Vec<usize> {
+        let is_lock = |edge: &&Edge| matches!(edge.why, Why::Lock { .. });
+        let held: BTreeSet<usize> = self.edges.iter().filter(is_lock).map(|e| e.to).collect();
+        let mut roots: Vec<usize> = held.into_iter().filter(|n| !self.out(*n).any(|e| is_lock(&e))).collect();
+        roots.sort_by_key(|n| (std::cmp::Reverse(self.behind(*n).len()), *n));
+        roots
+    }
+
     /// Sets of parties that wait for each other, by Tarjan's algorithm without recursion; a self-wait counts.
     pub fn cycles(&self) -> Vec<Vec<usize>> {
         let nodes: BTreeSet<usize> = self.edges.iter().flat_map(|e| [e.from, e.to]).collect();

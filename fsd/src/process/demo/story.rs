@@ -205,10 +205,12 @@ fn verdict(fsdiag: &Path, events: &Path) -> Result<(), Failure> {
     say(analyze("text")?.trim_end());
     let report: serde_json::Value = serde_json::from_str(&analyze("json")?).unwrap_or_default();
     let first = &report["verdicts"][0];
-    match (first["cause"].as_str(), first["culprit"]["op"].as_str()) {
-        (Some("lock_pileup"), Some("Release")) => Ok(()),
-        found => Err(Exit::Refused.because(format!("expected lock_pileup by a Release, fsdiag found {found:?}"))),
+    let named = [&first["cause"], &first["culprit"]["op"], &first["culprit"]["lock"], &first["confidence"]];
+    if named == ["lock_pileup", "Release", "handles", "certain"] {
+        return Ok(());
     }
+    Err(Exit::Refused
+        .because(format!("expected lock_pileup by a Release that holds `handles`, fsdiag found {named:?}")))
 }
 
 /// Ends a mount as a user would, and checks that it is gone.

@@ -142,7 +142,10 @@ impl Session {
             Body::WaitEnd(end) => drop(self.waits.remove(&end.id.0)),
             Body::Beat(beat) => self.beat(beat, at, place),
             Body::Stall(stall) => self.stalled(stall, at, place),
-            Body::StallEnd(_) => self.stall = None,
+            Body::StallEnd(_) => {
+                self.stall = None;
+                self.watch_stalled.clear();
+            }
             Body::Interrupt { unique, id } => self.interrupted(unique.0, id.map(|i| i.0)),
             Body::FlagChange { flag, value } => self.about.flags = self.about.flags.with(*flag, *value),
             Body::Invariant { what, detail } => {
@@ -213,6 +216,7 @@ impl Session {
             let ids = |ids: &[fsd_events::ids::OpId]| ids.iter().map(|i| i.0).collect::<Vec<_>>();
             self.locks.snapshot(&lock.lock, &ids(&lock.holder), &ids(&lock.waiters), since, place);
         }
+        self.watch_stalled = stall.ops.iter().map(|op| (Key::Num(op.id.0), op.op, op.us)).collect();
         for op in &stall.ops {
             let key = Key::Num(op.id.0);
             if !self.open.contains_key(&key) {

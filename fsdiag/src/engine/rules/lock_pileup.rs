@@ -25,7 +25,7 @@ impl Rule for LockPileup {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        let mut found: Vec<Finding> = case.graph.roots().iter().filter_map(|root| known(case, *root)).collect();
+        let mut found: Vec<Finding> = case.graph.lock_roots().iter().filter_map(|root| known(case, *root)).collect();
         let covered = |f: &[Finding], guess: &Guess| {
             let in_one = |op: &usize| case.party_of(*op).is_some_and(|p| f.iter().any(|f| f.covers.contains(&p)));
             in_one(&guess.culprit) || !guess.victims.is_empty() && guess.victims.iter().all(in_one)
