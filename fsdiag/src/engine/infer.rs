@@ -39,6 +39,8 @@ pub enum GuessKind {
 const STUCK: Micros = 2_000_000;
 /// Completions that a race may let slip through a lock.
 const RACES: usize = 3;
+/// So long may an operation take from its ENTER to the lock: who came that little later may have it.
+const RACE_US: Micros = 500;
 
 /// None: nothing is stalled, or the history is too thin to say.
 pub fn guess(case: &Case<'_>, life: usize) -> Option<Guess> {
@@ -50,7 +52,8 @@ pub fn guess(case: &Case<'_>, life: usize) -> Option<Guess> {
     let stalled = view.stalled();
     let mut victims: Vec<usize> = view.ops.iter().copied().filter(|op| view.is_victim(*op, &stalled)).collect();
     victims.sort_by_key(|op| case.ops[*op].open.at);
-    let first = *victims.first()?;
+    // One of a kind that is known to be slow may be slow by itself: it does not tell when the trouble began.
+    let first = *victims.iter().find(|op| view.is_novel(**op)).or(victims.first())?;
     view.pool().or_else(|| view.lock(first, &victims, &stalled))
 }
 
@@ -217,7 +220,7 @@ impl View<'_, '_> {
         let since = self.at(first);
         let majority = self.majority(victims);
         let mut ranked: Vec<(f64, usize, usize)> = Vec::new();
-        for op in self.ops.iter().copied().filter(|op| self.at(*op) <= since && !self.in_hole(*op)) {
+        for op in self.ops.iter().copied().filter(|op| self.at(*op) <= since + RACE_US && !self.in_hole(*op)) {
             let (score, after) = self.score(op, since, majority, stalled);
             ranked.push((score, op, after));
         }
@@ -241,9 +244,8 @@ impl View<'_, '_> {
     fn score(&self, op: usize, since: Micros, majority: Option<Op>, stalled: &[Op]) -> (f64, usize) {
         let at = self.at(op);
         let after: usize = stalled.iter().map(|kind| self.later(*kind, at)).sum();
-        let age = u64::try_from(self.now - at).unwrap_or(0);
-        let novel = self.stats(self.kind(op)).is_none_or(|s| s.slower_than(age.min(2_000_000)) == 0);
-        let expected = |kind: &Op| self.rate(*kind) * ((since - at) as f64 / 1e6);
+        let novel = self.is_novel(op);
+        let expected = |kind: &Op| self.rate(*kind) * ((since - at).max(0) as f64 / 1e6);
         let shared = stalled.iter().any(|kind| self.later(*kind, at) == 0 && expected(kind) >= 3.0);
         let score = match (after <= RACES, novel) {
             (true, novel) => 4.0 + f64::from(u8::from(novel)),
@@ -253,6 +255,12 @@ impl View<'_, '_> {
             (false, false) => 0.0,
         };
         (score, after)
+    }
+
+    /// R12: none of its kind ever took so long.
+    fn is_novel(&self, op: usize) -> bool {
+        let age = u64::try_from(self.now - self.at(op)).unwrap_or(0);
+        self.stats(self.kind(op)).is_none_or(|s| s.slower_than(age.min(2_000_000)) == 0)
     }
 
     fn majority(&self, victims: &[usize]) -> Option<Op> {
@@ -269,7 +277,7 @@ impl View<'_, '_> {
         let thin = self.session.entered < 200 && !self.op(culprit).watched;
         match () {
             () if no_threads && fakes >= affected as f64 => Confidence::Low,
-            () if loss > 0.02 || thin && confidence == Confidence::High => confidence.min(Confidence::Medium),
+            () if loss > 0.005 || thin && confidence == Confidence::High => confidence.min(Confidence::Medium),
             () if self.session.clock.stepped_between(self.at(culprit), self.now) => confidence.min(Confidence::Medium),
             () => confidence,
         }

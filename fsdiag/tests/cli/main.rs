@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod attach;
-mod dump;
-mod tui;
-
 mod corpus;
+mod dump;
+mod simulation;
+mod triage;
+mod tui;

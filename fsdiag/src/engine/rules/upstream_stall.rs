@@ -139,7 +139,6 @@ fn fetching(case: &Case<'_>, op: usize) -> bool {
     case.ops[op].open.op().class() == Class::Data && background
 }
 
-/// Only content is stalled: a lock would stop more than that.
 /// The log ends early: one Read is open far longer than any ever took, while later requests have ended.
 fn by_silence(case: &Case<'_>) -> Option<Finding> {
     if !case.threads.is_empty() {
@@ -155,7 +154,9 @@ fn by_silence(case: &Case<'_>) -> Option<Finding> {
         let worst = Micros::try_from(stats.latency.max()).unwrap_or(Micros::MAX);
         let loss = session.loss.lone_exits + session.loss.superseded + session.loss.lost_exits + session.loss.lines;
         let later: usize = session.stats.values().map(|kind| kind.later_than(began)).sum();
-        at.open.op() == Op::Read && age >= SILENT && age / 2 > worst && later >= 3 && loss == 0
+        // In a long history long waits are normal, and rates tell more.
+        let short = stats.count < 200;
+        short && at.open.op() == Op::Read && age >= SILENT && age / 2 > worst && later >= 3 && loss == 0
     };
     let alive = |op: &usize| !case.life_of(*op).dead;
     let op = (0..case.ops.len()).filter(alive).filter(silent).max_by_key(|op| case.ops[*op].age)?;
@@ -173,6 +174,7 @@ fn by_silence(case: &Case<'_>) -> Option<Finding> {
 /// Youngest Read that a short log may be suspicious of, microseconds.
 const SILENT: Micros = 2_000_000;
 
+/// Only content is stalled: a lock would stop more than that.
 fn by_pattern(case: &Case<'_>) -> Option<Finding> {
     let data = |op: usize| case.ops[op].open.op().class() == Class::Data;
     let guess = case.guesses.iter().find(|g| data(g.culprit) && g.victims.iter().all(|v| data(*v)))?;
