@@ -20,6 +20,7 @@ use crate::{
     sources::{
         self,
         follow::{Change, Follow},
+        kernel::mountinfo,
         rings::{self, Mount},
     },
 };
@@ -99,10 +100,23 @@ fn find(target: Option<&Path>) -> Result<Target, String> {
     if let Some(mount) = rings::of_mount(path) {
         return Ok(Target::File(mount.events.clone(), Some(mount)));
     }
+    if is_fuse_mount(path) {
+        return Err(format!(
+            "{} is served by no fsd of this user; fsdiag attach looks at it from the kernel's side",
+            path.display()
+        ));
+    }
     if path.is_dir() {
         return Err(format!("{} is a directory and no mount of fsd", path.display()));
     }
     Ok(Target::File(path.to_owned(), None))
+}
+
+/// From the mount table, because the path itself may never answer.
+fn is_fuse_mount(path: &Path) -> bool {
+    let mounts = mountinfo::read().unwrap_or_default();
+    let path = mountinfo::lexical(&std::env::current_dir().unwrap_or_default(), path);
+    mountinfo::at(&mounts, &path).is_some_and(|mount| mount.is_fuse())
 }
 
 struct Tail<'a> {

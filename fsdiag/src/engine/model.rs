@@ -3,6 +3,7 @@
 pub mod clock;
 mod fold;
 pub mod gaps;
+pub mod hash;
 pub mod locks;
 pub mod ops;
 pub mod session;
