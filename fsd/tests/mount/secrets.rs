@@ -1,6 +1,6 @@
 //! Secrets: no credential, token or query string in anything that fsd writes or shows.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use nix::sys::signal::Signal;
 
@@ -79,7 +79,11 @@ fn a_canary_never_sings() {
     reader.wait().unwrap();
 
     let (home, greeting, messages) = (mounted.home().clone(), mounted.greeting.clone(), mounted.messages());
-    assert_eq!(told(home.runtime()), Vec::<std::path::PathBuf>::new());
+    // What a later worker must know of staged files is for our user only, and goes with them.
+    let (kept, told_elsewhere): (Vec<_>, Vec<_>) =
+        told(home.runtime()).into_iter().partition(|path| path.file_name().is_some_and(|name| name == "staged"));
+    assert_eq!(told_elsewhere, Vec::<std::path::PathBuf>::new());
+    assert!(kept.iter().all(|path| path.metadata().unwrap().permissions().mode() & 0o777 == 0o600), "{kept:?}");
     assert!(!contains(greeting.as_bytes()) && !contains(messages.as_bytes()), "{greeting}\n{messages}");
     let state = home.state();
     mounted.signal(Signal::SIGTERM);
@@ -87,4 +91,5 @@ fn a_canary_never_sings() {
     await_true("the last line", || events(&mounted.events()).last().is_some_and(|event| event["ev"] == "stop"));
     assert_eq!(told(&state), Vec::<std::path::PathBuf>::new());
     mounted.gone();
+    assert_eq!(told(home.runtime()), Vec::<std::path::PathBuf>::new());
 }

@@ -70,6 +70,15 @@ fn read_plainly(path: &Path) -> (u64, u64) {
     }
 }
 
+/// Sets it when it goes, also on a panic.
+struct Finally<'a>(&'a AtomicBool);
+
+impl Drop for Finally<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn dumps_under_load_cost_no_reader_an_error() {
     const READERS: usize = 4;
@@ -95,12 +104,14 @@ fn dumps_under_load_cost_no_reader_an_error() {
                 })
             })
             .collect();
+        // A dump that fails must end the readers too.
+        let end = Finally(&done);
         for _ in 0..5 {
             let written = dump(&mounted);
             let read = stacks::read(&written);
             assert!(read.is_sound(), "{:?}", read.problems);
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         readers.into_iter().for_each(|reader| assert!(reader.join().unwrap() > 0));
     });
     let record = mounted.finish();

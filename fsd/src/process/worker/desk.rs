@@ -30,6 +30,9 @@ use crate::{
 /// How long a dump may take until its file name is known.
 const DUMP_LIMIT: Duration = Duration::from_secs(10);
 
+/// Between two requests for the same dump.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// Answers for the worker that owns the mount.
 pub(super) struct WorkerDesk {
     fs: Fs,
@@ -116,11 +119,17 @@ impl WorkerDesk {
             return refuse(Code::Unsupported, "the watchdog does not run, so nothing can be dumped");
         }
         let until = clock::now() + DUMP_LIMIT;
+        let mut asked = clock::now();
         while clock::now() < until {
             if let (count, Some(file)) = watchdog::last_dump()
                 && count > before
             {
                 return Answer::Dumped { file: format!("{}/{file}", self.state_dir) };
+            }
+            // One that comes right after another is not made: asked again, it is.
+            if clock::now() - asked > ASK_AGAIN {
+                asked = clock::now();
+                watchdog::request_dump();
             }
             // Dumps are rare and a person waits: looking again costs less than a way to be told.
             std::thread::park_timeout(Duration::from_millis(20));
