@@ -111,7 +111,7 @@ impl Recorder {
     }
 
     /// Writes the `stop` line and ends the writer; waits two seconds at most. What did not get into the file then stays
-    /// in the run's directory, for [`drain`].
+    /// in the run's directory, for [`drain()`].
     pub fn stop(self, reason: &str) {
         let (done, is_done) = mpsc::channel();
         let asked = self.orders.send(Order::Stop(reason.to_owned(), done)).is_ok();

@@ -72,7 +72,7 @@ pub(super) enum Command {
 
 #[derive(clap::Args)]
 pub(super) struct Mount {
-    /// [SOURCE] MOUNTPOINT. SOURCE: an http(s) directory or file, a manifest (.toml, .json), or a local directory.
+    /// MOUNTPOINT, or SOURCE and MOUNTPOINT. SOURCE: an http(s) directory or file, a manifest (.toml, .json), or a local directory.
     #[arg(value_name = "SOURCE MOUNTPOINT", num_args = 0..=2)]
     pub(super) places: Vec<OsString>,
     /// Go to the background once the mount is ready.

@@ -101,7 +101,7 @@ impl OpStats {
         self.starts.dropped |= other.starts.dropped;
     }
 
-    /// How many that began after `t` have completed; exact up to [`Latest::KEPT`], a lower bound beyond.
+    /// How many that began after `t` have completed; exact for the newest ones that are kept, a lower bound beyond.
     pub fn later_than(&self, t: Micros) -> usize {
         self.starts.times.iter().filter(|s| **s > t + 20_000).count()
     }
