@@ -1,0 +1,184 @@
+//! What is measured of each candidate: each figure from cold kernel caches unless its name says otherwise.
+
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    os::unix::fs::FileExt as _,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    mounts::{Candidate, Mounted},
+    origin::Origin,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Figure {
+    /// MB/s of one reader, 1 MiB reads.
+    ColdSequential,
+    /// The same file again.
+    WarmSequential,
+    /// Reads a second, 4 readers, 4 KiB each at random places of the file just read, kernel cache dropped.
+    Random4k,
+    /// fstat calls a second that reach no further than they must.
+    Fstat,
+    /// `ls -l`, ms.
+    ListCold,
+    /// `ls -l` again, kernel caches dropped, the daemon's listing in memory, ms.
+    ListAgain,
+    /// First 4 KiB of a file never opened, ms.
+    FirstByte,
+}
+
+impl Figure {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::ColdSequential,
+        Self::WarmSequential,
+        Self::Random4k,
+        Self::Fstat,
+        Self::ListCold,
+        Self::ListAgain,
+        Self::FirstByte,
+    ];
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::ColdSequential => "cold sequential, MB/s",
+            Self::WarmSequential => "warm sequential, MB/s",
+            Self::Random4k => "4k random x4, reads/s",
+            Self::Fstat => "fstat, calls/s",
+            Self::ListCold => "ls -l, cold listing, ms",
+            Self::ListAgain => "ls -l, listing in memory, ms",
+            Self::FirstByte => "first 4 KiB, ms",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    pub(crate) candidate: Candidate,
+    pub(crate) figure: Figure,
+    pub(crate) round: usize,
+    pub(crate) value: f64,
+}
+
+/// Every figure of one candidate, mounted anew.
+pub(crate) fn all(candidate: Candidate, origin: &Origin, round: usize) -> Vec<Sample> {
+    let figures = if candidate == Candidate::Curl { curl(origin) } else { mount(candidate, origin) };
+    figures.into_iter().map(|(figure, value)| Sample { candidate, figure, round, value }).collect()
+}
+
+fn curl(origin: &Origin) -> Vec<(Figure, f64)> {
+    let big = format!("{}big.bin", origin.url());
+    let mut rates: Vec<f64> = (0..3).map(|_| rate(origin, || fetch(&["-o", "/dev/null", &big]))).collect();
+    rates.sort_by(f64::total_cmp);
+    let first =
+        millis(|| fetch(&["-r", "0-4095", "-o", "/dev/null", &format!("{}many/file-000000.txt", origin.url())]));
+    vec![(Figure::ColdSequential, rates[1]), (Figure::FirstByte, first)]
+}
+
+fn mount(candidate: Candidate, origin: &Origin) -> Vec<(Figure, f64)> {
+    let mounted = Mounted::new(candidate, origin);
+    let (big, many) = (mounted.path().join("big.bin"), mounted.path().join("many"));
+    let mut figures = Vec::new();
+    drop_caches();
+    figures.push((Figure::ListCold, millis(|| list(&many, origin.entries))));
+    drop_caches();
+    figures.push((Figure::ListAgain, millis(|| list(&many, origin.entries))));
+    figures.push((Figure::FirstByte, millis(|| first_block(&many.join("file-000007.txt")))));
+    drop_caches();
+    figures.push((Figure::ColdSequential, rate(origin, || read_all(&big, origin.file_mib))));
+    figures.push((Figure::WarmSequential, rate(origin, || read_all(&big, origin.file_mib))));
+    drop_caches();
+    figures.push((Figure::Random4k, random_reads(&big, origin.file_mib)));
+    figures.push((Figure::Fstat, stats(&big)));
+    figures
+}
+
+fn drop_caches() {
+    fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+}
+
+fn rate(origin: &Origin, run: impl FnOnce()) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let megabytes = (origin.file_mib * 1_048_576) as f64 / 1e6;
+    megabytes / (millis(run) / 1e3)
+}
+
+fn millis(run: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    run();
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+fn fetch(args: &[&str]) {
+    assert!(Command::new("curl").arg("-sf").args(args).status().unwrap().success());
+}
+
+fn list(dir: &Path, entries: usize) {
+    let output = Command::new("ls").arg("-l").arg(dir).stderr(Stdio::inherit()).output().unwrap();
+    let lines = output.stdout.iter().filter(|b| **b == b'\n').count();
+    assert_eq!(lines, entries + 1, "ls saw another number of entries");
+}
+
+fn first_block(path: &Path) {
+    let mut block = [0; 4096];
+    assert!(File::open(path).unwrap().read(&mut block).unwrap() > 0);
+}
+
+fn read_all(path: &Path, mib: u64) {
+    let (mut file, mut block, mut total) = (File::open(path).unwrap(), vec![0; 1 << 20], 0);
+    loop {
+        match file.read(&mut block).unwrap() {
+            0 => break,
+            n => total += n as u64,
+        }
+    }
+    assert_eq!(total, mib << 20, "the file is short");
+}
+
+fn random_reads(path: &Path, mib: u64) -> f64 {
+    count_for(4, |lane| {
+        let file = File::open(path).unwrap();
+        let (mut block, mut state, blocks) = ([0; 4096], lane + 1, mib << 8);
+        move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at = (state >> 33) % blocks;
+            file.read_exact_at(&mut block, at << 12).unwrap();
+        }
+    })
+}
+
+fn stats(path: &Path) -> f64 {
+    count_for(1, |_| {
+        let file = File::open(path).unwrap();
+        move || assert!(file.metadata().unwrap().len() > 0)
+    })
+}
+
+/// Calls a second of `lanes` threads over one second.
+fn count_for<W: FnMut() + Send>(lanes: u64, make: impl Fn(u64) -> W) -> f64 {
+    let limit = Duration::from_secs(1);
+    let start = Instant::now();
+    let counts: u64 = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..lanes)
+            .map(|lane| {
+                let mut work = make(lane);
+                scope.spawn(move || {
+                    let mut done = 0_u64;
+                    while start.elapsed() < limit {
+                        work();
+                        done += 1;
+                    }
+                    done
+                })
+            })
+            .collect();
+        running.into_iter().map(|r| r.join().unwrap()).sum()
+    });
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let counts = counts as f64;
+    counts / start.elapsed().as_secs_f64()
+}
