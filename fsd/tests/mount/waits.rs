@@ -183,7 +183,7 @@ fn r13_a_download_outlives_the_read_and_the_open_that_started_it() {
 #[test]
 fn r33_the_tail_is_read_while_the_head_still_loads() {
     let origin = Origin::start().unwrap();
-    origin.file("a", 256 * MIB).fault("a", Fault::StallAt(MIB));
+    origin.file("a", 256 * MIB).always("a", Fault::StallAt(MIB));
     let mounted = mount(Some(&origin.url("")), &[]);
     let path = mounted.path("a");
     let readers: Vec<_> = (1..17).map(|n| reader(&path, 256 * MIB - n * 5000)).collect();
@@ -191,7 +191,7 @@ fn r33_the_tail_is_read_while_the_head_still_loads() {
         assert_eq!(reader.join().unwrap().0, None);
     }
     assert!(ls(&mounted.dir()));
-    assert!(origin.stalled() > 0, "the head never came");
+    assert!(origin.wait(SOON, |origin| origin.stalled() > 0), "the head never came");
     origin.heal().release();
     mounted.finish();
 }
