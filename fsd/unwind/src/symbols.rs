@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn paths_lose_what_nobody_needs() {
-        let mio = "/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/mio-1.2.4/src/poll.rs";
+        let mio = "/home/me/.cargo/registry/src/index-1949cf8c6b5b557f/mio-1.2.4/src/poll.rs";
         assert_eq!(short_path(mio), "mio-1.2.4/src/poll.rs");
         assert_eq!(short_path("/rustc/0a1b/library/std/src/thread.rs"), "rust/library/std/src/thread.rs");
         assert_eq!(short_path("fsd/src/main.rs"), "fsd/src/main.rs");
