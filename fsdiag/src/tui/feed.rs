@@ -54,6 +54,9 @@ pub struct Feed {
     gone: bool,
     /// Operations in flight at each picture, newest last.
     inflight: Vec<u64>,
+    /// Events read by then, at a wall clock moment in microseconds, and the rate found since.
+    counted: (u64, u64),
+    rate: u64,
     /// A verdict that is over stays on the screen.
     last_verdict: Option<super::picture::Verdict>,
 }
@@ -79,6 +82,8 @@ impl Feed {
             trace: Trace::default(),
             gone: false,
             inflight: Vec::new(),
+            counted: (0, sources::wall_us()),
+            rate: 0,
             last_verdict: None,
             model,
             input,
@@ -158,9 +163,20 @@ impl Feed {
         let surplus = self.inflight.len().saturating_sub(600);
         self.inflight.drain(..surplus);
         picture.inflight.clone_from(&self.inflight);
-        picture.source.events_per_s = picture.completed.last().copied().unwrap_or(0) * 2;
+        picture.source.events_per_s = self.rate();
         self.keep_verdict(&mut picture);
         picture
+    }
+
+    /// Events read a second, found anew each second.
+    fn rate(&mut self) -> u64 {
+        let (now, (events, since)) = (sources::wall_us(), self.counted);
+        let passed = now.saturating_sub(since);
+        if passed >= 1_000_000 {
+            self.rate = (self.trace.events - events) * 1_000_000 / passed;
+            self.counted = (self.trace.events, now);
+        }
+        self.rate
     }
 
     /// What hung and no longer does is shown as recovered until something hangs again.

@@ -21,7 +21,11 @@ pub fn line(state: &State) -> Row {
         let look = if busy == all { Look::Victim } else { Look::Plain };
         Cell::new(format!(" workers {busy}/{all}"), look)
     }));
-    cells.push(Cell::from(format!(" {}/s lag {}ms", words::count(source.events_per_s), source.lag_ms)));
+    cells.push(Cell::from(format!(" {}/s", words::count(source.events_per_s))));
+    // A lag that is not known is not shown.
+    if source.lag_ms > 0 {
+        cells.push(Cell::from(format!(" lag {}ms", source.lag_ms)));
+    }
     if source.lost + source.bad_lines > 0 {
         let text = format!(" lost {} bad {}", words::count(source.lost), words::count(source.bad_lines));
         cells.push(Cell::new(text, Look::Slow));
