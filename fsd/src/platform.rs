@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod mounting;
+pub mod pages;
 pub mod place;
 pub mod process;
 pub mod runtime_dir;

@@ -1,6 +1,7 @@
 //! A store: the bytes of one open content, and the readers that wait for them.
 
 mod budget;
+mod chunk;
 mod closing;
 mod download;
 mod error;
@@ -12,6 +13,7 @@ mod local;
 mod memory;
 mod pools;
 mod reading;
+mod slab;
 mod state;
 mod stores;
 mod temp_file;

@@ -23,14 +23,19 @@ use crate::{
 
 use super::{
     Store, StoreError,
+    chunk::Chunk,
     download::Pace,
     failpoint, reading,
+    slab::Filler,
     state::{Keep, Kind, Start},
     writing,
 };
 
 /// Answers in a row that brought nothing before a fetch gives up.
 const FRUITLESS: u32 = 3;
+
+/// Bytes that a store may have taken in and not written yet, at most: more of them gains nothing.
+const UNWRITTEN: u64 = 64 << 20;
 
 /// Ends the flight however its task ends.
 struct Flying {
@@ -124,13 +129,14 @@ impl Store {
         let mut body = self.stores.origin.get(&resource, asked, &validator, id).await.map_err(Stop::Origin)?;
         self.agree(&body)?;
         let mut pace = Pace::default();
+        let mut filler = self.stores.slab.filler(range.end.saturating_sub(body.at()), self.stores.budget.share());
         while body.at() < range.end {
             failpoint::hold("store::stalled_download", &self.content.path).await;
             self.room(id).await;
             let (at, asked) = (body.at(), clock::now());
-            let Some(bytes) = body.chunk().await.map_err(Stop::Origin)? else { break };
-            pace.add(asked.elapsed(), bytes.len());
-            if self.deliver(key, at, &bytes).is_break() {
+            let Some(frame) = body.chunk().await.map_err(Stop::Origin)? else { break };
+            pace.add(asked.elapsed(), frame.len());
+            if self.deliver_all(key, at, frame, &mut filler).is_break() {
                 return Err(Stop::Store);
             }
             self.report(id, "running");
@@ -183,8 +189,16 @@ impl Store {
         Ok(())
     }
 
+    fn deliver_all(self: &Arc<Self>, key: u64, mut at: u64, mut frame: Bytes, filler: &mut Filler) -> ControlFlow<()> {
+        while let Some(chunk) = filler.next(at, &mut frame) {
+            self.deliver(key, at, &chunk)?;
+            at += chunk.len() as u64;
+        }
+        ControlFlow::Continue(())
+    }
+
     /// Takes in a piece and answers who waited for it.
-    fn deliver(self: &Arc<Self>, key: u64, at: u64, bytes: &Bytes) -> ControlFlow<()> {
+    fn deliver(self: &Arc<Self>, key: u64, at: u64, bytes: &Chunk) -> ControlFlow<()> {
         let share = self.stores.budget.share();
         let (ready, write) = {
             let mut state = self.state.lock();
@@ -219,7 +233,7 @@ impl Store {
             let full = {
                 let state = self.state.lock();
                 state.keep == Keep::Disk
-                    && state.dirty_bytes >= self.stores.budget.share()
+                    && state.dirty_bytes >= self.stores.budget.share().min(UNWRITTEN)
                     && state.dead.is_none()
                     && !state.closing
             };

@@ -2,14 +2,12 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
-
-use super::{extents::Extents, memory::Memory};
+use super::{chunk::Chunk, extents::Extents, memory::Memory};
 
 /// One part of an answer.
 #[derive(Clone, Debug)]
 pub(super) enum Part {
-    Memory(Bytes),
+    Memory(Chunk),
     Disk(Range<u64>),
 }
 
@@ -23,7 +21,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Takes in what is not at hand yet; returns which bytes those were.
-    pub(super) fn insert(&mut self, at: u64, bytes: &Bytes) -> Vec<Range<u64>> {
+    pub(super) fn insert(&mut self, at: u64, bytes: &Chunk) -> Vec<Range<u64>> {
         let fresh: Vec<_> = self.have.gaps(at..at + bytes.len() as u64).collect();
         for gap in &fresh {
             self.memory.insert(gap.start, &bytes.slice(index(gap.start - at)..index(gap.end - at)));

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
-use super::extents::Extents;
+use super::{chunk::Chunk, extents::Extents};
 
 /// Pieces up to this size are merged with their neighbour, so that a trickle does not cost a piece a byte.
 const SMALL: usize = 64 << 10;
@@ -21,7 +21,7 @@ type Rank = (Worth, u64);
 
 #[derive(Debug)]
 struct Piece {
-    bytes: Bytes,
+    bytes: Chunk,
     rank: Rank,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Takes in what is not there yet.
-    pub(super) fn insert(&mut self, at: u64, bytes: &Bytes) {
+    pub(super) fn insert(&mut self, at: u64, bytes: &Chunk) {
         let range = at..at + bytes.len() as u64;
         let gaps: Vec<_> = self.present.gaps(range).collect();
         for gap in gaps {
@@ -46,7 +46,10 @@ impl Memory {
         }
     }
 
-    fn put(&mut self, mut at: u64, mut bytes: Bytes) {
+    fn put(&mut self, mut at: u64, mut bytes: Chunk) {
+        if self.extend(at, &bytes) {
+            return;
+        }
         while let Some((before, piece)) = self.pieces.range(..at).next_back() {
             let touches = before + piece.bytes.len() as u64 == at;
             if !touches || bytes.len() > SMALL || piece.bytes.len() > bytes.len() {
@@ -60,7 +63,8 @@ impl Memory {
                     both.extend_from_slice(part);
                     both
                 })
-                .freeze();
+                .freeze()
+                .into();
             at = before;
         }
         self.clock += 1;
@@ -69,7 +73,20 @@ impl Memory {
         self.pieces.insert(at, Piece { bytes, rank });
     }
 
-    fn take(&mut self, at: u64) -> Option<Bytes> {
+    /// Puts `bytes` to the piece before, which lies directly before them in memory.
+    fn extend(&mut self, at: u64, bytes: &Chunk) -> bool {
+        let Some((before, piece)) = self.pieces.range_mut(..at).next_back() else { return false };
+        if before + piece.bytes.len() as u64 != at || !piece.bytes.join(bytes) {
+            return false;
+        }
+        self.clock += 1;
+        self.order.remove(&piece.rank);
+        piece.rank = (Worth::Kept, self.clock);
+        self.order.insert(piece.rank, *before);
+        true
+    }
+
+    fn take(&mut self, at: u64) -> Option<Chunk> {
         let piece = self.pieces.remove(&at)?;
         self.order.remove(&piece.rank);
         Some(piece.bytes)
@@ -85,7 +102,7 @@ impl Memory {
     }
 
     /// The bytes from `at` on that one piece has, at most up to `end`.
-    pub(super) fn piece(&self, at: u64, end: u64) -> Option<Bytes> {
+    pub(super) fn piece(&self, at: u64, end: u64) -> Option<Chunk> {
         let (start, piece) = self.pieces.range(..=at).next_back()?;
         let skip = at - start;
         let len = (piece.bytes.len() as u64).min(end - start);
@@ -143,8 +160,8 @@ mod tests {
 
     use super::*;
 
-    fn content(at: u64, len: u64) -> Bytes {
-        (at..at + len).map(|n| (n % 251) as u8).collect()
+    fn content(at: u64, len: u64) -> Chunk {
+        (at..at + len).map(|n| (n % 251) as u8).collect::<bytes::Bytes>().into()
     }
 
     fn read(memory: &Memory, range: Range<u64>) -> Option<Vec<u8>> {

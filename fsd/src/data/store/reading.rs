@@ -40,7 +40,7 @@ impl Store {
     /// Answers from `parts`: on this thread, unless the disk has to be waited for.
     pub(super) fn fulfil(self: &Arc<Self>, parts: Vec<Part>, range: Range<u64>, reader: Box<dyn Reader>) {
         if let [Part::Memory(bytes)] = parts.as_slice() {
-            return answer(reader, Ok(bytes));
+            return answer(reader, Ok(&**bytes));
         }
         let file = self.file();
         let reader = with_scratch(length(&range), |into| {

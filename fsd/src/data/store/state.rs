@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use fsd_events::ids::OpId;
 
 use crate::{
@@ -19,6 +18,7 @@ use crate::{
 
 use super::{
     Reader, StoreError,
+    chunk::Chunk,
     held::{Held, Part},
     waiters::Waiters,
 };
@@ -81,6 +81,9 @@ pub(super) enum Look {
 
 /// A failed background download is tried again after this long.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// Of what is on disk too, this much stays in memory: beyond it the page cache serves as well.
+const RECENT: u64 = 32 << 20;
 
 pub(super) struct State {
     pub(super) size: u64,
@@ -178,13 +181,13 @@ impl State {
     }
 
     /// Takes in bytes of the flight `key`; returns who can be answered now.
-    pub(super) fn arrive(&mut self, key: u64, at: u64, bytes: &Bytes) -> Vec<Complete> {
+    pub(super) fn arrive(&mut self, key: u64, at: u64, bytes: &Chunk) -> Vec<Complete> {
         self.absorb(key, at, bytes);
         self.ready(&(at..at + bytes.len() as u64))
     }
 
     /// Takes in bytes and wakes nobody.
-    pub(super) fn absorb(&mut self, key: u64, at: u64, bytes: &Bytes) {
+    pub(super) fn absorb(&mut self, key: u64, at: u64, bytes: &Chunk) {
         let fresh = at..at + bytes.len() as u64;
         let gaps = self.held.insert(at, bytes);
         if let Some(flight) = self.flights.iter_mut().find(|flight| flight.key == key) {
@@ -214,6 +217,7 @@ impl State {
 
     /// Gives up memory down to `share`; never what a waiter needs.
     pub(super) fn shrink(&mut self, share: u64) {
+        let share = if self.keep == Keep::Disk { share.min(RECENT) } else { share };
         let (lru, waiters) = (self.keep == Keep::Lru, &self.waiters);
         self.held.shrink(share, |range| {
             lru && !waiters.needs().any(|need| need.start < range.end && range.start < need.end)
@@ -221,7 +225,7 @@ impl State {
     }
 
     /// Up to `limit` bytes to write, out of the queue.
-    pub(super) fn take_dirty(&mut self, limit: u64) -> Vec<(u64, Bytes)> {
+    pub(super) fn take_dirty(&mut self, limit: u64) -> Vec<(u64, Chunk)> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while bytes < limit {
             let Some(first) = self.dirty.front_mut() else { break };

@@ -18,6 +18,7 @@ use super::{
     Content, FetchMode, Store, StoreConfig, StoreError, Usage,
     budget::Budget,
     pools::Pools,
+    slab::Slab,
     state::Keep,
     temp_file,
     ticker::{self, Ticker},
@@ -27,6 +28,9 @@ static STORES: Class = Class::new("stores", Rank::Stores);
 
 /// Content up to this size stays in memory: a temp file would cost more than it keeps.
 const SMALL: u64 = 256 << 10;
+
+/// Memory beyond the budget for blocks that are not full.
+const SLACK: u64 = 16 << 20;
 
 /// The stores of a mount. Cheap to clone.
 #[derive(Clone)]
@@ -40,6 +44,7 @@ pub(super) struct Shared {
     pub(super) runtime: Handle,
     pub(super) pools: Pools,
     pub(super) budget: Budget,
+    pub(super) slab: Slab,
     pub(super) ticker: Ticker,
     open: Mutex<Vec<Weak<Store>>>,
 }
@@ -58,6 +63,7 @@ impl Stores {
         let (ticker, woken) = Ticker::new();
         let shared = Arc::new(Shared {
             budget: Budget::new(disk, config.cache_bytes),
+            slab: Slab::new(config.cache_bytes.saturating_add(SLACK)),
             config,
             origin,
             runtime,

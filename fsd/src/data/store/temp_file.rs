@@ -14,6 +14,9 @@ use std::{
 const PREFIX: &str = "fsd-";
 const SUFFIX: &str = ".part";
 
+/// Room is asked for in steps of this many bytes.
+const STEP: u64 = 64 << 20;
+
 /// Of the file system, never used.
 const SPARE: u64 = 20;
 
@@ -21,7 +24,10 @@ const SPARE: u64 = 20;
 pub(super) struct TempFile {
     file: Arc<File>,
     path: PathBuf,
+    size: u64,
     removed: AtomicBool,
+    /// The step whose room was asked for last.
+    step: AtomicU64,
 }
 
 impl TempFile {
@@ -40,7 +46,13 @@ impl TempFile {
             // A sweeper may have taken it for an orphan between these two calls: then another one is made.
             if file.try_lock().is_ok() && file.metadata()?.nlink() > 0 {
                 file.set_len(size)?;
-                return Ok(Self { file: Arc::new(file), path, removed: AtomicBool::new(false) });
+                return Ok(Self {
+                    file: Arc::new(file),
+                    path,
+                    size,
+                    removed: AtomicBool::new(false),
+                    step: AtomicU64::new(u64::MAX),
+                });
             }
         }
     }
@@ -50,8 +62,24 @@ impl TempFile {
     }
 
     pub(super) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.allocate(at);
         self.file.write_all_at(bytes, at)
     }
+
+    /// Asks for room some way ahead: blocks in long runs are cheap to write, and much cheaper to give back. Where that
+    /// cannot be done the write itself will say what is wrong.
+    #[cfg(target_os = "linux")]
+    fn allocate(&self, at: u64) {
+        let step = at / STEP;
+        if self.step.swap(step, Ordering::Relaxed) != step {
+            let len = STEP.min(self.size.saturating_sub(step * STEP));
+            let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
+            let _ = rustix::fs::fallocate(&*self.file, flags, step * STEP, len);
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn allocate(&self, _at: u64) {}
 
     /// Takes its name away; the disk is free when the last descriptor is closed.
     pub(super) fn remove(&self) -> io::Result<()> {

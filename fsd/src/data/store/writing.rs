@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{
-    Store, StoreError, reading,
+    Store, StoreError,
+    chunk::Chunk,
+    reading,
     state::Keep,
     temp_file::{self, TempFile},
 };
@@ -73,7 +73,7 @@ impl Store {
         }
     }
 
-    fn note_written(&self, batch: &[(u64, Bytes)]) {
+    fn note_written(&self, batch: &[(u64, Chunk)]) {
         let share = self.stores.budget.share();
         let complete = {
             let mut state = self.state.lock();

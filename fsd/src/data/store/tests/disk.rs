@@ -51,12 +51,13 @@ fn a_disk_that_is_too_small_is_an_error_with_figures_and_not_a_hang() {
 #[test]
 fn a_disk_that_fills_up_ends_the_download_and_nothing_else() {
     let world = World::new(&Settings { disk: Some(100 * MIB), cache: 2 * MIB, ..Settings::default() });
-    let Some(_disk) = Tmpfs::mount(world.dir.path(), "16m") else { return };
-    world.origin.bandwidth(8 * MIB);
-    let store = world.open("f", 12 * MIB);
+    let Some(_disk) = Tmpfs::mount(world.dir.path(), "96m") else { return };
+    world.origin.bandwidth(32 * MIB);
+    let store = world.open("f", 80 * MIB);
     assert!(world.until(|| world.temp_files() == 1));
-    drop(fs::write(world.dir.path().join("other"), vec![1; 15 << 20]));
-    let got = read(&store, 11 * MIB..11 * MIB + 4096, LIMIT).wait();
+    // More than is left beside the first step of room that the temp file asks for.
+    drop(fs::write(world.dir.path().join("other"), vec![1; 30 << 20]));
+    let got = read(&store, 79 * MIB..79 * MIB + 4096, LIMIT).wait();
     assert!(got.is_ok() || matches!(got, Err(StoreError::Disk(_))), "{got:?}");
     assert!(world.until(|| store.progress().state == "failed"));
     world.close(store);

@@ -135,7 +135,7 @@ impl Play {
             return self.launch(starts);
         }
         let end = (at + PIECE).min(start.range.end);
-        let bytes = Bytes::from(vec![7; usize::try_from(end - at).unwrap()]);
+        let bytes = Bytes::from(vec![7; usize::try_from(end - at).unwrap()]).into();
         let ready = self.state.arrive(start.key, at, &bytes);
         ready.into_iter().for_each(|(reader, _, parts)| answer(reader, &parts));
         self.actors.insert(n, Actor::Request { start, at: end, fails_at });

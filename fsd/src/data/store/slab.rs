@@ -1,0 +1,152 @@
+//! Slab: the blocks of memory that streams fill, a bounded number, used again and again.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::{Buf, Bytes};
+
+use crate::{
+    observe::locks::{Class, Mutex, Rank},
+    platform::pages::{BLOCK, Block, Filling, Home},
+};
+
+use super::chunk::Chunk;
+
+static SLAB: Class = Class::new("slab", Rank::Usage);
+
+/// Blocks that are kept for the next stream.
+const KEPT: usize = 32;
+/// A stream shorter than this is not worth a block.
+const WORTH_A_BLOCK: u64 = 256 << 10;
+
+#[derive(Clone)]
+pub(super) struct Slab {
+    blocks: Arc<Blocks>,
+}
+
+struct Blocks {
+    free: Mutex<Vec<Block>>,
+    /// Blocks that may still be mapped.
+    left: AtomicUsize,
+}
+
+impl Slab {
+    /// At most about `bytes` of memory.
+    pub(super) fn new(bytes: u64) -> Self {
+        let left = usize::try_from(bytes).unwrap_or(usize::MAX) / BLOCK;
+        Self { blocks: Arc::new(Blocks { free: Mutex::new(&SLAB, Vec::new()), left: AtomicUsize::new(left) }) }
+    }
+
+    /// For a stream of `bytes`, of a store that may hold `share` bytes.
+    pub(super) fn filler(&self, bytes: u64, share: u64) -> Filler {
+        // Each stream keeps a block or two that are not full.
+        let worth = bytes >= WORTH_A_BLOCK && share >= 4 * BLOCK as u64;
+        Filler { slab: worth.then(|| self.clone()), filling: None, at: 0 }
+    }
+
+    fn take(&self) -> Option<Block> {
+        let used = self.blocks.free.lock().pop();
+        if used.is_some() {
+            return used;
+        }
+        let left = |left: usize| left.checked_sub(BLOCKS_AT_ONCE);
+        self.blocks.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, left).ok()?;
+        let mut mapped = Block::map().ok()?;
+        let block = mapped.pop();
+        self.blocks.free.lock().append(&mut mapped);
+        block
+    }
+}
+
+/// Blocks come in pairs: a huge page.
+const BLOCKS_AT_ONCE: usize = 2;
+
+impl Home for Blocks {
+    fn back(&self, block: Block) {
+        let surplus = {
+            let mut free = self.free.lock();
+            if free.len() < KEPT {
+                free.push(block);
+                None
+            } else {
+                Some(block)
+            }
+        };
+        if surplus.is_some() {
+            self.left.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// One stream's way into the slab: pieces lie in a block as they lie in the content, so that answers are page-aligned
+/// and in one piece.
+pub(super) struct Filler {
+    slab: Option<Slab>,
+    filling: Option<Filling>,
+    /// Offset in the content of the byte that the filling takes next.
+    at: u64,
+}
+
+impl Filler {
+    /// The next chunk of `frame`, whose first byte is at `at`; None when it is used up. Without a block the frame
+    /// itself is the chunk.
+    pub(super) fn next(&mut self, at: u64, frame: &mut Bytes) -> Option<Chunk> {
+        if frame.is_empty() {
+            return None;
+        }
+        let Some(filling) = self.filling(at) else { return Some(Chunk::Frame(std::mem::take(frame))) };
+        let filled = filling.append(frame);
+        frame.advance(filled.len());
+        self.at = at + filled.len() as u64;
+        Some(Chunk::Block(filled))
+    }
+
+    fn filling(&mut self, at: u64) -> Option<&mut Filling> {
+        let fits = self.at == at && self.filling.as_ref().is_some_and(|filling| filling.next() < BLOCK);
+        if !fits {
+            let slab = self.slab.as_ref()?;
+            let from = usize::try_from(at % BLOCK as u64).unwrap_or(0);
+            let home = Arc::clone(&slab.blocks) as Arc<dyn Home>;
+            self.filling = slab.take().map(|block| Filling::new(block, from, home));
+        }
+        self.filling.as_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(filler: &mut Filler, at: u64, frame: &'static [u8]) -> Vec<Chunk> {
+        let (mut at, mut frame, mut chunks) = (at, Bytes::from_static(frame), Vec::new());
+        while let Some(chunk) = filler.next(at, &mut frame) {
+            at += chunk.len() as u64;
+            chunks.push(chunk);
+        }
+        chunks
+    }
+
+    #[test]
+    fn pieces_of_a_stream_lie_one_behind_the_other() {
+        let slab = Slab::new(4 << 20);
+        let mut filler = slab.filler(u64::MAX, u64::MAX);
+        let mut first = fill(&mut filler, 5, b"one ").remove(0);
+        assert!(first.join(&fill(&mut filler, 9, b"two").remove(0)));
+        assert_eq!(&*first, b"one two");
+        let over = fill(&mut filler, BLOCK as u64 - 2, b"over");
+        assert_eq!(over.iter().map(|chunk| chunk.len()).collect::<Vec<_>>(), [2, 2]);
+    }
+
+    #[test]
+    fn without_a_block_the_frame_itself_is_kept() {
+        let slab = Slab::new(2 << 20);
+        let held = [0, BLOCK as u64].map(|at| fill(&mut slab.filler(u64::MAX, u64::MAX), at, b"x"));
+        let mut third = slab.filler(u64::MAX, u64::MAX);
+        assert!(matches!(fill(&mut third, 0, b"frame").as_slice(), [Chunk::Frame(bytes)] if bytes == &b"frame"[..]));
+        drop(held);
+        assert!(matches!(fill(&mut third, 5, b"block").as_slice(), [Chunk::Block(_)]));
+        assert!(matches!(fill(&mut slab.filler(1, u64::MAX), 0, b"short").as_slice(), [Chunk::Frame(_)]));
+    }
+}
