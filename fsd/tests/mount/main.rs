@@ -7,6 +7,7 @@ mod control;
 mod faults;
 mod lifecycle;
 mod names;
+mod pileup;
 mod reads;
 mod refusals;
 mod secrets;

@@ -182,9 +182,14 @@ pub(crate) fn now() -> Instant {
 
 /// Says that a test cannot run here.
 pub(crate) fn skip(feature: &str, found: &str, needs: &str) {
+    tell(&format!("SKIP {feature} (found {found}, needs {needs})"));
+}
+
+/// Says something that is seen although the test passes.
+pub(crate) fn tell(text: &str) {
     use std::io::Write;
-    // Not `println`: the harness would hide it in a test that passes.
-    drop(writeln!(std::io::stderr(), "SKIP {feature} (found {found}, needs {needs})"));
+    // Not `println`: the harness would hide it.
+    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 /// Whether `tool` can be started; says SKIP if not.

@@ -11,10 +11,14 @@ const MIB: u64 = 1 << 20;
 const UPLOADS: usize = 8;
 /// The first is over 1 GiB, as the seed asks.
 const LARGE: u64 = 1100 * MIB;
-const SIZE: u64 = 48 * MIB;
+/// MiB of each other one, where [`SIZE_VARIABLE`] does not say otherwise.
+const SIZE_MIB: u64 = 48;
+/// `512` makes it several GiB in all, as the seed has it.
+const SIZE_VARIABLE: &str = "FSD_TEST_UPLOAD_MIB";
 
 fn size(at: usize) -> u64 {
-    if at == 0 { LARGE } else { SIZE }
+    let wanted = std::env::var(SIZE_VARIABLE).ok().and_then(|text| text.parse().ok());
+    if at == 0 { LARGE } else { wanted.unwrap_or(SIZE_MIB) * MIB }
 }
 
 fn upload(mounted: &Mounted, origin: &Origin, at: usize) -> Child {
@@ -30,6 +34,7 @@ fn uploads_beside_ls(args: &[&str]) {
     if !have("curl") {
         return;
     }
+    let (started, total) = (now(), (0..UPLOADS).map(size).sum::<u64>());
     let origin = Origin::start().unwrap();
     for at in 0..UPLOADS {
         origin.file(&format!("up{at}.bin"), size(at));
@@ -58,7 +63,10 @@ fn uploads_beside_ls(args: &[&str]) {
     let record = mounted.finish();
     assert_eq!(count(&record, "stall"), 0);
     assert_eq!(orphans(&record), Vec::<String>::new());
-    assert!(count(&record, "enter") > 0);
+    let (enters, exits) = (count(&record, "enter"), count(&record, "exit"));
+    assert!(enters > 0 && enters == exits, "{enters} ENTERs, {exits} EXITs");
+    let took = started.elapsed();
+    tell(&format!("{args:?}: {} MiB in {took:?}, {looks} looks, {enters} operations", total / MIB));
 }
 
 #[test]

@@ -126,12 +126,11 @@ fn r16_release_answers_while_its_close_task_is_open_and_the_origin_still_stalls(
     mounted.await_event(|event| event["ev"] == "progress" && event["have"] == MIB);
     drop(file);
     let exit = mounted.await_event(|event| is(event, "exit", "Release"));
+    let close = mounted.await_event(|event| event["ev"] == "task" && event["task"] == "close");
     assert!(origin.stalled() > 0, "the origin still stalls");
     let record = mounted.recorded();
-    let start = record.iter().find(|event| event["ev"] == "task" && event["task"] == "close");
-    let ended =
-        start.and_then(|start| record.iter().find(|event| event["ev"] == "task_end" && event["id"] == start["id"]));
-    if let Some(end) = ended {
+    // It is still open, or this machine was so slow that its deadline has come.
+    if let Some(end) = record.iter().find(|event| event["ev"] == "task_end" && event["id"] == close["id"]) {
         assert!(end["mono_us"].as_u64() > exit["mono_us"].as_u64(), "{end} before {exit}");
     }
     assert!(ls(&mounted.dir()));
