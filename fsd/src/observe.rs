@@ -13,5 +13,5 @@ mod local;
 mod memory;
 mod tick;
 
-pub use journal::{Handed, Recorder, RecorderConfig, drain, drain_with, install};
+pub use journal::{Form, Handed, Recorder, RecorderConfig, drain, drain_with, install};
 pub use span::{Scope, Span, Target};

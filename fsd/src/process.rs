@@ -7,7 +7,6 @@ mod commands;
 pub mod config;
 mod control;
 mod daemon;
-#[cfg(feature = "failpoints")]
 pub mod demo;
 pub mod exit;
 mod failpoints;

@@ -54,6 +54,20 @@ pub struct RecorderConfig {
     pub total_limit: u64,
     /// Also print ENTER and EXIT as the Go original did, on the human log.
     pub seed_log: bool,
+    pub form: Form,
+}
+
+/// Where events are kept, and which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// In shared files, readable while the daemon hangs and after its death.
+    #[default]
+    Shared,
+    /// In private memory: only the event file can be read.
+    Heap,
+    /// What operations, tasks and locks do is not recorded. The shared tables of what is in flight stay, so the
+    /// watchdog still notices a stall, dumps, and writes its own events.
+    Off,
 }
 
 /// The installed recorder; stop it last.
@@ -62,6 +76,7 @@ pub struct Recorder {
     orders: mpsc::Sender<Order>,
     file: Option<PathBuf>,
     dir: Option<&'static Path>,
+    form: Form,
 }
 
 /// What the writer thread is asked for.
@@ -84,9 +99,13 @@ impl Recorder {
         drop(self.orders.send(Order::Restate(Box::new(start))));
     }
 
-    /// `shared`, or `heap`: not readable after a crash.
+    /// `shared`; `heap`: not readable after a crash; `off`: operations are not recorded.
     pub fn kind(&self) -> &'static str {
-        if self.dir.is_some() { "shared" } else { "heap" }
+        match (self.form, self.dir) {
+            (Form::Off, _) => "off",
+            (_, Some(_)) => "shared",
+            (_, None) => "heap",
+        }
     }
 
     /// The event file, when there is one.
@@ -132,9 +151,12 @@ impl Recorder {
 /// missing is no error: the recorder gets smaller, at worst private (see [`Recorder::kind`]).
 pub fn install(config: RecorderConfig) -> io::Result<Recorder> {
     let file = config.state_dir.as_ref().map(|dir| dir.join(layout::events_file(config.run)));
-    let memory = memory::install(config.runtime_dir.as_deref(), config.run, config.mount_run)?;
+    OFF.store(config.form == Form::Off, Relaxed);
+    let runtime = config.runtime_dir.as_deref().filter(|_| config.form != Form::Heap);
+    let memory = memory::install(runtime, config.run, config.mount_run, config.form)?;
     let (orders, received) = mpsc::channel();
-    let recorder = Recorder { orders, file, dir: memory.dir.as_ref().map(|dir| dir.path.as_path()) };
+    let dir = memory.dir.as_ref().map(|dir| dir.path.as_path());
+    let recorder = Recorder { orders, file, dir, form: config.form };
     let config = RecorderConfig { start: Start { recorder: recorder.kind().into(), ..config.start }, ..config };
     locks::publish(memory);
     local::start_over();
@@ -145,6 +167,8 @@ pub fn install(config: RecorderConfig) -> io::Result<Recorder> {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 static NEXT_SEQ: AtomicU64 = AtomicU64::new(0);
+/// Only the watchdog's own events are recorded, and what is rare.
+static OFF: AtomicBool = AtomicBool::new(false);
 /// Records that were lost outside any ring of their own.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
@@ -194,6 +218,14 @@ pub fn next_id() -> OpId {
 /// A new record number; it is used up even when the record is lost, so that a gap tells how many were.
 fn next_seq() -> u64 {
     NEXT_SEQ.fetch_add(1, Relaxed)
+}
+
+/// Records what an operation, a task or a lock does, unless the recorder is off.
+#[inline]
+pub(super) fn tell<const N: usize>(mono_us: u64, make: impl FnOnce() -> Draft<N>) {
+    if !OFF.load(Relaxed) {
+        push(&make(), mono_us);
+    }
 }
 
 /// Puts a record into the ring of this thread.

@@ -94,7 +94,7 @@ impl ThreadSlot {
             let len = name.iter().position(|b| *b == 0).unwrap_or(name.len());
             let name = std::str::from_utf8(&name[..len]).unwrap_or("?");
             let id = OpId(self.words[PSEUDO].load(Relaxed));
-            journal::push(&Draft::<SMALL>::task(id, TaskKind::Thread, None, None, Some(name)), clock::now_mono_us());
+            journal::tell(clock::now_mono_us(), || Draft::<SMALL>::task(id, TaskKind::Thread, None, None, Some(name)));
         }
     }
 }

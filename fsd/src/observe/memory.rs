@@ -23,7 +23,10 @@ use fsd_events::{
 
 use crate::platform::{clock, runtime_dir, shared::SharedWords};
 
-use super::{journal::Ring, local::ThreadSlot};
+use super::{
+    journal::{Form, Ring},
+    local::ThreadSlot,
+};
 
 /// Words of memory that live as long as the process.
 pub(super) type Words = &'static [AtomicU64];
@@ -54,6 +57,12 @@ impl Sizes {
             tables::tasks::file_words(self.tasks),
             tables::locks::file_words(self.threads, self.permits),
         ]
+    }
+
+    /// Without operations the ring that threads share is enough.
+    fn fit(self, form: Form) -> Self {
+        let rings = if form == Form::Off { 1 } else { self.rings };
+        Self { rings, ..self }
     }
 
     /// Bytes of all files, each rounded up to whole pages.
@@ -111,19 +120,19 @@ pub(super) fn every() -> impl Iterator<Item = &'static Memory> {
 ///
 /// # Errors
 /// When there is one already.
-pub(super) fn install(runtime: Option<&Path>, run: RunId, mount_run: RunId) -> io::Result<&'static Memory> {
-    let made = runtime.and_then(|dir| shared(dir, run, mount_run));
-    let memory = made.unwrap_or_else(|| Memory::in_heap(LADDER[0], run, mount_run));
+pub(super) fn install(runtime: Option<&Path>, run: RunId, mount_run: RunId, form: Form) -> io::Result<&'static Memory> {
+    let made = runtime.and_then(|dir| shared(dir, run, mount_run, form));
+    let memory = made.unwrap_or_else(|| Memory::in_heap(LADDER[0].fit(form), run, mount_run));
     INSTALLED.set(memory).map_err(|_| io::Error::from(io::ErrorKind::AlreadyExists))?;
     installed().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// Tries the sizes from the largest down. Half of the room stays for the name table and for other mounts.
-fn shared(runtime: &Path, run: RunId, mount_run: RunId) -> Option<Memory> {
+fn shared(runtime: &Path, run: RunId, mount_run: RunId, form: Form) -> Option<Memory> {
     let path = runtime.join(run.to_string());
     let room = runtime_dir::free_bytes(runtime)? / 2;
-    LADDER.iter().filter(|sizes| sizes.bytes() <= room).find_map(|sizes| {
-        let made = in_files(&path, *sizes, run, mount_run);
+    LADDER.iter().map(|sizes| sizes.fit(form)).filter(|sizes| sizes.bytes() <= room).find_map(|sizes| {
+        let made = in_files(&path, sizes, run, mount_run);
         made.inspect_err(|_| drop(fs::remove_dir_all(&path))).ok()
     })
 }

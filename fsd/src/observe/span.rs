@@ -56,9 +56,9 @@ impl Span {
         let Target { unique, pid, ino, fh, name, off, len, count } = *target;
         let words = EnterWords { tid, unique, pid, ino, fh, off, len, count, name };
         if name.is_some() {
-            journal::push(&Draft::<SMALL>::enter(id, op, &words), entered_us);
+            journal::tell(entered_us, || Draft::<SMALL>::enter(id, op, &words));
         } else {
-            journal::push(&Draft::<NAMELESS>::enter(id, op, &words), entered_us);
+            journal::tell(entered_us, || Draft::<NAMELESS>::enter(id, op, &words));
         }
         Self { id, op, tid, entered_us, waiting_us: AtomicU64::new(0), row, open: true }
     }
@@ -81,7 +81,7 @@ impl Span {
     /// The operation changes what it waits for; `detail` never holds a query string.
     pub fn phase(&self, phase: Phase, detail: &str) {
         self.row.set_phase(phase);
-        journal::push(&Draft::<SMALL>::phase(self.id, phase, detail), clock::now_mono_us());
+        journal::tell(clock::now_mono_us(), || Draft::<SMALL>::phase(self.id, phase, detail));
     }
 
     /// Parks for the bytes `need`, which the task `on` should deliver.
@@ -89,7 +89,7 @@ impl Span {
         let now_us = clock::now_mono_us();
         self.waiting_us.store(now_us, Relaxed);
         self.row.set_wait(Some((on, need.start, need.end)));
-        journal::push(&Draft::<NAMELESS>::wait(self.id, on, (need.start, need.end)), now_us);
+        journal::tell(now_us, || Draft::<NAMELESS>::wait(self.id, on, (need.start, need.end)));
     }
 
     /// Has the bytes, or has given up; nothing happens when it did not wait.
@@ -98,7 +98,7 @@ impl Span {
         if since_us != 0 {
             let now_us = clock::now_mono_us();
             self.row.set_wait(None);
-            journal::push(&Draft::<NAMELESS>::wait_end(self.id, now_us.saturating_sub(since_us)), now_us);
+            journal::tell(now_us, || Draft::<NAMELESS>::wait_end(self.id, now_us.saturating_sub(since_us)));
         }
     }
 
@@ -116,7 +116,7 @@ impl Span {
         let us = now_us.saturating_sub(self.entered_us);
         let exit = Exit { id: self.id, op: self.op, us, errno, bytes, detached: thread::tid() != self.tid };
         self.row.clear();
-        journal::push(&Draft::<NAMELESS>::exit(&exit), now_us);
+        journal::tell(now_us, || Draft::<NAMELESS>::exit(&exit));
     }
 
     /// This thread works for this operation until the guard is dropped; its locks name it as holder.

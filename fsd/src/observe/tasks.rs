@@ -106,7 +106,7 @@ impl Life {
     fn begin(id: OpId, spec: Spec<'_>) -> Self {
         let since_us = clock::now_mono_us();
         let row = fill(id, spec, since_us);
-        journal::push(&Draft::<WIDE>::task(id, spec.kind, spec.parent, spec.fh, spec.path), since_us);
+        journal::tell(since_us, || Draft::<WIDE>::task(id, spec.kind, spec.parent, spec.fh, spec.path));
         Self { id, kind: spec.kind, since_us, row, ended: false }
     }
 
@@ -142,7 +142,7 @@ impl Life {
             row[ID].store(0, Release);
         }
         let us = now_us.saturating_sub(self.since_us);
-        journal::push(&Draft::<SMALL>::task_end(self.id, self.kind, us, outcome), now_us);
+        journal::tell(now_us, || Draft::<SMALL>::task_end(self.id, self.kind, us, outcome));
     }
 }
 
@@ -221,7 +221,7 @@ fn tell(id: OpId, row: &[AtomicU64; ROW_WORDS], now_us: u64) {
     let len = state.iter().position(|b| *b == 0).unwrap_or(state.len());
     let state = std::str::from_utf8(&state[..len]).unwrap_or("?");
     let (have, want) = (row[HAVE].load(Relaxed), row[WANT].load(Relaxed));
-    journal::push(&Draft::<SMALL>::progress(id, have, want, state), now_us);
+    journal::tell(now_us, || Draft::<SMALL>::progress(id, have, want, state));
 }
 
 /// Tells the states that came too fast to be told at once. The writer thread calls it in every round.
@@ -253,7 +253,7 @@ pub fn phase(id: OpId, phase: Phase, detail: &str) {
         row[WHAT].store(what | (phase as u64 + 1) << 8, Relaxed);
         row[PHASE_SINCE_US].store(now_us, Relaxed);
     }
-    journal::push(&Draft::<SMALL>::phase(id, phase, detail), now_us);
+    journal::tell(now_us, || Draft::<SMALL>::phase(id, phase, detail));
 }
 
 /// Shows every running task; neither allocates nor locks.

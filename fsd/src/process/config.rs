@@ -19,7 +19,7 @@ use self::{
     value::Value,
     written::{Origin, Written},
 };
-use crate::data::store::FetchMode;
+use crate::{data::store::FetchMode, observe::Form};
 
 /// Form of the messages for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,7 @@ pub struct Config {
     pub stalled_after: Duration,
     pub events_limit: u64,
     pub events_total: u64,
+    pub recorder: Form,
     pub log_level: String,
     pub log_format: LogFormat,
     /// None: the first of the usual ones that is fit.
@@ -108,6 +109,11 @@ impl Config {
             stalled_after: take.time("stalled_after"),
             events_limit: take.size("events_limit"),
             events_total: take.size("events_total"),
+            recorder: match take.word("recorder").as_str() {
+                "heap" => Form::Heap,
+                "off" => Form::Off,
+                _ => Form::Shared,
+            },
             log_level: take.word("log_level"),
             log_format: match take.word("log_format").as_str() {
                 "json" => LogFormat::Json,

@@ -3,6 +3,8 @@
 pub mod origin;
 pub mod served;
 
+#[cfg(feature = "failpoints")]
 mod story;
 
+#[cfg(feature = "failpoints")]
 pub(super) use story::run;

@@ -41,6 +41,42 @@ fn a_daemon_says_when_it_is_ready_and_leaves_the_terminal() {
 }
 
 #[test]
+fn a_recorder_that_is_off_writes_nothing_of_operations_and_still_notices_a_stall() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", 64 * MIB).always("a", Fault::StallAt(MIB));
+    let quick = ["--recorder=off", "--stalled-after=500ms", "--watchdog-interval=100ms", "--read-timeout=20s"];
+    let mounted = mount(Some(&origin.url("")), &quick);
+    assert_eq!(mounted.status()["recorder"], "off");
+    let path = mounted.path("a");
+    let reader = std::thread::Builder::new().spawn(move || std::fs::read(path).unwrap().len()).unwrap();
+    let stall = mounted.await_event(|event| event["ev"] == "stall");
+    assert_eq!(stall["ops"][0]["op"], "Read", "{stall}");
+    let dump = mounted.events().with_file_name(stall["stacks"].as_str().unwrap());
+    assert!(std::fs::read_to_string(dump).unwrap().contains("Read"), "the dump shows who waits");
+    origin.heal().release();
+    assert_eq!(reader.join().unwrap(), 64 << 20);
+    let record = mounted.finish();
+    assert_eq!(record[0]["recorder"], "off");
+    for ev in ["enter", "exit", "phase", "wait", "task", "progress"] {
+        assert_eq!(count(&record, ev), 0, "{ev}");
+    }
+    assert_eq!((count(&record, "stall_end"), count(&record, "stop")), (1, 1));
+}
+
+#[test]
+fn a_recorder_in_the_heap_writes_the_same_events_and_leaves_no_ring_to_read() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &["--recorder=heap"]);
+    assert_eq!(read_sum(&mounted.path("a")), (MIB, checksum("a", MIB)));
+    assert!(!files(mounted.home().runtime()).iter().any(|file| file.ends_with("inflight")));
+    let record = mounted.finish();
+    assert_eq!(record[0]["recorder"], "heap");
+    assert_eq!(orphans(&record), Vec::<String>::new());
+    assert!(record.iter().any(|event| event["ev"] == "exit" && event["op"] == "Read"));
+}
+
+#[test]
 fn a_daemon_that_fails_tells_its_parent() {
     let dirs = Dirs::new();
     let _ended = Ended(&dirs);

@@ -29,6 +29,12 @@ fn a_source_that_is_not_there() {
 }
 
 #[test]
+fn a_supervisor_that_could_not_see_its_workers_beats() {
+    refused(Some("/tmp"), &["--supervisor=true", "--recorder=heap"], 2, &["supervisor", "recorder"]);
+    refused(Some("/tmp"), &["--recorder=loud"], 2, &["shared, heap, off"]);
+}
+
+#[test]
 fn a_source_that_does_not_answer() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://user:CANARY@{closed}/?token=CANARY");

@@ -80,8 +80,9 @@ pub(super) fn tell_free(ended: &Entry) {
 /// Puts a step of a lock into the journal.
 pub(super) fn tell(op: OpId, name: Name, step: Step, holders: &[OpId], us: u64) {
     let Some(tag) = Tag::unpack(name.tag) else { return };
-    let draft = Draft::<SMALL>::lock(op, class_name(name), (tag.kind, tag.mode, step), holders, us);
-    journal::push(&draft, clock::now_mono_us());
+    journal::tell(clock::now_mono_us(), || {
+        Draft::<SMALL>::lock(op, class_name(name), (tag.kind, tag.mode, step), holders, us)
+    });
 }
 
 pub(super) fn class_name(name: Name) -> &'static str {

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, io::IsTerminal};
 
 use crate::{
-    observe::log,
+    observe::{Form, log},
     platform::process::set_title,
     process::{
         cli::{Mount, settings::Settings},
@@ -32,6 +32,12 @@ pub(in crate::process) fn run(mut args: Mount) -> Result<Exit, Failure> {
     let Some(mountpoint) = config.mountpoint.clone() else {
         return Err(Exit::Usage.because("no mount point: write `fsd mount SOURCE MOUNTPOINT`, or set mountpoint"));
     };
+    if config.supervisor && config.recorder == Form::Heap {
+        return Err(Exit::Usage.because(
+            "a supervisor follows its worker through shared memory, which recorder = heap does without: \
+             write recorder = shared or off, or no supervisor",
+        ));
+    }
     let _armed = failpoints::arm(&args.failpoints)?;
     let mountpoint = places::absolute(&mountpoint);
     warnings.iter().for_each(terminal::complain);

@@ -89,6 +89,12 @@ pub const KEYS: &[Key] = &[
     key("stalled_after", Kind::Time(100, DAY), "10s", "age of an operation that counts as a stall"),
     key("events_limit", Kind::Bytes(64 * KIB, TIB), "64MiB", "size at which the event file is rotated"),
     key("events_total", Kind::Bytes(MIB, TIB), "512MiB", "room for all event files of the mount together"),
+    key(
+        "recorder",
+        Kind::Word(&["shared", "heap", "off"]),
+        "shared",
+        "readable after a crash, in private memory, or without what operations do",
+    ),
     key("log_level", Kind::Filter, "info", "messages to show: a level or tracing directives; RUST_LOG does the same"),
     key(
         "log_format",

@@ -45,6 +45,7 @@ pub(super) fn recorder_config(
         file_limit: config.events_limit,
         total_limit: config.events_total,
         seed_log: config.log_format == LogFormat::Seed,
+        form: config.recorder,
     }
 }
 
