@@ -1,73 +1,65 @@
-//! Takeover: what a new worker knows of what an earlier one handed out.
+//! Takeover: a mount that outlives its processes, and nobody who uses it notices.
+
+mod clients;
+mod kills;
+mod state;
 
 use std::{
-    fs::{self, File},
-    os::unix::fs::{FileExt, MetadataExt},
-    path::Path,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
-use fsd_events::{
-    layout,
-    names::{OpenAs, read_opens},
-};
+use fsd_events::{layout, presence::Presence};
 use nix::{sys::signal::Signal, unistd::Pid};
 
 use super::support::*;
 
 const MIB: u64 = 1 << 20;
 
-/// Kills the worker and waits for the next one.
-fn kill_worker(mounted: &Mounted) {
-    let pid = |mounted: &Mounted| mounted.status()["pid"].as_i64().unwrap();
-    let old = pid(mounted);
-    nix::sys::signal::kill(Pid::from_raw(old as i32), Signal::SIGKILL).unwrap();
-    await_true("the next worker", || {
-        let status = mounted.fsd(&["status", "--json"]);
-        let status = serde_json::from_slice::<serde_json::Value>(&status.stdout).unwrap_or_default();
-        status["worker_alive"] == true && status["pid"].as_i64().is_some_and(|new| new != old)
-    });
+/// The longest that a client may wait on a loaded machine with two processors; on an idle one it is a tenth.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Where its socket, its tables and its rings are.
+fn runtime(mounted: &Mounted) -> PathBuf {
+    Path::new(&mounted.presence.socket).parent().unwrap().to_owned()
 }
 
-#[test]
-fn staged_files_open_handles_and_backing_files_outlive_a_killed_worker() {
-    if !nix::unistd::geteuid().is_root() {
-        return skip("passthrough", "a plain user", "root");
+/// What the mount says of itself in `mount.json`, without asking anybody.
+fn presence(mounted: &Mounted) -> Option<Presence> {
+    serde_json::from_slice(&std::fs::read(runtime(mounted).join(layout::MOUNT_FILE)).ok()?).ok()
+}
+
+fn worker(mounted: &Mounted) -> u32 {
+    presence(mounted).map_or(0, |presence| presence.pid)
+}
+
+/// Waits for another worker than `old`; gives how long that took.
+fn await_successor(mounted: &Mounted, old: u32) -> Duration {
+    let start = now();
+    while matches!(worker(mounted), pid if pid == old || pid == 0) {
+        assert!(now() - start < SOON, "no worker after {old}: {}", mounted.messages());
+        std::thread::park_timeout(Duration::from_millis(1));
     }
-    let origin = Origin::start().unwrap();
-    origin.file("a", 3 * MIB);
-    let mounted = mount(None, &["--supervisor"]);
-    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
-    let opens = || read_opens(&fs::read(runtime.join(layout::OPENS)).unwrap()).unwrap();
-    let staged = mounted.fsd(&["stage", &origin.url("a")]);
-    assert!(staged.status.success(), "{}", text(&staged.stderr));
-    let said = text(&staged.stdout);
-    let (id, path) = said.trim().split_once(' ').unwrap();
-    let whole = || fs::read(path).unwrap() == origin.bytes("a", 0, 3 * MIB as usize);
-    assert!(whole());
-    await_true("the close", || opens().is_empty());
-    // Complete by now: the kernel reads it by itself where it can.
-    let held = File::open(path).unwrap();
-    let ino = held.metadata().unwrap().ino();
-    if opens()[0].how == OpenAs::Cached {
-        skip("passthrough", "a kernel that refuses it", "Linux 6.9 and a file system that it takes");
-    }
-    kill_worker(&mounted);
-    assert_eq!(fs::metadata(path).unwrap().ino(), ino, "the same file");
-    let second = File::open(path).unwrap();
-    let mut bytes = [0; 1000];
-    for file in [&held, &second] {
-        file.read_exact_at(&mut bytes, MIB).unwrap();
-        assert!(bytes[..] == origin.bytes("a", MIB, 1000));
-    }
-    assert_eq!(opens().len(), 2);
-    assert_eq!(opens()[0].how, opens()[1].how, "one way for all who have it open");
-    drop((held, second));
-    await_true("the closes", || opens().is_empty());
-    assert!(whole());
-    assert!(mounted.fsd(&["unstage", id]).status.success());
-    await_true("the eviction", || mounted.status()["staged"] == 0 && mounted.status()["stores"] == 0);
-    await_true("the temp files", || files(&mounted.home().temp()).is_empty());
-    let runs = || fs::read_dir(&runtime).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
-    await_true("the drain of the killed worker's run", || runs() == 1);
-    mounted.finish();
+    now() - start
+}
+
+fn send(pid: u32, signal: Signal) {
+    nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
+}
+
+/// How often something is repeated: what the tests take on every change, or as many as the variable says.
+fn times(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// Every event of every run of the mount, in order of time.
+fn all_runs(mounted: &Mounted) -> Vec<serde_json::Value> {
+    let state = mounted.events().parent().map(PathBuf::from).unwrap_or_default();
+    let runs = files(&state).into_iter().filter(|file| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with("events-") && name.ends_with(".jsonl")
+    });
+    let mut record: Vec<_> = runs.flat_map(|file| events(&file)).collect();
+    record.sort_by_key(|event| event["mono_us"].as_u64());
+    record
 }

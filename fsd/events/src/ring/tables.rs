@@ -28,6 +28,8 @@ pub mod header {
 
 /// Operations in flight; its header also holds the watchdog's pulse and a count per operation.
 pub mod inflight {
+    use crate::op::Op;
+
     pub const MAGIC: u64 = u64::from_le_bytes(*b"FSDINFL1");
     pub const ROW_WORDS: usize = 16;
     /// Beats of the watchdog so far, and the monotonic time of the last one.
@@ -58,6 +60,14 @@ pub mod inflight {
 
     pub const fn file_words(rows: usize) -> usize {
         ROWS_AT + rows * ROW_WORDS
+    }
+
+    /// Whether a request of a client was answered, in a copy of the table: its row is free and still says what it
+    /// was. The handshake is none.
+    pub fn served(table: &[u64]) -> bool {
+        let rows = table.get(ROWS_AT..).unwrap_or_default().chunks_exact(ROW_WORDS);
+        let handshake = u64::from(Op::Init.opcode());
+        rows.into_iter().any(|row| row[ID] == 0 && row[ID_AGAIN] != 0 && row[WHAT] & 0xff != handshake)
     }
 }
 

@@ -27,6 +27,13 @@ pub(super) fn beat(places: &Places, run_id: &str) -> u64 {
     read.map_or(0, |()| u64::from_ne_bytes(word))
 }
 
+/// Whether that run answered anybody, from its shared table.
+pub(super) fn served(places: &Places, run_id: &str) -> bool {
+    let bytes = std::fs::read(places.runtime.join(run_id).join(layout::INFLIGHT)).unwrap_or_default();
+    let words = bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word));
+    inflight::served(&words.collect::<Vec<_>>())
+}
+
 /// Starts `program drain`: appends what the old run did not write, and the hand-over, to its event file.
 pub(super) fn start(program: &Path, places: &Places, handed: &Handed, new_run: &str) {
     let handover = [handed.cause.name(), new_run].join(",");

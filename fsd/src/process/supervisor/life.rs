@@ -6,7 +6,7 @@ use super::{
     Beat, Ending, Handed, Supervisor, Worker,
     child::Child,
     drain, duplicate,
-    policy::{self, Cause, Wishes},
+    policy::{self, Cause, Life, Wishes},
 };
 use crate::{
     kernel::mount::{self, At, MountSpec, Mounted},
@@ -187,8 +187,9 @@ impl Supervisor {
             let why = worker.said.take().map_or_else(|| format!("the worker ended with {how}"), |said| said.text);
             return Some(self.take_down(&why));
         }
-        let life = if worker.ready { clock::now() - worker.child.born } else { Duration::ZERO };
-        let pause = self.backoff.after(life);
+        let length = if worker.ready { clock::now() - worker.child.born } else { Duration::ZERO };
+        let served = worker.ready && drain::served(&self.places, &self.presence.run);
+        let pause = self.backoff.after(Life { length, served });
         if self.backoff.young_deaths() >= YOUNG_DEATHS {
             return Some(self.take_down(&format!("{YOUNG_DEATHS} workers died before they served, the last: {how}")));
         }
@@ -201,7 +202,7 @@ impl Supervisor {
         let handed = Handed { run: self.presence.run.clone(), cause };
         if let Err(error) = self.start_worker(Some(handed)) {
             tracing::error!("cannot start a worker: {error}");
-            let pause = self.backoff.after(Duration::ZERO);
+            let pause = self.backoff.after(Life { length: Duration::ZERO, served: false });
             self.respawn = Some((clock::now() + pause, cause));
         }
     }

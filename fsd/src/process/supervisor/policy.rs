@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A worker that does not beat for so long is replaced.
 pub(super) const BEAT_LIMIT: Duration = Duration::from_secs(10);
-/// A worker that lived for less is respawned with a growing pause.
+/// A worker that lived for less and answered nobody is respawned with a growing pause.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -72,18 +72,27 @@ pub(super) fn judge(seen: Seen, wishes: Wishes) -> Option<Cause> {
     }
 }
 
-/// How long to wait before the next worker: nothing, unless workers keep dying young.
+/// How long to wait before the next worker: hardly, unless workers keep dying before they have served anybody.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Backoff {
     young_deaths: u32,
 }
 
+/// A worker's life, from its start to its death.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    pub(super) length: Duration,
+    /// It answered somebody: whatever killed it, the next one is worth its start.
+    pub(super) served: bool,
+}
+
 impl Backoff {
-    /// A worker that lived for `life` is gone: the pause before the next.
-    pub(super) fn after(&mut self, life: Duration) -> Duration {
-        if life >= SHORT_LIFE {
+    /// The pause before the next worker. One that served is followed at once, but no two start closer together than
+    /// the first pause: a request that kills whoever reads it must not take a whole processor.
+    pub(super) fn after(&mut self, life: Life) -> Duration {
+        if life.served || life.length >= SHORT_LIFE {
             self.young_deaths = 0;
-            return Duration::ZERO;
+            return FIRST_PAUSE.saturating_sub(life.length);
         }
         let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.young_deaths.min(16));
         self.young_deaths += 1;
@@ -127,10 +136,20 @@ mod tests {
     #[test]
     fn workers_that_die_young_come_back_ever_more_slowly() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<_> = (0..4).map(|_| backoff.after(Duration::from_millis(5)).as_millis()).collect();
+        let life = |ms: u64, served: bool| Life { length: Duration::from_millis(ms), served };
+        let pauses: Vec<_> = (0..4).map(|_| backoff.after(life(5, false)).as_millis()).collect();
         assert_eq!(pauses, [100, 200, 400, 800]);
-        assert_eq!(backoff.after(Duration::from_secs(60)), Duration::ZERO);
-        assert_eq!(backoff.after(Duration::ZERO).as_millis(), 100);
-        assert!((0..40).all(|_| backoff.after(Duration::ZERO) <= LONGEST_PAUSE));
+        assert_eq!(backoff.after(life(60_000, false)), Duration::ZERO);
+        assert_eq!(backoff.after(life(0, false)).as_millis(), 100);
+        assert!((0..40).all(|_| backoff.after(life(0, false)) <= LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn a_worker_that_served_is_followed_at_once_however_often_that_happens() {
+        let mut backoff = Backoff::default();
+        let life = |ms: u64| Life { length: Duration::from_millis(ms), served: true };
+        assert!((0..100).all(|_| backoff.after(life(150)).is_zero()));
+        assert_eq!(backoff.after(life(30)).as_millis(), 70);
+        assert_eq!(backoff.young_deaths(), 0);
     }
 }

@@ -1,0 +1,61 @@
+//! State: what a new worker knows of what an earlier one handed out.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
+};
+
+use fsd_events::{
+    layout,
+    names::{OpenAs, read_opens},
+};
+use nix::sys::signal::Signal;
+
+use super::{super::support::*, MIB, await_successor, send, worker};
+
+#[test]
+fn staged_files_open_handles_and_backing_files_outlive_a_killed_worker() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("passthrough", "a plain user", "root");
+    }
+    let origin = Origin::start().unwrap();
+    origin.file("a", 3 * MIB);
+    let mounted = mount(None, &["--supervisor"]);
+    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let opens = || read_opens(&fs::read(runtime.join(layout::OPENS)).unwrap()).unwrap();
+    let staged = mounted.fsd(&["stage", &origin.url("a")]);
+    assert!(staged.status.success(), "{}", text(&staged.stderr));
+    let said = text(&staged.stdout);
+    let (id, path) = said.trim().split_once(' ').unwrap();
+    let whole = || fs::read(path).unwrap() == origin.bytes("a", 0, 3 * MIB as usize);
+    assert!(whole());
+    await_true("the close", || opens().is_empty());
+    // Complete by now: the kernel reads it by itself where it can.
+    let held = File::open(path).unwrap();
+    let ino = held.metadata().unwrap().ino();
+    if opens()[0].how == OpenAs::Cached {
+        skip("passthrough", "a kernel that refuses it", "Linux 6.9 and a file system that it takes");
+    }
+    let old = worker(&mounted);
+    send(old, Signal::SIGKILL);
+    await_successor(&mounted, old);
+    assert_eq!(fs::metadata(path).unwrap().ino(), ino, "the same file");
+    let second = File::open(path).unwrap();
+    let mut bytes = [0; 1000];
+    for file in [&held, &second] {
+        file.read_exact_at(&mut bytes, MIB).unwrap();
+        assert!(bytes[..] == origin.bytes("a", MIB, 1000));
+    }
+    assert_eq!(opens().len(), 2);
+    assert_eq!(opens()[0].how, opens()[1].how, "one way for all who have it open");
+    drop((held, second));
+    await_true("the closes", || opens().is_empty());
+    assert!(whole());
+    assert!(mounted.fsd(&["unstage", id]).status.success());
+    await_true("the eviction", || mounted.status()["staged"] == 0 && mounted.status()["stores"] == 0);
+    await_true("the temp files", || files(&mounted.home().temp()).is_empty());
+    let runs = || fs::read_dir(&runtime).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    await_true("the drain of the killed worker's run", || runs() == 1);
+    mounted.finish();
+}
