@@ -131,7 +131,7 @@ impl Line<'_> {
     }
 
     fn hint(&self, kind: HintKind, path: Option<&str>, out: &mut Vec<Fact>) -> Taken {
-        let text = scan::clip(self.text.trim(), SNIPPET).into();
+        let text = scan::clip(hint::message(self.text), SNIPPET).into();
         out.push(self.fact(What::Hint { kind, key: None, path: path.map(Into::into), text }));
         Taken::Yes
     }

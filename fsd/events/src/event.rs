@@ -224,7 +224,8 @@ pub struct TaskStart<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskEnd<'a> {
     pub id: OpId,
-    pub task: TaskKind,
+    /// The line may leave it out: its `task` line has said so.
+    pub task: Option<TaskKind>,
     pub us: u64,
     /// `ok`, `cancelled`, `timeout`, `panic`, or an error in words.
     pub outcome: Text<'a>,

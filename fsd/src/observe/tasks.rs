@@ -142,7 +142,7 @@ impl Life {
             row[ID].store(0, Release);
         }
         let us = now_us.saturating_sub(self.since_us);
-        journal::tell(now_us, || Draft::<SMALL>::task_end(self.id, self.kind, us, outcome));
+        journal::tell(now_us, || Draft::<SMALL>::task_end(self.id, Some(self.kind), us, outcome));
     }
 }
 

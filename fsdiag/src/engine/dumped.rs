@@ -27,9 +27,11 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
     if !ages.is_empty() && ages.iter().all(|age| *age < YOUNG) && !stuck {
         return None;
     }
+    // A clock that says how long, or a second dump that shows no movement, settles what one dump leaves open.
+    let stays = case.threads[first + proof.culprit].stays;
     let confidence = match proof.confidence {
-        Confidence::Low if stuck => Confidence::Medium,
-        Confidence::Medium if stuck => Confidence::High,
+        Confidence::Low if stuck || stays => Confidence::Medium,
+        Confidence::Medium if stuck || stays => Confidence::High,
         said => said,
     };
     let sentence = sentence(case, proof, first, culprit, &waiters);
@@ -46,7 +48,7 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
             .isolate(&[advice::FLAG_SINGLE]),
         _ => finding,
     };
-    Some(if confidence < Confidence::High {
+    Some(if confidence < Confidence::High && !stays {
         finding.advice(&["a second dump ten seconds later shows whether it moves"])
     } else {
         finding

@@ -17,6 +17,8 @@ pub struct Seen<'d> {
     pub place: Place,
     /// Number of its dump among the latest.
     pub dump: usize,
+    /// An earlier dump of the same process showed it in the same functions.
+    pub stays: bool,
 }
 
 /// The latest dump of each process by each tool.
@@ -35,13 +37,15 @@ impl<'d> Latest<'d> {
         };
         for (at, (place, dump, _)) in model.dumps.iter().enumerate() {
             if !later(at) {
-                latest.add(dump, *place, at);
+                let earlier = |d: &&Dump| d.format == dump.format && d.pid == dump.pid;
+                let earlier = model.dumps[..at].iter().map(|(_, d, _)| d).rfind(earlier);
+                latest.add(dump, *place, at, earlier);
             }
         }
         latest
     }
 
-    fn add(&mut self, dump: &'d Dump, place: Place, number: usize) {
+    fn add(&mut self, dump: &'d Dump, place: Place, number: usize, earlier: Option<&Dump>) {
         let first = self.threads.len();
         let stacks = Stacks::of(dump);
         if let Some(proof) = stacks.conclude() {
@@ -53,8 +57,15 @@ impl<'d> Latest<'d> {
             op: seen.op.map(|op| (seen.key, op)),
             place: Place { line: if seen.thread.line > 0 { seen.thread.line } else { place.line }, ..place },
             dump: number,
+            stays: earlier.is_some_and(|d| d.threads.iter().any(|t| same(t, seen.thread))),
         }));
     }
+}
+
+/// The same thread in the same functions, wherever in them.
+fn same(a: &Thread, b: &Thread) -> bool {
+    let functions = |t: &'_ Thread| t.frames.iter().map(|f| f.function.clone()).collect::<Vec<_>>();
+    a.number == b.number && a.label == b.label && !a.frames.is_empty() && functions(a) == functions(b)
 }
 
 impl Seen<'_> {

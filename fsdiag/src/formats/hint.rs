@@ -46,6 +46,15 @@ fn expression(words: &str) -> Regex {
     built.expect("the words of the table are valid expressions")
 }
 
+/// A line without the level that its logger put before it: a sentence quotes the message.
+pub(super) fn message(text: &str) -> &str {
+    const LEVELS: [&str; 8] = ["CRITICAL", "ERROR", "WARNING", "WARN", "NOTICE", "INFO", "DEBUG", "TRACE"];
+    let text = text.trim();
+    let rest = LEVELS.iter().find_map(|level| text.strip_prefix(level));
+    let message = rest.and_then(|rest| rest.trim_start().strip_prefix(':'));
+    message.map_or(text, str::trim_start)
+}
+
 /// What a line tells, if anything.
 pub(super) fn of(text: &str) -> Option<HintKind> {
     let head = super::scan::clip(text, 2048);
@@ -55,6 +64,13 @@ pub(super) fn of(text: &str) -> Option<HintKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_stands_without_its_level() {
+        assert_eq!(message(" ERROR : a.mkv: short read "), "a.mkv: short read");
+        assert_eq!(message("ERROR: x"), "x");
+        assert_eq!(message("ERRORS : x"), "ERRORS : x");
+    }
 
     #[test]
     fn causes_are_told_apart() {

@@ -210,7 +210,7 @@ fn readers_without_bytes_are_told_apart_by_what_their_download_does() {
     r.beat(30.0, &[(Op::Read, 1)], 28_000_000, 1);
     assert_eq!(verdict(&r.bytes), (Cause::LostWakeup, Confidence::Certain, "77".into()));
     let mut r = parked(300_000, "running");
-    let ended = TaskEnd { id: OpId(9), task: TaskKind::Download, us: 1, outcome: "cancelled".into() };
+    let ended = TaskEnd { id: OpId(9), task: Some(TaskKind::Download), us: 1, outcome: "cancelled".into() };
     r.say(3.0, Body::TaskEnd(ended)).beat(30.0, &[(Op::Read, 1)], 28_000_000, 1);
     assert_eq!(verdict(&r.bytes), (Cause::OrphanedFetch, Confidence::Certain, "77".into()));
 }

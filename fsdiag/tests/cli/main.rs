@@ -4,6 +4,7 @@
 
 mod analyze;
 mod attach;
+mod causes;
 mod corpus;
 mod dump;
 mod simulation;

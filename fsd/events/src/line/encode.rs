@@ -115,7 +115,11 @@ impl Fields<'_> {
     }
 
     fn task_end(&mut self, end: &TaskEnd<'_>) {
-        self.number("id", end.id.0).text("task", end.task.name()).number("us", end.us).text("outcome", &end.outcome);
+        self.number("id", end.id.0);
+        if let Some(task) = end.task {
+            self.text("task", task.name());
+        }
+        self.number("us", end.us).text("outcome", &end.outcome);
     }
 
     fn progress(&mut self, progress: &Progress<'_>) {

@@ -132,7 +132,7 @@ impl<'m> Object<'m> {
             "task" => Body::Task(self.task()?),
             "task_end" => Body::TaskEnd(TaskEnd {
                 id: self.id()?,
-                task: self.word("task", TaskKind::parse)?,
+                task: self.word("task", TaskKind::parse).ok(),
                 us: self.number("us")?,
                 outcome: self.text("outcome")?,
             }),

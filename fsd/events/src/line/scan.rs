@@ -177,7 +177,7 @@ impl<'a> Scan<'a> {
             }),
             "task_end" => Body::TaskEnd(TaskEnd {
                 id: self.id()?,
-                task: self.word(b",\"task\":", TaskKind::parse)?,
+                task: Some(self.word(b",\"task\":", TaskKind::parse)?),
                 us: self.field(b",\"us\":")?,
                 outcome: self.text(b",\"outcome\":")?,
             }),

@@ -147,12 +147,8 @@ fn body() -> impl Strategy<Value = Body<'static>> {
             phase,
             detail
         })),
-        (id(), select(TaskKind::ALL), number(), text()).prop_map(|(id, task, us, outcome)| Body::TaskEnd(TaskEnd {
-            id,
-            task,
-            us,
-            outcome
-        })),
+        (id(), proptest::option::of(select(TaskKind::ALL)), number(), text())
+            .prop_map(|(id, task, us, outcome)| Body::TaskEnd(TaskEnd { id, task, us, outcome })),
         (id(), number(), number(), text()).prop_map(|(id, have, want, state)| Body::Progress(Progress {
             id,
             have,

@@ -103,8 +103,8 @@ impl<const N: usize> Draft<N> {
         draft
     }
 
-    pub fn task_end(id: OpId, kind: TaskKind, us: u64, outcome: &str) -> Self {
-        let mut draft = Self::new(Kind::TaskEnd, kind as u8, id);
+    pub fn task_end(id: OpId, kind: Option<TaskKind>, us: u64, outcome: &str) -> Self {
+        let mut draft = Self::new(Kind::TaskEnd, kind.map_or(u8::MAX, |kind| kind as u8), id);
         draft.word(us);
         draft.text(outcome);
         draft
@@ -299,7 +299,7 @@ pub(super) fn decode(
             path: from.optional_text()?,
         }),
         Kind::TaskEnd => {
-            let task = nth(TaskKind::ALL, head.small.into())?;
+            let task = nth(TaskKind::ALL, head.small.into());
             Body::TaskEnd(TaskEnd { id, task, us: from.word()?, outcome: from.text()? })
         }
         Kind::Progress => Body::Progress(Progress { id, have: from.word()?, want: from.word()?, state: from.text()? }),

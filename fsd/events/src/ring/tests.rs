@@ -112,7 +112,7 @@ fn bodies() -> Vec<Body<'static>> {
             fh: None,
             path: Some("/album/".into()),
         }),
-        Body::TaskEnd(TaskEnd { id: OpId(9), task: TaskKind::Close, us: 5, outcome: "ok".into() }),
+        Body::TaskEnd(TaskEnd { id: OpId(9), task: Some(TaskKind::Close), us: 5, outcome: "ok".into() }),
         Body::Progress(Progress { id: OpId(9), have: 1, want: 2, state: "running".into() }),
         Body::Wait(Wait { id: OpId(1), on: Some(OpId(9)), need: (0, 4096) }),
         Body::WaitEnd(WaitEnd { id: OpId(1), us: 9 }),

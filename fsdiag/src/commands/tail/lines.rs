@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use fsd_events::{
-    event::{Body, Event},
+    event::{Body, Event, TaskKind},
     ids::RunId,
     line::stamp,
 };
@@ -190,7 +190,13 @@ fn words(event: &Event<'_>, model: &Model) -> (String, Option<Tone>) {
 fn background(body: &Body<'_>) -> String {
     match body {
         Body::Task(t) => format!("{:<11} #{:<8} begins {}", t.task.name(), t.id.0, t.path.as_deref().unwrap_or("")),
-        Body::TaskEnd(t) => format!("{:<11} #{:<8} ends after {}: {}", t.task.name(), t.id.0, micros(t.us), t.outcome),
+        Body::TaskEnd(t) => format!(
+            "{:<11} #{:<8} ends after {}: {}",
+            t.task.map_or("task", TaskKind::name),
+            t.id.0,
+            micros(t.us),
+            t.outcome
+        ),
         Body::Progress(p) => format!("{:<11} #{:<8} {} of {} bytes, {}", "progress", p.id.0, p.have, p.want, p.state),
         Body::Wait(w) => format!("{:<11} #{:<8} waits for bytes {}-{}", "", w.id.0, w.need.0, w.need.1),
         Body::WaitEnd(w) => format!("{:<11} #{:<8} has its bytes after {}", "", w.id.0, micros(w.us)),

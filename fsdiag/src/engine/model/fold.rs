@@ -186,7 +186,9 @@ impl Session {
     }
 
     fn task_end(&mut self, end: &TaskEnd<'_>, at: Option<Micros>, place: Place) {
-        let task = self.tasks.entry(end.id.0).or_insert_with(|| Task::new(end.task, None, place));
+        // Its start was lost and its end names no kind: most tasks that somebody waits for are downloads.
+        let kind = end.task.unwrap_or(TaskKind::Download);
+        let task = self.tasks.entry(end.id.0).or_insert_with(|| Task::new(kind, None, place));
         task.ended = Some(TaskEnded { at, outcome: (&*end.outcome).into(), place });
         self.locks.op_ended(end.id.0);
     }

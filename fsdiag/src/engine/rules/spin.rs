@@ -2,7 +2,6 @@
 
 use crate::engine::{
     case::Case,
-    fact::Thread,
     finding::{Finding, Rule, for_time},
     report::{Cause, Confidence},
     stacks::doing::Doing,
@@ -16,26 +15,20 @@ impl Rule for Spin {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        case.stuck().filter_map(|op| finding(case, op)).collect()
+        (0..case.parties.len()).filter_map(|party| finding(case, party)).collect()
     }
 }
 
-fn finding(case: &Case<'_>, op: usize) -> Option<Finding> {
-    let party = case.party_of(op)?;
+/// A thread that runs in a callback: one that the log calls stuck, or that two dumps show in the same place.
+fn finding(case: &Case<'_>, party: usize) -> Option<Finding> {
     let seen = &case.threads[case.parties[party].thread?];
-    if seen.doing != Doing::Running {
+    let stuck = case.op_of(party).is_some_and(|op| case.is_stuck(op));
+    if seen.doing != Doing::Running || seen.op.is_none() && !stuck || !(stuck || seen.stays) {
         return None;
     }
-    let again = case.model.dumps.iter().rev().skip(1).any(|(_, d, _)| d.threads.iter().any(|t| same(t, seen.thread)));
-    let how = if again { ": its thread was in the same code in both dumps" } else { "" };
-    let sentence = format!("{} runs without progress{}{how}.", case.op_name(op), for_time(case.ops[op].age));
-    let confidence = if again { Confidence::High } else { Confidence::Medium };
+    let how = if seen.stays { ": its thread was in the same code in both dumps" } else { "" };
+    let sentence = format!("{} runs without progress{}{how}.", case.name_of(party), for_time(case.age_of(party)));
+    let confidence = if stuck && seen.stays { Confidence::High } else { Confidence::Medium };
     let finding = Finding::new(Cause::Spin, confidence, sentence).blames(case, party);
     Some(finding.advice(&["a second dump and the thread's CPU time show whether it is the same loop"]))
-}
-
-/// The same thread in the same functions, wherever in them.
-fn same(a: &Thread, b: &Thread) -> bool {
-    let outer = |t: &Thread| t.frames.iter().rev().take(6).map(|f| f.function.clone()).collect::<Vec<_>>();
-    a.number == b.number && outer(a) == outer(b)
 }

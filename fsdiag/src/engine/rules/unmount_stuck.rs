@@ -29,15 +29,18 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
         return None;
     }
     let open: Vec<usize> = (0..case.ops.len()).filter_map(|op| case.party_of(op)).collect();
-    let sentence = format!(
-        "The unmount does not come to an end: {}; {} {} still open.",
-        hint.text.trim_end_matches('.'),
-        count(open.len(), "request"),
-        verb(open.len(), "is", "are"),
-    );
+    let sentence =
+        format!("The unmount does not come to an end: {}{}.", hint.text.trim_end_matches('.'), still_open(open.len()),);
     let culprit = Culprit { path: hint.path.as_deref().map(str::to_owned), ..Culprit::default() };
     let finding = Finding::new(Cause::UnmountStuck, Confidence::Medium, sentence).culprit(culprit);
     Some(finding.evidence(case, [hint.place]).waiters(case, &open).advice(&[
         "fsdiag rescue lists who holds files below the mount, then aborts the connection before it unmounts",
     ]))
+}
+
+fn still_open(n: usize) -> String {
+    match n {
+        0 => String::new(),
+        n => format!("; {} {} still open", count(n, "request"), verb(n, "is", "are")),
+    }
 }
