@@ -1,10 +1,12 @@
 //! Order: what the main thread of a mount waits for, from signals, the control socket and the session.
 
+use std::borrow::Cow;
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// Drain and unmount; a second one aborts.
-    Stop { reason: &'static str },
+    Stop { reason: Cow<'static, str> },
     /// Abort the connection and unmount now.
     Abort,
     /// Dump all stacks.
@@ -19,7 +21,7 @@ pub(super) enum Order {
 
 impl Order {
     /// For the `stop` event.
-    pub(super) fn reason(&self) -> &'static str {
+    pub(super) fn reason(&self) -> &str {
         match self {
             Self::Stop { reason } => reason,
             Self::Ended => "unmounted by somebody else",

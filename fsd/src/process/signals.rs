@@ -40,7 +40,7 @@ pub(super) fn listen(orders: Sender<Order>) -> io::Result<JoinHandle<()>> {
                     Order::Dump
                 }
                 Signal::SIGUSR1 => Order::Report,
-                other => Order::Stop { reason: other.as_str() },
+                other => Order::Stop { reason: other.as_str().into() },
             };
             if orders.send(order).is_err() {
                 return;

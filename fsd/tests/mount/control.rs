@@ -92,7 +92,8 @@ fn status_and_flags() {
     let origin = Origin::start().unwrap();
     let mounted = mount(Some(&origin.url("")), &["--debug-lock-events"]);
     let status = mounted.status();
-    assert_eq!(status["pid"].as_u64(), Some(u64::from(mounted.pid())));
+    assert_eq!(status["pid"].as_u64(), Some(u64::from(mounted.worker())));
+    assert_eq!((status["supervised"].as_bool(), mounted.now().supervisor), (Some(true), mounted.pid()));
     assert_eq!(status["flags"]["debug_lock_events"], true);
     assert_eq!(status["stalled"], false);
     assert!(ok(&mounted, &["status"]).contains("is mounted at"));
@@ -102,7 +103,8 @@ fn status_and_flags() {
     assert_eq!((changed["name"].as_str(), changed["value"].as_bool()), (Some("debug_skip_eviction"), Some(true)));
     let fixed = mounted.fsd(&["flag", "debug_fskit_single_thread", "true"]);
     assert_eq!(fixed.status.code(), Some(1));
-    assert!(text(&fixed.stderr).contains("--debug-fskit-single-thread=true"), "{}", text(&fixed.stderr));
+    let way = "fsd restart --debug-fskit-single-thread=true";
+    assert!(text(&fixed.stderr).contains(way), "{}", text(&fixed.stderr));
     let unknown = mounted.fsd(&["flag", "debug_everything", "true"]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(text(&unknown.stderr).contains("debug_skip_eviction, debug_fskit_single_thread"));

@@ -70,7 +70,7 @@ fn a_dead_mount_is_replaced() {
     let origin = Origin::start().unwrap();
     let dirs = Dirs::new();
     let home = dirs.home();
-    let mut served = Served::start(program(), home, Some(&origin.url("")), &[], |_| ()).unwrap();
+    let mut served = Served::start(program(), home, Some(&origin.url("")), &["--no-supervisor"], |_| ()).unwrap();
     served.signal(nix::sys::signal::Signal::SIGKILL);
     served.wait(SOON).unwrap();
     let again = try_mount(dirs, Some(&origin.url("")), &[], |_| ()).unwrap_or_else(|failed| panic!("{failed:?}"));

@@ -72,7 +72,7 @@ fn a_canary_never_sings() {
     let mut reader = Command::new("cat").arg(mounted.path("slow")).stdout(std::process::Stdio::null()).spawn().unwrap();
     mounted.signal(Signal::SIGQUIT);
     mounted.await_event(|event| {
-        assert_eq!(in_children(mounted.pid()), Vec::<String>::new());
+        assert_eq!(in_children(mounted.worker()), Vec::<String>::new());
         event["ev"] == "stall"
     });
     origin.heal().release();

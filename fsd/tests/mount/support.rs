@@ -75,7 +75,7 @@ pub(crate) fn try_mount(
     edit: impl FnOnce(&mut Command),
 ) -> Result<Mounted, Failed> {
     let served = Served::start(program(), dirs.home(), source, args, edit)?;
-    let fds = count_fds(served.pid());
+    let fds = count_fds(served.worker());
     Ok(Mounted { served, dirs, fds })
 }
 
@@ -124,7 +124,7 @@ impl Mounted {
 
     /// Descriptors more than when it was ready.
     pub(crate) fn more_fds(&self) -> usize {
-        count_fds(self.pid()).saturating_sub(self.fds)
+        count_fds(self.worker()).saturating_sub(self.fds)
     }
 
     /// TERM, and a clean end: exit code 0, not mounted, no temp file, no runtime file. Returns the whole record.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 use super::super::config::{
     self,
@@ -48,7 +48,9 @@ impl Args for Settings {
         let file = file.help("Read this configuration file only").help_heading("Settings");
         // The place arguments of `mount` are the flags for these two.
         let flags = KEYS.iter().filter(|key| !matches!(key.name, "source" | "mountpoint"));
-        flags.fold(command.arg(file), |command, key| command.arg(flag(key)))
+        let one = Arg::new("no-supervisor").long("no-supervisor").action(ArgAction::SetTrue).help_heading("Settings");
+        let one = one.overrides_with("supervisor").help("Serve from this process alone: --supervisor=false");
+        flags.fold(command.arg(file).arg(one), |command, key| command.arg(flag(key)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -69,6 +71,9 @@ impl FromArgMatches for Settings {
             if let Ok(Some(text)) = matches.try_get_one::<String>(key.name) {
                 self.given.push((key.name, text.clone()));
             }
+        }
+        if matches.get_flag("no-supervisor") {
+            self.given.push(("supervisor", "false".to_owned()));
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use fsd_events::presence::Presence;
+use nix::sys::signal::Signal;
 
 use crate::{
     kernel::mount::{self, At},
@@ -36,6 +37,7 @@ pub struct Served {
     home: Home,
     /// What it said when it was ready.
     pub greeting: String,
+    /// As it was then: a later worker has another process and run.
     pub presence: Presence,
 }
 
@@ -137,8 +139,20 @@ impl Served {
         }
     }
 
+    /// The process that was started: the supervisor, or the only one.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process that serves now.
+    pub fn worker(&self) -> u32 {
+        self.now().pid
+    }
+
+    /// What it says of itself now.
+    pub fn now(&self) -> Presence {
+        let all = client::running(Some(&self.home.runtime));
+        all.into_iter().find(|found| found.mount == self.presence.mount).unwrap_or_else(|| self.presence.clone())
     }
 
     pub fn home(&self) -> &Home {
@@ -160,9 +174,21 @@ impl Served {
         std::fs::read_to_string(self.home.root.join("stderr.log")).unwrap_or_default()
     }
 
-    /// Sends a signal, by its number.
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id().cast_signed()), signal);
+    /// Sends a signal to the process that was started.
+    pub fn signal(&self, signal: Signal) {
+        send(self.child.id(), signal);
+    }
+
+    /// Kills the supervisor and every worker, so that nobody is left to take the mount over. The janitor lives on.
+    pub fn kill(&mut self) {
+        let now = self.now();
+        let mut all = vec![self.child.id(), now.supervisor, now.pid];
+        all.retain(|pid| *pid != 0);
+        // Who is stopped starts nobody.
+        all.iter().for_each(|pid| send(*pid, Signal::SIGSTOP));
+        let children: Vec<u32> = all.iter().flat_map(|pid| children(*pid)).collect();
+        all.iter().chain(&children).for_each(|pid| send(*pid, Signal::SIGKILL));
+        drop(self.child.wait());
     }
 
     /// Waits for its end, at most `limit`.
@@ -195,9 +221,27 @@ impl Drop for Served {
             return;
         }
         self.abort();
-        drop(self.child.kill().and_then(|()| self.child.wait()));
+        self.kill();
         self.abort();
     }
+}
+
+fn send(pid: u32, signal: Signal) {
+    // A process that is gone needs no signal.
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal);
+}
+
+/// Workers that `parent` started.
+fn children(parent: u32) -> Vec<u32> {
+    let read = |pid: u32, what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
+    let is_worker = |pid: u32| read(pid, "cmdline").starts_with("fsd-worker");
+    let is_child = |pid: u32| {
+        let stat = read(pid, "stat");
+        stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)) == Some(&parent.to_string())
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| is_worker(*pid) && is_child(*pid)).collect()
 }
 
 /// The status of `child` once it has ended; None: it has not, within `limit`.

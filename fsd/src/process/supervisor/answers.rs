@@ -38,8 +38,9 @@ impl Supervisor {
                 self.flags = self.flags.with(flag, value);
                 self.forward(client, Request::SetFlag { flag, value });
             }
-            Request::SetFlag { flag, .. } => {
-                let text = format!("{} changes only with a new worker: fsd restart", flag.name());
+            Request::SetFlag { flag, value } => {
+                let name = flag.name().replace('_', "-");
+                let text = format!("{} changes only with a new worker: fsd restart --{name}={value}", flag.name());
                 self.clients.answer(client, &refuse(Code::Unsupported, &text));
             }
             other => self.forward(client, other),

@@ -163,7 +163,7 @@ impl Desk for WorkerDesk {
             },
             Request::List => Answer::List { staged: self.fs.staged() },
             Request::Status => Answer::Status(Box::new(self.status())),
-            Request::Umount { force: false } => self.order(Order::Stop { reason: "umount" }),
+            Request::Umount { force: false } => self.order(Order::Stop { reason: "umount".into() }),
             Request::Umount { force: true } => self.order(Order::Abort),
             Request::Dump => self.dump(),
             Request::SetFlag { flag, value } => self.set_flag(flag, value),

@@ -126,7 +126,7 @@ impl Ear {
                     continue;
                 }
                 Down::Stop { abort: true, .. } => Order::Abort,
-                Down::Stop { abort: false, .. } => Order::Stop { reason: "told by the supervisor" },
+                Down::Stop { abort: false, reason } => Order::Stop { reason: reason.into() },
                 Down::Job(_) | Down::Mounted { .. } => continue,
             };
             drop(orders.send(order));
