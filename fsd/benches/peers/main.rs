@@ -1,6 +1,9 @@
-//! Side by side in one run: curl, `fsd`, rclone and httpdirfs over one nginx, medians of interleaved rounds.
+//! Side by side in one run: curl, `fsd`, rclone and httpdirfs; a dead origin and a healthy one; the recorder on and off.
 //!
-//! `cargo bench -p fsd --bench peers -- [--quick] [--rounds N] [--write DIR]`. Needs root (drops caches, mounts).
+//! `cargo bench -p fsd --bench peers -- [--quick] [--rounds N] [--only PART,…] [--write DIR]`. Needs root (drops
+//! caches, mounts). PART is one of peers, recorder, stall; all by default, within 12 minutes. `--write ../docs`
+//! replaces each part's table in `PERFORMANCE-PEERS.md` and the plot, and leaves the words around them.
+//!
 //! The figures of a shared machine move; the ratios within a round are what counts.
 
 #![expect(
@@ -10,35 +13,55 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures with the plain clock")]
 
+mod left;
 mod measure;
 mod mounts;
 mod origin;
+mod page;
+mod plot;
+mod recorder;
 mod report;
+mod stall;
+mod tables;
+mod times;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use measure::Sample;
 use mounts::Candidate;
+use page::Page;
+use stall::Scene;
 
 struct Options {
     rounds: usize,
     file_mib: u64,
     entries: usize,
+    /// Readers of the largest stall scene.
+    crowd: usize,
+    /// Empty: every part.
+    only: Vec<String>,
     write: Option<PathBuf>,
 }
 
 fn options() -> Options {
-    let mut chosen = Options { rounds: 5, file_mib: 1024, entries: 10_000, write: None };
+    let mut chosen = Options { rounds: 3, file_mib: 1024, entries: 10_000, crowd: 1000, only: Vec::new(), write: None };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--quick" => chosen = Options { rounds: 1, file_mib: 64, entries: 1_000, write: chosen.write },
+            "--quick" => chosen = Options { rounds: 1, file_mib: 64, entries: 1_000, crowd: 64, ..chosen },
             "--rounds" => chosen.rounds = args.next().and_then(|n| n.parse().ok()).unwrap_or(chosen.rounds),
+            "--only" => chosen.only = args.next().unwrap_or_default().split(',').map(str::to_owned).collect(),
             "--write" => chosen.write = args.next().map(PathBuf::from),
             _ => (),
         }
     }
     chosen
+}
+
+impl Options {
+    fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == part)
+    }
 }
 
 fn main() -> ExitCode {
@@ -47,8 +70,29 @@ fn main() -> ExitCode {
         println!("SKIP peers benchmark (found a plain user, needs root to drop caches and mount)");
         return ExitCode::SUCCESS;
     }
+    let page = Page::new(options.write.clone());
+    if options.wants("peers") {
+        let samples = peers(&options);
+        page.show("peers", &report::markdown(&samples, &options));
+        page.plot(&plot::svg(&samples));
+    }
+    if options.wants("recorder") {
+        let origin = origin::Origin::start(options.file_mib.min(512), 1);
+        // A difference of a few in a hundred needs more rounds than a factor of two.
+        let rounds: Vec<_> = (0..options.rounds * 3).map(|turn| recorder::round(&origin, turn)).collect();
+        page.show("recorder", &tables::recorder(&rounds));
+    }
+    if options.wants("stall") {
+        let scenes = Scene::ALL.into_iter().filter(|scene| scene.readers <= options.crowd);
+        let seen: Vec<_> = scenes.map(stall::run).collect();
+        page.show("stall", &tables::stall(&seen));
+    }
+    ExitCode::SUCCESS
+}
+
+fn peers(options: &Options) -> Vec<Sample> {
     let origin = origin::Origin::start(options.file_mib, options.entries);
-    let mut samples: Vec<Sample> = Vec::new();
+    let mut samples = Vec::new();
     for round in 0..options.rounds {
         let mut order = Candidate::available();
         let turn = round % order.len();
@@ -59,11 +103,5 @@ fn main() -> ExitCode {
             samples.extend(taken);
         }
     }
-    let table = report::markdown(&samples, &options);
-    println!("{table}");
-    if let Some(dir) = options.write {
-        std::fs::write(dir.join("PERFORMANCE-PEERS.md"), table).unwrap();
-        std::fs::write(dir.join("performance-peers.svg"), report::svg(&samples)).unwrap();
-    }
-    ExitCode::SUCCESS
+    samples
 }

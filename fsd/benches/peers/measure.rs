@@ -1,9 +1,9 @@
 //! What is measured of each candidate: each figure from cold kernel caches unless its name says otherwise.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::Read as _,
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -42,6 +42,10 @@ impl Figure {
         Self::ListAgain,
         Self::FirstByte,
     ];
+
+    pub(crate) fn less_is_better(self) -> bool {
+        matches!(self, Self::ListCold | Self::ListAgain | Self::FirstByte)
+    }
 
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -97,8 +101,20 @@ fn mount(candidate: Candidate, origin: &Origin) -> Vec<(Figure, f64)> {
     figures
 }
 
-fn drop_caches() {
+pub(crate) fn drop_caches() {
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+}
+
+/// Opened so that each read is asked of the file system, whatever the kernel has.
+pub(crate) fn direct(path: &Path) -> File {
+    OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path).unwrap()
+}
+
+/// A stat that the kernel does not answer by itself.
+pub(crate) fn sync_stat(path: &Path) {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+    let got = statx(CWD, path, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS).unwrap();
+    assert!(got.stx_size > 0);
 }
 
 fn rate(origin: &Origin, run: impl FnOnce()) -> f64 {
@@ -159,7 +175,7 @@ fn stats(path: &Path) -> f64 {
 }
 
 /// Calls a second of `lanes` threads over one second.
-fn count_for<W: FnMut() + Send>(lanes: u64, make: impl Fn(u64) -> W) -> f64 {
+pub(crate) fn count_for<W: FnMut() + Send>(lanes: u64, make: impl Fn(u64) -> W) -> f64 {
     let limit = Duration::from_secs(1);
     let start = Instant::now();
     let counts: u64 = std::thread::scope(|scope| {

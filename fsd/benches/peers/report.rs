@@ -1,4 +1,4 @@
-//! Medians and ratios as a Markdown table and a plot.
+//! Report: medians and ratios of the peers as a Markdown table.
 
 use std::fmt::Write as _;
 
@@ -9,12 +9,11 @@ use crate::{
 };
 
 pub(crate) fn markdown(samples: &[Sample], options: &Options) -> String {
-    let mut text = String::from("# Side by side with peers\n\n");
+    let mut text = String::new();
     let _ = writeln!(
         text,
         "Medians of {} interleaved rounds over one nginx on loopback: one file of {} MiB, a directory of {} files.\n\
-         In brackets the ratio to `curl` (first column) or, where curl has no figure, to `rclone mount`.\n\
-         Written by `cargo bench -p fsd --bench peers -- --write ../docs`.\n",
+         In brackets the ratio to `curl` (first column) or, where curl has no figure, to `rclone mount`.\n",
         options.rounds, options.file_mib, options.entries
     );
     let candidates = candidates(samples);
@@ -27,7 +26,7 @@ pub(crate) fn markdown(samples: &[Sample], options: &Options) -> String {
     text
 }
 
-fn candidates(samples: &[Sample]) -> Vec<Candidate> {
+pub(crate) fn candidates(samples: &[Sample]) -> Vec<Candidate> {
     let mut found: Vec<_> = samples.iter().map(|s| s.candidate).collect();
     found.sort();
     found.dedup();
@@ -42,7 +41,7 @@ fn cell(samples: &[Sample], candidate: Candidate, figure: Figure) -> String {
     ratio.map_or(shown.clone(), |r| format!("{shown} ({r:.2})"))
 }
 
-fn values(samples: &[Sample], candidate: Candidate, figure: Figure) -> Vec<f64> {
+pub(crate) fn values(samples: &[Sample], candidate: Candidate, figure: Figure) -> Vec<f64> {
     samples.iter().filter(|s| s.candidate == candidate && s.figure == figure).map(|s| s.value).collect()
 }
 
@@ -55,34 +54,7 @@ fn ratios(samples: &[Sample], candidate: Candidate, base: Candidate, figure: Fig
     (0..rounds).filter_map(|round| Some(of(candidate, round)? / of(base, round)?)).collect()
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
-}
-
-/// Bars of the cold sequential rate.
-pub(crate) fn svg(samples: &[Sample]) -> String {
-    let bars: Vec<_> = candidates(samples)
-        .into_iter()
-        .filter_map(|c| Some((c.name(), median(values(samples, c, Figure::ColdSequential))?)))
-        .collect();
-    let longest = bars.iter().map(|b| b.1).fold(1.0, f64::max);
-    let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"640\" height=\"{}\" font-family=\"sans-serif\" font-size=\"12\">\n",
-        bars.len() * 28 + 30
-    );
-    let _ = writeln!(text, "<text x=\"8\" y=\"18\">{}</text>", Figure::ColdSequential.title());
-    for (row, (name, value)) in bars.iter().enumerate() {
-        let (y, width) = (row * 28 + 30, value / longest * 380.0);
-        let _ = writeln!(
-            text,
-            "<text x=\"8\" y=\"{}\">{name}</text><rect x=\"190\" y=\"{y}\" width=\"{width:.0}\" height=\"18\" \
-             fill=\"#3b6ea5\"/><text x=\"{:.0}\" y=\"{}\">{value:.0}</text>",
-            y + 14,
-            width + 196.0,
-            y + 14
-        );
-    }
-    text.push_str("</svg>\n");
-    text
 }
