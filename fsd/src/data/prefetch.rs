@@ -61,11 +61,12 @@ impl Streams {
     }
 
     fn go_on(&mut self, n: usize, range: &Range<u64>, waited: bool, cap: u64) -> Advice {
-        self.strays = 0;
         let stream = &mut self.streams[n];
         stream.used = self.reads;
         let ahead = range.end > stream.next;
         if ahead {
+            // The same place once more would be no evidence of a stream.
+            self.strays = 0;
             stream.next = range.end;
             stream.sequential = true;
         }
@@ -163,6 +164,8 @@ mod tests {
         for n in 0..100 {
             let at = (n * 7919 % 1000) * 16 * MIB;
             let advice = streams.on_read(&(at..at + 4 * KIB), true, LARGEST);
+            // A reader that has to wait is looked at once more.
+            streams.on_read(&(at..at + 4 * KIB), false, LARGEST);
             fetched += advice.fetch.end - advice.fetch.start;
         }
         assert!(fetched < 100 * (4 * KIB + RANDOM_WINDOW) + 5 * FIRST, "{fetched}");

@@ -3,6 +3,7 @@
 mod ask;
 mod attr;
 mod errno;
+mod late;
 mod listing;
 mod meta;
 mod open;
@@ -51,7 +52,7 @@ use crate::{
     platform::clock,
 };
 
-use self::{listing::Listings, read::Parked};
+use self::{late::Late, listing::Listings, read::Parked};
 
 /// What the mount shows and how long anything may wait.
 #[derive(Clone, Debug)]
@@ -172,6 +173,7 @@ struct Inner {
     handles: Handles,
     listings: Listings,
     parked: Parked,
+    late: Late,
     skip_eviction: AtomicBool,
     lock_events: AtomicBool,
     draining: AtomicBool,
@@ -212,6 +214,7 @@ impl Fs {
             handles,
             listings: Listings::new(),
             parked: Parked::new(),
+            late: Late::new(),
             skip_eviction: AtomicBool::new(flags.debug_skip_eviction),
             lock_events: AtomicBool::new(flags.debug_lock_events),
             draining: AtomicBool::new(false),

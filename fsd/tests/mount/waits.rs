@@ -80,6 +80,25 @@ fn r11_readers_of_a_dead_server_end_by_their_deadline_and_ls_always_answers() {
 }
 
 #[test]
+fn r11_a_read_ahead_that_ran_into_its_deadline_is_not_waited_for_once_more() {
+    let origin = Origin::start().unwrap();
+    origin.file("dead", 64 * MIB).always("dead", Fault::Silent);
+    let mounted = mount(Some(&origin.url("")), &["--read-timeout", "3s"]);
+    let (errno, _) = reader(&mounted.path("dead"), 0).join().unwrap();
+    assert!(errno.is_some(), "no bytes can have come");
+    origin.heal().release();
+    let record = mounted.finish();
+    let of = |ev| move |event: &&Value| is(event, ev, "Read");
+    let first = record.iter().find(of("exit")).unwrap();
+    let again: Vec<_> =
+        record.iter().filter(of("enter")).filter(|e| e["seq"].as_u64() > first["seq"].as_u64()).collect();
+    for enter in &again {
+        let exit = record.iter().filter(of("exit")).find(|exit| exit["id"] == enter["id"]).unwrap();
+        assert!(exit["us"].as_u64().unwrap() < 2_000_000, "{exit}");
+    }
+}
+
+#[test]
 fn r03_a_trickle_does_not_move_the_deadline() {
     let origin = Origin::start().unwrap();
     origin.file("slow", 8 * MIB).always("slow", Fault::Trickle(Duration::from_millis(100)));

@@ -19,6 +19,7 @@ use crate::{
         journal,
         locks::{Class, Mutex, Rank},
     },
+    platform::clock,
 };
 
 use super::{AskBytes, Errno, Fs};
@@ -66,9 +67,9 @@ impl Fs {
             return ask.answer_bytes(Ok(&[]));
         }
         let id = ask.span().id();
-        let deadline = ask.span().started() + self.inner.config.read_timeout;
-        let state = State::Own(ask);
-        let pending = Pending { fs: self.clone(), ino: Ino(store.content().ino), id, deadline, state };
+        let (ino, started) = (Ino(store.content().ino), ask.span().started());
+        let deadline = self.inner.late.deadline(started, ino, &range, started + self.inner.config.read_timeout);
+        let pending = Pending { fs: self.clone(), ino, range: range.clone(), id, deadline, state: State::Own(ask) };
         store.read(range, Box::new(pending));
         self.inner.parked.trim();
     }
@@ -137,6 +138,7 @@ impl Parked {
 struct Pending<A: AskBytes> {
     fs: Fs,
     ino: Ino,
+    range: Range<u64>,
     id: OpId,
     deadline: Instant,
     state: State<A>,
@@ -191,8 +193,10 @@ impl<A: AskBytes> Reader for Pending<A> {
     }
 
     fn answer(mut self: Box<Self>, got: Result<&[u8], StoreError>) {
-        if matches!(got, Err(StoreError::Changed(_))) {
-            self.fs.inner.tree.forsake(self.ino);
+        match got {
+            Err(StoreError::Changed(_)) => self.fs.inner.tree.forsake(self.ino),
+            Err(StoreError::Deadline) => self.fs.inner.late.note(clock::now(), self.ino, self.range.clone()),
+            _ => {}
         }
         let ask = match std::mem::replace(&mut self.state, State::Gone) {
             State::Own(ask) => Some(ask),
