@@ -44,7 +44,7 @@ impl Left {
             stores: number("stores"),
             closing: number("closing") + number("reaping"),
             reads: reads as u64,
-            descriptors: files(&format!("/proc/{}/fd", served.pid())),
+            descriptors: files(&format!("/proc/{}/fd", served.worker())),
             temp_files: files(&served.home().temp().display().to_string()),
             ..Self::default()
         }

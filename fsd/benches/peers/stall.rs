@@ -92,7 +92,7 @@ pub(crate) fn run(scene: Scene) -> Seen {
         let parked = await_parked(&served, scene);
         let others = watch(&served, &warm);
         let throughput = throughput(&warm);
-        let resident = resident_mib(served.pid());
+        let resident = resident_mib(served.worker());
         stop.store(true, Relaxed);
         let errors = Times::of(readers.into_iter().filter_map(|reader| reader.join().unwrap()).collect());
         let (release, left) = (Times::default(), Left::default());

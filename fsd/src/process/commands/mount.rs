@@ -35,7 +35,7 @@ pub(in crate::process) fn run(mut args: Mount) -> Result<Exit, Failure> {
     if config.supervisor && config.recorder == Form::Heap {
         return Err(Exit::Usage.because(
             "a supervisor follows its worker through shared memory, which recorder = heap does without: \
-             write recorder = shared or off, or no supervisor",
+             write recorder = shared or off, or add --no-supervisor",
         ));
     }
     let _armed = failpoints::arm(&args.failpoints)?;
