@@ -11,6 +11,8 @@ pub const FIRST: u64 = MIB + 128 * KIB;
 pub const LARGEST: u64 = 64 * MIB;
 /// A reader that skips less than this forward goes on with its stream.
 pub const SKIP: u64 = 4 * MIB;
+/// A reader this far behind the last read does go on with it.
+const NEAR: u64 = 128 * KIB;
 /// The kernel sends read-ahead in parallel, so a read this far back is out of order and no seek.
 const BACK: u64 = MIB;
 /// New places in a row without a second read there, after which readers count as random.
@@ -64,9 +66,11 @@ impl Streams {
         let stream = &mut self.streams[n];
         stream.used = self.reads;
         let ahead = range.end > stream.next;
-        if ahead {
-            // The same place once more would be no evidence of a stream.
+        // The same place once more is no evidence of a stream, nor is one that random reads hit by chance.
+        if ahead && range.start <= stream.next + NEAR {
             self.strays = 0;
+        }
+        if ahead {
             stream.next = range.end;
             stream.sequential = true;
         }
@@ -155,6 +159,18 @@ mod tests {
         }
         assert_eq!(streams.streams.len(), 2);
         assert!(streams.streams.iter().all(|stream| stream.window == LARGEST));
+    }
+
+    #[test]
+    fn random_readers_that_meet_by_chance_are_no_stream() {
+        let mut streams = Streams::default();
+        let mut fetched = 0;
+        for n in 0..1000 {
+            let at = (n * 7919 % 1000) * 512 * KIB;
+            let advice = streams.on_read(&(at..at + 4 * KIB), true, LARGEST);
+            fetched += advice.fetch.end - advice.fetch.start;
+        }
+        assert!(fetched < 1000 * 2 * (4 * KIB + RANDOM_WINDOW), "{fetched}");
     }
 
     #[test]
