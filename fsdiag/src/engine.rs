@@ -2,7 +2,9 @@
 
 pub mod advice;
 pub mod case;
+pub mod chain;
 pub mod dumped;
+pub mod episode;
 pub mod fact;
 pub mod finding;
 pub mod infer;
@@ -12,6 +14,7 @@ pub mod report;
 pub mod rules;
 pub mod stacks;
 mod summary;
+pub mod tables;
 pub mod threads;
 pub mod waits;
 

@@ -6,6 +6,7 @@ pub mod kernel;
 pub mod lines;
 pub mod ptrace;
 pub mod rings;
+pub mod tables;
 
 /// Waits that long for nothing: the pace of those who look again and again.
 pub fn pause(milliseconds: u64) {

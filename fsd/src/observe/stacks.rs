@@ -3,6 +3,8 @@
 //! From the trigger to the file nothing here allocates, takes a lock or waits for another thread of the process.
 
 #[cfg(target_os = "linux")]
+mod code;
+#[cfg(target_os = "linux")]
 mod copies;
 #[cfg(target_os = "linux")]
 mod dumper;
@@ -49,11 +51,21 @@ pub struct StacksConfig {
     pub symbolize: bool,
     /// Mount point, for the header.
     pub mount: Option<String>,
+    /// Directory of the run's shared tables, where the helper finds paths.
+    pub tables: Option<PathBuf>,
 }
 
 impl Default for StacksConfig {
     fn default() -> Self {
-        Self { dir: PathBuf::new(), keep: 20, gap: Duration::from_secs(60), signal: true, symbolize: true, mount: None }
+        Self {
+            dir: PathBuf::new(),
+            keep: 20,
+            gap: Duration::from_secs(60),
+            signal: true,
+            symbolize: true,
+            mount: None,
+            tables: None,
+        }
     }
 }
 
@@ -108,6 +120,30 @@ pub fn install(config: StacksConfig) -> Result<(), InstallError> {
 #[cfg(not(target_os = "linux"))]
 pub fn install(_config: StacksConfig) -> Result<(), InstallError> {
     Err(InstallError::Resources(std::io::ErrorKind::Unsupported.into()))
+}
+
+/// Learns of libraries that were loaded since, and collects a helper that has ended. Allocates, so the watchdog must not
+/// call it; nothing is allocated or freed while a dump would have to wait for it.
+#[cfg(target_os = "linux")]
+pub fn refresh() {
+    let Some(dumper) = DUMPER.get() else { return };
+    let Some(known) = dumper.try_lock().ok().map(|mut dumper| dumper.tidy()) else { return };
+    if let Some(code) = code::Code::other_than(known) {
+        let before = dumper.try_lock().ok().map(|mut dumper| dumper.take(code));
+        drop(before);
+    }
+}
+
+/// There is nothing to learn.
+#[cfg(not(target_os = "linux"))]
+pub fn refresh() {}
+
+/// Removes the oldest dumps of a directory that another program writes dumps to.
+#[cfg(target_os = "linux")]
+pub fn keep_newest(dir: &std::path::Path) {
+    if let Ok(dir) = std::fs::File::open(dir) {
+        keep::newest(&dir, StacksConfig::default().keep);
+    }
 }
 
 /// The header's `fuse` line: the connection's device and the number of loops, once they are known.

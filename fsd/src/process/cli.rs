@@ -65,6 +65,8 @@ pub(super) enum Command {
     Symbolize {
         /// The dump; it is replaced.
         file: PathBuf,
+        /// Directory of the run's shared tables, for paths.
+        tables: Option<PathBuf>,
     },
     /// Mount an origin of our own, hang the mount on purpose, show the verdict, clean up.
     Demo,

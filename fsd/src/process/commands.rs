@@ -33,7 +33,7 @@ pub(super) fn run(command: Command) -> Result<Exit, Failure> {
         Command::Janitor => super::supervisor::janitor::run(),
         Command::Drain(args) => supervised::drain(&args),
         Command::Config(ConfigCommand::Show { origin, settings }) => show(&settings, origin),
-        Command::Symbolize { file } => symbolize(&file),
+        Command::Symbolize { file, tables } => symbolize(&file, tables.as_deref()),
         Command::Demo => demo(),
     }
 }
@@ -50,8 +50,8 @@ fn demo() -> Result<Exit, Failure> {
     ))
 }
 
-fn symbolize(file: &Path) -> Result<Exit, Failure> {
-    stacks::symbolize::symbolize(file).map_err(anyhow::Error::from)?;
+fn symbolize(file: &Path, tables: Option<&Path>) -> Result<Exit, Failure> {
+    stacks::symbolize::symbolize(file, tables).map_err(anyhow::Error::from)?;
     Ok(Exit::Done)
 }
 

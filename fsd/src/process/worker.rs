@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 use self::{
     desk::WorkerDesk,
     host::Inheritance,
-    parts::{first_line, fs_config, loops, origin_config, recorder_config, store_config},
+    parts::{first_line, fs_config, loops, origin_config, recorder_config, stacks_config, store_config},
 };
 use super::{
     config::Config,
@@ -47,8 +47,7 @@ use crate::{
         mount::{self, At, MountSpec, Mounted, Waiting},
     },
     observe::{
-        self, Recorder,
-        stacks::{self, StacksConfig},
+        self, Recorder, stacks,
         watchdog::{self, Watchdog, WatchdogConfig},
     },
 };
@@ -135,7 +134,7 @@ fn start(job: &mut Job) -> Result<Running, Failure> {
     let recorder = Arc::new(recorder.map_err(|error| {
         Exit::Internal.because(format!("cannot write events to {}: {error}; see --state-dir", places.state.display()))
     })?);
-    dumps(job, &places);
+    dumps(job, &places, &identity);
     let pending = Pending::default();
     let watchdog = watchdog(&job.config, &pending).map_err(internal)?;
     let built = build(job, &places, &identity).and_then(|mut live| {
@@ -325,9 +324,8 @@ fn watchdog(config: &Config, pending: &Pending) -> std::io::Result<Watchdog> {
 }
 
 /// Stack dumps are help in need: a mount without them is better than none.
-fn dumps(job: &Job, places: &Places) {
-    let mount = Some(job.mountpoint.display().to_string());
-    if let Err(error) = stacks::install(StacksConfig { dir: places.state.clone(), mount, ..StacksConfig::default() }) {
+fn dumps(job: &Job, places: &Places, identity: &Identity) {
+    if let Err(error) = stacks::install(stacks_config(job, places, identity)) {
         tracing::warn!("there will be no stack dumps: {error}");
     }
 }

@@ -56,7 +56,8 @@ const WAYS: &[(&str, Stuck)] = &[
 ];
 
 /// What to do with the crowd: `DIR`, then words: `malloc` (lock it), `vfork` (one thread in state D), `procfs`
-/// (no signals), `deep`, `late`, `limits`.
+/// (no signals), `deep`, `late`, `limits`,
+/// `library` (load one first), `spin` (also with `vfork`).
 pub(crate) fn run(args: &[String]) {
     let has = |word: &str| args.iter().any(|arg| arg == word);
     let config = StacksConfig {
@@ -66,6 +67,7 @@ pub(crate) fn run(args: &[String]) {
         signal: !has("procfs"),
         symbolize: false,
         mount: Some("/mnt/a \"b\"".into()),
+        tables: None,
     };
     stacks::install(config).unwrap();
     if has("late") {
@@ -73,8 +75,12 @@ pub(crate) fn run(args: &[String]) {
     }
     let table = TABLE.get_or_init(|| locks::Mutex::new(&INODES, 0).keyed(7));
     let held = table.lock();
-    start(has("vfork"), has("deep"));
+    start(has("vfork"), has("deep"), has("spin"));
     wait_until_asleep(THREADS - 2);
+    if has("library") {
+        load_library();
+        stacks::refresh();
+    }
     if has("malloc") {
         gate::lock();
         start_allocator();
@@ -90,13 +96,33 @@ pub(crate) fn run(args: &[String]) {
     let warm = warm.elapsed();
     gate::unlock();
     println!("{}", dumped.unwrap());
-    println!("cold {took:?} warm {warm:?} longest pause {} ns", LOST_NS.load(Ordering::Relaxed));
+    let lost = LOST_NS.swap(0, Ordering::Relaxed);
+    // As long as the dump took, without one: what the clock shows by itself on this machine now.
+    let idle = clock::now();
+    while idle.elapsed() < warm {
+        std::hint::spin_loop();
+    }
+    let alone = LOST_NS.load(Ordering::Relaxed);
+    println!("cold {took:?} warm {warm:?} longest pause {lost} ns, {alone} ns without a dump");
+    println!("ns {} {} {lost} {alone}", took.as_nanos(), warm.as_nanos());
     again.unwrap();
     if has("limits") {
         limits();
     }
     drop(held);
     std::process::exit(0);
+}
+
+/// A library that nothing here is linked with.
+fn load_library() {
+    for name in [c"libnss_compat.so.2", c"libutil.so.1", c"libanl.so.1"] {
+        // SAFETY: libraries of the C library itself, whose constructors do nothing of note.
+        if !unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) }.is_null() {
+            println!("loaded {}", name.to_str().unwrap());
+            return;
+        }
+    }
+    println!("loaded nothing");
 }
 
 fn limits() {
@@ -107,10 +133,11 @@ fn limits() {
     }
 }
 
-fn start(vfork: bool, deep: bool) {
-    let others: &[(&str, Stuck)] = match (vfork, deep) {
-        (true, _) => &[("vfork", in_vfork)],
-        (_, true) => &[("deep", descend_far)],
+fn start(vfork: bool, deep: bool, spin: bool) {
+    let others: &[(&str, Stuck)] = match (vfork, deep, spin) {
+        (true, _, true) => &[("vfork", in_vfork), ("spin", spinning)],
+        (true, ..) => &[("vfork", in_vfork)],
+        (_, true, _) => &[("deep", descend_far)],
         _ => &[("spin", spinning)],
     };
     // The main thread dumps; a slot stays for the one that malloc catches.

@@ -6,8 +6,10 @@
 #![expect(clippy::print_stdout, reason = "there is no harness, so the results are printed here")]
 
 mod crowd;
+mod figures;
 mod gate;
 mod late;
+mod load;
 mod scenarios;
 
 use std::{env, panic, process::ExitCode};
@@ -23,14 +25,26 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("a_stripped_binary_is_named_afterwards_by_its_build_id", scenarios::stripped),
     ("a_signal_that_comes_late_changes_nothing", scenarios::late_signal),
     ("a_deep_stack_keeps_both_ends", scenarios::deep),
+    ("a_library_that_was_loaded_late_is_known", scenarios::library),
     ("a_second_dump_at_once_is_refused_and_old_files_go", scenarios::limits),
 ];
+
+/// Measures so many times, and prints what it found.
+type Measure = fn(Option<usize>);
+
+const MEASURES: &[(&str, Measure)] = &[("--figures", figures::print), ("--load", load::print)];
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     if args.first().is_some_and(|arg| arg == "crowd") {
         crowd::run(&args[1..]);
         return ExitCode::SUCCESS;
+    }
+    for (word, print) in MEASURES {
+        if let Some(at) = args.iter().position(|arg| arg == word) {
+            print(args.get(at + 1).and_then(|count| count.parse().ok()));
+            return ExitCode::SUCCESS;
+        }
     }
     if args.iter().any(|arg| arg == "--list") {
         SCENARIOS.iter().for_each(|(name, _)| println!("{name}: test"));

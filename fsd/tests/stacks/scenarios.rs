@@ -118,6 +118,15 @@ pub(crate) fn limits() {
     texts.iter().for_each(|text| drop(sound(text)));
 }
 
+pub(crate) fn library() {
+    let place = Place::new();
+    let text = place.dump(&["library"], None, &own_binary());
+    let dump = sound(&text);
+    let known = |name: &str| dump.modules.iter().any(|module| module.path.contains(name));
+    let loaded = ["libnss_compat", "libutil", "libanl"].into_iter().any(known);
+    assert!(known("libc.so") && loaded, "{:?}", dump.modules);
+}
+
 /// A directory for dumps, and the process that writes them.
 struct Place(tempfile::TempDir);
 

@@ -13,7 +13,8 @@ use fsd_unwind::symbols::Symbolizer;
 
 use crate::sources::{
     kernel::{holders, mountinfo, task},
-    ptrace::{self, LIMIT, USUAL_PAUSE},
+    ptrace::{self, LIMIT, Outlook, Pauses, USUAL_PAUSE},
+    tables::{self, Shared},
 };
 
 /// Dump the stacks of all threads of a process, or of the daemon behind a mount, by ptrace.
@@ -59,7 +60,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if !args.yes && !confirmed(&mut say)? {
         return Ok(ExitCode::from(4));
     }
-    let (mut dump, pauses) = ptrace::capture(&outlook, mount.as_deref())?;
+    let (mut dump, pauses) = capture(&outlook, mount)?;
     if let Some(file) = args.output.as_ref().filter(|file| !args.no_names && !is_special(file)) {
         // Names take longer than the dump: whoever cannot wait for them, or kills the process now, has this.
         replace(file, &dump)?;
@@ -85,6 +86,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         pauses.longest.as_micros()
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The threads, and what an fsd says of them in shared memory.
+fn capture(outlook: &Outlook, mount: Option<PathBuf>) -> Result<(StackDump<'static>, Pauses)> {
+    let shared = tables::of_process(outlook.pid);
+    let mount = mount.or_else(|| shared.as_ref().map(Shared::mount_point));
+    let (mut dump, pauses) = ptrace::capture(outlook, mount.as_deref())?;
+    // Read again: the first look may be older than the stacks by as long as the images took to load.
+    shared.and_then(|_| tables::of_process(outlook.pid)).into_iter().for_each(|shared| shared.join(&mut dump));
+    Ok((dump, pauses))
 }
 
 /// Whether the threads may be stopped; nobody is asked where nobody can answer.

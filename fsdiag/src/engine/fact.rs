@@ -11,6 +11,8 @@ use fsd_events::{
     op::Op,
 };
 
+use super::tables::Tables;
+
 /// Index into the list of inputs of one analysis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InputId(pub u16);
@@ -208,6 +210,8 @@ pub struct Dump {
     pub pid: Option<u32>,
     pub process: Option<Box<str>>,
     pub threads: Vec<Thread>,
+    /// What the daemon knows of its operations, where the dump is its own.
+    pub tables: Tables,
     /// The tool itself reports a cycle (jstack); thread names, in order.
     pub stated_cycle: Vec<Box<str>>,
     /// The file ends in the middle.

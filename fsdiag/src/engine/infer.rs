@@ -45,7 +45,7 @@ const RACE_US: Micros = 500;
 /// None: nothing is stalled, or the history is too thin to say.
 pub fn guess(case: &Case<'_>, life: usize) -> Option<Guess> {
     let View { session, now, .. } = view(case, life)?;
-    if case.lives[life].dead {
+    if case.lives[life].dead || session.of_dump {
         return None;
     }
     let view = View { session, now, case, ops: ops_of(case, life) };

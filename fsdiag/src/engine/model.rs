@@ -1,6 +1,7 @@
 //! Everything that was observed, folded: sessions of daemons, dumps of their threads, the kernel's word.
 
 pub mod clock;
+mod dumped;
 mod fold;
 pub mod gaps;
 pub mod hash;
@@ -60,6 +61,8 @@ pub struct Model {
     /// Rotated sets: the input that a later one continues.
     continues: HashMap<InputId, InputId>,
     last_run: Option<(RunId, usize)>,
+    /// The session that the dumps of each process make.
+    dumped_by: Vec<(Option<u32>, usize)>,
 }
 
 impl Model {
@@ -114,7 +117,7 @@ impl Model {
                 self.sessions[at + 1..].iter().any(later)
                     || self.sessions[at + 1..].iter().any(|s| s.is_own() && self.same_mount(at, s))
             }
-            Origin::Foreign => !self.by_stream.values().any(|current| *current == at),
+            Origin::Foreign => self.is_told_by_events(at) || !self.by_stream.values().any(|current| *current == at),
         }
     }
 

@@ -24,6 +24,9 @@ pub struct Report {
     /// The kernel's count of unanswered requests.
     pub kernel_waiting: Option<u64>,
     pub ops: BTreeMap<String, OpSummary>,
+    /// Dumps that tell of operations, one for each process; left out where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub episodes: Vec<Episode>,
     pub loss: Loss,
 }
 
@@ -99,6 +102,55 @@ pub struct Orphan {
     pub path: Option<String>,
     pub input: String,
     pub line: u64,
+}
+
+/// The dumps of one process, and its operations compared by id.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    pub process: Option<String>,
+    pub pid: Option<u32>,
+    /// Inputs, oldest first.
+    pub dumps: Vec<String>,
+    /// Seconds from the first to the last; None for one dump.
+    pub span_s: Option<f64>,
+    /// Those of the last dump, then those that are gone.
+    pub ops: Vec<Compared>,
+}
+
+/// One operation in the dumps of a process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    pub op: String,
+    pub id: String,
+    pub path: Option<String>,
+    pub age_s: f64,
+    /// Against the dump before; None for one dump.
+    pub change: Option<Change>,
+    /// What moved, or for how many dumps nothing did.
+    pub detail: Option<String>,
+    /// What it waits for, and what that waits for, as the tables state it.
+    pub chain: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    NotMoved,
+    Moved,
+    New,
+    Gone,
+}
+
+impl Change {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotMoved => "not moved",
+            Self::Moved => "moved",
+            Self::New => "new",
+            Self::Gone => "gone",
+        }
+    }
 }
 
 /// Latencies of the completed operations of one kind.

@@ -6,7 +6,7 @@ use fsd_events::op::Op;
 
 use super::{
     case::{Case, seconds},
-    finding,
+    episode, finding,
     model::{Model, Now, ops::OpStats, session::Session},
     report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
     rules::RULES,
@@ -30,6 +30,7 @@ pub(super) fn report_of(model: &Model, now: Now) -> Report {
         inflight: inflight(&case),
         kernel_waiting: case.kernel_waiting(),
         ops: summaries(model),
+        episodes: episode::all(model),
         loss: loss(model),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::paint::{Paint, Tone};
-use crate::engine::report::{Culprit, Loss, OpSummary, Report, Verdict};
+use crate::engine::report::{Change, Compared, Culprit, Episode, Loss, OpSummary, Report, Verdict};
 
 /// Notes, orphans and evidence lines shown at the most; the JSON form has all.
 const SHOWN: usize = 12;
@@ -18,6 +18,7 @@ pub fn render(report: &Report, paint: Paint) -> String {
         one_verdict(&mut text, number, verdict, paint);
     }
     orphans(&mut text, report, paint);
+    episodes(&mut text, report, paint);
     notes(&mut text, report, paint);
     latencies(&mut text, report, paint);
     inputs(&mut text, report, paint);
@@ -105,6 +106,42 @@ fn orphans(text: &mut String, report: &Report, paint: Paint) {
     }
     let inflight: Vec<_> = report.inflight.iter().map(|(op, count)| format!("{op}: {count}")).collect();
     say!(text, "  in flight {}", inflight.join(", "));
+}
+
+fn episodes(text: &mut String, report: &Report, paint: Paint) {
+    for episode in &report.episodes {
+        let who = episode.process.as_deref().unwrap_or("a process");
+        let pid = episode.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+        let span = episode.span_s.map(|span| format!(", {span:.1} s from first to last")).unwrap_or_default();
+        let dumps = episode.dumps.len();
+        let head = format!("{dumps} stack dump{} of {who}{pid}{span}", if dumps == 1 { "" } else { "s" });
+        say!(text, "\n{}{}", paint.tone(&head, Tone::Bold), tally(episode));
+        for op in episode.ops.iter().take(SHOWN) {
+            one_compared(text, op, paint);
+        }
+        if episode.ops.len() > SHOWN {
+            say!(text, "  and {} more operations", episode.ops.len() - SHOWN);
+        }
+    }
+}
+
+/// `: 3 not moved, 1 gone`; nothing for one dump.
+fn tally(episode: &Episode) -> String {
+    let count = |change: Change| episode.ops.iter().filter(|op| op.change == Some(change)).count();
+    let all = [Change::NotMoved, Change::Moved, Change::New, Change::Gone];
+    let told: Vec<String> =
+        all.into_iter().filter(|c| count(*c) > 0).map(|c| format!("{} {}", count(c), c.name())).collect();
+    if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) }
+}
+
+fn one_compared(text: &mut String, op: &Compared, paint: Paint) {
+    let change = op.change.map_or("open", Change::name);
+    let tone = if op.change == Some(Change::NotMoved) { Tone::Warn } else { Tone::Dim };
+    let what = op.chain.clone().unwrap_or_else(|| format!("{} {}", op.op, op.id));
+    let path = op.path.as_deref().map(|path| format!("  {path}")).unwrap_or_default();
+    let detail = op.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+    let change = paint.tone(&format!("{change:<9}"), tone);
+    say!(text, "  {change} {:>8.1} s  {what}{path}{detail}", op.age_s);
 }
 
 fn notes(text: &mut String, report: &Report, paint: Paint) {

@@ -24,7 +24,7 @@ use fsd_events::{
 use crate::platform::{clock, runtime_dir};
 
 use super::{
-    super::{inflight, log, memory::Memory, tasks},
+    super::{inflight, log, memory::Memory, stacks, tasks},
     Order, RecorderConfig,
     carry::Carry,
     file::EventFile,
@@ -38,6 +38,8 @@ const WATERMARK_US: u64 = 50_000;
 const BATCH: usize = 256 << 10;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 const IDLE_PAUSE: Duration = Duration::from_millis(40);
+/// Between two looks at what is loaded, for the dumper: this thread may allocate, and nothing waits for it.
+const REFRESH_US: u64 = 10_000_000;
 /// Paths that are remembered.
 const NAMES: usize = 4096;
 
@@ -102,6 +104,7 @@ struct Writer {
 impl Writer {
     fn run(mut self, orders: &Receiver<Order>) {
         let mut pause = BUSY_PAUSE;
+        let mut refreshed_us = clock::now_mono_us();
         loop {
             let order = orders.recv_timeout(pause);
             self.memory.set_clock();
@@ -127,6 +130,10 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => self.catch_up(clock::now_mono_us().saturating_sub(HOLD_BACK_US)),
                 Err(RecvTimeoutError::Disconnected) => return self.finish("recorder dropped"),
             };
+            if clock::now_mono_us().saturating_sub(refreshed_us) >= REFRESH_US {
+                stacks::refresh();
+                refreshed_us = clock::now_mono_us();
+            }
             pause = if wrote { BUSY_PAUSE } else { IDLE_PAUSE };
         }
     }

@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io,
     os::unix::ffi::OsStrExt,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -13,10 +14,11 @@ use fsd_events::stacks::{
     Capture, Cause, Doing, FileName, Fuse, Header, How, Module, NoStack, Reason, Section, StackSource, Symbols,
     ThreadHead, Writer,
 };
-use fsd_unwind::{Memory, Trace, Walker, image};
+use fsd_unwind::{Memory, Trace};
 
 use super::{
     DumpError, InstallError, SERVING, StacksConfig,
+    code::Code,
     copies::{Copies, SLOTS},
     findings::Findings,
     fixed::{Buffered, Fixed, read},
@@ -36,9 +38,11 @@ const REQUEST_GAP: Duration = Duration::from_millis(200);
 pub(super) struct Dumper {
     dir: File,
     dir_path: CString,
+    /// Empty: none.
+    tables_path: CString,
     config: StacksConfig,
     copies: Option<Copies>,
-    walker: Walker,
+    code: Code,
     trace: Box<Trace>,
     threads: Threads,
     tables: Tables,
@@ -53,14 +57,16 @@ impl Dumper {
     pub(super) fn new(config: StacksConfig) -> Result<Self, InstallError> {
         let dir = File::open(&config.dir).map_err(InstallError::Directory)?;
         let copies = if config.signal { Some(Copies::install().map_err(InstallError::Resources)?) } else { None };
-        let maps = std::fs::read("/proc/self/maps").map_err(InstallError::Resources)?;
-        let dir_path = CString::new(config.dir.as_os_str().as_bytes());
+        let c_path = |path: &Path| {
+            CString::new(path.as_os_str().as_bytes()).map_err(|e| InstallError::Directory(io::Error::other(e)))
+        };
         Ok(Self {
             dir,
-            dir_path: dir_path.map_err(|e| InstallError::Directory(io::Error::other(e)))?,
+            dir_path: c_path(&config.dir)?,
+            tables_path: c_path(config.tables.as_deref().unwrap_or(Path::new("")))?,
             config,
             copies,
-            walker: Walker::new(image::load(&maps, &Own)),
+            code: Code::load().map_err(InstallError::Resources)?,
             trace: Box::default(),
             threads: Threads::new(SLOTS).map_err(InstallError::Resources)?,
             tables: Tables::new(),
@@ -70,6 +76,17 @@ impl Dumper {
             last: [None; Cause::ALL.len()],
             helper: None,
         })
+    }
+
+    /// Collects the helper of the last dump, if it has ended; says what code is known.
+    pub(super) fn tidy(&mut self) -> u64 {
+        self.helper = self.helper.filter(|pid| !system::ended(*pid));
+        self.code.mapped()
+    }
+
+    /// Goes on with other code; gives back what is to be freed.
+    pub(super) fn take(&mut self, code: Code) -> Code {
+        std::mem::replace(&mut self.code, code)
     }
 
     pub(super) fn dump(&mut self, reason: Reason) -> Result<FileName, DumpError> {
@@ -176,7 +193,7 @@ impl Dumper {
     }
 
     fn modules(&self, w: &mut Writer<'_>) -> fmt::Result {
-        for (number, image) in self.walker.images().iter().enumerate() {
+        for (number, image) in self.code.walker.images().iter().enumerate() {
             w.module(&Module {
                 number: u32::try_from(number).unwrap_or(u32::MAX),
                 start: image.range.start,
@@ -219,13 +236,13 @@ impl Dumper {
         trace::holdings(tables, thread.tid, w)?;
         match stack {
             StackSource::None(_) => Ok(()),
-            _ => trace::write(&self.walker, &self.trace, w),
+            _ => trace::write(&self.code.walker, &self.trace, w),
         }
     }
 
     /// Walks the thread's stack into `self.trace`.
     fn walk(&mut self, thread: &Thread) -> StackSource {
-        let (walker, trace) = (&mut self.walker, &mut *self.trace);
+        let (walker, trace) = (&mut self.code.walker, &mut *self.trace);
         match thread.stack {
             Stack::Asked(_) => StackSource::None(NoStack::NoAnswer),
             Stack::None(why) => StackSource::None(why),
@@ -255,7 +272,9 @@ impl Dumper {
         let mut path = Fixed::<512>::of(format_args!("{}/", self.dir_path.to_str().unwrap_or_default()));
         let fits = fmt::Write::write_str(&mut path, name.to_str().unwrap_or_default()).is_ok();
         let Some(path) = path.as_c_str().filter(|_| fits) else { return };
-        self.helper = system::spawn(c"/proc/self/exe", [c"fsd", c"symbolize", path]);
+        let arguments = [c"fsd", c"symbolize", path, self.tables_path.as_c_str()];
+        let given = if self.tables_path.is_empty() { 3 } else { 4 };
+        self.helper = system::spawn(c"/proc/self/exe", &arguments[..given]);
         let begun = clock::now();
         while let Some(pid) = self.helper {
             if system::ended(pid) {

@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use fsd_events::stacks::{self, Symbols};
+use fsd_events::{
+    layout,
+    names::Names,
+    ring::tables::decode_tasks,
+    stacks::{self, StackDump, Symbols},
+};
 use fsd_unwind::symbols::Symbolizer;
 
 /// After this long the helper gives up: a dump without names is a dump.
@@ -27,21 +32,23 @@ pub enum NameError {
     TooSlow,
 }
 
-/// Adds names to the dump and replaces the file by rename; one that has names already is left alone.
+/// Adds names to the dump and replaces the file by rename; one that has names already is left alone. Paths come from
+/// the tables of the run in `tables`, a directory below the one that has the mount's name table.
 ///
 /// # Errors
 /// See [`NameError`]; the file is as it was then.
-pub fn symbolize(file: &Path) -> Result<(), NameError> {
+pub fn symbolize(file: &Path, tables: Option<&Path>) -> Result<(), NameError> {
     let (done, wait) = mpsc::channel();
     let path = file.to_path_buf();
+    let tables = tables.map(Path::to_path_buf);
     let worker = thread::Builder::new().name("names".into()).spawn(move || {
-        let _gone = done.send(replace(&path));
+        let _gone = done.send(replace(&path, tables.as_deref()));
     });
     worker.map_err(|e| NameError::File(file.to_path_buf(), e))?;
     wait.recv_timeout(LIMIT).unwrap_or(Err(NameError::TooSlow))
 }
 
-fn replace(path: &Path) -> Result<(), NameError> {
+fn replace(path: &Path, tables: Option<&Path>) -> Result<(), NameError> {
     let failed = |e| NameError::File(path.to_path_buf(), e);
     let text = fs::read_to_string(path).map_err(failed)?;
     let read = stacks::read(&text);
@@ -53,13 +60,37 @@ fn replace(path: &Path) -> Result<(), NameError> {
     if dump.header.symbols == Symbols::Full {
         return Ok(());
     }
+    if let Some(tables) = tables {
+        add_paths(&mut dump, tables);
+        // Names take longer, and whoever asked may read the file now.
+        write(path, &dump, text.len())?;
+    }
     Symbolizer::new(Vec::new()).name(&mut dump);
-    let mut named = String::with_capacity(2 * text.len());
+    write(path, &dump, text.len())
+}
+
+/// Replaces the file, which is whole at every moment.
+fn write(path: &Path, dump: &StackDump<'_>, about: usize) -> Result<(), NameError> {
+    let failed = |e| NameError::File(path.to_path_buf(), e);
+    let mut named = String::with_capacity(2 * about);
     // A String takes everything.
-    let _always = stacks::write(&dump, &mut named);
+    let _always = stacks::write(dump, &mut named);
     let beside = path.with_extension("names");
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     options.open(&beside).and_then(|mut file| file.write_all(named.as_bytes())).map_err(failed)?;
     fs::rename(&beside, path).map_err(failed)
+}
+
+/// The dumper asks nobody for names; a moment later the tables still have them.
+fn add_paths(dump: &mut StackDump<'_>, tables: &Path) {
+    let names = tables.parent().and_then(|mount| Names::read(&fs::read(mount.join(layout::NAMES)).ok()?).ok());
+    for op in dump.ops.iter_mut().filter(|op| op.path.is_none()) {
+        op.path = names.as_ref().and_then(|names| names.path(op.ino)).map(Into::into);
+    }
+    let tasks = fs::read(tables.join(layout::TASKS)).ok().and_then(|bytes| decode_tasks(&bytes)).unwrap_or_default();
+    for task in dump.tasks.iter_mut().filter(|task| task.path.is_none()) {
+        let row = tasks.iter().find(|(row, path)| row.id == task.id && !path.is_empty());
+        task.path = row.map(|(_, path)| path.clone().into());
+    }
 }

@@ -131,14 +131,11 @@ pub(super) fn handle(handler: Handler) -> io::Result<c_int> {
     Err(io::Error::other("every real-time signal has a handler"))
 }
 
-/// Starts a program without allocating and without copying this process; returns its pid.
-pub(super) fn spawn(program: &CStr, arguments: [&CStr; 3]) -> Option<libc::pid_t> {
-    let argv: [*mut c_char; 4] = [
-        arguments[0].as_ptr().cast_mut(),
-        arguments[1].as_ptr().cast_mut(),
-        arguments[2].as_ptr().cast_mut(),
-        ptr::null_mut(),
-    ];
+/// Starts a program with at most four arguments, without allocating and without copying this process; returns its pid.
+pub(super) fn spawn(program: &CStr, arguments: &[&CStr]) -> Option<libc::pid_t> {
+    // The last one stays NULL.
+    let mut argv: [*mut c_char; 5] = [ptr::null_mut(); 5];
+    argv.iter_mut().take(4).zip(arguments).for_each(|(slot, argument)| *slot = argument.as_ptr().cast_mut());
     let environment: [*mut c_char; 1] = [ptr::null_mut()];
     let mut pid = 0;
     // SAFETY: NULL-terminated arrays of NUL-terminated strings that live until the call returns; none is written to.

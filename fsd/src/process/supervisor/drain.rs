@@ -4,7 +4,8 @@ use std::{
     fs::File,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use fsd_events::{layout, ring::tables::inflight, stacks::FileName};
 
 use super::Handed;
 use crate::{
+    observe::stacks,
     platform::{clock, process::pidfd},
     process::places::Places,
 };
@@ -51,8 +53,7 @@ fn run(command: &mut Command, places: &Places, run_id: &str) {
     let started =
         command.arg(places.runtime.join(run_id)).arg(&places.state).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
     match started {
-        // It ends by itself within milliseconds; the kernel keeps its record until we end too.
-        Ok(child) => drop(child),
+        Ok(child) => collect(child),
         Err(error) => tracing::warn!("cannot write what run {run_id} left: {error}"),
     }
 }
@@ -61,7 +62,7 @@ fn run(command: &mut Command, places: &Places, run_id: &str) {
 pub(super) fn dump(places: &Places, pid: u32) -> Option<String> {
     let fsdiag = std::env::current_exe().ok()?.with_file_name("fsdiag");
     let file = places.state.join(FileName(clock::now_wall_us()).to_string());
-    let mut child = Command::new(fsdiag)
+    let child = Command::new(fsdiag)
         .args(["dump", &pid.to_string(), "--yes", "-o"])
         .arg(&file)
         .stdin(Stdio::null())
@@ -73,9 +74,19 @@ pub(super) fn dump(places: &Places, pid: u32) -> Option<String> {
     let mut fds = [nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(&ended), nix::poll::PollFlags::POLLIN)];
     let limit = nix::poll::PollTimeout::try_from(DUMP_LIMIT).ok()?;
     let _ = nix::poll::poll(&mut fds, limit);
-    let _ = child.try_wait();
+    collect(child);
+    stacks::keep_newest(&places.state);
     // It is there as soon as the stacks are; names are added afterwards, and need no living process.
     file.is_file().then(|| file.display().to_string())
+}
+
+/// Lets a process that ends by itself leave no record behind, without waiting for it here.
+fn collect(mut child: Child) {
+    if let Ok(None) = child.try_wait() {
+        let wait = move || drop(child.wait());
+        // Without a thread its record stays until we end.
+        drop(thread::Builder::new().name("fsd-collect".into()).spawn(wait));
+    }
 }
 
 /// A program that speaks our protocol: an `fsd` of this major version.

@@ -6,7 +6,7 @@ use super::{Identity, Job};
 use crate::{
     data::{origin::OriginConfig, store::StoreConfig},
     kernel::fs::FsConfig,
-    observe::RecorderConfig,
+    observe::{RecorderConfig, stacks::StacksConfig},
     process::{
         config::{Config, LogFormat, redacted},
         places::Places,
@@ -55,6 +55,16 @@ pub(super) fn origin_config(config: &Config) -> OriginConfig {
         first_byte: config.first_byte_timeout,
         inactivity: config.inactivity_timeout,
         ..OriginConfig::default()
+    }
+}
+
+/// Where dumps go, and where their helper finds paths.
+pub(super) fn stacks_config(job: &Job, places: &Places, identity: &Identity) -> StacksConfig {
+    StacksConfig {
+        dir: places.state.clone(),
+        mount: Some(job.mountpoint.display().to_string()),
+        tables: places.shared.then(|| places.runtime.join(identity.run.to_string())),
+        ..StacksConfig::default()
     }
 }
 

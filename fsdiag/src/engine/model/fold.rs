@@ -16,7 +16,7 @@ impl Model {
         let place = fact.place;
         match &fact.what {
             What::Own(body) => return self.own(place, fact.at, body, None),
-            What::Dump(dump) => return self.dumps.push((place, (**dump).clone(), fact.at.wall_us)),
+            What::Dump(dump) => return self.dumped(place, fact.at, dump),
             What::Kernel(kernel) => return self.kernel_fact(place, kernel),
             What::Session { pid, workers, .. } => return self.new_session(place, fact.at, *pid, *workers),
             _ => {}

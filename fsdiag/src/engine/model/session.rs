@@ -23,6 +23,8 @@ use crate::engine::fact::{Call, Done, HintKind, Key, Place};
 #[derive(Clone, Debug, Default)]
 pub struct Session {
     pub origin: Origin,
+    /// Made of the tables of a stack dump: one moment, without a history.
+    pub of_dump: bool,
     pub clock: Clock,
     pub about: About,
     pub open: NumberMap<Key, OpenOp>,

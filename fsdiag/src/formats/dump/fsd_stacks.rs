@@ -1,5 +1,7 @@
 //! fsd's own dump, as the watchdog or `fsdiag dump` writes it: its strict reader is in `fsd-events`.
 
+mod tables;
+
 use std::collections::HashMap;
 
 use fsd_events::{
@@ -29,6 +31,8 @@ struct File {
     text: String,
     /// Where each thread's block begins.
     lines: HashMap<u32, u64>,
+    /// Where each operation and each task stands.
+    rows: HashMap<u64, u64>,
 }
 
 /// Largest dump that is read, bytes: 512 threads of 512 frames fit.
@@ -43,7 +47,8 @@ impl Parser for FsdStacks {
         let text = line.text;
         if text.strip_prefix("fsd-stacks ").is_some_and(|version| version.parse::<u32>().is_ok()) {
             self.finish(out);
-            self.file = Some(File { place: line.place, text: String::new(), lines: HashMap::new() });
+            self.file =
+                Some(File { place: line.place, text: String::new(), lines: HashMap::new(), rows: HashMap::new() });
         }
         let Some(file) = &mut self.file else { return Taken::No };
         if !is_part(text) {
@@ -57,6 +62,10 @@ impl Parser for FsdStacks {
         }
         if let Some(tid) = text.strip_prefix("thread ").and_then(|rest| rest.split(' ').next()?.parse().ok()) {
             file.lines.insert(tid, line.place.line);
+        }
+        let row = text.strip_prefix("op ").or_else(|| text.strip_prefix("task "));
+        if let Some(id) = row.and_then(|rest| rest.split(' ').next()?.parse().ok()) {
+            file.rows.entry(id).or_insert(line.place.line);
         }
         file.text.push_str(text);
         file.text.push('\n');
@@ -110,7 +119,10 @@ fn watch(dump: &StackDump<'_>) -> What {
             None => inflight.push((line.op, 1)),
         }
     }
-    let stalled = dump.ops.iter().map(|line| (Key::Num(line.id.0), line.op, line.age_ms * 1000)).collect();
+    // What the watchdog dumped for is stalled; in a dump that somebody asked for, age alone tells.
+    let limit = dump.header.reason.oldest_ms.map_or(u64::MAX, |oldest| oldest / 2);
+    let stalled = dump.ops.iter().filter(|line| line.age_ms >= limit);
+    let stalled = stalled.map(|line| (Key::Num(line.id.0), line.op, line.age_ms.saturating_mul(1000))).collect();
     What::Watch { inflight, stalled }
 }
 
@@ -122,6 +134,7 @@ fn dump(read: &StackDump<'_>, truncated: bool, file: &File) -> Dump {
         pid: Some(read.header.pid).filter(|pid| *pid != 0),
         process: Some(read.header.program.as_ref()).filter(|name| !name.is_empty()).map(Into::into),
         threads: threads.chain(tasks).collect(),
+        tables: tables::of(read, &tables::Lines { rows: &file.rows, start: file.place.line }),
         stated_cycle: cycle(read),
         truncated,
     }
