@@ -30,6 +30,7 @@ use self::{
     answers::Asked,
     child::Child,
     clients::{ClientId, Clients},
+    drain::Drains,
     janitor::Janitor,
     policy::{Backoff, Cause},
 };
@@ -78,6 +79,7 @@ struct Supervisor {
     /// A respawn that waits for its time.
     respawn: Option<(Instant, Cause)>,
     backoff: Backoff,
+    drains: Drains,
     settled: Option<Takeover>,
     /// As the newest worker announced it.
     presence: Presence,
@@ -202,6 +204,7 @@ impl Supervisor {
             worker: None,
             respawn: None,
             backoff: Backoff::default(),
+            drains: Drains::default(),
             settled: None,
             presence: Presence::default(),
             max_background: 0,

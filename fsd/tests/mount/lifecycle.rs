@@ -120,6 +120,21 @@ fn a_mount_that_somebody_else_ends_is_over() {
 }
 
 #[test]
+fn an_unmount_right_after_a_hand_over_leaves_nothing() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    for _ in 0..3 {
+        let mounted = mount(Some(&origin.url("")), &["--supervisor"]);
+        // Something to drain.
+        (0..200).for_each(|n| assert!(!mounted.path(&format!("none-{n}")).exists()));
+        let old = mounted.status()["pid"].as_i64().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(old as i32), Signal::SIGKILL).unwrap();
+        await_true("the next worker", || mounted.path("a").exists());
+        mounted.finish();
+    }
+}
+
+#[test]
 fn quit_dumps_the_stacks_and_goes_on() {
     let origin = Origin::start().unwrap();
     origin.file("a", MIB);

@@ -90,7 +90,7 @@ impl Supervisor {
     fn alone(&self, request: &Request) -> Answer {
         match request {
             Request::Status => Answer::Status(Box::new(self.own_status())),
-            Request::Dump => match self.worker.as_ref().map(|w| super::drain::dump(&self.places, w.child.pid())) {
+            Request::Dump => match self.worker.as_ref().map(|w| self.drains.dump(&self.places, w.child.pid())) {
                 Some(Some(file)) => Answer::Dumped { file },
                 _ => refuse(Code::WorkerNotAnswering, "no dump could be taken from outside"),
             },

@@ -2,14 +2,14 @@
 
 use std::{
     fs::File,
-    os::unix::fs::FileExt,
+    os::{fd::AsFd, unix::fs::FileExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
     time::Duration,
 };
 
 use fsd_events::{layout, ring::tables::inflight, stacks::FileName};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Handed;
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 
 /// How long a dump from outside may hold a replacement up.
 const DUMP_LIMIT: Duration = Duration::from_millis(500);
+/// How long drains that still run may hold the end up. They take milliseconds; what they leave, the next start drains.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// The worker's newest beat, from its shared table; 0 before the first.
 pub(super) fn beat(places: &Places, run_id: &str) -> u64 {
@@ -36,57 +38,61 @@ pub(super) fn served(places: &Places, run_id: &str) -> bool {
     inflight::served(&words.collect::<Vec<_>>())
 }
 
-/// Starts `program drain`: appends what the old run did not write, and the hand-over, to its event file.
-pub(super) fn start(program: &Path, places: &Places, handed: &Handed, new_run: &str) {
-    let handover = [handed.cause.name(), new_run].join(",");
-    run(Command::new(program).args(["drain", "--handover", &handover]), places, &handed.run);
-}
+/// Drains under way. While one runs its run is locked, and the runtime directory cannot be cleared.
+#[derive(Debug, Default)]
+pub(super) struct Drains(Vec<Child>);
 
-/// The same after the last run, without a hand-over.
-pub(super) fn start_last(program: &Path, places: &Places, run_id: &str) {
-    if places.runtime.join(run_id).is_dir() && !run_id.is_empty() {
-        run(Command::new(program).arg("drain"), places, run_id);
+impl Drains {
+    /// Starts `program drain`: appends what the old run did not write, and the hand-over, to its event file.
+    pub(super) fn start(&mut self, program: &Path, places: &Places, handed: &Handed, new_run: &str) {
+        let handover = [handed.cause.name(), new_run].join(",");
+        self.run(Command::new(program).args(["drain", "--handover", &handover]), places, &handed.run);
+    }
+
+    /// The same after the last run, without a hand-over; then waits for all of them.
+    pub(super) fn finish(&mut self, program: &Path, places: &Places, run_id: &str) {
+        if places.runtime.join(run_id).is_dir() && !run_id.is_empty() {
+            self.run(Command::new(program).arg("drain"), places, run_id);
+        }
+        let until = clock::now() + DRAIN_LIMIT;
+        for mut child in self.0.drain(..) {
+            await_end(&child, until.saturating_duration_since(clock::now()));
+            let _ = child.try_wait();
+        }
+    }
+
+    /// Dumps `pid` from outside with `fsdiag`, which lies beside us; gives the file if it was there in time.
+    pub(super) fn dump(&mut self, places: &Places, pid: u32) -> Option<String> {
+        let fsdiag = std::env::current_exe().ok()?.with_file_name("fsdiag");
+        let file = places.state.join(FileName(clock::now_wall_us()).to_string());
+        let mut command = Command::new(fsdiag);
+        command.args(["dump", &pid.to_string(), "--yes", "-o"]).arg(&file).stdin(Stdio::null());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+        await_end(&child, DUMP_LIMIT);
+        // It may still be adding names.
+        self.0.push(child);
+        stacks::keep_newest(&places.state);
+        // It is there as soon as the stacks are; names are added afterwards, and need no living process.
+        file.is_file().then(|| file.display().to_string())
+    }
+
+    fn run(&mut self, command: &mut Command, places: &Places, run_id: &str) {
+        // Takes what has ended out of the kernel's list of processes.
+        self.0.retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
+        command.arg(places.runtime.join(run_id)).arg(&places.state);
+        match command.stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
+            Ok(child) => self.0.push(child),
+            Err(error) => tracing::warn!("cannot write what run {run_id} left: {error}"),
+        }
     }
 }
 
-fn run(command: &mut Command, places: &Places, run_id: &str) {
-    let started =
-        command.arg(places.runtime.join(run_id)).arg(&places.state).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-    match started {
-        Ok(child) => collect(child),
-        Err(error) => tracing::warn!("cannot write what run {run_id} left: {error}"),
-    }
-}
-
-/// Dumps `pid` from outside with `fsdiag`, which lies beside us; gives the file if it was there in time.
-pub(super) fn dump(places: &Places, pid: u32) -> Option<String> {
-    let fsdiag = std::env::current_exe().ok()?.with_file_name("fsdiag");
-    let file = places.state.join(FileName(clock::now_wall_us()).to_string());
-    let child = Command::new(fsdiag)
-        .args(["dump", &pid.to_string(), "--yes", "-o"])
-        .arg(&file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let ended = pidfd(child.id()).ok()?;
-    let mut fds = [nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(&ended), nix::poll::PollFlags::POLLIN)];
-    let limit = nix::poll::PollTimeout::try_from(DUMP_LIMIT).ok()?;
-    let _ = nix::poll::poll(&mut fds, limit);
-    collect(child);
-    stacks::keep_newest(&places.state);
-    // It is there as soon as the stacks are; names are added afterwards, and need no living process.
-    file.is_file().then(|| file.display().to_string())
-}
-
-/// Lets a process that ends by itself leave no record behind, without waiting for it here.
-fn collect(mut child: Child) {
-    if let Ok(None) = child.try_wait() {
-        let wait = move || drop(child.wait());
-        // Without a thread its record stays until we end.
-        drop(thread::Builder::new().name("fsd-collect".into()).spawn(wait));
-    }
+/// Waits for the end of `child`, at most `limit`.
+fn await_end(child: &Child, limit: Duration) {
+    let Ok(ended) = pidfd(child.id()) else { return };
+    let mut fds = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
+    // An interrupted wait is a wait that ended early.
+    let _ = poll(&mut fds, PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO));
 }
 
 /// A program that speaks our protocol: an `fsd` of this major version.

@@ -142,7 +142,7 @@ impl Supervisor {
                     handed.cause.name(),
                     took.as_millis()
                 );
-                drain::start(&self.program, &self.places, &handed, &self.presence.run);
+                self.drains.start(&self.program, &self.places, &handed, &self.presence.run);
                 self.restarted(&handed);
             }
         }
@@ -235,7 +235,7 @@ impl Supervisor {
     pub(super) fn replace(&mut self, cause: Cause) {
         let Some(mut worker) = self.worker.take() else { return };
         tracing::warn!("replacing worker {}: {}", worker.child.pid(), cause.name());
-        drain::dump(&self.places, worker.child.pid());
+        self.drains.dump(&self.places, worker.child.pid());
         if !worker.child.kill() {
             tracing::warn!("worker {} is dead but for a thread in the kernel", worker.child.pid());
         }
@@ -280,7 +280,7 @@ impl Supervisor {
 
     /// The last act: the janitor goes, the waiting parent hears what happened.
     pub(super) fn finish(&mut self, outcome: Outcome) -> Result<Exit, Failure> {
-        drain::start_last(&self.program, &self.places, &self.presence.run);
+        self.drains.finish(&self.program, &self.places, &self.presence.run);
         if let Some(janitor) = self.janitor.take() {
             janitor.done();
         }
