@@ -129,6 +129,9 @@ fn every_callback_that_the_kernel_can_send_stands_in_the_record() {
     let lsattr = Command::new("lsattr").arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).status();
     drop(open);
     let record = mounted.finish();
+    let lookup = |path: &str| record.iter().any(|event| event["op"] == "Lookup" && event["path"] == path);
+    assert!(lookup("d") && lookup("d/a"), "paths are as the mount shows them");
+    assert!(!record.iter().filter_map(|event| event["path"].as_str()).any(|path| path.starts_with('/')));
     let seen: BTreeSet<Op> = record
         .iter()
         .filter(|event| event["ev"] == "enter")

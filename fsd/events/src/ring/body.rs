@@ -358,10 +358,10 @@ fn enter(
     })
 }
 
-/// The path of `name` in the directory `parent`; an unknown directory is written as `?`.
+/// The path of `name` in the directory `parent`, which is empty for the root; an unknown directory is written as `?`.
 fn below(parent: Option<String>, name: &str) -> String {
     let mut path = parent.unwrap_or_else(|| String::from("?"));
-    if !path.ends_with('/') {
+    if !path.is_empty() && !path.ends_with('/') {
         path.push('/');
     }
     path.push_str(name);

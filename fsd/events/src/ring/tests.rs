@@ -59,7 +59,11 @@ impl Ring {
 }
 
 fn names(ino: u64) -> Option<String> {
-    (ino == 2).then(|| String::from("/album"))
+    match ino {
+        1 => Some(String::new()),
+        2 => Some(String::from("/album")),
+        _ => None,
+    }
 }
 
 fn enter(ino: u64, path: Option<&str>) -> Body<'static> {
@@ -173,7 +177,13 @@ fn the_docs_name_every_event_phase_task_and_key_of_a_record() {
 
 #[test]
 fn an_enter_with_a_name_gets_the_path_of_its_directory() {
-    let words = EnterWords { tid: 4301, ino: 2, name: Some("a.mov"), ..EnterWords::default() };
+    for (parent, path) in [(1, "a.mov"), (2, "/album/a.mov"), (99, "?/a.mov")] {
+        an_enter_of_a_name_below(parent, path);
+    }
+}
+
+fn an_enter_of_a_name_below(parent: u64, path: &str) {
+    let words = EnterWords { tid: 4301, ino: parent, name: Some("a.mov"), ..EnterWords::default() };
     let draft = Draft::<SMALL>::enter(OpId(1), Op::Lookup, &words);
     let mut ring = Ring::new();
     draft.write(0, 0, 0, |n, stamp, rest| {
@@ -184,7 +194,7 @@ fn an_enter_with_a_name_gets_the_path_of_its_directory() {
     ring.words[header::HEAD] = u64::from(draft.slots());
     match &ring.decoded().records[0].event.body {
         Body::Enter(enter) => {
-            assert_eq!(enter.path.as_deref(), Some("/album/a.mov"));
+            assert_eq!(enter.path.as_deref(), Some(path));
             assert_eq!(enter.thread, "fuser-0");
         }
         other => panic!("{other:?}"),
