@@ -78,7 +78,8 @@ impl Task {
     }
 }
 
-/// Starts `make(id)` on `rt`. Its `Err` text becomes the recorded outcome; a panic is caught and recorded.
+/// Starts `make(id)` on `rt`, the one way to start a task. Its `Err` text becomes the recorded outcome; a panic is caught and recorded.
+#[expect(clippy::disallowed_methods, reason = "the one home of tasks")]
 pub fn spawn<F>(rt: &Handle, spec: Spec<'_>, make: impl FnOnce(OpId) -> F) -> Task
 where
     F: Future<Output = Result<(), String>> + Send + 'static,
