@@ -22,30 +22,40 @@ struct Line {
 }
 
 const EXITS: &str = "\
-Exit codes: 0 done, 1 refused, 2 wrong usage or configuration, 3 no such fsd runs, 16 unmounted by abort,
-32 cannot mount, 66 the source refuses, 70 internal, 75 the source does not answer.";
+Examples:
+  fsd mount https://host/files/ /mnt/files
+  fsd stage https://host/film.mkv
+  fsd umount /mnt/files
+
+Exit codes:
+  0 done                 3 no such fsd runs      66 the source refuses
+  1 refused              16 unmounted by abort   70 internal
+  2 wrong usage/config   32 cannot mount         75 the source does not answer
+
+`fsd COMMAND --help` tells more of each command.";
 
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Mount a source and serve it until it is unmounted.
     Mount(Mount),
-    /// Show a URL as a file below Staged/ of a running mount.
+    /// Show a URL as the file Staged/ID/NAME of a running mount; prints ID and path.
     Stage(Stage),
     /// Take a staged file away; it goes when nobody has it open.
     Unstage(Unstage),
     /// List the staged files.
     List(Query),
-    /// Say how a running mount is.
+    /// Say what a running mount does: requests in flight, open files, room taken, whether it is stalled.
     Status(Query),
-    /// Unmount: waits for open files, then aborts.
+    /// Unmount: waits for open files up to the mount's drain_timeout, then aborts.
     Umount(Umount),
     /// Write the stacks of all threads to a file and print its name.
     Dump(Target),
-    /// Change a debug flag of a running mount.
+    /// Change debug_skip_eviction or debug_lock_events of a running mount; for the other flags see restart.
     Flag(SetFlag),
-    /// Replace the worker of a running mount, with other debug flags or another binary; no client sees an error.
+    /// Replace the worker of a mount that has a supervisor, with other debug flags or another binary; no client sees an
+    /// error.
     Restart(Restart),
-    /// Show the configuration.
+    /// Show the configuration: what is set, and where.
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Serves a mount for a supervisor.
@@ -68,14 +78,16 @@ pub(super) enum Command {
         /// Directory of the run's shared tables, for paths.
         tables: Option<PathBuf>,
     },
-    /// Mount an origin of our own, hang the mount on purpose, show the verdict, clean up.
+    /// Mount an origin of our own, hang the mount on purpose, show the verdict of fsdiag, clean up.
     Demo,
 }
 
 #[derive(clap::Args)]
+#[command(override_usage = "fsd mount [OPTIONS] [SOURCE] MOUNTPOINT")]
 pub(super) struct Mount {
-    /// MOUNTPOINT, or SOURCE and MOUNTPOINT. SOURCE: an http(s) directory or file, a manifest (.toml, .json), or a local directory.
-    #[arg(value_name = "SOURCE MOUNTPOINT", num_args = 0..=2)]
+    /// SOURCE: an http(s) directory or file, a manifest (.toml, .json), or a local directory; without one only what is
+    /// staged is shown. MOUNTPOINT: an empty directory. Both may stand in the configuration instead.
+    #[arg(value_names = ["SOURCE", "MOUNTPOINT"], num_args = 0..=2)]
     pub(super) places: Vec<OsString>,
     /// Go to the background once the mount is ready.
     #[arg(long)]
@@ -89,9 +101,9 @@ pub(super) struct Mount {
 
 #[derive(clap::Args)]
 pub(super) struct Target {
-    /// Mount point or slug; not needed when only one fsd runs.
+    /// The mount point of the running fsd; not needed when only one runs.
     pub(super) mount: Option<PathBuf>,
-    /// Directory where the running fsd has its socket.
+    /// The --runtime-dir of the running fsd, if it was started with one.
     #[arg(long, value_name = "DIR")]
     pub(super) runtime_dir: Option<PathBuf>,
 }
@@ -106,25 +118,22 @@ pub(super) struct Query {
 }
 
 #[derive(clap::Args)]
+#[command(override_usage = "fsd stage [OPTIONS] URL [MOUNT]\n       fsd stage [OPTIONS] --url-file FILE [MOUNT]")]
 pub(super) struct Stage {
-    /// The URL, or `-` to read it from stdin.
-    #[arg(required_unless_present = "url_file", conflicts_with = "url_file")]
+    /// The http(s) URL, or `-` to read it from stdin; with --url-file there is none.
+    #[arg(required_unless_present = "url_file")]
     pub(super) url: Option<String>,
+    #[command(flatten)]
+    pub(super) target: Target,
     /// Read the URL from this file, so that secrets in it never stand in the process list.
     #[arg(long, value_name = "FILE")]
     pub(super) url_file: Option<PathBuf>,
     /// File name to show; default: the last part of the URL's path.
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub(super) name: Option<String>,
     /// File with HTTP headers for this URL, one `Name: value` a line.
     #[arg(long, value_name = "FILE")]
     pub(super) header_file: Option<PathBuf>,
-    /// Mount point; not needed when only one fsd runs.
-    #[arg(long = "mount", value_name = "MOUNT")]
-    pub(super) mount: Option<PathBuf>,
-    /// Directory where the running fsd has its socket.
-    #[arg(long, value_name = "DIR")]
-    pub(super) runtime_dir: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -146,7 +155,7 @@ pub(super) struct Umount {
 
 #[derive(clap::Args)]
 pub(super) struct SetFlag {
-    /// Name of the flag, such as debug_skip_eviction.
+    /// debug_skip_eviction or debug_lock_events.
     pub(super) name: String,
     /// true or false.
     pub(super) value: String,
@@ -185,9 +194,9 @@ pub(super) struct Drain {
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Print every setting with its value.
+    /// Print every setting with its value, as it would stand in a file.
     Show {
-        /// And where each value came from.
+        /// Say behind each value where it came from.
         #[arg(long)]
         origin: bool,
         #[command(flatten)]

@@ -121,6 +121,14 @@ fn one_of_several_must_be_named() {
     assert_eq!(unnamed.status.code(), Some(3));
     let said = text(&unnamed.stderr);
     assert!(said.contains(&first.presence.mount) && said.contains(&second.presence.mount), "{said}");
+    let origin = Origin::start().unwrap();
+    let url = second.home().state().join("url");
+    std::fs::write(&url, origin.file("b", 1).url("b")).unwrap();
+    let (theirs, url) = (second.presence.mount.clone(), url.display().to_string());
+    for args in [vec!["stage", &origin.file("a", 1).url("a"), &theirs], vec!["stage", "--url-file", &url, &theirs]] {
+        let staged = first.fsd(&args);
+        assert!(text(&staged.stdout).contains(&theirs), "{args:?} {}", text(&staged.stderr));
+    }
     let umount = first.fsd(&["umount", &second.presence.mount]);
     assert_eq!((umount.status.code(), text(&umount.stdout).contains("is unmounted")), (Some(0), true));
     assert_eq!(second.wait(SOON).unwrap().code(), Some(0));

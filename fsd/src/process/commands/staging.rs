@@ -19,7 +19,8 @@ const INPUT_LIMIT: u64 = 256 << 10;
 
 pub(in crate::process) fn stage(args: Stage) -> Result<Exit, Failure> {
     set_title("fsd\0stage");
-    let url = match (args.url.as_deref(), &args.url_file) {
+    let (url, target) = places(args.url, args.target, args.url_file.is_some())?;
+    let url = match (url.as_deref(), &args.url_file) {
         (Some("-"), _) => read("stdin", std::io::stdin())?,
         (Some(url), _) => url.to_owned(),
         (None, Some(file)) => open(file)?,
@@ -29,13 +30,24 @@ pub(in crate::process) fn stage(args: Stage) -> Result<Exit, Failure> {
         Some(file) => headers(file, &open(file)?)?,
         None => Vec::new(),
     };
-    let mut client = connect(&Target { mount: args.mount, runtime_dir: args.runtime_dir })?;
+    let mut client = connect(&target)?;
     let mount = client.presence.mount.clone();
     let url = url.trim().to_owned();
     if let Answer::Staged { id, path } = client.ask(&Request::Stage { url, name: args.name, headers })? {
         terminal::say(format!("{id} {mount}/{path}"));
     }
     Ok(Exit::Done)
+}
+
+/// What was typed as URL and MOUNT: where the URL comes from a file, the first place is the mount.
+fn places(url: Option<String>, target: Target, from_file: bool) -> Result<(Option<String>, Target), Failure> {
+    match (url, target.mount.is_some()) {
+        (Some(url), false) if from_file && url != "-" && !url.contains("://") => {
+            Ok((None, Target { mount: Some(url.into()), ..target }))
+        }
+        (Some(_), _) if from_file => Err(Exit::Usage.because("a URL and --url-file: give one of the two")),
+        (url, _) => Ok((url, target)),
+    }
 }
 
 pub(in crate::process) fn unstage(args: Unstage) -> Result<Exit, Failure> {
@@ -92,6 +104,20 @@ fn headers(file: &Path, text: &str) -> Result<Vec<(String, String)>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_place_is_the_mount_when_the_url_comes_from_a_file() {
+        let read = |url: &str, mount: Option<&str>, from_file| {
+            let target = Target { mount: mount.map(Into::into), runtime_dir: None };
+            let (url, target) = places(Some(url.to_owned()), target, from_file).ok()?;
+            Some((url, target.mount.map(|mount| mount.display().to_string())))
+        };
+        assert_eq!(read("http://h/x", Some("/m"), false), Some((Some("http://h/x".into()), Some("/m".into()))));
+        assert_eq!(read("/m", None, true), Some((None, Some("/m".into()))));
+        for (url, mount) in [("http://h/x", None), ("http://h/x", Some("/m")), ("-", None)] {
+            assert_eq!(read(url, mount, true), None, "{url}");
+        }
+    }
 
     #[test]
     fn headers_are_lines_and_a_wrong_one_is_named_without_its_value() {
