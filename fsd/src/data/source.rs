@@ -4,13 +4,20 @@ mod http;
 mod local;
 mod manifest;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use fsd_events::ids::OpId;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    data::origin::{Origin, OriginError, Resource, Validator},
+    data::{
+        hosts::Hosts,
+        origin::{Origin, OriginError, Resource, Validator},
+        store::Whole,
+    },
     observe::locks,
 };
 
@@ -21,6 +28,8 @@ use manifest::Manifest;
 pub enum Place {
     Remote(Resource),
     Local(PathBuf),
+    /// Fetched already, because the origin does not tell the length.
+    Whole(Arc<Whole>),
 }
 
 /// What a user can mount.
@@ -81,6 +90,7 @@ pub(in crate::data) fn local_validator(meta: &std::fs::Metadata) -> Validator {
 pub struct Source {
     tree: Tree,
     origin: Origin,
+    hosts: Hosts,
     redacted: String,
 }
 
@@ -110,18 +120,19 @@ impl SourceSpec {
 }
 
 impl Source {
-    /// Looks at the source once, so that a wrong one is refused before mounting.
+    /// Looks at the source once, so that a wrong one is refused before mounting. Its pages may lead to its own host and
+    /// to files of `hosts`.
     ///
     /// # Errors
     /// When it does not answer, is no directory, index or manifest, or cannot be read.
-    pub async fn open(spec: &SourceSpec, origin: Origin) -> Result<Self, SourceError> {
+    pub async fn open(spec: &SourceSpec, origin: Origin, hosts: Hosts) -> Result<Self, SourceError> {
         let op = OpId::default();
         let (tree, redacted) = match spec {
-            SourceSpec::Http(resource) => (web(&origin, resource, op).await?, resource.to_string()),
+            SourceSpec::Http(resource) => (web(&origin, &hosts, resource, op).await?, resource.to_string()),
             SourceSpec::Manifest(path) => (Tree::Manifest(Manifest::read(path).await?), path.display().to_string()),
             SourceSpec::Local(path) => (directory(path).await?, path.display().to_string()),
         };
-        Ok(Self { tree, origin, redacted })
+        Ok(Self { tree, origin, hosts, redacted })
     }
 
     /// For people and events: without secrets.
@@ -136,7 +147,7 @@ impl Source {
     pub async fn list(&self, dir: &str, op: OpId) -> Result<Vec<Listed>, SourceError> {
         locks::assert_none_held("listing of a source");
         match &self.tree {
-            Tree::Web(root) => http::list(&self.origin, root, dir, op).await,
+            Tree::Web(root) => http::list(&self.origin, &self.hosts, root, dir, op).await,
             Tree::Single(file) if dir.is_empty() => Ok(vec![http::single(&self.origin, file, op).await?]),
             Tree::Single(_) => Err(SourceError::NoDirectory(dir.to_owned())),
             Tree::Manifest(manifest) => manifest.list(&self.origin, dir, op).await,
@@ -149,7 +160,7 @@ impl Source {
 }
 
 /// A directory if the URL ends in `/` or is redirected to one, else a file.
-async fn web(origin: &Origin, resource: &Resource, op: OpId) -> Result<Tree, SourceError> {
+async fn web(origin: &Origin, hosts: &Hosts, resource: &Resource, op: OpId) -> Result<Tree, SourceError> {
     let (root, dir) = if resource.is_dir() {
         (resource.clone(), true)
     } else {
@@ -159,7 +170,7 @@ async fn web(origin: &Origin, resource: &Resource, op: OpId) -> Result<Tree, Sou
     if !dir {
         return Ok(Tree::Single(root));
     }
-    http::list(origin, &root, "", op).await?;
+    http::list(origin, hosts, &root, "", op).await?;
     Ok(Tree::Web(root))
 }
 

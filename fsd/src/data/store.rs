@@ -20,10 +20,12 @@ mod temp_file;
 mod ticker;
 mod waiters;
 mod wanted;
+mod whole;
 mod writing;
 
 pub use error::StoreError;
 pub use stores::Stores;
+pub use whole::Whole;
 
 use std::{
     fmt,
@@ -288,7 +290,7 @@ impl Store {
 fn resource(place: &Place) -> Option<&Resource> {
     match place {
         Place::Remote(resource) => Some(resource),
-        Place::Local(_) => None,
+        Place::Local(_) | Place::Whole(_) => None,
     }
 }
 

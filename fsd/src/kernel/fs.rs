@@ -4,6 +4,7 @@ mod ask;
 mod attr;
 mod errno;
 mod late;
+mod lengths;
 mod listing;
 mod meta;
 mod open;
@@ -52,7 +53,7 @@ use crate::{
     platform::clock,
 };
 
-use self::{late::Late, listing::Listings, read::Parked};
+use self::{late::Late, lengths::Lengths, listing::Listings, read::Parked};
 
 /// What the mount shows and how long anything may wait.
 #[derive(Clone, Debug)]
@@ -73,6 +74,8 @@ pub struct FsConfig {
     pub read_timeout: Duration,
     /// A listing older than this is fetched again when somebody looks.
     pub listing_ttl: Duration,
+    /// Files of unknown length up to so many bytes are fetched whole, and then shown; 0: none is.
+    pub unsized_limit: u64,
     /// How long the kernel may keep a name.
     pub entry_ttl: Duration,
     /// How long the kernel may keep attributes; they never change for one inode.
@@ -95,6 +98,7 @@ impl Default for FsConfig {
             meta_timeout_stalled: Duration::from_secs(1),
             read_timeout: Duration::from_secs(60),
             listing_ttl: Duration::from_secs(30),
+            unsized_limit: 1 << 30,
             entry_ttl: Duration::from_secs(5),
             attr_ttl: Duration::from_secs(3600),
             shared_dir: None,
@@ -174,6 +178,7 @@ struct Inner {
     listings: Listings,
     parked: Parked,
     late: Late,
+    lengths: Lengths,
     skip_eviction: AtomicBool,
     lock_events: AtomicBool,
     draining: AtomicBool,
@@ -215,6 +220,7 @@ impl Fs {
             listings: Listings::new(),
             parked: Parked::new(),
             late: Late::new(),
+            lengths: Lengths::new(),
             skip_eviction: AtomicBool::new(flags.debug_skip_eviction),
             lock_events: AtomicBool::new(flags.debug_lock_events),
             draining: AtomicBool::new(false),

@@ -204,6 +204,20 @@ impl Tree {
         Listing::new(nodes, hidden)
     }
 
+    /// Shows a file that `dir` has hidden until now, or another version of one.
+    pub fn reveal(&self, dir: &Directory, listed: Listed) {
+        let before = dir.current();
+        let Some(node) = self.node(dir, listed, before.as_deref()) else { return };
+        let mut state = dir.state.write();
+        let Some(listing) = &state.listing else { return };
+        // What was made here has the name.
+        if listing.find(&node.name).is_some_and(|old| old.file.is_none()) {
+            return;
+        }
+        let hidden = listing.hidden.saturating_sub(usize::from(listing.find(&node.name).is_none()));
+        state.listing = Some(Arc::new(Listing { nodes: listing.nodes.clone(), hidden }.with(node)));
+    }
+
     fn node(&self, dir: &Directory, listed: Listed, before: Option<&Listing>) -> Option<Node> {
         let Listed { name, kind } = listed;
         let ListedKind::File { size, validator, modified_us, place } = kind else {

@@ -19,7 +19,10 @@ use self::{
     value::Value,
     written::{Origin, Written},
 };
-use crate::{data::store::FetchMode, observe::Form};
+use crate::{
+    data::{hosts::Hosts, store::FetchMode},
+    observe::Form,
+};
 
 /// Form of the messages for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,10 @@ pub struct Config {
     pub cache_size: u64,
     pub max_concurrent_requests: usize,
     pub header_file: Option<PathBuf>,
+    /// Other hosts that index pages may link to.
+    pub allow_hosts: Hosts,
+    /// Largest file of unknown length that is fetched to be shown; 0: none is.
+    pub unsized_limit: u64,
     pub connect_timeout: Duration,
     pub first_byte_timeout: Duration,
     pub inactivity_timeout: Duration,
@@ -94,6 +101,8 @@ impl Config {
             cache_size: take.cache("cache_size", chunk_size),
             max_concurrent_requests: take.number("max_concurrent_requests") as usize,
             header_file: take.path("header_file"),
+            allow_hosts: take.hosts("allow_hosts"),
+            unsized_limit: take.size("unsized_limit"),
             connect_timeout: take.time("connect_timeout"),
             first_byte_timeout: take.time("first_byte_timeout"),
             inactivity_timeout: take.time("inactivity_timeout"),
@@ -202,6 +211,13 @@ impl Take<'_> {
 
     fn path(&self, name: &str) -> Option<PathBuf> {
         self.text(name).map(PathBuf::from)
+    }
+
+    fn hosts(&self, name: &str) -> Hosts {
+        match self.value(name) {
+            Some(Value::Hosts(hosts)) => hosts,
+            _ => Hosts::default(),
+        }
     }
 
     fn bool(&self, name: &str) -> bool {

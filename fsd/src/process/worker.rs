@@ -4,6 +4,7 @@ mod desk;
 mod host;
 mod parts;
 mod shutdown;
+mod source;
 
 pub(super) use host::{Host, Legacy, Upward};
 
@@ -35,12 +36,7 @@ use super::{
     signals, terminal,
 };
 use crate::{
-    data::{
-        closer::Closer,
-        origin::{Origin, OriginError},
-        source::{Source, SourceError, SourceSpec},
-        store::Stores,
-    },
+    data::{closer::Closer, origin::Origin, source::Source, store::Stores},
     kernel::{
         fs::{Fs, Parts},
         fuse::{self, FuseConfig, Negotiated, Session},
@@ -162,7 +158,7 @@ fn build(job: &mut Job, places: &Places, identity: &Identity) -> Result<Live, Fa
     watchdog::probe_runtime(&handle);
     let origin = Origin::new(origin_config(config)).map_err(|error| Exit::Internal.because(error.to_string()))?;
     let source = match &config.source {
-        Some(text) => Some(open_source(&runtime, text, config, &origin)?),
+        Some(text) => Some(source::open(&runtime, text, config, &origin)?),
         None => None,
     };
     let stores = Stores::new(store_config(config), origin.clone(), handle.clone()).map_err(internal)?;
@@ -290,25 +286,6 @@ fn watch_session(live: &Live) -> std::io::Result<()> {
 
 fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("fsd-net").enable_all().build()
-}
-
-fn open_source(runtime: &Runtime, text: &str, config: &Config, origin: &Origin) -> Result<Source, Failure> {
-    let refused = |error: SourceError| {
-        let exit = match &error {
-            SourceError::Origin(origin) if unreachable(origin) => Exit::Unreachable,
-            _ => Exit::Source,
-        };
-        exit.because(format!("cannot mount the source: {error}"))
-    };
-    let mut spec = SourceSpec::parse(text).map_err(refused)?;
-    if let (SourceSpec::Http(resource), Some(file)) = (&mut spec, &config.header_file) {
-        *resource = resource.clone().with_header_file(file.clone());
-    }
-    runtime.block_on(Source::open(&spec, origin.clone())).map_err(refused)
-}
-
-fn unreachable(error: &OriginError) -> bool {
-    error.passing() || matches!(error, OriginError::Timeout { .. })
 }
 
 fn watchdog(config: &Config, pending: &Pending) -> std::io::Result<Watchdog> {

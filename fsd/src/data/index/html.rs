@@ -2,17 +2,15 @@
 
 use scraper::{ElementRef, Html, Selector};
 
-use crate::data::origin::Resource;
-
-use super::{Row, child, times};
+use super::{Reach, Row, times};
 
 /// Titles that servers give to a directory; a page with such a title may be empty.
 const TITLES: [&str; 3] = ["index of", "directory listing", "directory list"];
 
-pub(super) fn parse(base: &Resource, text: &str) -> Result<Vec<Row>, String> {
+pub(super) fn parse(reach: Reach<'_>, text: &str) -> Result<Vec<Row>, String> {
     let page = Html::parse_document(text);
     let links = Selector::parse("a[href]").map_err(|error| error.to_string())?;
-    let rows: Vec<Row> = page.select(&links).filter_map(|link| row(base, link)).collect();
+    let rows: Vec<Row> = page.select(&links).filter_map(|link| row(reach, link)).collect();
     if rows.is_empty() && !titled(&page) {
         return Err("a page without links to anything below it".to_owned());
     }
@@ -26,8 +24,8 @@ fn titled(page: &Html) -> bool {
     TITLES.iter().any(|known| title.starts_with(known)) || title.starts_with('/')
 }
 
-fn row(base: &Resource, link: ElementRef<'_>) -> Option<Row> {
-    let (resource, name, dir) = child(base, link.value().attr("href")?)?;
+fn row(reach: Reach<'_>, link: ElementRef<'_>) -> Option<Row> {
+    let (resource, name, dir) = reach.follow(link.value().attr("href")?)?;
     let beside = beside(link);
     let size = beside.iter().rev().find_map(|text| exact(text)).filter(|_| !dir);
     let modified_us = beside.iter().find_map(|text| times::parse(text));

@@ -3,9 +3,7 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use crate::data::origin::Resource;
-
-use super::{Row, child, component, times};
+use super::{Reach, Row, component, times};
 
 #[derive(Deserialize)]
 struct Entry {
@@ -21,12 +19,12 @@ struct Entry {
     url: Option<String>,
 }
 
-pub(super) fn parse(base: &Resource, text: &str) -> Result<Vec<Row>, String> {
+pub(super) fn parse(reach: Reach<'_>, text: &str) -> Result<Vec<Row>, String> {
     let entries: Vec<Entry> = serde_json::from_str(text).map_err(|error| format!("JSON, but {error}"))?;
-    Ok(entries.iter().filter_map(|entry| row(base, entry)).collect())
+    Ok(entries.iter().filter_map(|entry| row(reach, entry)).collect())
 }
 
-fn row(base: &Resource, entry: &Entry) -> Option<Row> {
+fn row(reach: Reach<'_>, entry: &Entry) -> Option<Row> {
     let dir = entry.is_dir.unwrap_or_else(|| entry.kind.as_deref() == Some("directory"));
     if entry.kind.as_deref() == Some("other") {
         return None;
@@ -35,7 +33,7 @@ fn row(base: &Resource, entry: &Entry) -> Option<Row> {
     let slash = if dir { "/" } else { "" };
     let own = || format!("./{}{slash}", utf8_percent_encode(name, NON_ALPHANUMERIC));
     let href = entry.url.clone().unwrap_or_else(own);
-    let (resource, linked, _) = child(base, &href)?;
+    let (resource, linked, _) = reach.follow(&href)?;
     let modified_us = entry.mtime.as_deref().or(entry.mod_time.as_deref()).and_then(times::parse);
     let size = entry.size.filter(|_| !dir);
     (linked == name).then(|| Row { name: linked, dir, size, modified_us, resource })

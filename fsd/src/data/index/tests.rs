@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::data::origin::{Page, Resource};
 
-use super::{Row, component, parse};
+use super::{Hosts, Row, component};
+
+fn parse(page: &Page) -> Result<Vec<Row>, String> {
+    super::parse(page, &Hosts::default())
+}
 
 const LONG: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.dat";
 

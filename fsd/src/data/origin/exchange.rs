@@ -168,7 +168,7 @@ fn follow(from: &Resource, response: &Response) -> Result<Resource, OriginError>
     let refuse = |why: &str| OriginError::Redirect { at: from.to_string(), why: why.to_owned() };
     let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
     let to = from.join(location.ok_or_else(|| refuse("a redirect to nowhere"))?)?;
-    if from.url().scheme() == "https" && to.url().scheme() != "https" {
+    if from.is_safer_than(&to) {
         return Err(refuse("a redirect from https to http"));
     }
     Ok(to)

@@ -101,6 +101,21 @@ impl Resource {
         self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
+    /// The host alone, as the URL has it.
+    pub fn host_name(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// Of the URL, or that of its scheme.
+    pub fn port(&self) -> Option<u16> {
+        self.url.port_or_known_default()
+    }
+
+    /// Whether `other` is reached without the encryption that this one has.
+    pub fn is_safer_than(&self, other: &Self) -> bool {
+        self.url.scheme() == "https" && other.url.scheme() != "https"
+    }
+
     /// The path as the URL has it, percent-encoded.
     pub fn path(&self) -> &str {
         self.url.path()

@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::data::{
+    hosts::Hosts,
     index::{self, Row},
     origin::{Meta, Origin, OriginError, Resource, Validator},
 };
@@ -21,13 +22,19 @@ const HEADS: usize = 16;
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Lists the directory `dir` below `root`.
-pub(super) async fn list(origin: &Origin, root: &Resource, dir: &str, op: OpId) -> Result<Vec<Listed>, SourceError> {
+pub(super) async fn list(
+    origin: &Origin,
+    hosts: &Hosts,
+    root: &Resource,
+    dir: &str,
+    op: OpId,
+) -> Result<Vec<Listed>, SourceError> {
     let at = below(root, dir)?;
     let page = origin.text(&at, PAGE, op).await.map_err(|error| missing(error, dir))?;
     if !page.from.is_dir() {
         return Err(SourceError::Index { at: page.from.to_string(), why: "it is no directory".to_owned() });
     }
-    let rows = index::parse(&page).map_err(|why| SourceError::Index { at: page.from.to_string(), why })?;
+    let rows = index::parse(&page, hosts).map_err(|why| SourceError::Index { at: page.from.to_string(), why })?;
     complete(origin, rows, op).await
 }
 
@@ -85,6 +92,7 @@ fn file(meta: Meta, resource: Resource) -> ListedKind {
 }
 
 /// Size and version of each, a few at once, in the order that was asked for.
+#[expect(clippy::disallowed_methods, reason = "these end with the listing that asks, which stands in the table")]
 pub(super) async fn metas(origin: &Origin, resources: Vec<Resource>, op: OpId) -> Vec<Result<Meta, OriginError>> {
     let turns = Arc::new(Semaphore::new(HEADS));
     let mut asked = JoinSet::new();

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use fsd_events::ids::OpId;
 
 use crate::{
-    data::origin::{Origin, OriginConfig, OriginError, Validator},
+    data::{
+        hosts::Hosts,
+        origin::{Origin, OriginConfig, OriginError, Validator},
+    },
     process::demo::origin::{self as scripted, Fault, IndexStyle},
 };
 
@@ -18,7 +21,7 @@ fn client() -> Origin {
 }
 
 async fn open(text: &str) -> Result<Source, SourceError> {
-    Source::open(&SourceSpec::parse(text)?, client()).await
+    Source::open(&SourceSpec::parse(text)?, client(), Hosts::default()).await
 }
 
 fn sizes(listed: Vec<Listed>) -> BTreeMap<String, Option<u64>> {

@@ -16,9 +16,12 @@ use super::{Store, StoreError, held::Part};
 
 impl Store {
     pub(super) fn open_local(self: &Arc<Self>) {
+        if let Place::Whole(whole) = &self.content.place {
+            return self.opened(whole.file());
+        }
         let store = Arc::clone(self);
         self.stores.pools.read(move || match store.open_same() {
-            Ok(file) => store.opened(file),
+            Ok(file) => store.opened(Arc::new(file)),
             Err(error) => store.die(&error),
         });
     }
@@ -35,8 +38,8 @@ impl Store {
         if same { Ok(file) } else { Err(StoreError::Changed(format!("{}: another file", self.content.path))) }
     }
 
-    fn opened(self: &Arc<Self>, file: File) {
-        drop(self.complete.set(Arc::new(file)));
+    fn opened(self: &Arc<Self>, file: Arc<File>) {
+        drop(self.complete.set(file));
         let waiting = {
             let mut state = self.state.lock();
             state.held.written(0..self.content.size);

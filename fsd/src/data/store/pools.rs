@@ -38,10 +38,21 @@ impl Pools {
         run(self.writers.as_ref(), "disk write", work);
     }
 
-    pub(super) async fn remove<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let runtime = self.removers.as_ref()?;
-        runtime.handle().spawn_blocking(move || boundary("disk remove", work)).await.ok()
+    /// Writes, and tells when it is done; None: the pool is gone.
+    pub(super) async fn put<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        answer(self.writers.as_ref(), "disk write", work).await
     }
+
+    pub(super) async fn remove<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        answer(self.removers.as_ref(), "disk remove", work).await
+    }
+}
+
+async fn answer<T>(pool: Option<&Runtime>, what: &'static str, work: impl FnOnce() -> T + Send + 'static) -> Option<T>
+where
+    T: Send + 'static,
+{
+    pool?.handle().spawn_blocking(move || boundary(what, work)).await.ok()
 }
 
 impl Drop for Pools {

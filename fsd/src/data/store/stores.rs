@@ -35,7 +35,7 @@ const SLACK: u64 = 16 << 20;
 /// The stores of a mount. Cheap to clone.
 #[derive(Clone)]
 pub struct Stores {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 pub(super) struct Shared {
@@ -98,7 +98,7 @@ impl Stores {
 
     fn keep(&self, content: &Content) -> Keep {
         match (&content.place, self.shared.config.mode) {
-            (Place::Local(_), _) => Keep::Local,
+            (Place::Local(_) | Place::Whole(_), _) => Keep::Local,
             _ if content.size <= SMALL.min(self.shared.budget.share()) => Keep::All,
             (_, FetchMode::TempFile) => Keep::Disk,
             (_, FetchMode::RangeLru) => Keep::Lru,

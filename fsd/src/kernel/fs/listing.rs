@@ -109,10 +109,11 @@ impl Fs {
         }
     }
 
-    fn show(&self, dir: &Directory, listed: Vec<Listed>) {
+    fn show(&self, dir: &Arc<Directory>, listed: Vec<Listed>) {
+        let listed = self.with_lengths(dir, listed);
         let mut listing = self.inner.tree.listing(dir, listed);
         if listing.hidden > 0 {
-            tracing::warn!(directory = %dir.path, hidden = listing.hidden, "files without a known length are not shown");
+            tracing::info!(directory = %dir.path, hidden = listing.hidden, "files of unknown length are not shown yet");
         }
         if dir.ino == ROOT {
             listing = listing.with(self.inner.catalog.node());
@@ -157,7 +158,7 @@ async fn fetch(fs: Weak<Inner>, dir: Arc<Directory>, id: OpId) -> Result<(), Str
 }
 
 impl Fs {
-    fn fetched(&self, dir: &Directory, got: Result<Vec<Listed>, SourceError>) -> Result<(), String> {
+    fn fetched(&self, dir: &Arc<Directory>, got: Result<Vec<Listed>, SourceError>) -> Result<(), String> {
         match got {
             Ok(listed) => {
                 self.show(dir, listed);

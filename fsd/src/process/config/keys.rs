@@ -17,6 +17,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// A `tracing` filter: a level, or directives per module.
     Filter,
+    /// Hosts, with commas between; in a file also an array.
+    Hosts,
     /// A path; `~/` is the home directory.
     Path,
     Text,
@@ -64,6 +66,13 @@ pub const KEYS: &[Key] = &[
     key("cache_size", Kind::Cache, "256MiB", "memory of range-lru; a number without a unit counts chunks"),
     key("max_concurrent_requests", Kind::Count(1, 256), "16", "requests to the origin at once"),
     key("header_file", Kind::Path, "", "file with HTTP headers for the source, one `Name: value` a line"),
+    key("allow_hosts", Kind::Hosts, "", "other hosts whose files index pages may link to; headers are not sent there"),
+    key(
+        "unsized_limit",
+        Kind::Bytes(0, TIB),
+        "1GiB",
+        "files of unknown length are fetched whole before they are shown, if not larger than this; 0: never shown",
+    ),
     key("connect_timeout", Kind::Time(100, DAY), "5s", "limit for connecting to the origin"),
     key("first_byte_timeout", Kind::Time(100, DAY), "10s", "limit for the first byte of an answer"),
     key("inactivity_timeout", Kind::Time(100, DAY), "10s", "limit between two pieces of a body"),

@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use super::keys::Kind;
+use crate::data::hosts::Hosts;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -15,6 +16,7 @@ pub enum Value {
     Time(Duration),
     Text(String),
     Path(PathBuf),
+    Hosts(Hosts),
 }
 
 /// Reads what a user wrote; the error says what is allowed.
@@ -33,6 +35,7 @@ pub fn parse(kind: Kind, text: &str) -> Result<Value, String> {
         }
         Kind::Word(words) => words.iter().find(|w| w.replace('-', "_") == text.replace('-', "_")).map(|w| text_of(w)),
         Kind::Filter => tracing_subscriber::EnvFilter::try_new(text).ok().map(|_| text_of(text)),
+        Kind::Hosts => Hosts::parse(text).map(Value::Hosts),
         Kind::Path => Some(Value::Path(path(text))),
         Kind::Text => Some(text_of(text)),
     };
@@ -54,6 +57,7 @@ pub fn allowed(kind: Kind) -> String {
         }
         Kind::Word(words) => words.join(", "),
         Kind::Filter => "off, error, warn, info, debug, trace, or directives such as fsd::data=debug".to_owned(),
+        Kind::Hosts => "`host`, `*.domain`, each also with `:port`, with commas between".to_owned(),
         Kind::Path => "a path".to_owned(),
         Kind::Text => "text".to_owned(),
     }
@@ -67,6 +71,7 @@ impl fmt::Display for Value {
             Self::Size(value) => f.write_str(&show_bytes(*value)),
             Self::Time(value) => f.write_str(&show_milliseconds(value.as_millis() as u64)),
             Self::Text(value) => value.fmt(f),
+            Self::Hosts(value) => value.fmt(f),
             Self::Path(value) => value.display().fmt(f),
         }
     }

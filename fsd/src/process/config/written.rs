@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    keys::{self, KEYS, Key},
+    keys::{self, KEYS, Key, Kind},
     value::{self, Value},
 };
 
@@ -67,8 +67,9 @@ impl Written {
             }
         }
         for name in variables.keys() {
-            if let Some(key) = name.strip_prefix("FSD_").filter(|key| keys::find(&key.to_lowercase()).is_none()) {
-                self.warnings.push(unknown(&format!("environment {name}"), &key.to_lowercase()));
+            let key = name.strip_prefix("FSD_").or_else(|| name.strip_prefix("FSMVP_")).map(str::to_lowercase);
+            if let Some(key) = key.filter(|key| keys::find(key).is_none()) {
+                self.warnings.push(unknown(&format!("environment {name}"), &key));
             }
         }
         Ok(())
@@ -96,13 +97,16 @@ impl Written {
         })?;
         for (name, value) in table.get_ref() {
             let origin = Origin::File { path: path.to_owned(), line: line(name.span().start) };
-            match (keys::find(name.get_ref()), plain(value.get_ref())) {
-                (Some(key), Some(text)) => self.offer(key, &text, origin)?,
-                (Some(key), None) => {
+            let Some(key) = keys::find(name.get_ref()) else {
+                self.warnings.push(unknown(&origin.to_string(), name.get_ref()));
+                continue;
+            };
+            match text_of(key.kind, value.get_ref()) {
+                Some(text) => self.offer(key, &text, origin)?,
+                None => {
                     let allowed = value::allowed(key.kind);
                     return Err(format!("{origin}: {} is a table or an array; allowed: {allowed}", key.name));
                 }
-                (None, _) => self.warnings.push(unknown(&origin.to_string(), name.get_ref())),
             }
         }
         Ok(())
@@ -135,7 +139,18 @@ fn unknown(place: &str, name: &str) -> String {
     format!("{place}: unknown setting `{name}`{hint}")
 }
 
-/// A scalar as the user would write it on the command line.
+/// A value as the user would write it on the command line.
+fn text_of(kind: Kind, value: &toml::de::DeValue<'_>) -> Option<String> {
+    match value {
+        toml::de::DeValue::Array(all) if kind == Kind::Hosts => {
+            let words: Option<Vec<_>> = all.iter().map(|one| plain(one.get_ref())).collect();
+            words.map(|words| words.join(","))
+        }
+        one => plain(one),
+    }
+}
+
+/// The same of a scalar.
 fn plain(value: &toml::de::DeValue<'_>) -> Option<String> {
     use toml::de::DeValue;
     match value {

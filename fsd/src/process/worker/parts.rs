@@ -86,6 +86,7 @@ pub(super) fn fs_config(config: &Config, places: &Places, identity: &Identity) -
         allow_other: config.allow_other,
         meta_timeout: config.meta_timeout,
         listing_ttl: config.listing_ttl,
+        unsized_limit: config.unsized_limit,
         read_timeout: config.read_timeout,
         shared_dir: places.shared.then(|| places.runtime.clone()),
         mount_run: identity.mount_run,

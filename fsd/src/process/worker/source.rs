@@ -1,0 +1,58 @@
+//! The source of a mount: opened before anything is mounted, or refused with what to do about it.
+
+use tokio::runtime::Runtime;
+
+use crate::{
+    data::{
+        origin::{Origin, OriginError},
+        source::{Source, SourceError, SourceSpec},
+    },
+    process::{
+        config::Config,
+        exit::{Exit, Failure},
+    },
+};
+
+/// Opens what `text` names.
+///
+/// # Errors
+/// [`Exit::Source`] when it is refused for good, [`Exit::Unreachable`] when another time may do.
+pub(super) fn open(runtime: &Runtime, text: &str, config: &Config, origin: &Origin) -> Result<Source, Failure> {
+    let mut spec = SourceSpec::parse(text).map_err(|error| refused(&error))?;
+    if let (SourceSpec::Http(resource), Some(file)) = (&mut spec, &config.header_file) {
+        *resource = resource.clone().with_header_file(file.clone());
+    }
+    let opened = runtime.block_on(Source::open(&spec, origin.clone(), config.allow_hosts.clone()));
+    opened.map_err(|error| refused(&error))
+}
+
+fn refused(error: &SourceError) -> Failure {
+    let (exit, hint) = match error {
+        SourceError::Origin(origin) => blame(origin),
+        SourceError::Index { .. } => {
+            (Exit::Source, "give a directory with an index page, the URL of one file, or a manifest")
+        }
+        SourceError::Manifest { .. } => {
+            (Exit::Source, "write name and url for each file; docs/CONFIG.md has an example")
+        }
+        SourceError::Local { .. } | SourceError::NoDirectory(_) => {
+            (Exit::Source, "check the path; a URL starts with http:// or https://")
+        }
+    };
+    exit.because(format!("cannot mount the source: {error}; {hint}"))
+}
+
+fn blame(error: &OriginError) -> (Exit, &'static str) {
+    match error {
+        OriginError::Status { code: 401 | 403, .. } => {
+            (Exit::Source, "it wants other credentials: give them in a file with --header-file")
+        }
+        OriginError::Status { code: 404 | 410, .. } => {
+            (Exit::Source, "check the URL; that of a directory ends with a slash")
+        }
+        other if other.passing() || matches!(other, OriginError::Timeout { .. }) => {
+            (Exit::Unreachable, "check host and network, or try again later")
+        }
+        _ => (Exit::Source, "check the URL with curl -I"),
+    }
+}
