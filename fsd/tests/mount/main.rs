@@ -3,15 +3,18 @@
 #![cfg(feature = "failpoints")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod config;
 mod control;
 mod faults;
 mod lifecycle;
 mod names;
 mod pileup;
+mod plain_user;
 mod reads;
 mod refusals;
 mod secrets;
 mod semantics;
+mod sources;
 mod stacks;
 mod support;
 mod takeover;

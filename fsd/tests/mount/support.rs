@@ -47,6 +47,11 @@ impl Dirs {
         self.root.path()
     }
 
+    /// The directory on tmpfs that holds the runtime directory.
+    pub(crate) fn runtime_parent(&self) -> &Path {
+        self.runtime.path()
+    }
+
     pub(crate) fn home(&self) -> &Home {
         &self.home
     }

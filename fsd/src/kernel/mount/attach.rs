@@ -182,11 +182,15 @@ fn by_helper(dir: &Path, spec: &MountSpec) -> Result<OwnedFd, MountError> {
 }
 
 fn refused(message: &str) -> MountError {
-    let message = message.trim().trim_start_matches("fusermount3: ").trim_start_matches("fusermount: ").to_owned();
+    let message = message.trim();
+    // It begins with the helper's own name, with or without its directory.
+    let words = message.split_once("fusermount3: ").or_else(|| message.split_once("fusermount: "));
+    let message = words.map_or(message, |(_, rest)| rest).to_owned();
     let hints = [
         ("user_allow_other", "add the line user_allow_other to /etc/fuse.conf, or do without --allow-other"),
         ("failed to open /dev/fuse", "as root run chmod 666 /dev/fuse, or run fsd as root"),
         ("not owned by user", "give a directory that belongs to you"),
+        ("no write access to mountpoint", "give a directory that belongs to you"),
         (
             "Operation not permitted",
             "fusermount3 must be setuid root and may not run with no_new_privs; or run as root",
