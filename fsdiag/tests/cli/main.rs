@@ -7,6 +7,7 @@ mod attach;
 mod causes;
 mod corpus;
 mod dump;
+mod old_events;
 mod simulation;
 mod triage;
 mod tui;
