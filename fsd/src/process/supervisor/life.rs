@@ -166,7 +166,11 @@ impl Supervisor {
         }
         let outcome = self.worker.as_mut()?.child.outcome();
         match outcome {
-            Some(how) => self.buried(&how),
+            Some(how) => {
+                // Its last words may have come after those that were heard: it may have spoken and ended in between.
+                self.hear_worker();
+                self.buried(&how)
+            }
             None => self.check_heart(),
         }
     }
