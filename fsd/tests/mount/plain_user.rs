@@ -211,7 +211,7 @@ fn a_plain_user_gets_a_dead_mount_out_of_the_way() {
     let Some(plain) = Plain::new(&Device::Open) else { return };
     let origin = Origin::start().unwrap();
     origin.file("a", MIB);
-    plain.mount(&origin.url(""), &[]);
+    plain.mount(&origin.url(""), &["--no-supervisor"]);
     let status: serde_json::Value = serde_json::from_str(&plain.ok(&["status", "--json"])).unwrap();
     let pid = nix::unistd::Pid::from_raw(status["pid"].as_i64().unwrap() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();

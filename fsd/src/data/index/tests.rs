@@ -157,3 +157,21 @@ fn other_pages_are_no_index() {
     }
     assert!(parse(&page("http://h/d/", "application/json", "{\"error\":1}")).is_err());
 }
+
+#[test]
+fn files_of_allowed_hosts_are_listed_and_nothing_that_is_less_safe() {
+    let links =
+        ["https://cdn/p/x?sign=1", "http://cdn/y", "https://cdn/d/", "https://evil/z", "//cdn/%2e%2e", "//cdn/a%2Fb"];
+    let html: String = links.iter().map(|link| format!("<a href=\"{link}\">n</a>")).collect();
+    let json = r#"[{"name":"x","type":"file","size":5,"url":"https://cdn/p/x"},{"name":"w","type":"file","url":"https://cdn/q"}]"#;
+    let hosts = Hosts::parse("cdn").unwrap();
+    for (kind, text) in
+        [("text/html", format!("<title>Index of /</title>{html}")), ("application/json", json.to_owned())]
+    {
+        let page = page("https://h/", kind, &text);
+        let rows = super::parse(&page, &hosts).unwrap();
+        let named: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.resource.to_string(), row.dir)).collect();
+        assert_eq!(named, [("x", "https://cdn/p/x".to_owned(), false)], "{kind}");
+        assert_eq!(parse(&page).unwrap(), [], "{kind}");
+    }
+}
