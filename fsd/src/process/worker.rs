@@ -85,7 +85,7 @@ pub(super) fn run(mut job: Job) -> Result<Exit, Failure> {
             if let Some(report) = report {
                 report.failed(&failure);
             }
-            if let Host::Supervisor(upward) = &job.host {
+            if let Host::Supervisor(upward) = std::mem::replace(&mut job.host, Host::Own) {
                 upward.failed(&failure);
             }
             Err(failure)

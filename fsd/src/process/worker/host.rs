@@ -10,7 +10,7 @@ use std::{
         Arc,
         mpsc::{self, Receiver, Sender},
     },
-    thread::Builder,
+    thread::{Builder, JoinHandle},
 };
 
 use fsd_events::{control::Request, presence::Presence};
@@ -45,6 +45,8 @@ pub(in crate::process) enum Host {
 pub(in crate::process) struct Upward {
     link: Link,
     words: Sender<Up>,
+    /// Ends when it has written everything and nobody can say more.
+    writer: JoinHandle<()>,
     /// As it came.
     job: link::Job,
     /// Held open so that the janitor waits for us too.
@@ -59,13 +61,17 @@ impl Upward {
     pub(in crate::process) fn new(mut link: Link, job: link::Job) -> io::Result<Self> {
         let (words, queue) = mpsc::channel();
         let socket = link.writer()?;
-        Builder::new().name("fsd-upward".to_owned()).spawn(move || write(socket, &queue))?;
+        let writer = Builder::new().name("fsd-upward".to_owned()).spawn(move || write(socket, &queue))?;
         let janitor = link.take_fd();
-        Ok(Self { link, words, job, janitor })
+        Ok(Self { link, words, writer, job, janitor })
     }
 
-    pub(super) fn failed(&self, failure: &Failure) {
+    /// The last words; returns when they are written, because the process ends then.
+    pub(super) fn failed(self, failure: &Failure) {
         self.say(Up::Failed { code: failure.exit.code(), text: failure.text.clone() });
+        drop(self.words);
+        // A writer that panicked has written nothing more either.
+        drop(self.writer.join());
     }
 
     pub(super) fn say(&self, word: Up) {
@@ -89,7 +95,7 @@ impl Upward {
 
     /// Serves what the supervisor asks, from a thread of its own, until its end; then says so.
     pub(super) fn listen(self, desk: Arc<dyn Desk>, orders: Sender<Order>) -> Result<Inheritance, Failure> {
-        let Self { link, words, job, janitor } = self;
+        let Self { link, words, writer: _, job, janitor } = self;
         let ear = Ear { link, words };
         let failed = |error: io::Error| Exit::Internal.because(format!("cannot listen to the supervisor: {error}"));
         Builder::new().name("fsd-link".to_owned()).spawn(move || ear.hear(&desk, &orders)).map_err(failed)?;
