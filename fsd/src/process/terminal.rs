@@ -7,6 +7,14 @@ pub(super) fn say(text: impl AsRef<str>) {
     write_line(&mut std::io::stdout().lock(), text.as_ref());
 }
 
+/// As [`say`], by a process that has more to do: whoever fills its pipe and does not read must not hold it.
+pub(super) fn announce(text: String) {
+    let started = std::thread::Builder::new().name("fsd-greeting".to_owned()).spawn(move || say(text));
+    if let Err(error) = started {
+        tracing::warn!("nobody was told that it is mounted: {error}");
+    }
+}
+
 /// What went wrong or should be known, on stderr.
 pub(super) fn complain(text: impl AsRef<str>) {
     write_line(&mut std::io::stderr().lock(), &format!("fsd: {}", text.as_ref()));

@@ -331,7 +331,7 @@ impl Running {
             Some(report) => report.ready(&text),
             // The supervisor says it.
             None if job.mount_run.is_some() => (),
-            None => terminal::say(&text),
+            None => terminal::announce(text.clone()),
         }
         tracing::info!("{text}");
         let last = loop {

@@ -43,7 +43,7 @@ fn a_staged_url_is_a_file_until_it_is_unstaged_and_closed() {
 }
 
 #[test]
-fn several_files_are_staged_at_once_and_from_files_and_stdin() {
+fn r43_several_files_are_staged_at_once_and_from_files_and_stdin() {
     let origin = Origin::start().unwrap();
     for name in ["one", "two", "three"] {
         origin.file(name, MIB);

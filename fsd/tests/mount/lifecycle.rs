@@ -22,7 +22,7 @@ impl Drop for Ended<'_> {
 }
 
 #[test]
-fn a_daemon_says_when_it_is_ready_and_leaves_the_terminal() {
+fn s90_a_daemon_says_when_it_is_ready_and_leaves_the_terminal() {
     let origin = Origin::start().unwrap();
     origin.file("a", MIB);
     let dirs = Dirs::new();
@@ -170,31 +170,6 @@ fn what_a_killed_fsd_had_not_written_is_written_by_the_next() {
 }
 
 #[test]
-fn a_terminal_that_nobody_reads_blocks_nothing() {
-    let origin = Origin::start().unwrap();
-    origin.file("a", 8 * MIB);
-    let dirs = Dirs::new();
-    let (reader, writer) = std::io::pipe().unwrap();
-    // A pipe of one page is full after a few messages, and nobody reads it before the end.
-    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
-    let args = ["--log-level", "trace", "--log-format", "seed"];
-    let mounted = try_mount(dirs, Some(&origin.url("")), &args, |command| {
-        command.stderr(writer);
-    });
-    let mounted = mounted.unwrap_or_else(|failed| panic!("{failed:?}"));
-    for _ in 0..20 {
-        assert_eq!(read_sum(&mounted.path("a")), (8 * MIB, checksum("a", 8 * MIB)));
-        assert_eq!(
-            std::fs::read_dir(mounted.dir()).unwrap().filter(|e| e.as_ref().unwrap().file_name() == "a").count(),
-            1
-        );
-    }
-    let record = mounted.finish();
-    assert_eq!(count(&record, "stall"), 0);
-    drop(reader);
-}
-
-#[test]
 fn descriptors_come_back() {
     let origin = Origin::start().unwrap();
     for at in 0..8 {
@@ -210,15 +185,4 @@ fn descriptors_come_back() {
     // Idle connections to the origin may stay open for a while.
     await_true("the descriptors", || mounted.more_fds() <= 8);
     mounted.finish();
-}
-
-#[test]
-fn fsd_never_looks_below_its_own_mount() {
-    let origin = Origin::start().unwrap();
-    let mounted = mount(Some(&origin.url("")), &[]);
-    let ours = [mounted.pid(), mounted.worker()];
-    let record = mounted.finish();
-    let own: Vec<_> =
-        record.iter().filter(|event| event["ev"] == "enter" && ours.iter().any(|pid| event["pid"] == *pid)).collect();
-    assert_eq!(own, Vec::<&serde_json::Value>::new(), "fsd used its own mount");
 }

@@ -5,9 +5,15 @@
 
 mod config;
 mod control;
+mod disks;
+mod endings;
 mod faults;
+mod health;
 mod lifecycle;
+mod limits;
+mod loops;
 mod names;
+mod origins;
 mod pileup;
 mod plain_user;
 mod reads;

@@ -54,7 +54,7 @@ fn r17_ten_thousand_names_come_exactly_once_each_through_a_small_buffer() {
 }
 
 #[test]
-fn names_that_stay_come_once_while_others_change() {
+fn s109_names_that_stay_come_once_while_others_change() {
     let origin = Origin::start().unwrap();
     for n in 0..5000 {
         origin.file(&format!("many/stays {n:05}"), 10);
@@ -95,7 +95,7 @@ fn new_content_is_a_new_file_and_an_open_one_never_mixes_versions() {
 }
 
 #[test]
-fn a_file_that_changes_under_its_reader_is_stale_and_its_name_leads_to_the_new_one() {
+fn s107_a_file_that_changes_under_its_reader_is_stale_and_its_name_leads_to_the_new_one() {
     let origin = Origin::start().unwrap();
     origin.file("a", 64 * MIB).fault("a", Fault::StallAt(MIB));
     let mounted = mount(Some(&origin.url("")), &[]);

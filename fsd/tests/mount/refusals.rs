@@ -66,7 +66,7 @@ fn a_mount_point_that_is_taken() {
 }
 
 #[test]
-fn a_dead_mount_is_replaced() {
+fn s80_a_dead_mount_is_replaced() {
     let origin = Origin::start().unwrap();
     let dirs = Dirs::new();
     let home = dirs.home();

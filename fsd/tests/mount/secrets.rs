@@ -38,7 +38,7 @@ fn in_children(parent: u32) -> Vec<String> {
 }
 
 #[test]
-fn a_canary_never_sings() {
+fn r49_s110_a_canary_never_sings() {
     let origin = Origin::start().unwrap();
     origin.file("a", MIB).file("b", MIB).file("slow", 4 * MIB).require("b", "X-Key", CANARY);
     let with_secrets = |path: &str| {

@@ -24,7 +24,7 @@ pub(crate) struct Mounted {
     served: Served,
     dirs: Dirs,
     /// Descriptors when it was ready.
-    fds: usize,
+    fds: Vec<String>,
 }
 
 /// The directories of a test.
@@ -80,7 +80,7 @@ pub(crate) fn try_mount(
     edit: impl FnOnce(&mut Command),
 ) -> Result<Mounted, Failed> {
     let served = Served::start(program(), dirs.home(), source, args, edit)?;
-    let fds = count_fds(served.worker());
+    let fds = fds(served.worker());
     Ok(Mounted { served, dirs, fds })
 }
 
@@ -129,7 +129,18 @@ impl Mounted {
 
     /// Descriptors more than when it was ready.
     pub(crate) fn more_fds(&self) -> usize {
-        count_fds(self.worker()).saturating_sub(self.fds)
+        fds(self.worker()).len().saturating_sub(self.fds.len())
+    }
+
+    /// Descriptors that are no sockets and were not there when it was ready.
+    pub(crate) fn more_files(&self) -> Vec<String> {
+        let mut now = fds(self.worker());
+        // Idle connections to the origin may stay for a while.
+        now.retain(|link| !link.starts_with("socket:"));
+        for link in &self.fds {
+            now.iter().position(|now| now == link).map(|at| now.swap_remove(at));
+        }
+        now
     }
 
     /// TERM, and a clean end: exit code 0, not mounted, no temp file, no runtime file. Returns the whole record.
@@ -210,8 +221,10 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn count_fds(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+/// What each descriptor of a process leads to.
+fn fds(pid: u32) -> Vec<String> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    entries.filter_map(|entry| std::fs::read_link(entry.path()).ok()).map(|link| link.display().to_string()).collect()
 }
 
 /// Every file below `dir`.

@@ -255,7 +255,7 @@ fn single_threaded_the_second_read_is_not_entered_before_the_first_has_its_answe
 }
 
 #[test]
-fn reads_that_wait_leave_room_for_the_others() {
+fn s62_s63_reads_that_wait_leave_room_for_the_others() {
     let origin = Origin::start().unwrap();
     origin.file("stuck", 512 * MIB).file("alive", MIB).always("stuck", Fault::StallAt(0));
     let mounted = mount(Some(&origin.url("")), &["--max-background", "64", "--read-timeout", "30s"]);

@@ -20,7 +20,7 @@ use fsd_events::{
 use super::{RUN, Scene, enter, plays, wait};
 
 #[test]
-fn law_15_one_episode_is_one_stall_one_dump_and_one_end() {
+fn r10_r47_s95_law_15_one_episode_is_one_stall_one_dump_and_one_end() {
     plays("stalls");
 }
 

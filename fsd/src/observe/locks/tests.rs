@@ -64,7 +64,7 @@ fn locks_released_in_another_order_leave_the_others_held() {
 }
 
 #[test]
-fn law_03_locks_are_taken_in_rising_rank_and_key() {
+fn r09_law_03_locks_are_taken_in_rising_rank_and_key() {
     let (low, high) = (Mutex::new(&CATALOG, ()), Mutex::new(&STORE, ()));
     drop((low.lock(), high.lock()));
     assert!(breaks(|| drop((high.lock(), low.lock()))));

@@ -152,7 +152,7 @@ impl Supervisor {
         let text = format!("{} is mounted at {}", self.presence.source, self.presence.mount);
         match self.order.report.take() {
             Some(report) => report.ready(&text),
-            None => terminal::say(&text),
+            None => terminal::announce(text),
         }
     }
 

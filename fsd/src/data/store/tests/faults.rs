@@ -166,7 +166,7 @@ fn r33_the_tail_comes_first_when_it_is_asked_for() {
 }
 
 #[test]
-fn r106_an_origin_without_ranges_is_read_from_its_start() {
+fn s106_an_origin_without_ranges_is_read_from_its_start() {
     for mode in MODES {
         let world = World::of(mode);
         world.origin.file("f", 6 * MIB).no_ranges("f");
