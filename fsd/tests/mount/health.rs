@@ -92,10 +92,11 @@ pub(crate) fn nothing_is_left(mounted: &Mounted, origin: &Origin) {
     await_true("the descriptors", || mounted.more_files().is_empty());
 }
 
-/// Tasks without an end.
+/// Tasks without an end; a thread's own, outside any operation, lives as long as the thread.
 pub(crate) fn open_tasks(record: &[Value]) -> Vec<String> {
     let ended = |id: &Value| record.iter().any(|event| event["ev"] == "task_end" && event["id"] == *id);
-    let tasks = record.iter().filter(|event| event["ev"] == "task" && !ended(&event["id"]));
+    let tasks =
+        record.iter().filter(|event| event["ev"] == "task" && event["task"] != "thread" && !ended(&event["id"]));
     tasks.map(|event| event.to_string()).collect()
 }
 

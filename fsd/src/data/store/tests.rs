@@ -3,6 +3,7 @@
 mod close;
 mod disk;
 mod faults;
+mod lives;
 mod model;
 mod schedules;
 mod world;

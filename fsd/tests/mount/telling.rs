@@ -1,0 +1,118 @@
+//! Telling: what fsd says of itself while it works, and that saying it changes nothing.
+
+use std::{fs, process::Command};
+
+use fsd::process::config::keys::KEYS;
+use nix::errno::Errno;
+
+use super::{health::*, support::*};
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn r27_the_first_operation_stands_in_the_log_and_a_log_that_cannot_be_is_a_failed_start() {
+    let origin = origin();
+    let mounted = mount(Some(&origin.url("")), &["--log-format", "seed"]);
+    assert!(in_time("ls", &["-l"], &mounted.dir()));
+    await_true("its line", || {
+        let said = mounted.messages();
+        said.contains("[FUSE] ") && said.contains(" ENTER (id=") && said.contains(" EXIT (id=")
+    });
+    finish_clean(mounted);
+    let dirs = Dirs::new();
+    let file = dirs.root().join("a file");
+    fs::write(&file, "").unwrap();
+    let (source, at) = (dirs.root().display().to_string(), dirs.home().mount_point().display().to_string());
+    let said = dirs.fsd(&["mount", "--daemon", "--state-dir", &file.display().to_string(), &source, &at]);
+    assert!(!said.status.success() && text(&said.stderr).contains("a file"), "{}", text(&said.stderr));
+}
+
+#[test]
+fn r52_every_variable_of_the_seed_is_heard_and_no_log_goes_to_a_library_folder() {
+    let values = [
+        ("mountpoint", "/elsewhere"),
+        ("fetch_mode", "range-lru"),
+        ("temp_dir", "/elsewhere"),
+        ("chunk_size", "128KiB"),
+        ("max_concurrent_requests", "3"),
+        ("cache_size", "5MiB"),
+        ("enable_app_nap", "true"),
+        ("debug_skip_eviction", "true"),
+        ("debug_fskit_single_thread", "true"),
+    ];
+    let dirs = Dirs::new();
+    let mut command = dirs.home().command(program());
+    command.args(["config", "show", "--origin"]);
+    for (name, value) in values {
+        assert!(KEYS.iter().any(|key| key.name == name), "{name}");
+        command.env_remove(format!("FSD_{}", name.to_uppercase())).env(format!("FSMVP_{}", name.to_uppercase()), value);
+    }
+    let shown = text(&command.output().unwrap().stdout);
+    for (name, value) in values {
+        let line = shown.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_default();
+        assert!(line.contains(&format!("= {value}")) && line.contains(" FSMVP_"), "{name}: {line:?}");
+    }
+    let usual = |command: &mut Command| {
+        command.env_remove("FSD_STATE_DIR").env_remove("XDG_STATE_HOME");
+        command.env("FSMVP_DEBUG_FSKIT_SINGLE_THREAD", "true");
+    };
+    let mounted = try_mount(dirs, None, &[], usual).unwrap_or_else(|failed| panic!("{failed:?}"));
+    assert_eq!(mounted.status()["flags"]["debug_fskit_single_thread"], true);
+    let root = mounted.dirs().root().to_owned();
+    assert!(mounted.presence.state_dir.starts_with(&root.join(".local/state/fsd").display().to_string()));
+    assert!(!root.join("Library").exists());
+    mounted.finish();
+}
+
+#[test]
+fn s75_s81_a_panic_in_a_callback_poisons_nothing_and_loses_no_answer() {
+    const PANICS: usize = 8;
+    let origin = origin();
+    for n in 0..PANICS {
+        origin.file(&format!("file{n}"), MIB);
+    }
+    // More panics than loops: each of them must have survived its own.
+    let panics = |command: &mut Command| {
+        command.env("FAILPOINTS", format!("evict::block={PANICS}*panic(on purpose)"));
+    };
+    let mounted = try_mount(Dirs::new(), Some(&origin.url("")), &["--threads", "2"], panics).ok().unwrap();
+    for n in 0..PANICS {
+        let name = format!("file{n}");
+        assert!(read_anew(&mounted.path(&name), 0, MIB as usize).unwrap() == origin.bytes(&name, 0, MIB as usize));
+    }
+    await_true("the panics", || {
+        let record = mounted.recorded();
+        record.iter().filter(|event| event["ev"] == "invariant" && event["what"] == "panic").count() == PANICS
+    });
+    serves(&mounted, &origin);
+    let releases = mounted.recorded();
+    let failed = releases.iter().filter(|event| event["ev"] == "exit" && event["op"] == "Release");
+    assert!(failed.clone().filter(|event| event["errno"] == Errno::EIO as i32).count() >= PANICS, "each has an answer");
+    let record = mounted.recorded();
+    let unanswered: Vec<_> = orphans(&record).into_iter().filter(|op| op.starts_with("Release")).collect();
+    assert_eq!(unanswered, Vec::<String>::new());
+    drop(mounted);
+}
+
+#[test]
+fn s103_what_is_told_of_a_file_is_what_has_come() {
+    let origin = origin();
+    origin.file("a", 4 * MIB).always("a", Fault::StallAt(MIB));
+    let mounted = mount(None, &["--inactivity-timeout", "60s"]);
+    let said = text(&mounted.fsd(&["stage", &origin.url("a")]).stdout);
+    let path = said.trim_end().split_once(' ').unwrap().1.to_owned();
+    let have = || {
+        let list: serde_json::Value = serde_json::from_slice(&mounted.fsd(&["list", "--json"]).stdout).unwrap();
+        list["staged"][0]["have"].as_u64().unwrap()
+    };
+    assert_eq!(have(), 0);
+    let open = fs::File::open(&path).unwrap();
+    await_true("the first part", || have() == MIB);
+    origin.heal().release();
+    let bytes = read_anew(path.as_ref(), 0, 4 * MIB as usize).unwrap();
+    assert!(bytes == origin.bytes("a", 0, 4 * MIB as usize));
+    await_true("all of it", || have() == 4 * MIB);
+    mounted.await_event(|event| event["ev"] == "progress" && event["have"] == 4 * MIB);
+    drop(open);
+    finish_clean(mounted);
+}
