@@ -101,6 +101,67 @@ fn the_documents_say_what_the_program_does() {
     }
 }
 
+/// Where a store may be closed, and how its ways are called.
+#[test]
+fn r26_only_the_closer_closes_a_store_and_never_without_its_limit() {
+    let closer = "data/closer";
+    for path in source::product() {
+        let (code, place) = (source::code(&path), source::place(&path));
+        assert!(place == closer || !code.contains("store.close("), "{place} closes a store");
+        let detaches = place == closer || place.starts_with("names/");
+        assert!(detaches || !code.contains("Detached::new("), "{place} detaches a store");
+    }
+    let code = source::code(&source::src().join("data/closer.rs"));
+    assert!(code.contains("timeout(shared.limit, &mut close)"), "{closer}: a close has a limit");
+}
+
+/// Cases in the name of a test: `r15_s02_what_is_seen` has two.
+fn cases(test: &str) -> Vec<String> {
+    let is_case = |word: &&str| {
+        let number = word.strip_prefix(['r', 's']);
+        number.is_some_and(|digits| digits.len() > 1 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    test.split('_').take_while(is_case).map(str::to_uppercase).collect()
+}
+
+/// The rows of docs/FAULTS.md: the case and its last cell.
+fn faults(page: &str) -> Vec<(&str, &str)> {
+    let rows = page.lines().filter(|line| line.starts_with("| R") || line.starts_with("| S"));
+    rows.map(|row| {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "{row}");
+        (cells[0], cells[3])
+    })
+    .collect()
+}
+
+#[test]
+fn the_page_of_faults_and_the_names_of_the_tests_agree() {
+    let page = document("docs/FAULTS.md");
+    let rows = faults(&page);
+    let tests = source::tests();
+    for number in 1..=52 {
+        let case = format!("R{number:02}");
+        assert_eq!(rows.iter().filter(|row| row.0 == case).count(), 1, "{case}");
+    }
+    for (case, shown) in &rows {
+        let named: Vec<_> = shown.split('`').skip(1).step_by(2).collect();
+        let reason = shown.strip_prefix("not here: ");
+        assert!(reason.is_some() || !named.is_empty(), "{case} has neither a test nor a reason");
+        for test in named.iter().filter(|_| reason.is_none()) {
+            assert!(tests.contains(*test), "{case}: there is no test {test}");
+        }
+        let own = named.iter().any(|test| cases(test).contains(&(*case).to_owned()));
+        assert!(reason.is_some() || own || case.starts_with('S'), "{case}: no test bears its name");
+    }
+    for test in &tests {
+        for case in cases(test) {
+            let row = rows.iter().find(|row| row.0 == case);
+            assert!(row.is_some_and(|row| row.1.contains(&format!("`{test}`"))), "docs/FAULTS.md: {case} lacks {test}");
+        }
+    }
+}
+
 /// A document of the repository.
 fn document(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
@@ -133,6 +194,23 @@ mod source {
                 Ok(entries) => open.extend(entries.map(|e| e.unwrap().path())),
                 Err(_) if path.extension().is_some_and(|e| e == "rs") => found.push(path),
                 Err(_) => (),
+            }
+        }
+        found
+    }
+
+    /// The names of all functions in this crate and its tests that could be tests.
+    pub(super) fn tests() -> BTreeSet<String> {
+        let mut open = vec![src(), src().with_file_name("tests")];
+        let mut found = BTreeSet::new();
+        while let Some(path) = open.pop() {
+            if let Ok(entries) = fs::read_dir(&path) {
+                open.extend(entries.map(|entry| entry.unwrap().path()));
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let after = text.split("#[test]").skip(1);
+                let names = after.filter_map(|rest| rest.split("fn ").nth(1)?.split('(').next());
+                found.extend(names.map(str::to_owned));
             }
         }
         found

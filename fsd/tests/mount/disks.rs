@@ -203,7 +203,7 @@ fn r36_an_open_file_is_never_evicted_for_a_newcomer_and_the_newcomer_is_told() {
 }
 
 #[test]
-fn s97_s101_a_full_log_disk_blocks_nothing_and_the_loss_is_counted() {
+fn s101_a_full_log_disk_blocks_nothing_and_the_loss_is_counted() {
     let Some(disk) = Disk::small(32 * MIB) else { return };
     let origin = origin();
     let mounted = mount(Some(&origin.url("")), &["--state-dir", &disk.arg(), "--watchdog-interval", "200ms"]);

@@ -112,6 +112,17 @@ fn s52_s55_s106_every_lasting_fault_is_the_same_in_memory_and_leaks_no_permit() 
 
 #[test]
 fn s04_s09_a_passing_fault_is_never_seen() {
+    every_passing_fault("temp-file", &[]);
+    every_passing_fault("range-lru", &[]);
+}
+
+#[test]
+fn s104_with_everything_traced_a_passing_fault_is_not_seen_either() {
+    let all = ["--log-level", "trace", "--log-format", "seed", "--debug-lock-events", "--debug-all-callbacks"];
+    every_passing_fault("temp-file", &all);
+}
+
+fn every_passing_fault(mode: &str, traced: &[&str]) {
     let origin = origin();
     let later = |code| Fault::Status { code, retry_after: Some("1".to_owned()) };
     let faults = [
@@ -124,27 +135,26 @@ fn s04_s09_a_passing_fault_is_never_seen() {
         Fault::ShortAt(5),
         Fault::Redirect("/REDIRECTED?again".to_owned()),
     ];
-    for mode in ["temp-file", "range-lru"] {
-        let name = |n: usize| format!("{mode}-{n}.bin");
-        for n in 0..faults.len() {
-            origin.file(&name(n), SIZE);
-        }
-        let args = ["--fetch-mode", mode, "--first-byte-timeout", "1s", "--inactivity-timeout", "1s"];
-        let mounted = mount(Some(&origin.url("")), &args);
-        for (n, fault) in faults.iter().enumerate() {
-            let to_itself = Fault::Redirect(format!("/{}?again", name(n)));
-            origin.fault(&name(n), if matches!(fault, Fault::Redirect(_)) { to_itself } else { fault.clone() });
-        }
-        let readers: Vec<_> = (0..faults.len()).map(|n| reading(mounted.path(&name(n)), 0, SIZE as usize)).collect();
-        serves(&mounted, &origin);
-        for (n, reader) in readers.into_iter().enumerate() {
-            let (got, took) = reader.join().unwrap();
-            judge(&name(n), &faults[n], Gives::Bytes, got, took);
-        }
-        origin.release();
-        nothing_is_left(&mounted, &origin);
-        finish_clean(mounted);
+    let name = |n: usize| format!("{mode}-{n}.bin");
+    for n in 0..faults.len() {
+        origin.file(&name(n), SIZE);
     }
+    let mut args = vec!["--fetch-mode", mode, "--first-byte-timeout", "1s", "--inactivity-timeout", "1s"];
+    args.extend(traced);
+    let mounted = mount(Some(&origin.url("")), &args);
+    for (n, fault) in faults.iter().enumerate() {
+        let to_itself = Fault::Redirect(format!("/{}?again", name(n)));
+        origin.fault(&name(n), if matches!(fault, Fault::Redirect(_)) { to_itself } else { fault.clone() });
+    }
+    let readers: Vec<_> = (0..faults.len()).map(|n| reading(mounted.path(&name(n)), 0, SIZE as usize)).collect();
+    serves(&mounted, &origin);
+    for (n, reader) in readers.into_iter().enumerate() {
+        let (got, took) = reader.join().unwrap();
+        judge(&name(n), &faults[n], Gives::Bytes, got, took);
+    }
+    origin.release();
+    nothing_is_left(&mounted, &origin);
+    finish_clean(mounted);
 }
 
 #[test]

@@ -24,8 +24,8 @@ fn r04_a_hundred_thousand_waits_start_no_task_and_no_thread_of_their_own() {
     for _ in 0..10 {
         let waits: Vec<_> =
             (0..AT_ONCE).map(|n| read(&store, n * 4 * KIB..n * 4 * KIB + 4096, Duration::from_millis(200))).collect();
-        // The download, and at most so many requests as may run at once.
-        assert!(alive() <= before + 16, "{} tasks for {AT_ONCE} waits", alive());
+        // One a chunk that is wanted, and one a connection: however many wait for it.
+        assert!(alive() <= before + 100, "{} tasks for {AT_ONCE} waits", alive());
         waits.iter().for_each(|wait| assert_eq!(wait.wait(), Err(StoreError::Deadline)));
         assert_eq!(world.stores.usage().waiting, 0);
     }
