@@ -133,6 +133,7 @@ impl Drop for Places {
             return;
         }
         clear(&self.runtime, &self.state);
+        drop(std::fs::remove_file(self.socket()));
         // What could not be drained stays, for the next start.
         drop(std::fs::remove_file(self.runtime.join(LOCK)));
         drop(std::fs::remove_dir(&self.runtime));

@@ -130,7 +130,14 @@ pub(super) fn run(order: Order) -> Result<Exit, Failure> {
     match Supervisor::new(order) {
         Ok(mut supervisor) => {
             supervisor.order.report = report;
-            supervisor.serve()
+            let result = supervisor.serve();
+            let report = supervisor.order.report.take();
+            // Whoever hears that it failed may try again at once: nothing of this try is in the way.
+            drop(supervisor);
+            if let (Some(report), Err(failure)) = (report, &result) {
+                report.failed(failure);
+            }
+            result
         }
         Err(failure) => {
             if let Some(report) = report {

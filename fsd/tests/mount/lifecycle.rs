@@ -156,7 +156,8 @@ fn what_a_killed_fsd_had_not_written_is_written_by_the_next() {
     let run = served.presence.run.clone();
     let mut reader =
         Command::new("cat").arg(served.path("a")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    assert!(origin.wait(SOON, |origin| origin.stalled() > 0));
+    // The download starts with the OPEN; the record must have the READ.
+    await_true("its read", || text(&dirs.fsd(&["status", "--json"]).stdout).contains("Read"));
     served.kill();
     reader.wait().unwrap();
     let at = served.at();

@@ -15,7 +15,7 @@ const MIB: u64 = 1 << 20;
 
 /// Sets a limit of the running fsd.
 fn limit(mounted: &Mounted, what: &str) {
-    let pid = mounted.pid().to_string();
+    let pid = mounted.worker().to_string();
     let set = Command::new("prlimit").args(["--pid", &pid, what]).status().unwrap();
     assert!(set.success(), "{what}");
 }
@@ -30,7 +30,7 @@ fn s61_without_descriptors_reads_fail_or_succeed_in_time_and_come_back() {
     }
     let mounted = mount(Some(&origin.url("")), &["--read-timeout", "3s"]);
     serves(&mounted, &origin);
-    let used = std::fs::read_dir(format!("/proc/{}/fd", mounted.pid())).unwrap().count();
+    let used = std::fs::read_dir(format!("/proc/{}/fd", mounted.worker())).unwrap().count();
     limit(&mounted, &format!("--nofile={}:", used + 4));
     let readers: Vec<_> = (0..FILES).map(|n| reading(mounted.path(&name(n)), 0, 2 * MIB as usize)).collect();
     assert!(in_time("ls", &["-l"], &mounted.dir()));
@@ -56,27 +56,46 @@ fn s61_without_descriptors_reads_fail_or_succeed_in_time_and_come_back() {
 
 #[test]
 fn s77_s80_without_memory_nobody_hangs_and_a_dead_mount_is_replaced() {
+    without_memory("--no-supervisor");
+}
+
+#[test]
+fn s80_without_memory_a_supervisor_brings_the_mount_back() {
+    without_memory("--supervisor");
+}
+
+fn without_memory(supervised: &str) {
+    const FILES: usize = 8;
     let origin = origin();
     let name = |n: usize| format!("file{n}");
-    for n in 0..16 {
-        origin.file(&name(n), 64 * MIB);
+    for n in 0..FILES {
+        origin.file(&name(n), 16 * MIB);
     }
-    let mounted = mount(Some(&origin.url("")), &["--read-timeout", "3s", "--fetch-mode", "range-lru"]);
+    let mounted = mount(Some(&origin.url("")), &[supervised, "--read-timeout", "3s", "--fetch-mode", "range-lru"]);
     serves(&mounted, &origin);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", mounted.pid())).unwrap();
+    let first = mounted.worker();
+    let status = std::fs::read_to_string(format!("/proc/{first}/status")).unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
     let kib: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
     limit(&mounted, &format!("--as={}:", (kib << 10) + 4 * MIB));
-    let readers: Vec<_> = (0..16).map(|n| reading(mounted.path(&name(n)), 0, 64 * MIB as usize)).collect();
+    let readers: Vec<_> = (0..FILES).map(|n| reading(mounted.path(&name(n)), 0, 16 * MIB as usize)).collect();
     for (n, reader) in readers.into_iter().enumerate() {
         let (got, took) = reader.join().unwrap();
         assert!(took < Duration::from_secs(60), "{took:?}");
         assert!(got.is_err() || first_difference(&name(n), 0, &got.unwrap()).is_none(), "wrong bytes");
     }
     // Either it lives and serves, or it has died for all to see; a process that is there and silent is the freeze.
-    if in_time("ls", &["-l"], &mounted.dir()) {
+    let mut lives = in_time("ls", &["-l"], &mounted.dir());
+    if supervised == "--supervisor" {
+        await_true("a worker that serves", || in_time("ls", &["-l"], &mounted.dir()));
+        lives = true;
+    }
+    if lives {
         limit(&mounted, "--as=unlimited:");
-        nothing_is_left(&mounted, &origin);
+        serves(&mounted, &origin);
+        if mounted.worker() == first {
+            nothing_is_left(&mounted, &origin);
+        }
         mounted.finish();
         return;
     }

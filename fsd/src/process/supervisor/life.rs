@@ -130,6 +130,8 @@ impl Supervisor {
         worker.beat.at = clock::now();
         let took = clock::now() - worker.child.born;
         self.presence.supervisor = std::process::id();
+        // A worker names one of its own where the path beside it is too long.
+        self.presence.socket = self.places.socket().display().to_string();
         if let Err(error) = self.places.announce(&self.presence) {
             tracing::warn!("cannot write mount.json: {error}");
         }
@@ -282,13 +284,13 @@ impl Supervisor {
         Outcome::Ours { exit, why: why.to_owned() }
     }
 
-    /// The last act: the janitor goes, the waiting parent hears what happened.
+    /// The last act: the janitor goes.
     pub(super) fn finish(&mut self, outcome: Outcome) -> Result<Exit, Failure> {
         self.drains.finish(&self.program, &self.places, &self.presence.run);
         if let Some(janitor) = self.janitor.take() {
             janitor.done();
         }
-        let result = match outcome {
+        match outcome {
             Outcome::Worker { said: Some(failure), .. } => Err(failure),
             Outcome::Worker { code, said: None } => match code.and_then(Exit::of) {
                 Some(Exit::Done) => Ok(Exit::Done),
@@ -296,10 +298,6 @@ impl Supervisor {
                 None => Err(Exit::Internal.because("the worker died while the mount went down")),
             },
             Outcome::Ours { exit, why } => Err(exit.because(why)),
-        };
-        if let (Some(report), Err(failure)) = (self.order.report.take(), &result) {
-            report.failed(failure);
         }
-        result
     }
 }
