@@ -86,12 +86,18 @@ impl Supervisor {
         self.asked.iter_mut().for_each(|asked| asked.until = now);
     }
 
+    /// A dump of the worker from outside.
+    fn dump_worker(&mut self) -> Option<String> {
+        let pid = self.worker.as_ref()?.child.pid();
+        self.drains.dump(&self.places, pid)
+    }
+
     /// What can be said without the worker.
-    fn alone(&self, request: &Request) -> Answer {
+    fn alone(&mut self, request: &Request) -> Answer {
         match request {
             Request::Status => Answer::Status(Box::new(self.own_status())),
-            Request::Dump => match self.worker.as_ref().map(|w| self.drains.dump(&self.places, w.child.pid())) {
-                Some(Some(file)) => Answer::Dumped { file },
+            Request::Dump => match self.dump_worker() {
+                Some(file) => Answer::Dumped { file },
                 _ => refuse(Code::WorkerNotAnswering, "no dump could be taken from outside"),
             },
             _ => refuse(
