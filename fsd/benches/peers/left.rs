@@ -21,6 +21,8 @@ pub(crate) struct Left {
     closing: u64,
     reads: u64,
     descriptors: u64,
+    /// Kept for the next request.
+    connections: u64,
     temp_files: u64,
     /// Begun and never ended, as the record has it.
     pub(crate) tasks: usize,
@@ -44,7 +46,8 @@ impl Left {
             stores: number("stores"),
             closing: number("closing") + number("reaping"),
             reads: reads as u64,
-            descriptors: files(&format!("/proc/{}/fd", served.worker())),
+            descriptors: open(served, false),
+            connections: open(served, true),
             temp_files: files(&served.home().temp().display().to_string()),
             ..Self::default()
         }
@@ -61,11 +64,12 @@ impl Left {
                 closing: now.closing,
                 reads: now.reads,
                 descriptors: now.descriptors.saturating_sub(self.descriptors),
+                connections: now.connections.saturating_sub(self.connections),
                 temp_files: now.temp_files,
                 tasks: 0,
                 after: Duration::ZERO,
             };
-            if more == Self::default() || start.elapsed() > LIMIT {
+            if (Self { connections: 0, ..more }) == Self::default() || start.elapsed() > LIMIT {
                 return Self { after: start.elapsed(), ..more };
             }
             thread::sleep(Duration::from_millis(100));
@@ -81,6 +85,7 @@ impl fmt::Display for Left {
             (self.closing, "closing"),
             (self.reads, "reads"),
             (self.descriptors, "descriptors"),
+            (self.connections, "idle connections"),
             (self.temp_files, "temp files"),
             (self.tasks as u64, "tasks"),
         ];
@@ -88,6 +93,13 @@ impl fmt::Display for Left {
         let said = if said.is_empty() { "nothing".into() } else { said.join(", ") };
         write!(f, "{said} ({:.1} s)", self.after.as_secs_f64())
     }
+}
+
+/// Descriptors of the daemon: sockets, or everything else.
+fn open(served: &Served, sockets: bool) -> u64 {
+    let all = fs::read_dir(format!("/proc/{}/fd", served.worker())).into_iter().flatten().flatten();
+    let is_socket = |at: &Path| fs::read_link(at).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"));
+    all.filter(|fd| is_socket(&fd.path()) == sockets).count() as u64
 }
 
 fn files(dir: &str) -> u64 {

@@ -70,6 +70,8 @@ impl Candidate {
 
 fn fsd(command: &mut Command, url: &str, at: &Path, scratch: &Path, extra: &[&str]) {
     command.arg("mount").arg(url).arg(at).args(extra);
+    // Its own, so that no other fsd of this user is in its way, nor it in theirs.
+    command.arg("--runtime-dir").arg(format!("/dev/shm/fsd-bench-{}", std::process::id()));
     command.arg("--temp-dir").arg(scratch.join("temp")).arg("--state-dir").arg(scratch.join("state"));
 }
 
@@ -117,6 +119,7 @@ impl Drop for Mounted {
             let _ = self.child.kill();
         }
         let _ = self.child.wait();
+        let _ = fs::remove_dir_all(format!("/dev/shm/fsd-bench-{}", std::process::id()));
     }
 }
 

@@ -58,8 +58,8 @@ pub(crate) struct Seen {
     pub(crate) throughput: f64,
     /// Seconds from a read to its error.
     pub(crate) errors: Times,
-    /// MiB resident while all readers were there.
-    pub(crate) resident: f64,
+    /// MiB resident while all readers were there, and of it what is neither program text nor shared.
+    pub(crate) resident: [f64; 2],
     pub(crate) parked: u64,
     pub(crate) left: Left,
 }
@@ -92,7 +92,7 @@ pub(crate) fn run(scene: Scene) -> Seen {
         let parked = await_parked(&served, scene);
         let others = watch(&served, &warm);
         let throughput = throughput(&warm);
-        let resident = resident_mib(served.worker());
+        let resident = ["VmRSS:", "RssAnon:"].map(|of| memory_mib(served.worker(), of));
         stop.store(true, Relaxed);
         let errors = Times::of(readers.into_iter().filter_map(|reader| reader.join().unwrap()).collect());
         let (release, left) = (Times::default(), Left::default());
@@ -215,9 +215,9 @@ fn throughput(warm: &File) -> f64 {
     at as f64 / 1e6 / start.elapsed().as_secs_f64()
 }
 
-fn resident_mib(pid: u32) -> f64 {
+fn memory_mib(pid: u32, of: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let kib = status.lines().find_map(|line| line.strip_prefix(of)?.trim().strip_suffix(" kB")?.parse().ok());
     kib.unwrap_or(0.0) / 1024.0
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn stall(all: &[Seen]) -> String {
     }
     let idle = all.first().map_or(1.0, |seen| seen.throughput);
     text.push_str(
-        "\n| readers, origin | reads that wait | another file, MB/s (of idle) | first and last error, s | resident, MiB | left behind |\n\
+        "\n| readers, origin | reads that wait | another file, MB/s (of idle) | first and last error, s | resident (anonymous), MiB | left behind |\n\
          |---|---|---|---|---|---|\n",
     );
     for seen in all {
@@ -46,12 +46,13 @@ pub(crate) fn stall(all: &[Seen]) -> String {
         };
         let _ = writeln!(
             text,
-            "| {} | {} | {:.0} ({:.2}) | {errors} | {:.0} | {} |",
+            "| {} | {} | {:.0} ({:.2}) | {errors} | {:.0} ({:.0}) | {} |",
             name(seen),
             seen.parked,
             seen.throughput,
             seen.throughput / idle,
-            seen.resident,
+            seen.resident[0],
+            seen.resident[1],
             seen.left
         );
     }
