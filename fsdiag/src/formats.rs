@@ -3,6 +3,7 @@
 //! Parsers never fail and never panic, keep a bounded state, and read each line once. [`PARSERS`] is the single
 //! list; [`Mixed`] runs all of them over one input, because real files mix formats.
 
+pub mod block;
 mod clock;
 mod dialect;
 mod dump;

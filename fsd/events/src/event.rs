@@ -84,6 +84,28 @@ impl Body<'_> {
             Self::Stop { .. } => "stop",
         }
     }
+
+    /// Every operation or task that the event names.
+    pub fn ids(&self, mut each: impl FnMut(OpId)) {
+        match self {
+            Self::Enter(e) => each(e.id),
+            Self::Exit(e) => each(e.id),
+            Self::Phase(p) => each(p.id),
+            Self::Lock(step) => [step.id].iter().chain(&step.holder).for_each(|id| each(*id)),
+            Self::Task(t) => t.parent.into_iter().chain([t.id]).for_each(each),
+            Self::TaskEnd(t) => each(t.id),
+            Self::Progress(p) => each(p.id),
+            Self::Wait(w) => w.on.into_iter().chain([w.id]).for_each(each),
+            Self::WaitEnd(w) => each(w.id),
+            Self::Stall(s) | Self::StallEnd(s) => {
+                s.ops.iter().for_each(|op| each(op.id));
+                s.locks.iter().flat_map(|l| l.holder.iter().chain(&l.waiters)).for_each(|id| each(*id));
+            }
+            Self::Interrupt { id, .. } => id.iter().for_each(|id| each(*id)),
+            Self::Start(_) | Self::Beat(_) | Self::Handover(_) => {}
+            Self::FlagChange { .. } | Self::Invariant { .. } | Self::Stop { .. } => {}
+        }
+    }
 }
 
 /// First line of each file, also after rotation.

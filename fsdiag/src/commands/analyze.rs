@@ -1,5 +1,6 @@
 //! `fsdiag analyze`: reads logs, dumps and event files, in any mixture, and says what hangs and why.
 
+mod crew;
 pub mod quote;
 pub mod read;
 pub mod select;
@@ -119,7 +120,7 @@ fn once(args: &Args, inputs: &[Input], mut problems: Vec<String>, fail_on: &Fail
     let mut model = Model::new(limits);
     let window = Window { since: args.since, until: args.until };
     let mut tails = quote::Tails::default();
-    let read = read::all(inputs, &mut model, window, &mut tails, &mut problems);
+    let read = read::all(inputs, &mut model, read::How::of(window), &mut tails, &mut problems);
     complain(&problems)?;
     let mut report = model.report(Now::default());
     quote::fill(&mut report, inputs, &tails);

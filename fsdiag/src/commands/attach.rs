@@ -19,7 +19,6 @@ use crate::{
         Format, NO_INPUT,
         quote::{self, Tails},
         read,
-        select::Window,
     },
     engine::{
         fact::Sink as _,
@@ -149,7 +148,7 @@ fn record(look: &Look, model: &mut Model, tails: &mut Tails) -> Vec<file::Input>
     let Some(own) = own else { return Vec::new() };
     let (inputs, _) = file::collect(&[own.events]);
     // What cannot be read of it is missing from the join, and the join says so.
-    read::all(&inputs, model, Window::default(), tails, &mut Vec::new());
+    read::all(&inputs, model, read::How::default(), tails, &mut Vec::new());
     inputs
 }
 

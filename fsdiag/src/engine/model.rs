@@ -1,5 +1,6 @@
 //! Everything that was observed, folded: sessions of daemons, dumps of their threads, the kernel's word.
 
+pub mod block;
 pub mod clock;
 mod dumped;
 mod fold;
@@ -191,6 +192,6 @@ impl Sink for Model {
         let at = self.run(run, RunId::default(), place);
         let session = &mut self.sessions[at];
         let time = session.clock.last.unwrap_or(0);
-        session.sequence.saw(seq, time);
+        let _known = session.sequence.saw(seq, time);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use fsd_events::line::{Decoded, decode};
+use fsd_events::line::{Decoded, Decoder};
 
 use super::{Entry, Line, PARSERS, Parser, Taken, UNKNOWN, clock::Days, envelope};
 use crate::engine::fact::{Fact, InputId, Place, Sink};
@@ -14,6 +14,7 @@ pub struct Mixed {
     /// Who took the line before: lines of one format come in runs.
     recent: Option<usize>,
     days: Days,
+    decoder: Decoder,
     own_events: u64,
     counts: Counts,
     facts: Vec<Fact>,
@@ -51,8 +52,8 @@ impl Mixed {
             events: 0,
         };
         let slots = entries.iter().map(slot).collect();
-        let (days, counts) = (Days::default(), Counts::default());
-        Self { input, slots, recent: None, days, own_events: 0, counts, facts: Vec::new() }
+        let (days, decoder, counts) = (Days::default(), Decoder::default(), Counts::default());
+        Self { input, slots, recent: None, days, decoder, own_events: 0, counts, facts: Vec::new() }
     }
 
     /// Reads one line, without its line feed; bytes that are no UTF-8 are replaced.
@@ -75,11 +76,11 @@ impl Mixed {
         self.foreign(&Line { place, text: &opened.text, at }, sink);
     }
 
-    /// Counts lines that somebody else (the block reader of fsd's own events) has read already.
-    pub fn skip(&mut self, lines: u64, events: u64) {
+    /// Counts lines that the block reader has read already: events of fsd, all of them.
+    pub fn skip(&mut self, lines: u64) {
         self.counts.lines += lines;
-        self.counts.events += events;
-        self.own_events += events;
+        self.counts.events += lines;
+        self.own_events += lines;
     }
 
     /// No further line is there for now: parsers hand over what they held back to join it with later lines.
@@ -108,7 +109,7 @@ impl Mixed {
 
     /// fsd's own events need no parser here: their scanner is in `fsd-events`.
     fn own(&mut self, place: Place, raw: &[u8], sink: &mut dyn Sink) -> bool {
-        match decode(raw) {
+        match self.decoder.decode(raw) {
             Decoded::Event(event) => sink.event(place, &event),
             Decoded::Unknown { run, seq } => {
                 sink.unknown(place, run, seq);

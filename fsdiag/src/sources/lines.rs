@@ -37,6 +37,11 @@ impl Lines {
         strip(&self.carry)
     }
 
+    /// Whether the next byte begins a line.
+    pub fn is_between(&self) -> bool {
+        self.carry.is_empty() && !self.cutting
+    }
+
     /// Forgets the unfinished line: what follows is another file.
     pub fn clear(&mut self) {
         self.carry.clear();

@@ -5,6 +5,7 @@
 mod analyze;
 mod attach;
 mod causes;
+mod chunks;
 mod corpus;
 mod dump;
 mod old_events;

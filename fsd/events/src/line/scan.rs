@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::stamp;
+use super::{digits, stamp};
 use crate::{
     event::{
         Body, Enter, Event, Exit, Head, LockKind, LockMode, LockStep, Phase, PhaseChange, Progress, Step, TaskEnd,
@@ -12,19 +12,30 @@ use crate::{
     op::Op,
 };
 
-pub(super) fn decode(line: &[u8]) -> Option<Event<'_>> {
+/// What the lines of one worker have in common, and those of one second.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    /// The bytes up to the sequence number, and the two runs in them.
+    runs: Option<([u8; START], (RunId, RunId))>,
+    /// Date and time without the fraction, and its microseconds since 1970.
+    second: Option<([u8; SECOND], u64)>,
+}
+
+/// `{"run":"0123456789abcdef","mount_run":"0123456789abcdef","seq":`
+const START: usize = 8 + 16 + 15 + 16 + 8;
+/// `2026-11-23T21:45:44`
+const SECOND: usize = 19;
+
+#[inline]
+pub(super) fn decode<'a>(line: &'a [u8], before: &mut Before) -> Option<Event<'a>> {
     let mut scan = Scan { rest: line };
-    scan.literal(b"{\"run\":\"")?;
-    let run = scan.run()?;
-    scan.literal(b"\",\"mount_run\":\"")?;
-    let mount_run = scan.run()?;
-    scan.literal(b"\",\"seq\":")?;
+    let (run, mount_run) = scan.runs(before)?;
     let seq = scan.number()?;
     scan.literal(b",\"ts\":\"")?;
-    let ts_us = stamp::read(scan.take(stamp::LEN)?)?;
+    let ts_us = scan.stamp(before)?;
     scan.literal(b"\",\"mono_us\":")?;
     let mono_us = scan.number()?;
-    scan.literal(b",\"ev\":")?;
+    scan.literal(b",\"ev\":\"")?;
     let body = scan.body()?;
     let carried = scan.optional_true(b",\"carried\":true");
     let late = scan.optional_true(b",\"late\":true");
@@ -36,42 +47,81 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn literal(&mut self, text: &[u8]) -> Option<()> {
-        self.rest = self.rest.strip_prefix(text)?;
+    /// The length is part of the type, so that the comparison is a few instructions and no call.
+    #[inline(always)]
+    fn literal<const N: usize>(&mut self, text: &[u8; N]) -> Option<()> {
+        let (head, rest) = self.rest.split_first_chunk::<N>()?;
+        if head != text {
+            return None;
+        }
+        self.rest = rest;
         Some(())
     }
 
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(len)?;
-        self.rest = rest;
-        Some(taken)
-    }
-
-    fn optional_true(&mut self, text: &[u8]) -> bool {
+    fn optional_true<const N: usize>(&mut self, text: &[u8; N]) -> bool {
         self.literal(text).is_some()
     }
 
-    fn run(&mut self) -> Option<RunId> {
-        let digits = self.take(16)?;
-        let value = digits.iter().try_fold(0_u64, |n, c| match c {
-            b'0'..=b'9' => Some(n << 4 | u64::from(c - b'0')),
-            b'a'..=b'f' => Some(n << 4 | u64::from(c - b'a' + 10)),
-            _ => None,
-        });
-        value.map(RunId)
+    #[inline]
+    fn runs(&mut self, before: &mut Before) -> Option<(RunId, RunId)> {
+        let (start, rest) = self.rest.split_first_chunk::<START>()?;
+        self.rest = rest;
+        match &before.runs {
+            Some((known, runs)) if known == start => Some(*runs),
+            _ => {
+                let runs = Scan { rest: start }.new_runs()?;
+                before.runs = Some((*start, runs));
+                Some(runs)
+            }
+        }
     }
 
-    fn number(&mut self) -> Option<u64> {
-        let mut value = 0_u64;
-        let mut len = 0;
-        for c in self.rest {
-            let digit = c.wrapping_sub(b'0');
-            if digit > 9 {
-                break;
+    fn new_runs(&mut self) -> Option<(RunId, RunId)> {
+        self.literal(b"{\"run\":\"")?;
+        let run = self.run()?;
+        self.literal(b"\",\"mount_run\":\"")?;
+        let mount_run = self.run()?;
+        self.literal(b"\",\"seq\":")?;
+        Some((run, mount_run))
+    }
+
+    #[inline]
+    fn stamp(&mut self, before: &mut Before) -> Option<u64> {
+        let (stamp, rest) = self.rest.split_first_chunk::<{ stamp::LEN }>()?;
+        self.rest = rest;
+        let (second, fraction) = stamp.split_first_chunk::<SECOND>()?;
+        match &before.second {
+            Some((known, us)) if known == second => Some(us + stamp::fraction(fraction.first_chunk()?)?),
+            _ => {
+                let us = stamp::read(stamp)?;
+                before.second = Some((*second, us - us % 1_000_000));
+                Some(us)
             }
-            value = value.wrapping_mul(10).wrapping_add(digit.into());
-            len += 1;
         }
+    }
+
+    fn run(&mut self) -> Option<RunId> {
+        let (high, rest) = self.rest.split_first_chunk::<8>()?;
+        let (low, rest) = rest.split_first_chunk::<8>()?;
+        self.rest = rest;
+        Some(RunId(u64::from(digits::hex(*high)?) << 32 | u64::from(digits::hex(*low)?)))
+    }
+
+    #[inline]
+    fn number(&mut self) -> Option<u64> {
+        let Some((value, len, next)) = self.rest.first_chunk().and_then(|chunk| digits::short(*chunk)) else {
+            return self.long_number();
+        };
+        if !matches!(next, b',' | b'}' | b']') || (len > 1 && self.rest[0] == b'0') {
+            return None;
+        }
+        self.rest = &self.rest[len..];
+        Some(value)
+    }
+
+    /// One of eight digits or more, or near the end of the line.
+    fn long_number(&mut self) -> Option<u64> {
+        let (value, len) = digits::decimal(self.rest);
         let odd = len == 0 || len > 19 || (len > 1 && self.rest[0] == b'0');
         if odd || !matches!(self.rest.get(len), Some(b',' | b'}' | b']')) {
             return None;
@@ -80,24 +130,28 @@ impl<'a> Scan<'a> {
         Some(value)
     }
 
-    fn field(&mut self, key: &[u8]) -> Option<u64> {
+    #[inline]
+    fn field<const N: usize>(&mut self, key: &[u8; N]) -> Option<u64> {
         self.literal(key)?;
         self.number()
     }
 
-    fn small(&mut self, key: &[u8]) -> Option<u32> {
+    #[inline]
+    fn small<const N: usize>(&mut self, key: &[u8; N]) -> Option<u32> {
         u32::try_from(self.field(key)?).ok()
     }
 
     /// Outer None: odd; inner None: the key is not there.
-    fn maybe(&mut self, key: &[u8]) -> Option<Option<u64>> {
+    #[inline]
+    fn maybe<const N: usize>(&mut self, key: &[u8; N]) -> Option<Option<u64>> {
         if self.literal(key).is_none() {
             return Some(None);
         }
         self.number().map(Some)
     }
 
-    fn flag(&mut self, key: &[u8]) -> Option<bool> {
+    #[inline]
+    fn flag<const N: usize>(&mut self, key: &[u8; N]) -> Option<bool> {
         self.literal(key)?;
         if self.literal(b"true").is_some() {
             return Some(true);
@@ -106,29 +160,45 @@ impl<'a> Scan<'a> {
     }
 
     /// A string without escapes.
+    #[inline]
     fn string(&mut self) -> Option<&'a str> {
         self.literal(b"\"")?;
+        std::str::from_utf8(self.plain()?).ok()
+    }
+
+    /// What stands before the next quote, which is passed.
+    #[inline]
+    fn plain(&mut self) -> Option<&'a [u8]> {
         let len = plain_len(self.rest);
         let (text, rest) = self.rest.split_at(len);
         self.rest = rest.strip_prefix(b"\"")?;
-        std::str::from_utf8(text).ok()
+        Some(text)
     }
 
-    fn text(&mut self, key: &[u8]) -> Option<Text<'a>> {
+    #[inline]
+    fn text<const N: usize>(&mut self, key: &[u8; N]) -> Option<Text<'a>> {
         self.literal(key)?;
         self.string().map(Cow::Borrowed)
     }
 
-    fn maybe_text(&mut self, key: &[u8]) -> Option<Option<Text<'a>>> {
+    #[inline]
+    fn maybe_text<const N: usize>(&mut self, key: &[u8; N]) -> Option<Option<Text<'a>>> {
         if self.literal(key).is_none() {
             return Some(None);
         }
         self.string().map(|s| Some(Cow::Borrowed(s)))
     }
 
-    fn word<T>(&mut self, key: &[u8], parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    fn word<const N: usize, T>(&mut self, key: &[u8; N], parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         self.literal(key)?;
         parse(self.string()?)
+    }
+
+    #[inline]
+    fn op(&mut self) -> Option<Op> {
+        self.literal(b",\"op\":\"")?;
+        let name = self.plain()?;
+        frequent(name).or_else(|| Op::from_name(std::str::from_utf8(name).ok()?))
     }
 
     fn ids(&mut self) -> Option<Vec<OpId>> {
@@ -146,36 +216,38 @@ impl<'a> Scan<'a> {
         }
     }
 
+    #[inline]
     fn id(&mut self) -> Option<OpId> {
         self.field(b",\"id\":").map(OpId)
     }
 
+    #[inline(always)]
     fn body(&mut self) -> Option<Body<'a>> {
-        Some(match self.string()? {
-            "enter" => Body::Enter(self.enter()?),
-            "exit" => Body::Exit(self.exit()?),
-            "lock" => Body::Lock(self.lock()?),
-            "phase" => Body::Phase(PhaseChange {
+        Some(match self.plain()? {
+            b"enter" => Body::Enter(self.enter()?),
+            b"exit" => Body::Exit(self.exit()?),
+            b"lock" => Body::Lock(self.lock()?),
+            b"phase" => Body::Phase(PhaseChange {
                 id: self.id()?,
                 phase: self.word(b",\"phase\":", Phase::parse)?,
                 detail: self.text(b",\"detail\":")?,
             }),
-            "progress" => Body::Progress(Progress {
+            b"progress" => Body::Progress(Progress {
                 id: self.id()?,
                 have: self.field(b",\"have\":")?,
                 want: self.field(b",\"want\":")?,
                 state: self.text(b",\"state\":")?,
             }),
-            "wait" => Body::Wait(self.wait()?),
-            "wait_end" => Body::WaitEnd(WaitEnd { id: self.id()?, us: self.field(b",\"us\":")? }),
-            "task" => Body::Task(TaskStart {
+            b"wait" => Body::Wait(self.wait()?),
+            b"wait_end" => Body::WaitEnd(WaitEnd { id: self.id()?, us: self.field(b",\"us\":")? }),
+            b"task" => Body::Task(TaskStart {
                 id: self.id()?,
                 task: self.word(b",\"task\":", TaskKind::parse)?,
                 parent: self.maybe(b",\"parent\":")?.map(OpId),
                 fh: self.maybe(b",\"fh\":")?.map(Fh),
                 path: self.maybe_text(b",\"path\":")?,
             }),
-            "task_end" => Body::TaskEnd(TaskEnd {
+            b"task_end" => Body::TaskEnd(TaskEnd {
                 id: self.id()?,
                 task: Some(self.word(b",\"task\":", TaskKind::parse)?),
                 us: self.field(b",\"us\":")?,
@@ -185,10 +257,11 @@ impl<'a> Scan<'a> {
         })
     }
 
+    #[inline(always)]
     fn enter(&mut self) -> Option<Enter<'a>> {
         Some(Enter {
             id: self.id()?,
-            op: self.word(b",\"op\":", frequent)?,
+            op: self.op()?,
             thread: self.text(b",\"thread\":")?,
             tid: self.small(b",\"tid\":")?,
             unique: Unique(self.field(b",\"unique\":")?),
@@ -203,10 +276,11 @@ impl<'a> Scan<'a> {
         })
     }
 
+    #[inline(always)]
     fn exit(&mut self) -> Option<Exit> {
         Some(Exit {
             id: self.id()?,
-            op: self.word(b",\"op\":", frequent)?,
+            op: self.op()?,
             us: self.field(b",\"us\":")?,
             errno: self.small(b",\"errno\":")?,
             bytes: self.field(b",\"bytes\":")?,
@@ -246,16 +320,17 @@ impl<'a> Scan<'a> {
 }
 
 /// The operations of every day without a walk through the table.
-fn frequent(name: &str) -> Option<Op> {
+#[inline]
+fn frequent(name: &[u8]) -> Option<Op> {
     match name {
-        "Read" => Some(Op::Read),
-        "Getattr" => Some(Op::Getattr),
-        "Lookup" => Some(Op::Lookup),
-        "Open" => Some(Op::Open),
-        "Release" => Some(Op::Release),
-        "Readdir" => Some(Op::Readdir),
-        "Readdirplus" => Some(Op::Readdirplus),
-        _ => Op::from_name(name),
+        b"Read" => Some(Op::Read),
+        b"Getattr" => Some(Op::Getattr),
+        b"Lookup" => Some(Op::Lookup),
+        b"Open" => Some(Op::Open),
+        b"Release" => Some(Op::Release),
+        b"Readdir" => Some(Op::Readdir),
+        b"Readdirplus" => Some(Op::Readdirplus),
+        _ => None,
     }
 }
 

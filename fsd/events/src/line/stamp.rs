@@ -22,13 +22,24 @@ pub fn write(us: u64, out: &mut Vec<u8>) {
 }
 
 /// Microseconds since 1970-01-01 UTC of a stamp in exactly the written form; None for any other.
+#[inline]
 pub fn read(text: &[u8]) -> Option<u64> {
     let t: &[u8; LEN] = text.try_into().ok()?;
     if [t[4], t[7], t[10], t[13], t[16], t[19], t[26]] != *b"--T::.Z" {
         return None;
     }
-    let (year, month, day) = (number(&t[0..4])?, number(&t[5..7])?, number(&t[8..10])?);
-    let (hour, minute, second) = (number(&t[11..13])?, number(&t[14..16])?, number(&t[17..19])?);
+    let mut odd = false;
+    let mut two = |at: usize| {
+        let (tens, ones) = (t[at].wrapping_sub(b'0'), t[at + 1].wrapping_sub(b'0'));
+        odd |= tens > 9 || ones > 9;
+        u64::from(tens) * 10 + u64::from(ones)
+    };
+    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
+    let micros = (two(20) * 100 + two(22)) * 100 + two(24);
+    if odd {
+        return None;
+    }
     if year < 1970 || !(1..=12).contains(&month) || day < 1 || day > month_days(year, month) {
         return None;
     }
@@ -36,7 +47,14 @@ pub fn read(text: &[u8]) -> Option<u64> {
         return None;
     }
     let secs = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
-    Some(secs * 1_000_000 + number(&t[20..26])?)
+    Some(secs * 1_000_000 + micros)
+}
+
+/// Microseconds of `.123456Z`.
+#[inline]
+pub(super) fn fraction(text: &[u8; 8]) -> Option<u64> {
+    let inner = text.strip_prefix(b".")?.strip_suffix(b"Z")?;
+    inner.iter().try_fold(0, |n: u64, c| c.is_ascii_digit().then(|| n * 10 + u64::from(c - b'0')))
 }
 
 fn digits(out: &mut [u8], mut value: u64) {
@@ -44,10 +62,6 @@ fn digits(out: &mut [u8], mut value: u64) {
         *place = b'0' + u8::try_from(value % 10).unwrap_or(0);
         value /= 10;
     }
-}
-
-fn number(text: &[u8]) -> Option<u64> {
-    text.iter().try_fold(0, |n: u64, c| c.is_ascii_digit().then(|| n * 10 + u64::from(c - b'0')))
 }
 
 fn month_days(year: u64, month: u64) -> u64 {

@@ -194,8 +194,13 @@ proptest! {
         line.pop();
         let at = at.index(line.len());
         if cut { line.truncate(at) } else { line[at] = byte }
-        if let Some(scanned) = scan::decode(&line) {
-            prop_assert_eq!(Decoded::Event(scanned), general::decode(&line));
+        let mut warm = scan::Before::default();
+        let whole = line_of(&event);
+        scan::decode(whole.trim_ascii(), &mut warm);
+        for mut before in [scan::Before::default(), warm] {
+            if let Some(scanned) = scan::decode(&line, &mut before) {
+                prop_assert_eq!(Decoded::Event(scanned), general::decode(&line));
+            }
         }
     }
 
@@ -238,7 +243,7 @@ fn the_frequent_events_never_need_the_general_parser() {
             "\n"
         )
     );
-    assert!(scan::decode(line.trim_ascii()).is_some());
+    assert!(scan::decode(line.trim_ascii(), &mut scan::Before::default()).is_some());
 }
 
 #[test]

@@ -13,29 +13,32 @@ use crate::{
 /// Longest quotation.
 const LONGEST: usize = 400;
 
-/// The last lines of an input that cannot be read twice.
+/// The last part of an input that cannot be read twice.
 #[derive(Default)]
 pub struct Tails {
-    lines: VecDeque<(u64, Box<[u8]>)>,
+    /// Number of the first line, and the bytes from there.
+    pieces: VecDeque<(u64, Box<[u8]>)>,
     bytes: usize,
 }
 
 impl Tails {
     const KEPT: usize = 8 << 20;
 
-    pub fn keep(&mut self, number: u64, line: &[u8]) {
-        let line = &line[..line.len().min(2 * LONGEST)];
-        self.bytes += line.len() + 32;
-        self.lines.push_back((number, line.into()));
-        while self.bytes > Self::KEPT {
-            let Some((_, gone)) = self.lines.pop_front() else { break };
-            self.bytes -= gone.len() + 32;
+    /// `first` is the number of the line that these bytes begin with or go on with.
+    pub fn keep(&mut self, first: u64, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        self.pieces.push_back((first, bytes.into()));
+        while self.bytes > Self::KEPT && self.pieces.len() > 1 {
+            let Some((_, gone)) = self.pieces.pop_front() else { break };
+            self.bytes -= gone.len();
         }
     }
 
     fn get(&self, number: u64) -> Option<&[u8]> {
-        let at = self.lines.binary_search_by_key(&number, |(n, _)| *n).ok()?;
-        Some(&self.lines[at].1)
+        let at = self.pieces.partition_point(|(first, _)| *first < number);
+        let begins = self.pieces.get(at).filter(|(first, _)| *first == number);
+        let (first, bytes) = begins.or_else(|| self.pieces.get(at.checked_sub(1)?))?;
+        bytes.split(|b| *b == b'\n').nth(usize::try_from(number - first).ok()?)
     }
 }
 

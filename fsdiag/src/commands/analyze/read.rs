@@ -1,32 +1,51 @@
-//! From inputs to the model: one after the other, each through every parser.
+//! From inputs to the model: one after the other, each through every parser, fsd's own events on all cores.
 
 use std::{
-    io::{self, IsTerminal as _, Read, Write as _},
+    io::{self, IsTerminal as _, Read as _, Write as _},
     path::Path,
+    thread,
 };
 
-use super::{quote::Tails, select::Window};
+use super::{crew, quote::Tails, select::Window};
 use crate::{
-    engine::{fact::InputId, model::Model},
-    formats::Mixed,
+    engine::{
+        fact::InputId,
+        model::{Model, block::Block},
+    },
+    formats::{Mixed, block},
     sources::{
+        blocks::Blocks,
         file::Input,
         lines::Lines,
         rings::{self, Mount},
     },
 };
 
-/// Read at once.
-const BLOCK: usize = 1 << 20;
+/// What is read, and how; neither threads nor block size change the report.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    pub window: Window,
+    pub threads: usize,
+    /// Bytes read at once by each thread.
+    pub block: usize,
+}
+
+impl How {
+    /// This window, on all cores that this process may use.
+    pub fn of(window: Window) -> Self {
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
+        Self { window, threads, block: 256 << 10 }
+    }
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self::of(Window::default())
+    }
+}
 
 /// Reads everything; gives the number of inputs that could be read. Problems are said in one line each.
-pub fn all(
-    inputs: &[Input],
-    model: &mut Model,
-    window: Window,
-    tails: &mut Tails,
-    problems: &mut Vec<String>,
-) -> usize {
+pub fn all(inputs: &[Input], model: &mut Model, how: How, tails: &mut Tails, problems: &mut Vec<String>) -> usize {
     let inputs = in_order(inputs);
     let mut before: Option<(String, InputId)> = None;
     let mut read = 0;
@@ -39,13 +58,13 @@ pub fn all(
         } else {
             before = Some((stem, id));
         }
-        match one(input, id, model, window, tails) {
+        match one(input, id, model, how, tails) {
             Ok(()) => read += 1,
             Err(error) => problems.push(format!("{}: {error}", input.name())),
         }
     }
     for mount in rings::mounts().iter().filter(|m| belongs(m, &inputs)) {
-        undrained(mount, model, window);
+        undrained(mount, model, how.window);
     }
     read
 }
@@ -54,39 +73,56 @@ pub fn all(
 ///
 /// # Errors
 /// When it cannot be opened or read; what was read so far stays in the model.
-fn one(input: &Input, id: InputId, model: &mut Model, window: Window, tails: &mut Tails) -> io::Result<()> {
-    let mut source = input.open()?;
-    let mut mixed = Mixed::new(id);
-    let mut lines = Lines::default();
-    let mut block = vec![0; BLOCK];
-    let mut progress = Progress::of(input);
-    let keep = *input == Input::Stdin;
-    let ended = loop {
-        let got = match source.read(&mut block) {
-            Ok(0) => break Ok(()),
-            Ok(got) => got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => break Err(error),
-        };
-        let mut sink = window.before(model);
-        lines.feed(&block[..got], |line| {
-            mixed.line(line, &mut sink);
-            if keep {
-                tails.keep(mixed.counts().lines, line);
-            }
-        });
-        progress.more(got);
-    };
-    let mut sink = window.before(model);
-    if !lines.rest().is_empty() {
-        mixed.line(lines.rest(), &mut sink);
-        tails.keep(mixed.counts().lines, lines.rest());
-    }
-    mixed.finish(&mut sink);
-    let counts = mixed.counts();
-    model.counted(id, mixed.format(), counts.lines, counts.events, counts.bad_lines + lines.cut);
-    progress.done();
+fn one(input: &Input, id: InputId, model: &mut Model, how: How, tails: &mut Tails) -> io::Result<()> {
+    let blocks = Blocks::new(input.open()?, how.block);
+    let tails = (*input == Input::Stdin).then_some(tails);
+    let (mixed, lines, progress) = (Mixed::new(id), Lines::default(), Progress::of(input));
+    let mut one = One { id, model, window: how.window, mixed, lines, tails, progress };
+    let read = |bytes: &[u8]| block::read(bytes, |wall_us| how.window.has(Some(wall_us)));
+    let ended = crew::run(blocks, how.threads, read, |bytes, block| one.fold(bytes, block.as_ref()));
+    one.finish();
     ended
+}
+
+/// An input on its way into the model.
+struct One<'m> {
+    id: InputId,
+    model: &'m mut Model,
+    window: Window,
+    mixed: Mixed,
+    lines: Lines,
+    /// Of what cannot be read twice.
+    tails: Option<&'m mut Tails>,
+    progress: Progress,
+}
+
+impl One<'_> {
+    /// The next bytes, as a whole where that gives the same, else line by line.
+    fn fold(&mut self, bytes: &[u8], block: Option<&Block>) {
+        let first = self.mixed.counts().lines + 1;
+        if let Some(tails) = &mut self.tails {
+            tails.keep(first, bytes);
+        }
+        match block.filter(|block| self.lines.is_between() && self.model.block(self.id, first, block)) {
+            Some(block) => self.mixed.skip(block.lines),
+            None => {
+                let mut sink = self.window.before(self.model);
+                self.lines.feed(bytes, |line| self.mixed.line(line, &mut sink));
+            }
+        }
+        self.progress.more(bytes.len());
+    }
+
+    fn finish(mut self) {
+        let mut sink = self.window.before(self.model);
+        if !self.lines.rest().is_empty() {
+            self.mixed.line(self.lines.rest(), &mut sink);
+        }
+        self.mixed.finish(&mut sink);
+        let (counts, format) = (self.mixed.counts(), self.mixed.format());
+        self.model.counted(self.id, format, counts.lines, counts.events, counts.bad_lines + self.lines.cut);
+        self.progress.done();
+    }
 }
 
 /// Event files by their first record, so that rotated ones may be named in any order; the others as they came.

@@ -33,7 +33,7 @@ impl Window {
         Windowed { window: self, model }
     }
 
-    fn has(self, wall_us: Option<u64>) -> bool {
+    pub fn has(self, wall_us: Option<u64>) -> bool {
         let Some(wall) = wall_us else { return true };
         self.since.is_none_or(|since| wall >= since) && self.until.is_none_or(|until| wall <= until)
     }

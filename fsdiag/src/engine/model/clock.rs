@@ -10,6 +10,33 @@ pub struct Step {
     pub by: Micros,
 }
 
+/// The times of a block of lines, all with both clocks, that no step of the wall clock divides.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    first: (Micros, Micros),
+    least: Micros,
+    most: Micros,
+    offset: Micros,
+    wall: u64,
+}
+
+impl Span {
+    /// None: a time that no clock shows.
+    pub fn new(mono_us: u64, wall_us: u64) -> Option<Self> {
+        let (mono, wall) = (Micros::try_from(mono_us).ok()?, Micros::try_from(wall_us).ok()?);
+        Some(Self { first: (mono, wall), least: mono, most: mono, offset: wall - mono, wall: wall_us })
+    }
+
+    /// None: the wall clock was set here.
+    pub fn add(&mut self, mono_us: u64, wall_us: u64) -> Option<Micros> {
+        let (mono, wall) = (Micros::try_from(mono_us).ok()?, Micros::try_from(wall_us).ok()?);
+        let before = std::mem::replace(&mut self.offset, wall - mono);
+        (self.least, self.most) = (self.least.min(mono), self.most.max(mono));
+        self.wall = self.wall.max(wall_us);
+        ((self.offset - before).abs() <= BACK).then_some(mono)
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     pub first: Option<Micros>,
@@ -48,6 +75,19 @@ impl Clock {
         self.first = Some(self.first.map_or(now, |first| first.min(now)));
         self.last = self.last.max(Some(now));
         Some(now)
+    }
+
+    /// Whether taking a whole span gives what taking its times one by one would have given to each of them.
+    pub fn is_before(&self, span: &Span) -> bool {
+        self.monotonic && self.first.is_some_and(|first| first <= span.least)
+    }
+
+    /// All the times of a block at once.
+    pub fn pass(&mut self, span: &Span) {
+        self.compare(span.first.0, Some(span.first.1));
+        self.offset = Some(span.offset);
+        self.last = self.last.max(Some(span.most));
+        self.wall = self.wall.max(Some(span.wall));
     }
 
     pub fn is_monotonic(&self) -> bool {

@@ -61,8 +61,8 @@ impl Model {
             if session.knows(&event.body) {
                 return;
             }
-        } else {
-            session.sequence.saw(head.seq, mono);
+        } else if !session.sequence.saw(head.seq, mono) {
+            return;
         }
         let clock = At { mono_us: Some(head.mono_us), wall_us: Some(head.ts_us) };
         self.own(place, clock, &event.body, Some(at));
@@ -124,7 +124,8 @@ impl Model {
 }
 
 impl Session {
-    fn take_own(&mut self, place: Place, at: Option<Micros>, body: &Body<'_>) {
+    pub(super) fn take_own(&mut self, place: Place, at: Option<Micros>, body: &Body<'_>) {
+        body.ids(|id| self.top = self.top.max(id.0));
         match body {
             Body::Start(start) => self.started(start, place),
             Body::Enter(enter) => self.enter(call(enter), at, place),

@@ -9,6 +9,7 @@ pub struct Sequence {
     last: u64,
     last_at: Micros,
     seen: u64,
+    numbers: Ranges,
     /// Holes of [`HOLE`] records or more: from, to.
     pub holes: Vec<(Micros, Micros)>,
 }
@@ -17,10 +18,20 @@ pub struct Sequence {
 pub const HOLE: u64 = 100;
 
 impl Sequence {
-    pub fn saw(&mut self, seq: u64, at: Micros) {
+    /// False: this record was seen before, in another copy of it.
+    pub fn saw(&mut self, seq: u64, at: Micros) -> bool {
+        if !self.numbers.insert(seq, seq) {
+            return false;
+        }
         self.seen += 1;
         self.jump(seq, at);
         self.first = Some(self.first.map_or(seq, |first| first.min(seq)));
+        true
+    }
+
+    /// Whether any record of a stretch was seen before.
+    pub fn knows_any(&self, stretch: &Stretch) -> bool {
+        stretch.numbers.0.iter().any(|(from, to)| self.numbers.has_any(*from, *to))
     }
 
     /// A stretch that was read without knowing what came before it; the result is as if read in one go.
@@ -34,6 +45,7 @@ impl Sequence {
         self.advance(stretch.last, stretch.last_at);
         self.seen += stretch.seen;
         self.first = Some(self.first.map_or(stretch.least, |f| f.min(stretch.least)));
+        stretch.numbers.0.iter().for_each(|(from, to)| _ = self.numbers.insert(*from, *to));
     }
 
     /// Records that are missing between the first and the last.
@@ -42,7 +54,7 @@ impl Sequence {
     }
 
     fn jump(&mut self, seq: u64, at: Micros) {
-        if self.first.is_some() && seq > self.last + HOLE {
+        if self.first.is_some() && seq > self.last.saturating_add(HOLE) {
             self.holes.push((self.last_at, at));
         }
         self.advance(seq, at);
@@ -59,37 +71,91 @@ impl Sequence {
 /// The numbers of one block of lines, taken without knowing those before it.
 #[derive(Clone, Debug, Default)]
 pub struct Stretch {
-    pub first: Option<(u64, Micros)>,
-    pub least: u64,
-    pub last: u64,
-    pub last_at: Micros,
-    pub seen: u64,
-    pub leaps: Vec<Leap>,
+    first: Option<(u64, Micros)>,
+    least: u64,
+    last: u64,
+    last_at: Micros,
+    seen: u64,
+    leaps: Vec<Leap>,
+    numbers: Ranges,
 }
 
 /// A place where the numbers leap, as seen from inside a block.
 #[derive(Clone, Copy, Debug)]
-pub struct Leap {
-    pub before: u64,
-    pub before_at: Micros,
-    pub after: u64,
-    pub after_at: Micros,
+struct Leap {
+    before: u64,
+    before_at: Micros,
+    after: u64,
+    after_at: Micros,
 }
 
 impl Stretch {
-    pub fn saw(&mut self, seq: u64, at: Micros) {
+    /// False: the number stands twice in this stretch.
+    pub fn saw(&mut self, seq: u64, at: Micros) -> bool {
+        if !self.numbers.insert(seq, seq) {
+            return false;
+        }
         self.seen += 1;
         if self.first.is_none() {
-            *self = Self { first: Some((seq, at)), least: seq, last: seq, last_at: at, seen: 1, leaps: Vec::new() };
-            return;
+            (self.first, self.least, self.last, self.last_at) = (Some((seq, at)), seq, seq, at);
+            return true;
         }
         self.least = self.least.min(seq);
-        if seq > self.last + HOLE {
+        if seq > self.last.saturating_add(HOLE) {
             self.leaps.push(Leap { before: self.last, before_at: self.last_at, after: seq, after_at: at });
         }
         if seq > self.last {
             (self.last, self.last_at) = (seq, at);
         }
+        true
+    }
+}
+
+/// A set of numbers that come nearly in order: ranges, both ends inclusive, in order.
+#[derive(Clone, Debug, Default)]
+struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    /// Beyond this the oldest are forgotten: a log with a million holes is not read twice.
+    const KEPT: usize = 1 << 20;
+
+    /// False when any of these numbers is there already; then nothing changes.
+    fn insert(&mut self, from: u64, to: u64) -> bool {
+        if let Some((_, end)) = self.0.last_mut()
+            && end.checked_add(1) == Some(from)
+        {
+            *end = to;
+            return true;
+        }
+        let at = self.after(from);
+        if self.overlaps(at, from, to) {
+            return false;
+        }
+        let joins_left = at > 0 && self.0[at - 1].1 + 1 == from;
+        let joins_right = self.0.get(at).is_some_and(|right| to + 1 == right.0);
+        match (joins_left, joins_right) {
+            (true, true) => self.0[at - 1].1 = self.0.remove(at).1,
+            (true, false) => self.0[at - 1].1 = to,
+            (false, true) => self.0[at].0 = from,
+            (false, false) => self.0.insert(at, (from, to)),
+        }
+        if self.0.len() > Self::KEPT {
+            self.0.drain(..Self::KEPT / 2);
+        }
+        true
+    }
+
+    fn has_any(&self, from: u64, to: u64) -> bool {
+        self.overlaps(self.after(from), from, to)
+    }
+
+    /// The first range that begins behind `from`.
+    fn after(&self, from: u64) -> usize {
+        self.0.partition_point(|(start, _)| *start <= from)
+    }
+
+    fn overlaps(&self, at: usize, from: u64, to: u64) -> bool {
+        at > 0 && self.0[at - 1].1 >= from || self.0.get(at).is_some_and(|right| right.0 <= to)
     }
 }
 
@@ -101,16 +167,29 @@ mod tests {
     fn holes_are_the_same_however_the_numbers_were_cut() {
         let numbers = [5_u64, 6, 300, 7, 8, 301, 302, 900, 901, 640, 902, 2000];
         let mut whole = Sequence::default();
-        numbers.iter().enumerate().for_each(|(at, n)| whole.saw(*n, at as Micros));
+        numbers.iter().enumerate().for_each(|(at, n)| assert!(whole.saw(*n, at as Micros)));
         assert_eq!(whole.holes.len(), 3);
         for cut in 0..numbers.len() {
             let mut parts = Sequence::default();
             for (from, part) in [(0, &numbers[..cut]), (cut, &numbers[cut..])] {
                 let mut stretch = Stretch::default();
-                part.iter().enumerate().for_each(|(at, n)| stretch.saw(*n, (from + at) as Micros));
+                part.iter().enumerate().for_each(|(at, n)| assert!(stretch.saw(*n, (from + at) as Micros)));
+                assert!(!parts.knows_any(&stretch));
                 parts.saw_stretch(&stretch);
+                assert!(parts.knows_any(&stretch) || part.is_empty());
             }
             assert_eq!((parts.missing(), &parts.holes), (whole.missing(), &whole.holes), "cut at {cut}");
         }
+    }
+    #[test]
+    fn a_number_is_new_once() {
+        let mut sequence = Sequence::default();
+        for n in [5, 7, 6, 1, 3, 2, u64::MAX] {
+            assert!(sequence.saw(n, 0), "{n}");
+        }
+        for n in [1, 2, 3, 5, 6, 7, u64::MAX] {
+            assert!(!sequence.saw(n, 0), "{n}");
+        }
+        assert!(sequence.saw(4, 0));
     }
 }

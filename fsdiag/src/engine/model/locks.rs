@@ -52,6 +52,11 @@ impl Locks {
         self.by_name.iter().filter_map(move |(name, lock)| Some((&**name, lock, lock.waiters.get(&id)?)))
     }
 
+    /// Whether that operation holds or wants any lock.
+    pub fn mentions(&self, id: u64) -> bool {
+        self.by_name.values().any(|lock| lock.holders.contains_key(&id) || lock.waiters.contains_key(&id))
+    }
+
     pub fn step(&mut self, step: &LockStep<'_>, at: Option<Micros>, place: Place) {
         let id = step.id.0;
         if step.step == Step::Wait || step.step == Step::Hold {

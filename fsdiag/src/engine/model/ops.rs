@@ -98,12 +98,12 @@ impl OpStats {
             (a, b) => a.or(b),
         };
         other.starts.times.iter().for_each(|t| self.starts.push(*t));
-        self.starts.dropped |= other.starts.dropped;
     }
 
-    /// How many that began after `t` have completed; exact for the newest ones that are kept, a lower bound beyond.
+    /// How many that began after `t` have completed; exact up to [`Latest::KEPT`], that many beyond.
     pub fn later_than(&self, t: Micros) -> usize {
-        self.starts.times.iter().filter(|s| **s > t + 20_000).count()
+        // What happens to be there beyond the kept ones depends on the order of reading, so it does not count.
+        self.starts.times.iter().filter(|s| **s > t + 20_000).count().min(Latest::KEPT)
     }
 
     /// How many took longer than `us`.
@@ -120,7 +120,6 @@ impl OpStats {
 #[derive(Clone, Debug, Default)]
 struct Latest {
     times: Vec<Micros>,
-    dropped: bool,
 }
 
 impl Latest {
@@ -136,7 +135,6 @@ impl Latest {
     fn trim(&mut self) {
         self.times.select_nth_unstable_by(Self::KEPT - 1, |a, b| b.cmp(a));
         self.times.truncate(Self::KEPT);
-        self.dropped = true;
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Session {
     pub max_open: usize,
     pub entered: u64,
     first_key: Option<u64>,
+    /// Greatest id that any event has named.
+    pub(super) top: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +133,11 @@ impl Session {
 
     pub fn is_own(&self) -> bool {
         matches!(self.origin, Origin::Own { .. })
+    }
+
+    /// Whether a request has begun.
+    pub(super) fn has_entered(&self) -> bool {
+        self.first_key.is_some()
     }
 
     pub fn started(&mut self, start: &Start<'_>, place: Place) {

@@ -1,0 +1,50 @@
+//! The formats of other programs: each sample of `testdata/formats`, many times over.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write as _},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Options,
+    measure::{Figure, Task},
+};
+
+const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/formats");
+
+pub(crate) fn table(dir: &Path, options: &Options) -> io::Result<String> {
+    let mut text = String::from("\nFormats of other programs on one core: samples, repeated.\n\n");
+    text += "| sample | MB | seconds | MB/s | most memory, MiB |\n|---|---|---|---|---|\n";
+    let size = if options.quick { 4_000_000 } else { 60_000_000 };
+    let mut figures = Vec::new();
+    for sample in samples()? {
+        let path = dir.join("foreign");
+        let bytes = repeat(&sample, &path, size)?;
+        let name = sample.strip_prefix(SAMPLES).unwrap_or(&sample).display().to_string();
+        figures.push(Task::fsdiag(&name, Some("0"), &path, bytes).best(options.rounds.min(3)));
+    }
+    figures.sort_by(|a, b| a.speed().total_cmp(&b.speed()));
+    Ok(text + &figures.iter().map(Figure::row).collect::<String>())
+}
+
+fn samples() -> io::Result<Vec<PathBuf>> {
+    let mut samples = Vec::new();
+    for format in fs::read_dir(SAMPLES)? {
+        let files = fs::read_dir(format?.path())?.map(|file| file.map(|f| f.path())).collect::<io::Result<Vec<_>>>()?;
+        samples.extend(files.into_iter().filter(|p| p.extension().is_some_and(|e| e == "log" || e == "txt")));
+    }
+    Ok(samples)
+}
+
+fn repeat(sample: &Path, into: &Path, size: u64) -> io::Result<u64> {
+    let mut text = fs::read(sample)?;
+    if !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(into)?);
+    let times = size / text.len() as u64;
+    (0..times).try_for_each(|_| out.write_all(&text))?;
+    out.flush()?;
+    Ok(times * text.len() as u64)
+}

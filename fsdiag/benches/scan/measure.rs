@@ -1,0 +1,90 @@
+//! One command, timed, with the most memory that it had.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub(crate) struct Task {
+    name: String,
+    command: Vec<String>,
+    stdin: Option<PathBuf>,
+    bytes: u64,
+}
+
+pub(crate) struct Figure {
+    pub(crate) name: String,
+    bytes: u64,
+    seconds: f64,
+    peak_kib: u64,
+}
+
+impl Task {
+    pub(crate) fn new(name: &str, command: &[&str], bytes: u64) -> Self {
+        let command = command.iter().map(|word| (*word).to_owned()).collect();
+        Self { name: name.to_owned(), command, stdin: None, bytes }
+    }
+
+    /// On one core, or on all.
+    pub(crate) fn fsdiag(name: &str, core: Option<&str>, path: &Path, bytes: u64) -> Self {
+        let pinned = core.map(|core| ["taskset", "-c", core]);
+        let path = path.display().to_string();
+        let words = [env!("CARGO_BIN_EXE_fsdiag"), "analyze", "--format", "json", &path];
+        let command: Vec<&str> = pinned.iter().flatten().copied().chain(words).collect();
+        Self::new(name, &command, bytes)
+    }
+
+    pub(crate) fn piped(name: &str, path: &Path, bytes: u64) -> Self {
+        let words = [env!("CARGO_BIN_EXE_fsdiag"), "analyze", "--format", "json", "-"];
+        Self { stdin: Some(path.to_owned()), ..Self::new(name, &words, bytes) }
+    }
+
+    pub(crate) fn best(&self, rounds: usize) -> Figure {
+        let runs: Vec<(f64, u64)> = (0..rounds).map(|_| self.once()).collect();
+        Figure {
+            name: self.name.clone(),
+            bytes: self.bytes,
+            seconds: runs.iter().map(|run| run.0).fold(f64::MAX, f64::min),
+            peak_kib: runs.iter().map(|run| run.1).max().unwrap_or(0),
+        }
+    }
+
+    fn once(&self) -> (f64, u64) {
+        let mut command = Command::new(&self.command[0]);
+        let stdin = self.stdin.as_ref().map_or_else(Stdio::null, |path| Stdio::from(File::open(path).unwrap()));
+        command.args(&self.command[1..]).stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
+        let started = Instant::now();
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.command[0]));
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            peak = peak.max(peak_kib(child.id()).unwrap_or(0));
+            thread::sleep(Duration::from_millis(2));
+        }
+        (started.elapsed().as_secs_f64(), peak)
+    }
+}
+
+fn peak_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+impl Figure {
+    /// Megabytes a second.
+    pub(crate) fn speed(&self) -> f64 {
+        self.bytes as f64 / 1e6 / self.seconds
+    }
+
+    pub(crate) fn row(&self) -> String {
+        let (megabytes, peak) = (self.bytes / 1_000_000, self.peak_kib as f64 / 1024.0);
+        format!("| {} | {megabytes} | {:.3} | {:.0} | {peak:.1} |\n", self.name, self.seconds, self.speed())
+    }
+}
+
+pub(crate) fn load() -> String {
+    fs::read_to_string("/proc/loadavg").unwrap_or_default()
+}
