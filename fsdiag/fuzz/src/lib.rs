@@ -13,7 +13,7 @@ use fsdiag::{
 struct Counter(u64);
 
 impl Sink for Counter {
-    fn fact(&mut self, fact: &Fact) {
+    fn fact(&mut self, fact: Fact) {
         self.0 += 1 + fact.place.line;
     }
 

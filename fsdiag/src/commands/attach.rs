@@ -21,7 +21,6 @@ use crate::{
         read,
     },
     engine::{
-        fact::Sink as _,
         model::{Limits, Model, Now},
         report::Report,
     },
@@ -124,7 +123,7 @@ fn report(look: &Look, rows: &mut [Row], watched: &Watched, args: &Args) -> anyh
     let input = model.input(&name);
     let mut transcript = Transcript::new(input);
     transcript.look(look, rows);
-    transcript.facts.iter().for_each(|fact| model.fact(fact));
+    transcript.facts.iter().for_each(|fact| model.apply(fact));
     (1..).zip(&transcript.lines).for_each(|(number, line)| tails.keep(number, line.as_bytes()));
     let events = transcript.facts.len() as u64 + watched.events;
     model.counted(input, "kernel-trace", transcript.lines.len() as u64, events, watched.dropped);

@@ -44,7 +44,7 @@ pub struct Fact {
 
 /// Who eats facts: the model, a filter in front of it, or a test.
 pub trait Sink {
-    fn fact(&mut self, fact: &Fact);
+    fn fact(&mut self, fact: Fact);
     /// An event of fsd itself; nothing is copied on the way.
     fn event(&mut self, place: Place, event: &Event<'_>);
     /// An event of a later schema: it counts in the sequence of its run.

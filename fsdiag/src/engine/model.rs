@@ -11,14 +11,13 @@ pub mod ops;
 pub mod session;
 pub mod tasks;
 
-use std::collections::HashMap;
-
 use fsd_events::{
     event::Event,
     ids::{RunId, Unique},
 };
 
 use self::{
+    hash::NumberMap,
     ops::{Micros, OpenOp},
     session::{Origin, Session},
 };
@@ -56,11 +55,11 @@ pub struct Model {
     pub kernel_waiting: Option<u64>,
     pub kernel_seen: bool,
     pub inputs: Vec<Input>,
-    by_run: HashMap<u64, usize>,
+    by_run: NumberMap<u64, usize>,
     /// Current session of each stream of a foreign log.
-    by_stream: HashMap<InputId, usize>,
+    by_stream: NumberMap<InputId, usize>,
     /// Rotated sets: the input that a later one continues.
-    continues: HashMap<InputId, InputId>,
+    continues: NumberMap<InputId, InputId>,
     last_run: Option<(RunId, usize)>,
     /// The session that the dumps of each process make.
     dumped_by: Vec<(Option<u32>, usize)>,
@@ -180,8 +179,8 @@ impl Model {
 }
 
 impl Sink for Model {
-    fn fact(&mut self, fact: &Fact) {
-        self.apply(fact);
+    fn fact(&mut self, fact: Fact) {
+        self.take(fact);
     }
 
     fn event(&mut self, place: Place, event: &Event<'_>) {

@@ -173,7 +173,7 @@ impl Mixed {
 
     fn hand_over(&mut self, sink: &mut dyn Sink) {
         self.counts.events += self.facts.len() as u64;
-        self.facts.drain(..).for_each(|fact| sink.fact(&fact));
+        self.facts.drain(..).for_each(|fact| sink.fact(fact));
     }
 }
 

@@ -1,15 +1,14 @@
 //! Nodes: which path a node id stands for, as far as a log's lookups told.
 
-use std::collections::HashMap;
-
 use super::REMEMBERED;
+use crate::engine::model::hash::NumberMap;
 
 /// The root of every mount.
 const ROOT: u64 = 1;
 
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    paths: HashMap<u64, Box<str>>,
+    paths: NumberMap<u64, Box<str>>,
 }
 
 impl Nodes {

@@ -16,7 +16,7 @@ struct Kept {
 }
 
 impl Sink for Kept {
-    fn fact(&mut self, fact: &Fact) {
+    fn fact(&mut self, fact: Fact) {
         self.facts.push(fact.clone());
     }
     fn event(&mut self, _place: Place, _event: &Event<'_>) {
@@ -233,7 +233,7 @@ fn a_log_of_nothing_but_begins_does_not_grow_the_parsers() {
 struct Counted(u64);
 
 impl Sink for Counted {
-    fn fact(&mut self, _fact: &Fact) {
+    fn fact(&mut self, _fact: Fact) {
         self.0 += 1;
     }
     fn event(&mut self, _place: Place, _event: &Event<'_>) {}

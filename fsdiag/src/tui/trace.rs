@@ -114,7 +114,7 @@ pub struct Tap<'a, S> {
 }
 
 impl<S: Sink> Sink for Tap<'_, S> {
-    fn fact(&mut self, fact: &Fact) {
+    fn fact(&mut self, fact: Fact) {
         let at = self.trace.at(fact.at.mono_us.or(fact.at.wall_us));
         match &fact.what {
             What::Enter(call) => self.trace.enter(call.key.to_string(), call.op, call.thread.as_deref(), at),

@@ -161,7 +161,7 @@ impl Daemon {
             2 => lock(Step::Hold),
             3 => lock(Step::Free),
             4 => Body::Task(TaskStart { id, task, parent: None, fh: None, path: None }),
-            5 => Body::TaskEnd(TaskEnd { id, task, us: 7, outcome: "ok".into() }),
+            5 => Body::TaskEnd(TaskEnd { id, task: Some(task), us: 7, outcome: "ok".into() }),
             6 => Body::Wait(Wait { id, on: Some(holder[0]), need: (0, 9) }),
             7 => Body::WaitEnd(WaitEnd { id, us: 8 }),
             8 => Body::Stall(Box::new(stalled(11_000_000))),

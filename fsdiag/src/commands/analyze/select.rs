@@ -45,7 +45,7 @@ pub struct Windowed<'m> {
 }
 
 impl Sink for Windowed<'_> {
-    fn fact(&mut self, fact: &Fact) {
+    fn fact(&mut self, fact: Fact) {
         if self.window.has(fact.at.wall_us) {
             self.model.fact(fact);
         }

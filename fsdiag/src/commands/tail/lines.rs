@@ -100,7 +100,7 @@ struct Shown<'m> {
 }
 
 impl Sink for Shown<'_> {
-    fn fact(&mut self, fact: &Fact) {
+    fn fact(&mut self, fact: Fact) {
         self.model.fact(fact);
     }
 

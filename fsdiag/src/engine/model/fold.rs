@@ -11,6 +11,19 @@ use super::{
 use crate::engine::fact::{At, Call, Done, Fact, KernelFact, Key, Place, What};
 
 impl Model {
+    /// Takes one observation for good.
+    pub(super) fn take(&mut self, fact: Fact) {
+        match fact.what {
+            What::Enter(call) => {
+                let session = self.foreign(fact.place);
+                let at = session.clock.time(fact.at);
+                session.enter(*call, at, fact.place);
+            }
+            What::Dump(dump) => self.dumps.push((fact.place, *dump, fact.at.wall_us)),
+            _ => self.apply(&fact),
+        }
+    }
+
     /// Takes one observation.
     pub fn apply(&mut self, fact: &Fact) {
         let place = fact.place;

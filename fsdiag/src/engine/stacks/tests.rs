@@ -14,7 +14,7 @@ use crate::{
 struct Dumps(Vec<Dump>);
 
 impl Sink for Dumps {
-    fn fact(&mut self, fact: &Fact) {
+    fn fact(&mut self, fact: Fact) {
         if let What::Dump(dump) = &fact.what {
             self.0.push((**dump).clone());
         }

@@ -3,12 +3,13 @@
 //! rclone writes it below its own lines, which then tell of the same requests once more.
 
 use crate::{
-    engine::fact::{Call, Done, Fact, Key, What},
+    engine::{
+        fact::{Call, Done, Fact, Key, What},
+        model::hash::NumberMap,
+    },
     formats::{Line, Parser, REMEMBERED, Taken, dialect::rclone, done, nodes::Nodes, scan},
 };
 use fsd_events::op::Op;
-use std::collections::HashMap;
-
 pub(crate) fn parser() -> Box<dyn Parser> {
     Box::new(BazilFuse::default())
 }
@@ -17,7 +18,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 struct BazilFuse {
     nodes: Nodes,
     /// Operation, and the path that a successful Lookup will name.
-    open: HashMap<u64, (Op, Option<String>)>,
+    open: NumberMap<u64, (Op, Option<String>)>,
     seen: bool,
 }
 

@@ -1,9 +1,10 @@
 //! gcsfuse (jacobsa/fuse): `fuse_debug: Op 0x00000052 connection.go:453] <- ReadFile (inode 3, ...)`, `-> OK ()`.
 
-use std::collections::HashMap;
-
 use crate::{
-    engine::fact::{Call, Done, Fact, Key, What},
+    engine::{
+        fact::{Call, Done, Fact, Key, What},
+        model::hash::NumberMap,
+    },
     formats::{Line, Parser, REMEMBERED, Taken, clock, done, scan},
 };
 use fsd_events::op::Op;
@@ -14,7 +15,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 
 #[derive(Default)]
 struct Gcsfuse {
-    open: HashMap<u64, Op>,
+    open: NumberMap<u64, Op>,
 }
 
 impl Parser for Gcsfuse {

@@ -1,9 +1,10 @@
 //! go-fuse's debug log (gocryptfs, JuiceFS): `rx 18: READ n2 {Fh 1 [0 +131072)  L 0 RDONLY,0x8000}`, `tx 18: OK`.
 
-use std::collections::HashMap;
-
 use crate::{
-    engine::fact::{Call, Done, Fact, Key, What},
+    engine::{
+        fact::{Call, Done, Fact, Key, What},
+        model::hash::NumberMap,
+    },
     formats::{Line, Parser, REMEMBERED, Taken, done, nodes::Nodes, scan},
 };
 use fsd_events::op::Op;
@@ -15,7 +16,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct GoFuse {
     nodes: Nodes,
-    open: HashMap<u64, (Op, Option<String>)>,
+    open: NumberMap<u64, (Op, Option<String>)>,
 }
 
 impl Parser for GoFuse {

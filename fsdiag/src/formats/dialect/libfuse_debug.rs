@@ -4,10 +4,13 @@
 //! system's own lines in between are nobody's. sshfs adds its own requests to the server, which explain a wait
 //! but are no FUSE requests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::{
-    engine::fact::{Call, Done, Fact, HintKind, Key, What},
+    engine::{
+        fact::{Call, Done, Fact, HintKind, Key, What},
+        model::hash::NumberMap,
+    },
     formats::{Line, Parser, REMEMBERED, Taken, done, nodes::Nodes, scan},
 };
 use fsd_events::op::Op;
@@ -19,7 +22,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct LibfuseDebug {
     nodes: Nodes,
-    open: HashMap<u64, Open>,
+    open: NumberMap<u64, Open>,
     /// The begin of the latest request, held back for the details that may follow.
     held: Option<Fact>,
     /// Path of the latest LOOKUP line, for the `NODEID:` that follows.

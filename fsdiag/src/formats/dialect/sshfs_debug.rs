@@ -2,10 +2,11 @@
 //!
 //! With `-d` libfuse's own lines stand beside them; then [`super::libfuse_debug`] reads both.
 
-use std::collections::HashMap;
-
 use crate::{
-    engine::fact::{Call, Done, Fact, Key, What},
+    engine::{
+        fact::{Call, Done, Fact, Key, What},
+        model::hash::NumberMap,
+    },
     formats::{Line, Parser, REMEMBERED, Taken, done, scan},
 };
 use fsd_events::{
@@ -20,7 +21,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 
 #[derive(Default)]
 struct SshfsDebug {
-    open: HashMap<u64, Op>,
+    open: NumberMap<u64, Op>,
     seen: bool,
 }
 
