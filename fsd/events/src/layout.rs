@@ -11,6 +11,8 @@ pub const NAMES: &str = "names";
 pub const OPENS: &str = "opens";
 /// What is staged, with its secrets: for the next worker only.
 pub const STAGED: &str = "staged";
+/// Directory of the notes on temp files: which of their bytes are right.
+pub const NOTES: &str = "notes";
 /// In the directory of a run.
 pub const RING_PREFIX: &str = "ring-";
 pub const INFLIGHT: &str = "inflight";

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use crate::{
     data::{
         hosts::Hosts,
-        origin::{Origin, OriginError, Resource, Validator},
+        origin::{Origin, OriginError, Resource, Sealed, Validator},
         store::Whole,
     },
     observe::locks,
@@ -133,6 +133,33 @@ impl Source {
             SourceSpec::Local(path) => (directory(path).await?, path.display().to_string()),
         };
         Ok(Self { tree, origin, hosts, redacted })
+    }
+
+    /// The same source without a look at it: an earlier worker has looked, and `led_to` is where it was led. What is
+    /// mounted must not wait for an origin to be served again.
+    ///
+    /// # Errors
+    /// When a local file or directory cannot be read.
+    pub async fn resume(
+        spec: &SourceSpec,
+        origin: Origin,
+        hosts: Hosts,
+        led_to: Option<Sealed>,
+    ) -> Result<Self, SourceError> {
+        let SourceSpec::Http(resource) = spec else { return Self::open(spec, origin, hosts).await };
+        let tree = match led_to {
+            Some(root) => Tree::Web(Resource::unseal(root)?),
+            None => Tree::Single(resource.clone()),
+        };
+        Ok(Self { tree, origin, hosts, redacted: resource.to_string() })
+    }
+
+    /// For [`Source::resume`]; None for one file.
+    pub fn led_to(&self) -> Option<Sealed> {
+        match &self.tree {
+            Tree::Web(root) => Some(root.seal()),
+            _ => None,
+        }
     }
 
     /// For people and events: without secrets.

@@ -11,6 +11,7 @@ mod fetch;
 mod held;
 mod local;
 mod memory;
+mod notes;
 mod pools;
 mod reading;
 mod slab;
@@ -24,6 +25,7 @@ mod whole;
 mod writing;
 
 pub use error::StoreError;
+pub use notes::NotesPlace;
 pub use stores::Stores;
 pub use whole::Whole;
 
@@ -51,6 +53,7 @@ use crate::{
     platform::clock,
 };
 
+use notes::Left;
 use state::{Keep, Look, State};
 use stores::Shared;
 use temp_file::TempFile;
@@ -84,6 +87,8 @@ pub struct StoreConfig {
     pub cache_bytes: u64,
     /// Bytes of disk for all temp files together; None: what the file system has, less a reserve of 5 %.
     pub disk_budget: Option<u64>,
+    /// Where it is noted which bytes of a temp file are right; None: a later worker fetches everything again.
+    pub notes: Option<NotesPlace>,
 }
 
 /// What a store is to serve.
@@ -156,19 +161,28 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    fn new(stores: Arc<Shared>, content: Content, keep: Keep) -> Self {
+    /// With what an earlier worker `left` of the content, if anything.
+    fn new(stores: Arc<Shared>, content: Content, keep: Keep, left: Option<Left>) -> Self {
         let resource = resource(&content.place).cloned();
         let chunk = stores.config.chunk_size.max(LEAST_CHUNK);
         let at_once = stores.config.max_concurrent_requests.max(1);
-        let state = State::new(content.size, keep, chunk, content.validator.clone(), resource);
+        let mut state = State::new(content.size, keep, chunk, content.validator.clone(), resource);
+        let (temp, complete) = (OnceLock::new(), OnceLock::new());
+        if let Some(left) = left {
+            if left.ranges.covers(&(0..content.size)) {
+                drop(complete.set(Arc::clone(left.temp.file())));
+            }
+            state.take_over(&left.ranges, left.validator);
+            drop(temp.set(left.temp));
+        }
         Self {
             state: Mutex::new(&STORE, state).keyed(content.ino),
             permits: Permits::new(&FETCHES, at_once),
             ahead: Permits::new(&PREFETCHES, at_once - 1),
             content,
             stores,
-            temp: OnceLock::new(),
-            complete: OnceLock::new(),
+            temp,
+            complete,
             room: Notify::new(),
             idle: Notify::new(),
         }

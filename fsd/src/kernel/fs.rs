@@ -290,6 +290,7 @@ impl Fs {
     /// After the unmount: detaches every store and hands it to the closer (wait with [`Closer::drain`]).
     /// Returns how many.
     pub fn close_all(&self) -> usize {
+        self.inner.parts.stores.forget_left(|_| false);
         self.close_stores(self.inner.handles.take_all(), journal::next_id())
     }
 }

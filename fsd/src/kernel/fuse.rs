@@ -81,7 +81,7 @@ pub enum ServeError {
     Init(io::Error),
     #[error("cannot start the session's threads: {0}")]
     Threads(io::Error),
-    #[error("the kernel does not send requests again ({0}): it is older than 6.9")]
+    #[error("the kernel does not send requests again ({0}), although it did before")]
     Resend(io::Error),
 }
 
@@ -95,6 +95,8 @@ pub struct Negotiated {
     /// What we took.
     pub taken: u64,
     pub passthrough: bool,
+    /// It sends unanswered requests again when asked to: tried, because versions lie.
+    pub resends: bool,
 }
 
 /// A session that serves. Dropping it neither unmounts nor stops it.
@@ -131,9 +133,14 @@ pub fn serve(fd: OwnedFd, fs: Fs, config: &FuseConfig) -> Result<Session, ServeE
     options.n_threads = Some(if one { 1 } else { config.threads.max(1) });
     // The kernel itself keeps strangers out without allow_other; fuser would refuse them unrecorded.
     let acl = SessionACL::All;
-    let session = match &config.takeover {
-        None => fuser::Session::from_fd(adapter, fd, acl, options).map_err(ServeError::Init)?,
-        Some(settled) => take_over(adapter, fd, acl, options, settled)?,
+    let (session, resends) = match &config.takeover {
+        None => {
+            let session = fuser::Session::from_fd(adapter, fd, acl, options).map_err(ServeError::Init)?;
+            // Nothing is unanswered yet, so this does nothing but tell.
+            let resends = resume::resend(session.as_fd()).is_ok();
+            (session, resends)
+        }
+        Some(settled) => (take_over(adapter, fd, acl, options, settled)?, settled.resends),
     };
     let (tell, ended) = watch::channel(None);
     let (keep, over) = sync_channel(0);
@@ -144,7 +151,7 @@ pub fn serve(fd: OwnedFd, fs: Fs, config: &FuseConfig) -> Result<Session, ServeE
         drop::<std::sync::mpsc::SyncSender<()>>(keep);
     };
     thread::Builder::new().name("fsd-session".to_owned()).spawn(run).map_err(ServeError::Threads)?;
-    Ok(Session { negotiated: negotiated(&outcome), ended, over: Mutex::new(&SESSION, over) })
+    Ok(Session { negotiated: Negotiated { resends, ..negotiated(&outcome) }, ended, over: Mutex::new(&SESSION, over) })
 }
 
 /// Starts a session on a connection that is negotiated already, and has its unanswered requests sent again.
@@ -158,7 +165,9 @@ fn take_over(
     let (handshake, fd) = Handshake::new(settled).map_err(ServeError::Init)?;
     let session = fuser::Session::from_fd(adapter, fd, acl, options).map_err(ServeError::Init)?;
     handshake.swap(session.as_fd(), device).map_err(ServeError::Init)?;
-    resume::resend(session.as_fd()).map_err(ServeError::Resend)?;
+    if settled.resends {
+        resume::resend(session.as_fd()).map_err(ServeError::Resend)?;
+    }
     Ok(session)
 }
 
@@ -168,6 +177,7 @@ fn negotiated(outcome: &Outcome) -> Negotiated {
         offered: outcome.offered.load(Ordering::Relaxed),
         taken: outcome.taken.load(Ordering::Relaxed),
         passthrough: outcome.passthrough.load(Ordering::Relaxed),
+        resends: false,
     }
 }
 

@@ -165,6 +165,12 @@ impl Handles {
         !inner.left.contains_key(&ino.0) && inner.files.get(&ino.0).is_none_or(|file| file.opens() == 0)
     }
 
+    /// Whether anybody has the inode open, also when an earlier worker opened it.
+    pub fn is_used(&self, ino: Ino) -> bool {
+        let inner = self.inner.read();
+        inner.left.contains_key(&ino.0) || inner.files.contains_key(&ino.0)
+    }
+
     /// Whether the pair is open, also when an earlier worker opened it.
     pub fn is_open(&self, ino: Ino, fh: Fh) -> bool {
         self.inner.read().set.contains(ino, fh)

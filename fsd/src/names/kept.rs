@@ -1,21 +1,31 @@
-//! What is staged, kept for the next worker: a private file in the runtime directory, gone with the mount.
+//! What is staged, kept for the next worker: a private file in the runtime directory, gone with the mount. A checksum
+//! comes first: a file that was damaged is not believed, rather than a URL that is not the staged one.
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
-use fsd_events::ids::{Ino, RunId};
+use fsd_events::{
+    ids::{Ino, RunId},
+    names::hash,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::data::origin::{Resource, Sealed, Validator};
+use crate::{
+    data::origin::{Resource, Sealed, Validator},
+    platform::runtime_dir::open_private,
+};
 
 use super::catalog::Item;
 
+const VERSION: u32 = 1;
+
 #[derive(Serialize, Deserialize)]
 struct File {
+    version: u32,
     mount_run: String,
     items: Vec<Kept>,
 }
@@ -38,18 +48,26 @@ struct Kept {
 /// # Errors
 /// When the directory has no room.
 pub(super) fn write(path: &Path, run: RunId, items: &[Item], number: u64) -> io::Result<()> {
-    let file = File { mount_run: run.to_string(), items: items.iter().map(Kept::of).collect() };
-    let text = serde_json::to_vec(&file)?;
+    let file = File { version: VERSION, mount_run: run.to_string(), items: items.iter().map(Kept::of).collect() };
+    let text = serde_json::to_string(&file)?;
+    let text = format!("{:016x}\n{text}", hash(u64::from(VERSION), text.as_bytes()));
     let fresh = path.with_extension(number.to_string());
     let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh);
-    let done = written.and_then(|mut file| file.write_all(&text)).and_then(|()| fs::rename(&fresh, path));
+    let done = written.and_then(|mut file| file.write_all(text.as_bytes())).and_then(|()| fs::rename(&fresh, path));
     done.inspect_err(|_| drop(fs::remove_file(&fresh)))
 }
 
 /// What an earlier worker of the same mount kept; nothing when there is none or the file is not ours.
 pub(super) fn read(path: &Path, run: RunId) -> Vec<Item> {
-    let file = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok());
-    let ours = file.filter(|file| file.mount_run == run.to_string());
+    let mut text = String::new();
+    let file = open_private(path, OpenOptions::new().read(true));
+    let read = file.and_then(|mut file| file.read_to_string(&mut text));
+    let whole = read.ok().and_then(|_| text.split_once('\n')).filter(|(sum, text)| {
+        // In this form, so that another version's text is not even looked at.
+        *sum == format!("{:016x}", hash(u64::from(VERSION), text.as_bytes()))
+    });
+    let file = whole.and_then(|(_, text)| serde_json::from_str::<File>(text).ok());
+    let ours = file.filter(|file| file.version == VERSION && file.mount_run == run.to_string());
     ours.map_or_else(Vec::new, |file| file.items.into_iter().filter_map(Kept::item).collect())
 }
 
@@ -70,5 +88,45 @@ impl Kept {
         let validator = tag.map(Validator::Strong).or(dated).unwrap_or_default();
         let resource = Resource::unseal(resource).ok()?;
         Some(Item { id, name, size, ino: Ino(ino), staged, modified_us, validator, resource, dir: Ino(0) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_or_foreign_file_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staged");
+        let item = Item {
+            id: "1".into(),
+            name: "a".into(),
+            size: 9,
+            ino: Ino(5),
+            staged: true,
+            modified_us: None,
+            validator: Validator::Strong("\"1\"".into()),
+            resource: Resource::parse("http://host/a?token=1").unwrap(),
+            dir: Ino(0),
+        };
+        write(&path, RunId(1), &[item], 1).unwrap();
+        assert_eq!(read(&path, RunId(1)).len(), 1);
+        assert!(read(&path, RunId(2)).is_empty());
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            assert!(read(&path, RunId(1)).is_empty(), "byte {at}");
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(read(&path, RunId(1)).is_empty(), "cut at {at}");
+        }
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(read(&path, RunId(1)).len(), 1);
+        let elsewhere = dir.path().join("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(elsewhere, &path).unwrap();
+        assert!(read(&path, RunId(1)).is_empty());
     }
 }

@@ -11,10 +11,13 @@ use std::{
 
 use fsd_events::{
     ids::{Fh, Ino, RunId},
-    names::{OPENS_MAGIC, OpenAs, SLOT, VERSION, header},
+    names::{OPENS_MAGIC, OpenAs, SLOT, VERSION, hash, header},
 };
 
-use crate::{observe::journal, platform::shared::SharedWords};
+use crate::{
+    observe::journal,
+    platform::{runtime_dir::open_private, shared::SharedWords},
+};
 
 /// Sizes that are tried, best first; 32 bytes an open handle.
 const BYTES: [usize; 3] = [2 << 20, 256 << 10, 16 << 10];
@@ -35,13 +38,16 @@ impl OpenSet {
     }
 
     fn shared(path: &Path, run: RunId) -> io::Result<Option<SharedWords>> {
-        if let Ok(file) = OpenOptions::new().read(true).write(true).open(path) {
+        if let Ok(file) = open_private(path, OpenOptions::new().read(true).write(true)) {
             let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
             let known = BYTES.contains(&length).then(|| SharedWords::map(&file, 0, length)).transpose()?;
             if let Some(words) = known.filter(|words| is_of(words, run)) {
                 return Ok(Some(words));
             }
-            std::fs::remove_file(path)?;
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => (),
         }
         let file: File = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         for bytes in BYTES {
@@ -65,11 +71,13 @@ impl OpenSet {
         }
         let mut set = Self { words, slots: HashMap::new(), free: Vec::new() };
         for slot in (0..u32::try_from(count).unwrap_or(u32::MAX)).rev() {
-            let [fh, ino] = [0, 1].map(|n| set.words.words()[at(slot) + n].load(Ordering::Acquire));
-            if fh == 0 {
-                set.free.push(slot);
-            } else {
+            let [fh, ino, how, backing] = [0, 1, 2, 3].map(|n| set.words.words()[at(slot) + n].load(Ordering::Acquire));
+            if fh != 0 && backing == checked(fh, ino, how, backing as u32) {
                 set.slots.insert((ino, fh), Some(slot));
+            } else {
+                // Free, or damaged: a reference that is lost costs ESTALE, a wrong backing file another file's bytes.
+                set.words.words()[at(slot)].store(0, Ordering::Release);
+                set.free.push(slot);
             }
         }
         set
@@ -86,7 +94,7 @@ impl OpenSet {
             let words = &self.words.words()[at(slot)..at(slot) + SLOT];
             words[1].store(ino.0, Ordering::Relaxed);
             words[2].store(how.word(), Ordering::Relaxed);
-            words[3].store(u64::from(backing), Ordering::Relaxed);
+            words[3].store(checked(fh.0, ino.0, how.word(), backing), Ordering::Relaxed);
             words[0].store(fh.0, Ordering::Release);
         }
         self.slots.insert((ino.0, fh.0), slot);
@@ -125,6 +133,12 @@ impl OpenSet {
     }
 }
 
+/// The number of the backing file with a checksum of the slot above it.
+fn checked(fh: u64, ino: u64, how: u64, backing: u32) -> u64 {
+    let words = [fh, ino, how, u64::from(backing)].map(u64::to_le_bytes);
+    hash(VERSION, words.as_flattened()) << 32 | u64::from(backing)
+}
+
 fn at(slot: u32) -> usize {
     header::WORDS + slot as usize * SLOT
 }
@@ -156,6 +170,24 @@ mod tests {
         let left = read_opens(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!(left, [Open { fh: Fh(10), ino: Ino(5), how: OpenAs::Passthrough }]);
         assert_eq!(OpenSet::open(Some(&path), RunId(2)).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_damaged_reference_is_forgotten_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("opens");
+        let mut set = OpenSet::open(Some(&path), RunId(1)).unwrap();
+        assert!(set.insert(Ino(5), Fh(8), OpenAs::Passthrough, 7) && set.insert(Ino(6), Fh(9), OpenAs::Cached, 0));
+        drop(set);
+        let whole = std::fs::read(&path).unwrap();
+        let first = header::WORDS * 8;
+        for byte in first..first + SLOT * 8 {
+            let mut bytes = whole.clone();
+            bytes[byte] ^= 4;
+            std::fs::write(&path, bytes).unwrap();
+            let left = OpenSet::open(Some(&path), RunId(1)).unwrap().left();
+            assert_eq!(left, [(6, 9, OpenAs::Cached, 0)], "byte {byte}");
+        }
     }
 
     #[test]

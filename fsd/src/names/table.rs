@@ -20,7 +20,7 @@ use fsd_events::{
 
 use crate::{
     observe::{journal, locks::Mutex},
-    platform::shared::SharedWords,
+    platform::{runtime_dir::open_private, shared::SharedWords},
 };
 
 use super::TREE;
@@ -28,6 +28,8 @@ use super::TREE;
 /// Sizes of a segment that are tried, best first: the runtime directory may be small.
 const SEGMENT_BYTES: [usize; 3] = [4 << 20, 256 << 10, 16 << 10];
 const SEGMENTS: usize = 4096;
+/// More names than this with one number in a row do not happen.
+const COLLISIONS: usize = 16;
 /// Inode numbers fit an `off_t` and never look like a flag.
 const INO_MASK: u64 = (1 << 62) - 1;
 
@@ -104,10 +106,8 @@ impl NameTable {
 
     /// Takes over what an earlier worker of the same mount wrote; None when there is nothing to take over.
     fn existing(path: &Path, run: RunId) -> io::Result<Option<Self>> {
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
+        // One that is not ours is no more use than none.
+        let Ok(file) = open_private(path, OpenOptions::new().read(true).write(true)) else { return Ok(None) };
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
         let Some(bytes) = SEGMENT_BYTES.into_iter().find(|bytes| length >= *bytes && length.is_multiple_of(*bytes))
         else {
@@ -140,9 +140,21 @@ impl NameTable {
                 at = (at / self.segment_words + 1) * self.segment_words;
                 continue;
             }
-            self.index.insert(ino, at, entries, self);
-            entries += 1;
-            at += record_words(Fourth::split(self.word(at + 3).load(Ordering::Relaxed)).name_bytes);
+            let end = (at / self.segment_words + 1) * self.segment_words;
+            let found = self.found_at(at).filter(|found| at + record_words(found.length) <= end);
+            let Some(found) = found else {
+                // Damaged: what follows it in this segment cannot be found.
+                journal::invariant("damaged names were forgotten", &format!("from word {at} on"));
+                at = end;
+                continue;
+            };
+            at += record_words(found.length);
+            if is_of(ino, &found) {
+                self.index.insert(ino, at - record_words(found.length), entries, self);
+                entries += 1;
+            } else {
+                journal::invariant("a damaged name was forgotten", &format!("inode {ino}"));
+            }
         }
         self.append.lock().entries = entries;
     }
@@ -215,8 +227,14 @@ impl NameTable {
 
     /// The record of an inode; the root has none.
     pub(super) fn find(&self, ino: Ino) -> Option<Found> {
-        let at = self.position(ino)?;
+        self.found_at(self.position(ino)?)
+    }
+
+    fn found_at(&self, at: usize) -> Option<Found> {
         let fourth = Fourth::split(self.word(at + 3).load(Ordering::Relaxed));
+        if fourth.name_bytes > NAME_MAX {
+            return None;
+        }
         let mut bytes = [0; NAME_MAX + 1];
         for (n, part) in bytes.as_chunks_mut::<8>().0.iter_mut().take(fourth.name_bytes.div_ceil(8)).enumerate() {
             *part = self.word(at + RECORD_HEAD + n).load(Ordering::Relaxed).to_le_bytes();
@@ -260,6 +278,13 @@ impl NameTable {
 
 fn seed(parent: Ino, name: &str, version: u64) -> u64 {
     clamp(names::hash(parent.0 ^ version.rotate_left(32), name.as_bytes()))
+}
+
+/// Whether the number is one that this name may have got: it follows from the name, so that a damaged record is
+/// recognised, and its inode is unknown rather than another file's.
+fn is_of(ino: u64, found: &Found) -> bool {
+    let first = seed(found.parent, found.name(), found.version);
+    std::iter::successors(Some(first), |ino| Some(next(*ino))).take(COLLISIONS).any(|candidate| candidate == ino)
 }
 
 fn next(ino: u64) -> u64 {
@@ -416,5 +441,26 @@ mod tests {
             });
         });
         assert_eq!(table.len(), 20_000);
+    }
+
+    #[test]
+    fn a_damaged_name_is_unknown_and_never_another_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("names");
+        let table = NameTable::open(Some(&path), RUN).unwrap();
+        let inos: Vec<Ino> = ["one", "two", "three"].map(|name| file(&table, ROOT, name, 1)).into();
+        drop(table);
+        let whole = std::fs::read(&path).unwrap();
+        let records = header::WORDS * 8..(header::WORDS + 3 * record_words(5)) * 8;
+        for byte in records {
+            // Bits of the last word of a head say what kind it is; those change no name.
+            let mut bytes = whole.clone();
+            bytes[byte] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            let table = NameTable::open(Some(&path), RUN).unwrap();
+            for (ino, name) in inos.iter().zip(["one", "two", "three"]) {
+                assert!(table.find(*ino).is_none_or(|found| found.name() == name), "byte {byte}");
+            }
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! The runtime directory: private and ours, with known room.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File, OpenOptions},
     io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{DirBuilderExt, MetadataExt},
+        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     },
     path::Path,
 };
@@ -19,6 +19,17 @@ pub fn make_private(dir: &Path) -> io::Result<()> {
     let meta = fs::symlink_metadata(dir).map_err(|e| made.err().unwrap_or(e))?;
     let ours = meta.is_dir() && meta.uid() == uid() && meta.mode() & 0o077 == 0;
     if ours { Ok(()) } else { Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a private directory of ours")) }
+}
+
+/// Opens a file that this user alone may read or write, and no link to one.
+///
+/// # Errors
+/// When it is not there, or is not such a file.
+pub fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    let meta = file.metadata()?;
+    let ours = meta.is_file() && meta.uid() == uid() && meta.mode() & 0o077 == 0;
+    if ours { Ok(file) } else { Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a private file of ours")) }
 }
 
 /// Effective user id.
@@ -44,6 +55,22 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_file_that_others_may_use_or_a_link_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "x").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let open = |path: &Path| open_private(path, OpenOptions::new().read(true));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(open(&file).is_err());
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(open(&file).is_ok() && open(&link).is_err() && open(dir.path()).is_err());
+        if std::os::unix::fs::chown(&file, Some(65534), None).is_ok() {
+            assert!(open(&file).is_err());
+        }
+    }
 
     #[test]
     fn a_directory_that_others_may_enter_is_refused() {

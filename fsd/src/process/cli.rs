@@ -183,7 +183,7 @@ pub(super) struct Restart {
 
 #[derive(clap::Args)]
 pub(super) struct Drain {
-    /// `CAUSE,RUN`: why the run ended and who came after it.
+    /// `CAUSE,RUN,RESENT`: why the run ended, who came after it, and how many requests came again.
     #[arg(long)]
     pub(super) handover: Option<String>,
     /// Directory of its rings.

@@ -74,6 +74,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// A supervisor owns the mount; false elsewhere than on Linux.
     pub supervisor: bool,
+    /// A worker that beats and serves nobody for so long is replaced; None: only diagnosed.
+    pub replace_after: Option<Duration>,
     /// A worker that a person has stopped is left alone.
     pub keep_stopped: bool,
     /// macOS only.
@@ -132,6 +134,7 @@ impl Config {
             runtime_dir: take.path("runtime_dir"),
             state_dir: take.path("state_dir").unwrap_or_else(state_home),
             supervisor: cfg!(target_os = "linux") && take.bool("supervisor"),
+            replace_after: Some(take.time("replace_after")).filter(|time| !time.is_zero()),
             keep_stopped: take.bool("keep_stopped"),
             enable_app_nap: take.bool("enable_app_nap"),
             flags: Flag::ALL.into_iter().fold(DebugFlags::default(), |flags, flag| {

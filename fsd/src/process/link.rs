@@ -18,7 +18,7 @@ use fsd_events::{
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::platform::process::received_fd;
+use crate::{data::origin::Sealed, platform::process::received_fd};
 
 /// Longest line; a staged URL with its headers is far below.
 const LINE_LIMIT: usize = 2 << 20;
@@ -70,8 +70,14 @@ pub(super) struct Takeover {
     pub(super) offered: u64,
     pub(super) taken: u64,
     pub(super) passthrough: bool,
+    /// The kernel sends unanswered requests again.
+    pub(super) resends: bool,
+    /// Where the source's URL led; None for one file.
+    pub(super) led_to: Option<Sealed>,
     pub(super) old_run: String,
     pub(super) cause: String,
+    /// Workers that died before they served, since the old run: how many, and how the last one ended.
+    pub(super) lost: Option<String>,
 }
 
 /// From the worker.

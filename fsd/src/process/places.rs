@@ -200,6 +200,7 @@ fn clear(runtime: &Path, state: &Path) {
             tracing::warn!("cannot write what {} still holds: {error}", path.display());
         }
     }
+    drop(std::fs::remove_dir_all(runtime.join(layout::NOTES)));
     // Rings name inodes: the names must outlive them.
     // Secrets go in any case.
     drop(std::fs::remove_file(runtime.join(layout::STAGED)));

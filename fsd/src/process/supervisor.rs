@@ -30,8 +30,8 @@ use self::{
     answers::Asked,
     child::Child,
     clients::{ClientId, Clients},
-    drain::Drains,
     janitor::Janitor,
+    life::Outcome,
     policy::{Backoff, Cause},
 };
 pub(super) use estate::{Estate, succeed};
@@ -71,6 +71,10 @@ struct Supervisor {
     flags: DebugFlags,
     /// What the next worker runs; changed by an upgrade.
     program: PathBuf,
+    /// What ran before an upgrade whose worker does not serve yet.
+    fallback: Option<PathBuf>,
+    /// Short processes that were started and are not reaped yet.
+    errands: Vec<std::process::Child>,
     clients: Clients,
     janitor: Option<Janitor>,
     signals: SignalFd,
@@ -79,7 +83,8 @@ struct Supervisor {
     /// A respawn that waits for its time.
     respawn: Option<(Instant, Cause)>,
     backoff: Backoff,
-    drains: Drains,
+    /// Workers that died before they served, in words.
+    lost: Option<String>,
     settled: Option<Takeover>,
     /// As the newest worker announced it.
     presence: Presence,
@@ -89,6 +94,8 @@ struct Supervisor {
     /// A client that waits for its restart.
     restarting: Option<ClientId>,
     ending: Option<Ending>,
+    /// It has ended while a client was served.
+    over: Option<Outcome>,
 }
 
 /// A worker and how far it is.
@@ -105,6 +112,8 @@ struct Worker {
 struct Handed {
     run: String,
     cause: Cause,
+    /// Requests that it had not answered.
+    resent: u64,
 }
 
 /// The newest beat, and when it came.
@@ -118,6 +127,7 @@ struct Beat {
 struct Ending {
     since: Instant,
     aborted: bool,
+    reason: String,
 }
 
 /// Mounts and serves until told to stop.
@@ -178,7 +188,7 @@ impl Supervisor {
         new.settled = Some(settled);
         new.presence = presence;
         new.max_background = max_background;
-        let handed = Handed { run: new.presence.run.clone(), cause: Cause::SupervisorLost };
+        let handed = new.handed(Cause::SupervisorLost);
         new.start_worker(Some(handed)).map_err(internal)?;
         Ok(new)
     }
@@ -202,6 +212,8 @@ impl Supervisor {
             mount_run: super::worker::random().to_string(),
             started: clock::now(),
             program,
+            fallback: None,
+            errands: Vec::new(),
             places,
             clients,
             janitor,
@@ -211,7 +223,7 @@ impl Supervisor {
             worker: None,
             respawn: None,
             backoff: Backoff::default(),
-            drains: Drains::default(),
+            lost: None,
             settled: None,
             presence: Presence::default(),
             max_background: 0,
@@ -219,6 +231,7 @@ impl Supervisor {
             next_ask: 0,
             restarting: None,
             ending: None,
+            over: None,
         })
     }
 
@@ -231,10 +244,11 @@ impl Supervisor {
                 self.request(client, request);
             }
             self.hear_worker();
-            if let Some(outcome) = self.look_after_worker() {
+            if let Some(outcome) = self.over.take().or_else(|| self.look_after_worker()) {
                 return self.finish(outcome);
             }
             self.expire_asks();
+            self.errands.retain_mut(|errand| matches!(errand.try_wait(), Ok(None)));
         }
     }
 

@@ -36,7 +36,12 @@ use super::{
     signals, terminal,
 };
 use crate::{
-    data::{closer::Closer, origin::Origin, source::Source, store::Stores},
+    data::{
+        closer::Closer,
+        origin::{Origin, Sealed},
+        source::Source,
+        store::Stores,
+    },
     kernel::{
         fs::{Fs, Parts},
         fuse::{self, FuseConfig, Negotiated, Session},
@@ -110,6 +115,7 @@ struct Live {
     session: Session,
     orders: (Sender<Order>, Receiver<Order>),
     source: String,
+    led_to: Option<Sealed>,
     /// Under a supervisor: what its place would need.
     inheritance: Option<(Inheritance, Presence, u32)>,
 }
@@ -158,10 +164,12 @@ fn build(job: &mut Job, places: &Places, identity: &Identity) -> Result<Live, Fa
     watchdog::probe_runtime(&handle);
     let origin = Origin::new(origin_config(config)).map_err(|error| Exit::Internal.because(error.to_string()))?;
     let source = match &config.source {
-        Some(text) => Some(source::open(&runtime, text, config, &origin)?),
+        Some(text) => Some(source::open(&runtime, text, config, &origin, host.takeover())?),
         None => None,
     };
-    let stores = Stores::new(store_config(config), origin.clone(), handle.clone()).map_err(internal)?;
+    let led_to = source.as_ref().and_then(Source::led_to);
+    let stores =
+        Stores::new(store_config(config, places, identity), origin.clone(), handle.clone()).map_err(internal)?;
     let left = stores.sweep();
     if left > 0 {
         tracing::info!("removed {left} temp files of dead instances");
@@ -181,7 +189,17 @@ fn build(job: &mut Job, places: &Places, identity: &Identity) -> Result<Live, Fa
     };
     let mounted = host.obtain(&spec)?;
     let session = serve(&mounted, &fs, config, host.takeover()).inspect_err(|_| undo(host, mounted.at()))?;
-    Ok(Live { runtime, closer, fs, mounted, session, orders: mpsc::channel(), source: shown, inheritance: None })
+    Ok(Live {
+        runtime,
+        closer,
+        fs,
+        mounted,
+        session,
+        orders: mpsc::channel(),
+        source: shown,
+        led_to,
+        inheritance: None,
+    })
 }
 
 /// What can be done only with a mount: its numbers, its socket, its announcement.
@@ -218,7 +236,10 @@ fn finish(
             }
             Host::Supervisor(upward) => {
                 signals::listen_to_looks(orders.clone()).map_err(internal)?;
-                let settled = settled(live.session.negotiated());
+                if let Some(lost) = upward.takeover().and_then(|takeover| takeover.lost.as_deref()) {
+                    observe::journal::invariant("workers died before they served", lost);
+                }
+                let settled = settled(live);
                 upward.say(Up::Ready { settled, presence: Box::new(presence.clone()), max_background });
                 let inheritance = upward.listen(Arc::new(desk), orders)?;
                 live.inheritance = Some((inheritance, presence, max_background));
@@ -234,9 +255,9 @@ fn finish(
 }
 
 /// For the next worker.
-fn settled(negotiated: Negotiated) -> Takeover {
-    let Negotiated { minor, offered, taken, passthrough } = negotiated;
-    Takeover { minor, offered, taken, passthrough, ..Takeover::default() }
+fn settled(live: &Live) -> Takeover {
+    let Negotiated { minor, offered, taken, passthrough, resends } = live.session.negotiated();
+    Takeover { minor, offered, taken, passthrough, resends, led_to: live.led_to.clone(), ..Takeover::default() }
 }
 
 /// Takes a mount down that never became ready.
@@ -263,6 +284,7 @@ fn serve(mounted: &Mounted, fs: &Fs, config: &Config, takeover: Option<&Takeover
             offered: t.offered,
             taken: t.taken,
             passthrough: t.passthrough,
+            resends: t.resends,
         }),
     };
     let fd = mounted.fd().try_clone_to_owned().map_err(internal)?;
@@ -358,7 +380,7 @@ impl Running {
         };
         tracing::error!("the supervisor is gone: this process takes its place");
         self.recorder.flush();
-        let settled = settled(self.mount.session.negotiated());
+        let settled = settled(&self.mount);
         let legacy = inheritance.legacy(settled, presence.clone(), *max_background);
         super::supervisor::succeed(&legacy, &self.mount.mounted)
     }

@@ -155,7 +155,12 @@ impl Mounted {
     pub(crate) fn gone(mut self) -> (ExitStatus, Vec<Value>) {
         let status = self.served.wait(Duration::from_secs(60)).expect("fsd ends when it is told to");
         assert!(!self.at().is_mounted(), "still mounted");
-        assert_eq!(files(self.dirs.runtime.path()), Vec::<PathBuf>::new(), "runtime files are left");
+        assert_eq!(
+            files(self.dirs.runtime.path()),
+            Vec::<PathBuf>::new(),
+            "runtime files are left: {}",
+            self.messages()
+        );
         assert_eq!(files(&self.home().temp()), Vec::<PathBuf>::new(), "temp files are left");
         let record = self.recorded();
         (status, record)

@@ -1,7 +1,9 @@
 //! Takeover: a mount that outlives its processes, and nobody who uses it notices.
 
 mod clients;
+mod downloads;
 mod kills;
+mod restarts;
 mod state;
 
 use std::{

@@ -31,7 +31,7 @@ struct Access {
 }
 
 /// A resource with all its secrets, for private files only.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     url: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

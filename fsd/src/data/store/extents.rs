@@ -73,6 +73,11 @@ impl Extents {
         })
     }
 
+    /// Every range, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Range<u64>> {
+        self.ranges.iter().map(|(&start, &end)| start..end)
+    }
+
     /// How many bytes are there.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes

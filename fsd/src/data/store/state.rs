@@ -19,6 +19,7 @@ use crate::{
 use super::{
     Reader, StoreError,
     chunk::Chunk,
+    extents::Extents,
     held::{Held, Part},
     waiters::Waiters,
 };
@@ -143,6 +144,18 @@ impl State {
             keys: 0,
             slow: false,
         }
+    }
+
+    /// Goes on where an earlier worker stood: these bytes are on disk, and of that version.
+    pub(super) fn take_over(&mut self, ranges: &Extents, validator: Validator) {
+        for range in ranges.iter() {
+            self.held.written(range);
+        }
+        if self.validator == Validator::None {
+            self.validator = validator;
+        }
+        // Somebody may have read them.
+        self.served = true;
     }
 
     /// Looks at a read of `range`. `again`: not for the first time, so it is no new evidence.

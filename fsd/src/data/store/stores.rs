@@ -1,6 +1,7 @@
 //! The stores of a mount: what they share, and who is open.
 
 use std::{
+    collections::HashMap,
     fmt, io,
     sync::{Arc, Weak},
 };
@@ -9,7 +10,10 @@ use fsd_events::ids::OpId;
 use tokio::runtime::Handle;
 
 use crate::{
-    data::{origin::Origin, source::Place},
+    data::{
+        origin::{Origin, Validator},
+        source::Place,
+    },
     observe::locks::{Class, Mutex, Rank, assert_none_held},
     platform::clock,
 };
@@ -17,6 +21,7 @@ use crate::{
 use super::{
     Content, FetchMode, Store, StoreConfig, StoreError, Usage,
     budget::Budget,
+    notes::{self, Left},
     pools::Pools,
     slab::Slab,
     state::Keep,
@@ -25,6 +30,7 @@ use super::{
 };
 
 static STORES: Class = Class::new("stores", Rank::Stores);
+static LEFT: Class = Class::new("left_temp_files", Rank::Stores);
 
 /// Content up to this size stays in memory: a temp file would cost more than it keeps.
 const SMALL: u64 = 256 << 10;
@@ -47,6 +53,8 @@ pub(super) struct Shared {
     pub(super) slab: Slab,
     pub(super) ticker: Ticker,
     open: Mutex<Vec<Weak<Store>>>,
+    /// Temp files of an earlier worker that nobody has asked for yet, by inode.
+    left: Mutex<HashMap<u64, Left>>,
 }
 
 impl fmt::Debug for Stores {
@@ -60,6 +68,11 @@ impl Stores {
     /// When no thread can be started.
     pub fn new(config: StoreConfig, origin: Origin, runtime: Handle) -> io::Result<Self> {
         let disk = config.disk_budget.or_else(|| temp_file::free_bytes(&config.temp_dir).ok());
+        let notes = config.notes.as_ref();
+        let mut left = HashMap::new();
+        for one in notes.map_or_else(Vec::new, |place| notes::take_over(place, &config.temp_dir)) {
+            keep_better(&mut left, one);
+        }
         let (ticker, woken) = Ticker::new();
         let shared = Arc::new(Shared {
             budget: Budget::new(disk, config.cache_bytes),
@@ -70,6 +83,7 @@ impl Stores {
             pools: Pools::new()?,
             ticker,
             open: Mutex::new(&STORES, Vec::new()),
+            left: Mutex::new(&LEFT, left),
         });
         ticker::start(Arc::downgrade(&shared), woken)?;
         Ok(Self { shared })
@@ -85,7 +99,8 @@ impl Stores {
             self.shared.budget.reserve(content.size)?;
         }
         self.shared.budget.join();
-        let store = Arc::new(Store::new(Arc::clone(&self.shared), content, keep));
+        let left = self.left_for(&content, keep);
+        let store = Arc::new(Store::new(Arc::clone(&self.shared), content, keep, left));
         {
             let mut open = self.shared.open.lock();
             open.retain(|store| store.strong_count() > 0);
@@ -94,6 +109,26 @@ impl Stores {
         self.shared.settle();
         store.begin(by);
         Ok(store)
+    }
+
+    /// What an earlier worker left of the content: of this version, and complete where no version is known.
+    fn left_for(&self, content: &Content, keep: Keep) -> Option<Left> {
+        let left = (keep == Keep::Disk).then(|| self.shared.left.lock().remove(&content.ino))??;
+        let whole = left.ranges.covers(&(0..content.size));
+        let known = left.validator != Validator::None || whole;
+        let same = content.validator == Validator::None || content.validator == left.validator;
+        (left.size == content.size && known && same).then_some(left)
+    }
+
+    /// Removes what an earlier worker left of every inode that is not `wanted` any more. Touches the disk.
+    pub fn forget_left(&self, wanted: impl Fn(u64) -> bool) {
+        let gone: Vec<Left> = {
+            let mut left = self.shared.left.lock();
+            let gone: Vec<u64> = left.keys().copied().filter(|ino| !wanted(*ino)).collect();
+            gone.iter().filter_map(|ino| left.remove(ino)).collect()
+        };
+        assert_none_held("removal of temp files");
+        drop(gone);
     }
 
     fn keep(&self, content: &Content) -> Keep {
@@ -121,6 +156,14 @@ impl Stores {
     pub fn sweep(&self) -> usize {
         assert_none_held("sweep of temp files");
         temp_file::sweep(&self.shared.config.temp_dir)
+    }
+}
+
+/// Of two temp files of one inode the one with more in it stays.
+fn keep_better(all: &mut HashMap<u64, Left>, one: Left) {
+    match all.get(&one.ino) {
+        Some(other) if other.ranges.bytes() >= one.ranges.bytes() => (),
+        _ => drop(all.insert(one.ino, one)),
     }
 }
 

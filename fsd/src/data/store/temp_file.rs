@@ -6,10 +6,14 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+
+use crate::platform::runtime_dir::open_private;
+
+use super::notes::Note;
 
 const PREFIX: &str = "fsd-";
 const SUFFIX: &str = ".part";
@@ -28,6 +32,8 @@ pub(super) struct TempFile {
     removed: AtomicBool,
     /// The step whose room was asked for last.
     step: AtomicU64,
+    /// For the next worker.
+    note: OnceLock<Note>,
 }
 
 impl TempFile {
@@ -46,15 +52,50 @@ impl TempFile {
             // A sweeper may have taken it for an orphan between these two calls: then another one is made.
             if file.try_lock().is_ok() && file.metadata()?.nlink() > 0 {
                 file.set_len(size)?;
-                return Ok(Self {
-                    file: Arc::new(file),
-                    path,
-                    size,
-                    removed: AtomicBool::new(false),
-                    step: AtomicU64::new(u64::MAX),
-                });
+                return Ok(Self::new(file, path, size));
             }
         }
+    }
+
+    fn new(file: File, path: PathBuf, size: u64) -> Self {
+        let (removed, step) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
+        Self { file: Arc::new(file), path, size, removed, step, note: OnceLock::new() }
+    }
+
+    /// The file `name` in `dir` that an earlier worker made, if it still is the one that `note` is about: `node` is
+    /// its device and number. Its lock is ours from now on, or that of a backing file which outlives its worker.
+    pub(super) fn adopt(dir: &Path, name: &str, size: u64, node: (u64, u64), note: Note) -> Option<Self> {
+        is_ours(name).then_some(())?;
+        let path = dir.join(name);
+        let file = open_private(&path, OpenOptions::new().read(true).write(true)).ok()?;
+        let meta = file.metadata().ok()?;
+        let same = (meta.dev(), meta.ino()) == node && meta.len() == size && meta.nlink() > 0;
+        same.then_some(())?;
+        drop(file.try_lock());
+        let temp = Self::new(file, path, size);
+        drop(temp.note.set(note));
+        Some(temp)
+    }
+
+    /// Its name in the directory of temp files.
+    pub(super) fn name(&self) -> &str {
+        self.path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default()
+    }
+
+    /// From now on what is written is noted for the next worker.
+    pub(super) fn keep_note(&self, note: Note) {
+        // Only the writer gives one, and only once.
+        drop(self.note.set(note));
+    }
+
+    pub(super) fn note(&self) -> Option<&Note> {
+        self.note.get()
+    }
+
+    /// Leaves it as a killed process would.
+    #[cfg(test)]
+    pub(super) fn abandon(self) {
+        self.removed.store(true, Ordering::Release);
     }
 
     pub(super) fn file(&self) -> &Arc<File> {
@@ -83,7 +124,11 @@ impl TempFile {
 
     /// Takes its name away; the disk is free when the last descriptor is closed.
     pub(super) fn remove(&self) -> io::Result<()> {
-        if self.removed.swap(true, Ordering::AcqRel) { Ok(()) } else { fs::remove_file(&self.path) }
+        if self.removed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.note.get().into_iter().for_each(Note::remove);
+        fs::remove_file(&self.path)
     }
 }
 

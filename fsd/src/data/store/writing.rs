@@ -1,10 +1,14 @@
 //! Writing behind: what is in memory goes to the temp file, after the readers were answered.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
+
+use crate::{data::origin::Validator, observe::journal};
 
 use super::{
     Store, StoreError,
     chunk::Chunk,
+    extents::Extents,
+    notes::Note,
     reading,
     state::Keep,
     temp_file::{self, TempFile},
@@ -69,7 +73,34 @@ impl Store {
             for (at, bytes) in &batch {
                 temp.write(*at, bytes).map_err(|error| StoreError::Disk(error.to_string()))?;
             }
+            self.note(temp, &batch);
             self.note_written(&batch);
+        }
+    }
+
+    /// For the next worker. A content without a version is worth nothing before all of it is there: what is missing
+    /// could come from another.
+    fn note(&self, temp: &TempFile, batch: &[(u64, Chunk)]) {
+        let Some(place) = &self.stores.config.notes else { return };
+        let mut fresh = Extents::default();
+        batch.iter().for_each(|(at, bytes)| fresh.insert(*at..at + bytes.len() as u64));
+        if temp.note().is_none() {
+            let (validator, held) = {
+                let state = self.state.lock();
+                (state.validator.clone(), state.held.disk.clone())
+            };
+            held.iter().for_each(|range| fresh.insert(range));
+            if validator == Validator::None && !fresh.covers(&(0..self.content.size)) {
+                return;
+            }
+            match Note::create(place, &self.content, &validator, temp) {
+                Ok(note) => temp.keep_note(note),
+                Err(error) => return journal::invariant("a temp file without a note", &error.to_string()),
+            }
+        }
+        let note = |range: Range<u64>| temp.note().map_or(Ok(()), |note| note.add(&range));
+        if let Err(error) = fresh.iter().try_for_each(note) {
+            journal::invariant("a note was not written", &error.to_string());
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use fsd_events::{
     event::TaskKind,
     ids::{Fh, Ino, OpId},
+    names::ROOT,
 };
 
 use crate::{
@@ -81,6 +82,7 @@ impl Fs {
     pub fn adopt(&self, adopt: impl Fn(u32) -> Backing) {
         self.inner.adopted.store(true, Ordering::Relaxed);
         self.inner.handles.adopt(adopt);
+        self.sweep(ROOT, journal::next_id());
     }
 
     /// Adds a handle to a store that is there already.
@@ -187,13 +189,19 @@ impl Fs {
         }
     }
 
-    /// A backing file keeps the lock on the temp file of the dead worker that made it: only when it is closed can
-    /// that file be told from one in use.
-    fn sweep(&self, ino: Ino, cause: OpId) {
-        let (stores, path) = (self.inner.parts.stores.clone(), self.path_of(ino.0));
+    /// Removes what an earlier worker left and nobody refers to any more. A backing file keeps the lock on the temp
+    /// file of the dead worker that made it: only when it is closed can that file be told from one in use.
+    pub(super) fn sweep(&self, ino: Ino, cause: OpId) {
+        let (fs, path) = (self.clone(), self.path_of(ino.0));
         let spec = Spec { kind: TaskKind::Evict, parent: Some(cause), fh: None, path: path.as_deref() };
         tasks::spawn(&self.inner.parts.runtime, spec, |_| async move {
-            let sweep = tokio::task::spawn_blocking(move || stores.sweep());
+            let wanted = fs.clone();
+            let wanted = move |ino| wanted.inner.handles.is_used(Ino(ino)) || wanted.inner.catalog.is_staged(Ino(ino));
+            let stores = fs.inner.parts.stores.clone();
+            let sweep = tokio::task::spawn_blocking(move || {
+                stores.forget_left(wanted);
+                stores.sweep()
+            });
             sweep.await.map(|_| ()).map_err(|error| error.to_string())
         });
     }

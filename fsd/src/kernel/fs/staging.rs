@@ -39,6 +39,9 @@ impl Fs {
         }
         if self.inner.handles.opens(item.ino) == 0 {
             self.inner.catalog.evict(item.ino);
+            if self.inner.adopted.load(Ordering::Relaxed) {
+                self.sweep(item.ino, cause);
+            }
         }
         Ok(())
     }

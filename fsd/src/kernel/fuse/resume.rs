@@ -69,6 +69,8 @@ fn init(settled: &Negotiated) -> Vec<u8> {
 /// # Errors
 /// EINVAL on kernels before 6.9.
 pub(super) fn resend(device: BorrowedFd<'_>) -> io::Result<()> {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!("fuse::no_resend", |_| Err(io::Error::from_raw_os_error(libc::EINVAL)));
     let mut message = Vec::with_capacity(16);
     message.extend(16_u32.to_ne_bytes());
     message.extend(NOTIFY_RESEND.to_ne_bytes());
@@ -93,7 +95,7 @@ mod tests {
                 Ok(())
             }
         }
-        let settled = Negotiated { minor: 45, offered: 0xffff_ffff, taken: 0, passthrough: false };
+        let settled = Negotiated { minor: 45, offered: 0xffff_ffff, taken: 0, passthrough: false, resends: true };
         let (handshake, fd) = Handshake::new(&settled).unwrap();
         let seen = std::sync::Arc::default();
         let fs = Nothing(std::sync::Arc::clone(&seen));

@@ -35,6 +35,8 @@ pub fn drain(run_dir: &Path, state_dir: &Path) -> io::Result<u64> {
 pub struct Handed {
     pub cause: String,
     pub new_run: RunId,
+    /// Requests that were unanswered and came again.
+    pub resent: u64,
 }
 
 /// The same, and the hand-over as the last line of the run.
@@ -109,7 +111,8 @@ fn last_line(path: &Path, run: RunId, handed: &Handed) -> io::Result<()> {
     let last = heads.max_by_key(|head| head.seq).unwrap_or_default();
     let head = Head { run, seq: last.seq + 1, ts_us: clock::now_wall_us(), mono_us: clock::now_mono_us(), ..last };
     let cause = handed.cause.clone().into();
-    let handover = Handover { old_run: run, new_run: handed.new_run, cause, result: "ok".into(), resent: 0 };
+    let handover =
+        Handover { old_run: run, new_run: handed.new_run, cause, result: "ok".into(), resent: handed.resent };
     let mut text = Vec::new();
     let body = Body::Handover(Box::new(handover));
     line::encode(&Event { head, body, carried: false, late: false }, &mut text);

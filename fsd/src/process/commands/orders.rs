@@ -84,8 +84,8 @@ pub(in crate::process) fn restart(args: &Restart) -> Result<Exit, Failure> {
     let flags = wanted.into_iter().filter_map(|(flag, value)| Some((flag, value?))).collect();
     let binary = args.binary.as_ref().map(|path| places::absolute(path).display().to_string());
     let answer = connect(&args.target)?.ask(&Request::Restart { flags, binary })?;
-    if let Answer::Restarted { old_run, new_run, .. } = answer {
-        terminal::say(format!("worker replaced: run {old_run} handed over to {new_run}; waiting clients were served"));
+    if let Answer::Restarted { old_run, new_run, resent } = answer {
+        terminal::say(format!("worker replaced: run {old_run} handed over to {new_run}, {resent} requests sent again"));
     }
     Ok(Exit::Done)
 }

@@ -82,11 +82,12 @@ pub(in crate::process) fn drain(args: &Drain) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// `cause,new-run`.
+/// `cause,new-run,resent`.
 fn handover(text: &str) -> Option<observe::Handed> {
     let mut parts = text.split(',');
     let cause = parts.next()?.to_owned();
-    Some(observe::Handed { cause, new_run: RunId::parse(parts.next()?)? })
+    let new_run = RunId::parse(parts.next()?)?;
+    Some(observe::Handed { cause, new_run, resent: parts.next()?.parse().ok()? })
 }
 
 /// The run's inodes have their names in the table beside it.

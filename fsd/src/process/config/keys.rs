@@ -114,6 +114,12 @@ pub const KEYS: &[Key] = &[
     key("runtime_dir", Kind::Path, "", "directory on tmpfs for the socket and the recorder's rings"),
     key("state_dir", Kind::Path, "", "directory for event files and stack dumps (default: $XDG_STATE_HOME/fsd)"),
     key("supervisor", Kind::Bool, "true", "a process of its own keeps the mount when a worker dies (Linux)"),
+    key(
+        "replace_after",
+        Kind::Time(0, DAY),
+        "0s",
+        "replace a worker whose loops all stand still for so long although it beats; 0: only diagnose it",
+    ),
     key("keep_stopped", Kind::Bool, "false", "a worker stopped by SIGSTOP is not replaced"),
     key("enable_app_nap", Kind::Bool, "false", "macOS: let the system put fsd to sleep; without effect elsewhere"),
     key(SKIP_EVICTION.0, Kind::Bool, "false", SKIP_EVICTION.1),

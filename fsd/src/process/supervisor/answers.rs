@@ -7,7 +7,7 @@ use fsd_events::{
     flags::Flag,
 };
 
-use super::{ClientId, Handed, Supervisor, policy::Cause};
+use super::{ClientId, Handed, Supervisor, life::NO_RESEND, policy::Cause};
 use crate::{
     platform::clock,
     process::{control::refuse, link::Down},
@@ -86,25 +86,27 @@ impl Supervisor {
         self.asked.iter_mut().for_each(|asked| asked.until = now);
     }
 
-    /// A dump of the worker from outside.
-    fn dump_worker(&mut self) -> Option<String> {
-        let pid = self.worker.as_ref()?.child.pid();
-        self.drains.dump(&self.places, pid)
-    }
-
     /// What can be said without the worker.
     fn alone(&mut self, request: &Request) -> Answer {
         match request {
             Request::Status => Answer::Status(Box::new(self.own_status())),
             Request::Dump => match self.dump_worker() {
                 Some(file) => Answer::Dumped { file },
-                _ => refuse(Code::WorkerNotAnswering, "no dump could be taken from outside"),
+                None => refuse(Code::WorkerNotAnswering, "no dump could be taken from outside"),
             },
             _ => refuse(
                 Code::WorkerNotAnswering,
                 "the worker does not answer; `fsd restart` replaces it and no client sees an error",
             ),
         }
+    }
+
+    /// From outside, so that it works whatever the worker does.
+    pub(super) fn dump_worker(&mut self) -> Option<String> {
+        let pid = self.worker.as_ref()?.child.pid();
+        let (file, errand) = super::drain::dump(&self.places, pid);
+        self.errands.extend(errand);
+        file
     }
 
     fn own_status(&self) -> Status {
@@ -133,10 +135,20 @@ impl Supervisor {
         if self.restarting.is_some() {
             return self.clients.answer(client, &refuse(Code::Busy, "a restart is under way"));
         }
+        if let Some(waiting) = self.lost_requests() {
+            let text = format!(
+                "{NO_RESEND}, and {waiting} requests wait: they would fail; wait until `fsd status` shows none, \
+                 or end the mount with `fsd umount --force`"
+            );
+            return self.clients.answer(client, &refuse(Code::Unsupported, &text));
+        }
         let mut cause = Cause::Restart;
         if let Some(binary) = binary {
             match super::drain::fitting(&binary) {
-                Ok(program) => (self.program, cause) = (program, Cause::Upgrade),
+                Ok(program) => {
+                    cause = Cause::Upgrade;
+                    self.fallback = Some(std::mem::replace(&mut self.program, program));
+                }
                 Err(why) => return self.clients.answer(client, &refuse(Code::BadRequest, &why)),
             }
         }
@@ -144,13 +156,26 @@ impl Supervisor {
             self.flags = self.flags.with(*flag, *value);
         }
         self.restarting = Some(client);
-        self.replace(cause);
+        // A request that came since we looked may end it all.
+        self.over = self.replace(cause);
+    }
+
+    /// The other binary's worker died before it served: the one before goes on.
+    pub(super) fn fall_back(&mut self, how: &str) -> bool {
+        let Some(before) = self.fallback.take() else { return false };
+        let other = std::mem::replace(&mut self.program, before);
+        let text = format!("{} did not serve ({how}): the fsd before goes on", other.display());
+        tracing::error!("{text}");
+        if let Some(client) = self.restarting.take() {
+            self.clients.answer(client, &refuse(Code::Internal, &text));
+        }
+        true
     }
 
     pub(super) fn restarted(&mut self, handed: &Handed) {
         if let Some(client) = self.restarting.take() {
             let (old_run, new_run) = (handed.run.clone(), self.presence.run.clone());
-            self.clients.answer(client, &Answer::Restarted { old_run, new_run, resent: 0 });
+            self.clients.answer(client, &Answer::Restarted { old_run, new_run, resent: handed.resent });
         }
     }
 }

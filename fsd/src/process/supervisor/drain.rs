@@ -2,13 +2,19 @@
 
 use std::{
     fs::File,
+    io::{self, Read},
     os::{fd::AsFd, unix::fs::FileExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use fsd_events::{layout, ring::tables::inflight, stacks::FileName};
+use fsd_events::{
+    layout,
+    op::Op,
+    ring::tables::{InFlightTable, decode_inflight, inflight},
+    stacks::FileName,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Handed;
@@ -20,8 +26,12 @@ use crate::{
 
 /// How long a dump from outside may hold a replacement up.
 const DUMP_LIMIT: Duration = Duration::from_millis(500);
-/// How long drains that still run may hold the end up. They take milliseconds; what they leave, the next start drains.
-const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// At the end, for drains and dumps together.
+const ERRANDS_LIMIT: Duration = Duration::from_secs(5);
+/// Between two looks for its file.
+const LOOK: Duration = Duration::from_millis(5);
+/// For another binary to say what it is.
+const VERSION_LIMIT: Duration = Duration::from_secs(2);
 
 /// The worker's newest beat, from its shared table; 0 before the first.
 pub(super) fn beat(places: &Places, run_id: &str) -> u64 {
@@ -38,61 +48,79 @@ pub(super) fn served(places: &Places, run_id: &str) -> bool {
     inflight::served(&words.collect::<Vec<_>>())
 }
 
-/// Drains under way. While one runs its run is locked, and the runtime directory cannot be cleared.
-#[derive(Debug, Default)]
-pub(super) struct Drains(Vec<Child>);
+/// Requests of clients that the run has read and not answered: what the next worker gets again.
+pub(super) fn unanswered(places: &Places, run_id: &str) -> u64 {
+    let without_answer = [Op::Init, Op::Destroy, Op::Forget, Op::BatchForget];
+    let ops = table(places, run_id).map_or_else(Vec::new, |table| table.ops);
+    ops.iter().filter(|row| !without_answer.contains(&row.op)).count() as u64
+}
 
-impl Drains {
-    /// Starts `program drain`: appends what the old run did not write, and the hand-over, to its event file.
-    pub(super) fn start(&mut self, program: &Path, places: &Places, handed: &Handed, new_run: &str) {
-        let handover = [handed.cause.name(), new_run].join(",");
-        self.run(Command::new(program).args(["drain", "--handover", &handover]), places, &handed.run);
-    }
+/// For how long so many loops have been in one request each, none of which merely waits for data; None: some are free.
+pub(super) fn stuck(places: &Places, run_id: &str, loops: usize) -> Option<Duration> {
+    let ops = table(places, run_id)?.ops;
+    let standing = ops.iter().filter(|row| row.waits_on.is_none() && row.need.is_none());
+    let mut since: Vec<(u32, u64)> = standing.map(|row| (row.tid, row.since_us)).collect();
+    since.sort_unstable();
+    since.dedup_by_key(|(tid, _)| *tid);
+    let youngest = since.iter().map(|(_, since)| *since).max()?;
+    (since.len() >= loops).then(|| Duration::from_micros(clock::now_mono_us().saturating_sub(youngest)))
+}
 
-    /// The same after the last run, without a hand-over; then waits for all of them.
-    pub(super) fn finish(&mut self, program: &Path, places: &Places, run_id: &str) {
-        if places.runtime.join(run_id).is_dir() && !run_id.is_empty() {
-            self.run(Command::new(program).arg("drain"), places, run_id);
-        }
-        let until = clock::now() + DRAIN_LIMIT;
-        for mut child in self.0.drain(..) {
-            await_end(&child, until.saturating_duration_since(clock::now()));
-            let _ = child.try_wait();
-        }
-    }
+fn table(places: &Places, run_id: &str) -> Option<InFlightTable> {
+    decode_inflight(&std::fs::read(places.runtime.join(run_id).join(layout::INFLIGHT)).ok()?)
+}
 
-    /// Dumps `pid` from outside with `fsdiag`, which lies beside us; gives the file if it was there in time.
-    pub(super) fn dump(&mut self, places: &Places, pid: u32) -> Option<String> {
-        let fsdiag = std::env::current_exe().ok()?.with_file_name("fsdiag");
-        let file = places.state.join(FileName(clock::now_wall_us()).to_string());
-        let mut command = Command::new(fsdiag);
-        command.args(["dump", &pid.to_string(), "--yes", "-o"]).arg(&file).stdin(Stdio::null());
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
-        await_end(&child, DUMP_LIMIT);
-        // It may still be adding names.
-        self.0.push(child);
-        stacks::keep_newest(&places.state);
-        // It is there as soon as the stacks are; names are added afterwards, and need no living process.
-        file.is_file().then(|| file.display().to_string())
-    }
+/// Starts `program drain`: appends what the old run did not write, and the hand-over, to its event file.
+pub(super) fn start(program: &Path, places: &Places, handed: &Handed, new_run: &str) -> Option<Child> {
+    let handover = [handed.cause.name(), new_run, &handed.resent.to_string()].join(",");
+    run(Command::new(program).args(["drain", "--handover", &handover]), places, &handed.run)
+}
 
-    fn run(&mut self, command: &mut Command, places: &Places, run_id: &str) {
-        // Takes what has ended out of the kernel's list of processes.
-        self.0.retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
-        command.arg(places.runtime.join(run_id)).arg(&places.state);
-        match command.stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
-            Ok(child) => self.0.push(child),
-            Err(error) => tracing::warn!("cannot write what run {run_id} left: {error}"),
+/// The same after the last run, without a hand-over.
+pub(super) fn start_last(program: &Path, places: &Places, run_id: &str) -> Option<Child> {
+    let left = places.runtime.join(run_id).is_dir() && !run_id.is_empty();
+    left.then(|| run(Command::new(program).arg("drain"), places, run_id))?
+}
+
+/// Waits for what was started, at most [`ERRANDS_LIMIT`]: what is drained now need not wait for the next mount.
+pub(super) fn finish(errands: Vec<Child>) {
+    let until = clock::now() + ERRANDS_LIMIT;
+    for mut errand in errands {
+        if ended(&errand, until.saturating_duration_since(clock::now())) {
+            drop(errand.wait());
         }
     }
 }
 
-/// Waits for the end of `child`, at most `limit`.
-fn await_end(child: &Child, limit: Duration) {
-    let Ok(ended) = pidfd(child.id()) else { return };
-    let mut fds = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
-    // An interrupted wait is a wait that ended early.
-    let _ = poll(&mut fds, PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO));
+fn run(command: &mut Command, places: &Places, run_id: &str) -> Option<Child> {
+    let command = command.arg(places.runtime.join(run_id)).arg(&places.state);
+    let started = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    started.inspect_err(|error| tracing::warn!("cannot write what run {run_id} left: {error}")).ok()
+}
+
+/// Dumps `pid` from outside with `fsdiag`, which lies beside us; gives the file if it was there in time, and the
+/// process, which may still be adding names.
+pub(super) fn dump(places: &Places, pid: u32) -> (Option<String>, Option<Child>) {
+    let fsdiag = std::env::current_exe().map(|own| own.with_file_name("fsdiag"));
+    let file = places.state.join(FileName(clock::now_wall_us()).to_string());
+    let started = fsdiag.and_then(|fsdiag| {
+        let mut command = Command::new(fsdiag);
+        command.args(["dump", &pid.to_string(), "--yes", "-o"]).arg(&file);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    });
+    let Ok(child) = started else { return (None, None) };
+    let until = clock::now() + DUMP_LIMIT;
+    // It is there as soon as the stacks are; names are added afterwards, and need no living process.
+    while !file.is_file() && clock::now() < until && !ended(&child, LOOK) {}
+    stacks::keep_newest(&places.state);
+    (file.is_file().then(|| file.display().to_string()), Some(child))
+}
+
+/// Waits for the end of a process, at most `limit`.
+fn ended(child: &Child, limit: Duration) -> bool {
+    let Ok(ended) = pidfd(child.id()) else { return true };
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO);
+    poll(&mut [PollFd::new(ended.as_fd(), PollFlags::POLLIN)], limit).is_ok_and(|n| n > 0)
 }
 
 /// A program that speaks our protocol: an `fsd` of this major version.
@@ -101,9 +129,7 @@ fn await_end(child: &Child, limit: Duration) {
 /// A sentence that says why not.
 pub(super) fn fitting(binary: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(binary);
-    let output = Command::new(&path).arg("--version").stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("cannot run {binary}: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let text = version(&path).map_err(|error| format!("cannot run {binary}: {error}"))?;
     let theirs = text.strip_prefix("fsd ").ok_or_else(|| format!("{binary} is no fsd: it says `{text}`"))?;
     let series = |version: &str| version.split('.').take(2).collect::<Vec<_>>().join(".");
     let ours = env!("CARGO_PKG_VERSION");
@@ -111,4 +137,23 @@ pub(super) fn fitting(binary: &str) -> Result<PathBuf, String> {
         return Ok(path);
     }
     Err(format!("{binary} is fsd {theirs}, and a worker of fsd {ours} can only be replaced by {}.x", series(ours)))
+}
+
+/// What `program --version` prints; whoever does not answer in time is no fsd.
+fn version(program: &Path) -> io::Result<String> {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    let in_time = ended(&child, VERSION_LIMIT);
+    drop(child.kill());
+    drop(child.wait());
+    if !in_time {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not say its version within 2 s"));
+    }
+    let mut text = [0; 256];
+    let mut stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    // Somebody who still has the pipe open must not hold us up.
+    let waiting = poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO)?;
+    let count = if waiting > 0 { stdout.read(&mut text)? } else { 0 };
+    Ok(String::from_utf8_lossy(&text[..count]).trim().to_owned())
 }

@@ -9,7 +9,7 @@ use super::{
     policy::{self, Cause, Life, Wishes},
 };
 use crate::{
-    kernel::mount::{self, At, MountSpec, Mounted},
+    kernel::mount::{self, At, MountSpec, Mounted, Waiting},
     platform::clock,
     process::{
         exit::{Exit, Failure},
@@ -22,6 +22,10 @@ use crate::{
 const YOUNG_DEATHS: u32 = 8;
 /// Beyond the drain limit, for closes and the recorder.
 const GRACE: Duration = Duration::from_secs(25);
+/// What a kernel before 6.9 cannot do.
+pub(super) const NO_RESEND: &str = "this kernel does not send requests again (Linux 6.9 does)";
+/// For a worker that takes over to serve; it waits for nobody.
+const START_LIMIT: Duration = Duration::from_secs(15);
 
 /// How the supervision ends.
 pub(super) enum Outcome {
@@ -59,7 +63,8 @@ impl Supervisor {
 
     fn takeover(&self, handed: &Handed) -> Option<Takeover> {
         let settled = self.settled.clone()?;
-        Some(Takeover { old_run: handed.run.clone(), cause: handed.cause.name().to_owned(), ..settled })
+        let (old_run, cause, lost) = (handed.run.clone(), handed.cause.name().to_owned(), self.lost.clone());
+        Some(Takeover { old_run, cause, lost, ..settled })
     }
 
     /// Takes what the worker says.
@@ -77,6 +82,9 @@ impl Supervisor {
         match word {
             Up::Prepared { source, allow_other, writable } => self.give_mount(source, allow_other, writable),
             Up::Ready { settled, presence, max_background } => {
+                if self.settled.is_none() && !settled.resends {
+                    tracing::warn!("{NO_RESEND}: a worker that dies while requests wait ends the mount");
+                }
                 self.presence = *presence;
                 self.max_background = max_background;
                 self.settled = Some(settled);
@@ -132,6 +140,7 @@ impl Supervisor {
         self.presence.supervisor = std::process::id();
         // A worker names one of its own where the path beside it is too long.
         self.presence.socket = self.places.socket().display().to_string();
+        (self.fallback, self.lost) = (None, None);
         if let Err(error) = self.places.announce(&self.presence) {
             tracing::warn!("cannot write mount.json: {error}");
         }
@@ -144,9 +153,14 @@ impl Supervisor {
                     handed.cause.name(),
                     took.as_millis()
                 );
-                self.drains.start(&self.program, &self.places, &handed, &self.presence.run);
+                self.errands.extend(drain::start(&self.program, &self.places, &handed, &self.presence.run));
                 self.restarted(&handed);
             }
+        }
+        if let (Some(ending), Some(worker)) = (&self.ending, &mut self.worker) {
+            let stop = Down::Stop { abort: ending.aborted, reason: ending.reason.clone() };
+            // A link that is broken is the end of the worker, which is seen at its pidfd.
+            drop(worker.child.link.send(&stop));
         }
     }
 
@@ -183,7 +197,7 @@ impl Supervisor {
         self.forget_asks();
         let code = worker.child.code();
         let unmounted = self.mounted.as_ref().is_none_or(|mounted| !mounted.at().is_mounted());
-        if unmounted || (self.ending.is_some() && code.is_some()) {
+        if unmounted {
             return Some(Outcome::Worker { code, said: worker.said.take() });
         }
         if self.ending.is_some() {
@@ -193,19 +207,50 @@ impl Supervisor {
             let why = worker.said.take().map_or_else(|| format!("the worker ended with {how}"), |said| said.text);
             return Some(self.take_down(&why));
         }
+        if let Some(waiting) = self.lost_requests() {
+            let why = format!("the worker died ({how}) while {waiting} requests waited, and {NO_RESEND}");
+            return Some(self.take_down(&why));
+        }
+        if let Some(handed) = worker.after.take()
+            && self.fall_back(how)
+        {
+            self.begin(handed.cause);
+            return None;
+        }
         let length = if worker.ready { clock::now() - worker.child.born } else { Duration::ZERO };
         let served = worker.ready && drain::served(&self.places, &self.presence.run);
         let pause = self.backoff.after(Life { length, served });
         if self.backoff.young_deaths() >= YOUNG_DEATHS {
             return Some(self.take_down(&format!("{YOUNG_DEATHS} workers died before they served, the last: {how}")));
         }
+        if !worker.ready {
+            let why = worker.said.take().map_or_else(|| how.to_owned(), |said| said.text);
+            self.lost = Some(format!("{} in a row, the last: {why}", self.backoff.young_deaths()));
+        }
         tracing::error!("worker {} died ({how}); the next one starts in {} ms", worker.child.pid(), pause.as_millis());
         self.respawn = Some((clock::now() + pause, Cause::Death));
         None
     }
 
+    /// Requests that nobody would ever answer if the worker went now; None: there are none, or they come again.
+    pub(super) fn lost_requests(&self) -> Option<u64> {
+        if self.settled.as_ref().is_none_or(|settled| settled.resends) {
+            return None;
+        }
+        let waiting = Waiting::open(self.mounted.as_ref()?.at()).and_then(|waiting| waiting.read());
+        // Where nobody can count them, what is known to be read must do.
+        let lost = waiting.unwrap_or_else(|| drain::unanswered(&self.places, &self.presence.run));
+        (lost > 0).then_some(lost)
+    }
+
+    /// The run that went, with what it left undone.
+    pub(super) fn handed(&self, cause: Cause) -> Handed {
+        let run = self.presence.run.clone();
+        Handed { resent: drain::unanswered(&self.places, &run), run, cause }
+    }
+
     fn begin(&mut self, cause: Cause) {
-        let handed = Handed { run: self.presence.run.clone(), cause };
+        let handed = self.handed(cause);
         if let Err(error) = self.start_worker(Some(handed)) {
             tracing::error!("cannot start a worker: {error}");
             let pause = self.backoff.after(Life { length: Duration::ZERO, served: false });
@@ -224,38 +269,58 @@ impl Supervisor {
             return Some(self.take_down("the worker did not unmount in time"));
         }
         if !worker.ready {
+            // A first worker asks an origin, and has limits of its own.
+            if worker.after.is_some() && clock::now() - worker.child.born > START_LIMIT {
+                worker.said = Some(Exit::Internal.because("it did not serve in time"));
+                worker.child.kill();
+            }
             return None;
         }
         if beat != worker.beat.count {
             worker.beat = Beat { count: beat, at: clock::now() };
         }
-        let seen = policy::Seen { silent: clock::now() - worker.beat.at, ..worker.child.seen() };
-        let wishes = Wishes { keep_stopped: self.order.config.keep_stopped, replace_after: None };
-        if let Some(cause) = policy::judge(seen, wishes) {
-            self.replace(cause);
-        }
-        None
+        let config = &self.order.config;
+        let stuck = config.replace_after.and_then(|_| {
+            let loops = if self.flags.debug_fskit_single_thread { 1 } else { config.threads };
+            drain::stuck(&self.places, &self.presence.run, loops)
+        });
+        let seen = policy::Seen { silent: clock::now() - worker.beat.at, stuck, ..worker.child.seen() };
+        let wishes = Wishes { keep_stopped: config.keep_stopped, replace_after: config.replace_after };
+        policy::judge(seen, wishes).and_then(|cause| self.replace(cause))
     }
 
     /// Dumps the worker from outside, kills it, and starts the next. Bounded: half a second each.
-    pub(super) fn replace(&mut self, cause: Cause) {
-        let Some(mut worker) = self.worker.take() else { return };
+    pub(super) fn replace(&mut self, cause: Cause) -> Option<Outcome> {
+        match self.dump_worker() {
+            Some(file) => tracing::warn!("the stacks of the worker that goes are in {file}"),
+            None => tracing::warn!("no dump of the worker that goes"),
+        }
+        let mut worker = self.worker.take()?;
         tracing::warn!("replacing worker {}: {}", worker.child.pid(), cause.name());
-        self.drains.dump(&self.places, worker.child.pid());
         if !worker.child.kill() {
             tracing::warn!("worker {} is dead but for a thread in the kernel", worker.child.pid());
         }
         self.forget_asks();
+        if let Some(waiting) = self.lost_requests() {
+            let cause = cause.name();
+            let why = format!("the worker was replaced ({cause}) while {waiting} requests waited, and {NO_RESEND}");
+            return Some(self.take_down(&why));
+        }
         self.begin(cause);
+        None
     }
 
     /// Tells the worker to drain and unmount, or to abort.
     pub(super) fn stop(&mut self, abort: bool, reason: &str) {
         let since = self.ending.as_ref().map_or_else(clock::now, |ending| ending.since);
-        self.ending = Some(Ending { since, aborted: abort });
+        self.ending = Some(Ending { since, aborted: abort, reason: reason.to_owned() });
         self.respawn = None;
         let told = match &mut self.worker {
-            Some(worker) => worker.child.link.send(&Down::Stop { abort, reason: reason.to_owned() }).is_ok(),
+            Some(worker) if worker.ready => {
+                worker.child.link.send(&Down::Stop { abort, reason: reason.to_owned() }).is_ok()
+            }
+            // It is told when it serves; whoever cannot wait for that sees it end now.
+            Some(worker) => !abort || worker.child.kill(),
             None => false,
         };
         if !told {
@@ -286,7 +351,8 @@ impl Supervisor {
 
     /// The last act: the janitor goes.
     pub(super) fn finish(&mut self, outcome: Outcome) -> Result<Exit, Failure> {
-        self.drains.finish(&self.program, &self.places, &self.presence.run);
+        self.errands.extend(drain::start_last(&self.program, &self.places, &self.presence.run));
+        drain::finish(std::mem::take(&mut self.errands));
         if let Some(janitor) = self.janitor.take() {
             janitor.done();
         }

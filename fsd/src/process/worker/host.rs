@@ -66,6 +66,10 @@ impl Upward {
         Ok(Self { link, words, writer, job, janitor })
     }
 
+    pub(super) fn takeover(&self) -> Option<&Takeover> {
+        self.job.takeover.as_ref()
+    }
+
     /// The last words; returns when they are written, because the process ends then.
     pub(super) fn failed(self, failure: &Failure) {
         self.say(Up::Failed { code: failure.exit.code(), text: failure.text.clone() });
@@ -165,7 +169,7 @@ impl Host {
     pub(super) fn takeover(&self) -> Option<&Takeover> {
         match self {
             Self::Own => None,
-            Self::Supervisor(upward) => upward.job.takeover.as_ref(),
+            Self::Supervisor(upward) => upward.takeover(),
         }
     }
 }

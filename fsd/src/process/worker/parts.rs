@@ -1,10 +1,13 @@
 //! Parts: what each part of a mount gets of the configuration.
 
-use fsd_events::{SCHEMA, event::Start};
+use fsd_events::{SCHEMA, event::Start, layout};
 
 use super::{Identity, Job};
 use crate::{
-    data::{origin::OriginConfig, store::StoreConfig},
+    data::{
+        origin::OriginConfig,
+        store::{NotesPlace, StoreConfig},
+    },
     kernel::fs::FsConfig,
     observe::{RecorderConfig, stacks::StacksConfig},
     process::{
@@ -68,7 +71,7 @@ pub(super) fn stacks_config(job: &Job, places: &Places, identity: &Identity) -> 
     }
 }
 
-pub(super) fn store_config(config: &Config) -> StoreConfig {
+pub(super) fn store_config(config: &Config, places: &Places, identity: &Identity) -> StoreConfig {
     StoreConfig {
         mode: config.fetch_mode,
         temp_dir: config.temp_dir.clone(),
@@ -76,6 +79,9 @@ pub(super) fn store_config(config: &Config) -> StoreConfig {
         max_concurrent_requests: config.max_concurrent_requests,
         cache_bytes: config.cache_size,
         disk_budget: config.disk_limit,
+        notes: config
+            .supervisor
+            .then(|| NotesPlace { dir: places.runtime.join(layout::NOTES), mount_run: identity.mount_run }),
     }
 }
 

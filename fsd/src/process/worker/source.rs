@@ -10,19 +10,31 @@ use crate::{
     process::{
         config::Config,
         exit::{Exit, Failure},
+        link::Takeover,
     },
 };
 
-/// Opens what `text` names.
+/// Opens what `text` names. A first worker looks at it; one that takes over does not wait for an origin, which may be
+/// down just now.
 ///
 /// # Errors
 /// [`Exit::Source`] when it is refused for good, [`Exit::Unreachable`] when another time may do.
-pub(super) fn open(runtime: &Runtime, text: &str, config: &Config, origin: &Origin) -> Result<Source, Failure> {
+pub(super) fn open(
+    runtime: &Runtime,
+    text: &str,
+    config: &Config,
+    origin: &Origin,
+    takeover: Option<&Takeover>,
+) -> Result<Source, Failure> {
     let mut spec = SourceSpec::parse(text).map_err(|error| refused(&error))?;
     if let (SourceSpec::Http(resource), Some(file)) = (&mut spec, &config.header_file) {
         *resource = resource.clone().with_header_file(file.clone());
     }
-    let opened = runtime.block_on(Source::open(&spec, origin.clone(), config.allow_hosts.clone()));
+    let (origin, hosts) = (origin.clone(), config.allow_hosts.clone());
+    let opened = match takeover {
+        Some(takeover) => runtime.block_on(Source::resume(&spec, origin, hosts, takeover.led_to.clone())),
+        None => runtime.block_on(Source::open(&spec, origin, hosts)),
+    };
     opened.map_err(|error| refused(&error))
 }
 

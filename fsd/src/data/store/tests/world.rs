@@ -75,6 +75,7 @@ impl World {
             max_concurrent_requests: settings.at_once,
             cache_bytes: settings.cache,
             disk_budget: settings.disk,
+            notes: None,
         };
         let client = Origin::new(limits).expect("a client");
         let stores = Stores::new(config, client, runtime.handle().clone()).expect("stores");

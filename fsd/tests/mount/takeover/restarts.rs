@@ -1,0 +1,128 @@
+//! Restarts on request: what is in force afterwards, what is refused before anything is touched, and what comes back.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::{FileExt, PermissionsExt},
+    process::{Command, Stdio},
+};
+
+use super::*;
+
+#[test]
+fn a_restart_dumps_the_old_worker_sends_waiting_requests_again_and_sets_the_flags() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", 4 * MIB).always("a", Fault::StallAt(MIB));
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let (old, copy) = (mounted.now(), mounted.dirs().root().join("copy"));
+    let mut reader = Command::new("cp").arg(mounted.path("a")).arg(&copy).spawn().unwrap();
+    assert!(origin.wait(SOON, |origin| origin.stalled() > 0));
+    mounted.await_event(|event| event["ev"] == "enter" && event["op"] == "Read");
+    let restart = mounted.fsd(&["restart", "--debug-skip-eviction", "--debug-fskit-single-thread=true"]);
+    assert!(restart.status.success(), "{}", text(&restart.stderr));
+    let new = mounted.now();
+    assert!(new.pid != old.pid && text(&restart.stdout).contains(&new.run), "{}", text(&restart.stdout));
+    origin.heal().release();
+    assert!(reader.wait().unwrap().success());
+    assert!(fs::read(copy).unwrap() == origin.bytes("a", 0, 4 * MIB as usize));
+    let start = mounted.await_event(|event| event["ev"] == "start");
+    assert_eq!((&start["run"], &start["mount_run"]), (&new.run.clone().into(), &old.mount_run.clone().into()));
+    for flag in ["debug_skip_eviction", "debug_fskit_single_thread"] {
+        assert_eq!(start[flag], true, "{flag} in {start}");
+    }
+    let dumps = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("stacks-");
+    assert!(files(&mounted.home().state()).iter().any(dumps), "{}", mounted.messages());
+    await_true("the hand-over", || all_runs(&mounted).iter().any(|event| event["ev"] == "handover"));
+    let record = all_runs(&mounted);
+    let handover = record.iter().find(|event| event["ev"] == "handover").unwrap();
+    assert_eq!((&handover["old_run"], &handover["cause"]), (&old.run.into(), &"restart".into()));
+    assert!(handover["resent"].as_u64().is_some_and(|count| count > 0), "{handover}");
+    mounted.finish();
+}
+
+#[test]
+fn another_binary_is_taken_or_refused_and_the_mount_serves_on() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let old = worker(&mounted);
+    let script = |name: &str, lines: &str| {
+        let path = mounted.dirs().root().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{lines}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        path.display().to_string()
+    };
+    let refused = |binary: &str, word: &str| {
+        let restart = mounted.fsd(&["restart", "--binary", binary]);
+        assert!(!restart.status.success());
+        assert!(text(&restart.stderr).contains(word), "{}", text(&restart.stderr));
+    };
+    refused("/nowhere/fsd", "cannot run");
+    refused(&script("other", "echo something else 1.0"), "is no fsd");
+    refused(&script("future", "echo fsd 99.0.0"), "99.0.0");
+    refused(&script("silent", "exec sleep 60"), "does not say its version");
+    assert_eq!(worker(&mounted), old, "nothing was touched");
+    refused(&script("broken", &format!("[ \"$1\" = --version ] && echo fsd {}", mounted.presence.version)), "goes on");
+    let held = File::open(mounted.path("a")).unwrap();
+    held.read_exact_at(&mut [0; 10], 0).unwrap();
+    let copy = mounted.dirs().root().join("fsd-copy");
+    fs::copy(program(), &copy).unwrap();
+    let restart = mounted.fsd(&["restart", "--binary", &copy.display().to_string()]);
+    assert!(restart.status.success(), "{}", text(&restart.stderr));
+    assert_eq!(fs::read_link(format!("/proc/{}/exe", worker(&mounted))).unwrap(), copy);
+    let mut byte = [0; 1];
+    held.read_exact_at(&mut byte, MIB - 1).unwrap();
+    assert_eq!(byte[..], origin.bytes("a", MIB - 1, 1));
+    drop(held);
+    mounted.finish();
+}
+
+#[test]
+fn the_next_worker_serves_while_the_origin_is_down() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let held = File::open(mounted.path("a")).unwrap();
+    let size = held.metadata().unwrap().len();
+    origin.always("", Fault::Silent).always("a", Fault::Silent);
+    for _ in 0..2 {
+        let old = worker(&mounted);
+        send(old, Signal::SIGKILL);
+        await_successor(&mounted, old);
+    }
+    assert_eq!(size, MIB);
+    assert_eq!(mounted.status()["worker_alive"], true);
+    origin.heal().release();
+    let mut byte = [0; 1];
+    held.read_exact_at(&mut byte, MIB - 1).unwrap();
+    assert_eq!(byte[..], origin.bytes("a", MIB - 1, 1));
+    drop(held);
+    mounted.finish();
+}
+
+#[test]
+fn a_kernel_that_sends_nothing_again_hands_over_only_what_nobody_waits_for() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", 4 * MIB).file("b", 4 * MIB).always("b", Fault::StallAt(MIB));
+    let mounted = mount(Some(&origin.url("")), &["--failpoint", "fuse::no_resend=return"]);
+    await_true("the warning", || mounted.messages().contains("does not send requests again"));
+    let held = File::open(mounted.path("a")).unwrap();
+    let old = worker(&mounted);
+    let restart = mounted.fsd(&["restart"]);
+    assert!(restart.status.success(), "nobody waits: {}", text(&restart.stderr));
+    assert_ne!(worker(&mounted), old);
+    let mut byte = [0; 1];
+    held.read_exact_at(&mut byte, 0).unwrap();
+    assert_eq!(byte[..], origin.bytes("a", 0, 1));
+    drop(held);
+
+    let mut reader = Command::new("cat").arg(mounted.path("b")).stdout(Stdio::null()).spawn().unwrap();
+    mounted.await_event(|event| event["ev"] == "enter" && event["op"] == "Read" && event["path"] == "b");
+    let refused = mounted.fsd(&["restart"]);
+    assert!(text(&refused.stderr).contains("requests wait"), "{}", text(&refused.stderr));
+    send(worker(&mounted), Signal::SIGKILL);
+    assert!(!reader.wait().unwrap().success(), "an error, not a wait for ever");
+    // What a killed worker left there is swept by the next mount.
+    files(&mounted.home().temp()).iter().for_each(|file| fs::remove_file(file).unwrap());
+    let (status, _) = mounted.gone();
+    assert_eq!(status.code(), Some(16));
+}
