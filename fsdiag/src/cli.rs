@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    commands::{analyze, attach, dump, mounts, rescue, restart, tail},
+    commands::{analyze, attach, dump, isolate, mounts, rescue, restart, tail},
     tui::command as tui,
 };
 
@@ -21,6 +21,7 @@ enum Command {
     Analyze(analyze::Args),
     Attach(attach::Args),
     Dump(dump::Args),
+    Isolate(isolate::Args),
     Mounts(mounts::Args),
     Rescue(rescue::Args),
     Restart(restart::Args),
@@ -41,6 +42,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Analyze(args) => analyze::run(args),
         Command::Attach(args) => attach::run(args),
         Command::Dump(args) => dump::run(args),
+        Command::Isolate(args) => isolate::run(args),
         Command::Mounts(args) => mounts::run(args),
         Command::Rescue(args) => rescue::run(args),
         Command::Restart(args) => restart::run(args),

@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod attach;
 pub mod dump;
+pub mod isolate;
 pub mod mounts;
 pub mod rescue;
 pub mod restart;

@@ -1,6 +1,7 @@
 //! Where observations come from: files that grow, rings in shared memory, sockets, other processes, the kernel.
 
 pub mod blocks;
+pub mod control;
 pub mod file;
 pub mod follow;
 pub mod kernel;

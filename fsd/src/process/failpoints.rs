@@ -6,6 +6,14 @@ use super::exit::Failure;
 #[cfg(not(feature = "failpoints"))]
 const VARIABLE: &str = "FAILPOINTS";
 
+/// Marks a bug that a new worker has too; others are gone with the worker they were given to.
+const EVERY: &str = "every:";
+
+/// What a worker is given of `given`: the first everything, a later one what is in every worker.
+pub(super) fn of_worker(given: &[String], first: bool) -> Vec<String> {
+    given.iter().filter(|setting| first || setting.starts_with(EVERY)).cloned().collect()
+}
+
 /// Keeps the fail points armed while it lives.
 #[cfg(feature = "failpoints")]
 pub(super) struct Armed(#[expect(dead_code, reason = "disarms when dropped")] fail::FailScenario<'static>);
@@ -22,6 +30,7 @@ pub(super) fn arm(given: &[String]) -> Result<Armed, Failure> {
     use super::exit::Exit;
     let armed = Armed(fail::FailScenario::setup());
     for setting in given {
+        let setting = setting.strip_prefix(EVERY).unwrap_or(setting);
         let (name, actions) = setting
             .split_once('=')
             .ok_or_else(|| Exit::Usage.because(format!("--failpoint {setting}: write NAME=ACTIONS")))?;
@@ -44,5 +53,17 @@ pub(super) fn arm(given: &[String]) -> Result<Armed, Failure> {
             "fail point `{setting}` refused: this fsd serves users and has no bugs on purpose; \
              build one with --features failpoints, or unset {VARIABLE}"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_worker;
+
+    #[test]
+    fn a_later_worker_has_only_the_bugs_of_every_worker() {
+        let given = ["once=return".to_owned(), "every:always=return".to_owned()];
+        assert_eq!(of_worker(&given, true), given);
+        assert_eq!(of_worker(&given, false), given[1..]);
     }
 }

@@ -9,6 +9,7 @@ mod disks;
 mod endings;
 mod faults;
 mod health;
+mod isolate;
 mod lifecycle;
 mod limits;
 mod loops;

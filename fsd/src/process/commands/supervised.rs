@@ -36,7 +36,7 @@ pub(in crate::process) fn worker() -> Result<Exit, Failure> {
     super::mount::messages(&config)?;
     let Job { mountpoint, argv, runtime, state, shared, mount_run, .. } = (*job).clone();
     let first = job.takeover.is_none();
-    let _armed = failpoints::arm(if first { &job.failpoints } else { &[] })?;
+    let _armed = failpoints::arm(&failpoints::of_worker(&job.failpoints, first))?;
     let upward = Upward::new(link, *job).map_err(internal)?;
     let outcome = worker::run(worker::Job {
         config,

@@ -181,6 +181,16 @@ pub fn await_end(pid: u32, milliseconds: i32) -> io::Result<()> {
     if ended { Ok(()) } else { Err(io::Error::new(io::ErrorKind::TimedOut, "it is still running")) }
 }
 
+/// Ends all processes of a group, a child that was started as the leader of its own, say.
+///
+/// # Errors
+/// ESRCH when none is left, EPERM where all belong to somebody else.
+pub fn kill_group(leader: u32) -> io::Result<()> {
+    let group = libc::pid_t::try_from(leader).map_err(io::Error::other)?;
+    // SAFETY: plain numbers.
+    checked(libc::c_long::from(unsafe { libc::killpg(group, libc::SIGKILL) })).map(drop)
+}
+
 /// Ends a process that does not end by itself.
 ///
 /// # Errors

@@ -1,0 +1,119 @@
+//! Daemon: the fsd whose flags are switched, found anew by its mount after each hand-over.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use fsd_events::control::{Answer, Request, Status};
+
+use super::setting::Setting;
+use crate::sources::{self, control, rings};
+
+/// Longest wait for a plain answer, and for a new worker to serve.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const HANDOVER_LIMIT: Duration = Duration::from_secs(60);
+/// Looks for the new flags after a hand-over, and the pause between two, milliseconds.
+const LOOKS: u32 = 100;
+const LOOK_MS: u64 = 100;
+
+pub struct Daemon {
+    pub mount: PathBuf,
+}
+
+impl Daemon {
+    /// How it is. A supervisor answers also when its worker hangs.
+    ///
+    /// # Errors
+    /// It runs no more, or does not answer.
+    pub fn status(&self) -> io::Result<Status> {
+        match self.ask(&Request::Status, ANSWER_LIMIT)? {
+            Answer::Status(status) => Ok(*status),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// The event file of the worker that serves now.
+    pub fn events(&self) -> io::Result<PathBuf> {
+        self.found().map(|mount| mount.events.canonicalize().unwrap_or(mount.events))
+    }
+
+    /// Brings the two flags into force: by a new worker, or live where that is enough and nothing else is possible.
+    ///
+    /// # Errors
+    /// In words: which flag, and why not.
+    pub fn set(&self, setting: Setting) -> Result<(), String> {
+        let before = self.status().map_err(|error| format!("{}: {error}", self.mount.display()))?;
+        if before.supervised {
+            let request = Request::Restart { flags: setting.flags().to_vec(), binary: None };
+            self.ask(&request, HANDOVER_LIMIT).map_err(|error| format!("{}: {error}", setting.words()))?;
+        } else {
+            self.set_live(setting, &before)?;
+        }
+        self.await_flags(setting)
+    }
+
+    fn set_live(&self, setting: Setting, before: &Status) -> Result<(), String> {
+        for (flag, value) in setting.flags() {
+            if before.flags.get(flag) == value {
+                continue;
+            }
+            let cannot = |why: &str| Err(format!("{} = {value} could not be set: {why}", flag.name()));
+            if !flag.live() {
+                return cannot("this fsd runs without a supervisor, and that flag needs a hand-over");
+            }
+            if let Err(error) = self.ask(&Request::SetFlag { flag, value }, ANSWER_LIMIT) {
+                return cannot(&error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Believes nothing but what the daemon then says of itself.
+    fn await_flags(&self, setting: Setting) -> Result<(), String> {
+        let mut seen = String::from("it does not answer");
+        for _ in 0..LOOKS {
+            match self.status() {
+                Ok(status) if Setting::of(status.flags) == setting && (status.worker_alive || !status.supervised) => {
+                    return Ok(());
+                }
+                Ok(status) => seen = format!("it says {}", Setting::of(status.flags).words()),
+                Err(error) => seen = error.to_string(),
+            }
+            sources::pause(LOOK_MS);
+        }
+        Err(format!("{} could not be set: {seen}", setting.words()))
+    }
+
+    fn ask(&self, request: &Request, limit: Duration) -> io::Result<Answer> {
+        control::ask(&self.found()?.socket, request, limit)
+    }
+
+    fn found(&self) -> io::Result<rings::Mount> {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, "no fsd serves it any more");
+        rings::of_mount(&self.mount).filter(|mount| mount.alive).ok_or_else(gone)
+    }
+}
+
+/// The mount that is meant: the one named, or the only one that runs.
+///
+/// # Errors
+/// In words: which there are.
+pub fn choose(named: Option<&Path>) -> Result<Daemon, String> {
+    let mut running: Vec<PathBuf> =
+        rings::mounts().into_iter().filter(|mount| mount.alive).map(|mount| mount.mount.into()).collect();
+    if let Some(path) = named {
+        let known = running.iter().any(|mount| mount == path);
+        let none = format!("no fsd serves {}; `fsdiag mounts` lists what is mounted", path.display());
+        return known.then(|| Daemon { mount: path.to_owned() }).ok_or(none);
+    }
+    match running.len() {
+        0 => Err("no fsd is running for this user".to_owned()),
+        1 => Ok(Daemon { mount: running.remove(0) }),
+        _ => {
+            let names: Vec<_> = running.iter().map(|mount| format!("  {}", mount.display())).collect();
+            Err(format!("several fsd are running, name one:\n{}", names.join("\n")))
+        }
+    }
+}
