@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    commands::{analyze, attach, dump, isolate, mounts, rescue, restart, tail},
+    commands::{analyze, attach, dump, isolate, mounts, orders, rescue, restart, tail},
     tui::command as tui,
 };
 
@@ -25,6 +25,9 @@ enum Command {
     Mounts(mounts::Args),
     Rescue(rescue::Args),
     Restart(restart::Args),
+    Stage(orders::Stage),
+    Unstage(orders::Unstage),
+    Flag(orders::SetFlag),
     Tail(tail::Args),
     Tui(tui::Args),
 }
@@ -46,6 +49,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Mounts(args) => mounts::run(args),
         Command::Rescue(args) => rescue::run(args),
         Command::Restart(args) => restart::run(args),
+        Command::Stage(args) => orders::stage(args),
+        Command::Unstage(args) => orders::unstage(args),
+        Command::Flag(args) => orders::flag(args),
         Command::Tail(args) => tail::run(args),
         Command::Tui(args) => tui::run(args),
     }

@@ -5,6 +5,7 @@ pub mod attach;
 pub mod dump;
 pub mod isolate;
 pub mod mounts;
+pub mod orders;
 pub mod rescue;
 pub mod restart;
 pub mod tail;

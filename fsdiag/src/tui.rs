@@ -3,6 +3,7 @@
 //! `state` is a pure function of messages, `page` says what each screen holds as text with a meaning, `view` draws it.
 //! Threads read the terminal, the signals and the source; this loop is the only one that owns the state.
 
+pub mod acts;
 pub mod command;
 pub mod compose;
 pub mod feed;
@@ -17,8 +18,8 @@ pub mod turn;
 pub mod view;
 
 use std::{
-    io,
-    process::{Command, Stdio},
+    io::{self, Write as _},
+    process::{Command, Output, Stdio},
     sync::mpsc::{self, Receiver, Sender},
     thread,
 };
@@ -126,7 +127,7 @@ impl Loop {
             Effect::Suspend => screen.suspend()?,
             Effect::Redraw => screen.clear()?,
             Effect::Save => self.save(),
-            Effect::Act(args) => act(args, self.sender.clone())?,
+            Effect::Act { args, input } => act(args, input, self.sender.clone())?,
             Effect::Pause(paused) => self.wish(Wish::Pause(paused)),
             Effect::Speed { faster: true } => self.wish(Wish::Faster),
             Effect::Speed { faster: false } => self.wish(Wish::Slower),
@@ -158,10 +159,14 @@ pub fn farewell(state: &State) -> String {
 }
 
 /// Runs `fsdiag` itself: an act of the screens is the same as its command.
-fn act(args: Vec<String>, sender: Sender<Turn>) -> io::Result<()> {
+///
+/// A secret goes through its standard input, because a command line is for everybody to read.
+fn act(mut args: Vec<String>, input: Option<String>, sender: Sender<Turn>) -> io::Result<()> {
     let program = std::env::current_exe()?;
+    // Before a `--`, behind which all is the workload's.
+    args.insert(1.min(args.len()), "--yes".to_owned());
     spawn("tui-act", move || {
-        let output = Command::new(program).args(&args).arg("--yes").stdin(Stdio::null()).output();
+        let output = fed(Command::new(program).args(&args), input.as_deref());
         let (text, ok) = match output {
             Ok(output) => (last_line(&output), output.status.success()),
             Err(error) => (format!("cannot run fsdiag {}: {error}", args.join(" ")), false),
@@ -170,7 +175,17 @@ fn act(args: Vec<String>, sender: Sender<Turn>) -> io::Result<()> {
     })
 }
 
-fn last_line(output: &std::process::Output) -> String {
+/// Runs a command to its end; `input` is all that it can read.
+fn fed(command: &mut Command, input: Option<&str>) -> io::Result<Output> {
+    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+    let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if let (Some(mut pipe), Some(text)) = (child.stdin.take(), input) {
+        pipe.write_all(text.as_bytes())?;
+    }
+    child.wait_with_output()
+}
+
+fn last_line(output: &Output) -> String {
     let streams = [&output.stderr, &output.stdout].map(|s| String::from_utf8_lossy(s).into_owned());
     let lines = streams.iter().find_map(|s| s.lines().rfind(|l| !l.trim().is_empty()));
     lines.map_or_else(|| format!("ended with {}", output.status), str::to_owned)

@@ -35,6 +35,9 @@ pub struct Args {
     /// Addresses only.
     #[arg(long)]
     pub no_names: bool,
+    /// Show what would be done, do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Do not ask. Without a terminal nobody is asked.
     #[arg(long, short)]
     pub yes: bool,
@@ -57,6 +60,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         USUAL_PAUSE.as_micros(),
         LIMIT.as_millis()
     )?;
+    if args.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
     if !args.yes && !confirmed(&mut say)? {
         return Ok(ExitCode::from(4));
     }

@@ -218,37 +218,3 @@ fn moved(thread: &Thread, before: &Dump) -> Moved {
         Some(_) => Moved::Moved,
     }
 }
-
-/// What can be done to the daemon of this mount.
-pub fn acts(mount: &str, is_fsd: bool) -> Vec<Act> {
-    let act = |title: &str, command: &[&str], preview: &[&str], hurts: bool| Act {
-        title: title.to_owned(),
-        command: command.iter().map(|word| (*word).to_owned()).collect(),
-        preview: preview.iter().map(|step| (*step).to_owned()).collect(),
-        hurts,
-        prompt: String::new(),
-    };
-    let mut acts = vec![act(
-        "dump the stacks of the daemon now",
-        &["dump", mount, "-o", "fsdiag-stacks.log"],
-        &["each thread pauses for less than a millisecond", "the dump is written to fsdiag-stacks.log"],
-        false,
-    )];
-    if is_fsd {
-        for (title, flag) in [
-            ("restart with debug_skip_eviction", "--debug-skip-eviction=true"),
-            ("restart with debug_fskit_single_thread", "--debug-fskit-single-thread=true"),
-            ("restart without debug_skip_eviction", "--debug-skip-eviction=false"),
-        ] {
-            let steps = ["the worker is dumped and replaced", "waiting clients get their bytes from the next worker"];
-            acts.push(act(title, &["restart", mount, flag], &steps, false));
-        }
-    }
-    acts.push(act(
-        "abort the connection and unmount",
-        &["rescue", mount],
-        &["every waiting call fails with ENOTCONN or ECONNABORTED", "the mount is taken away"],
-        true,
-    ));
-    acts
-}

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Wish, compose,
+    Wish, acts, compose,
     picture::{Source, SourceState, Speed},
     trace::{Tap, Trace},
     turn::Turn,
@@ -157,7 +157,7 @@ impl Feed {
         let live = self.subject.mount.is_some() && !self.subject.replay && !self.gone;
         let now = Now { wall_us: live.then(sources::wall_us) };
         let source = Source { title: self.subject.title.clone(), state: self.state(problem), ..Source::default() };
-        let acts = self.subject.mount.as_ref().map(|mount| compose::acts(mount, self.subject.is_fsd));
+        let acts = self.subject.mount.as_ref().map(|mount| acts::of(mount, self.subject.is_fsd));
         let mut picture = compose::picture(&self.model, &self.trace, source, now, acts.unwrap_or_default());
         self.inflight.extend(picture.inflight.iter().copied());
         let surplus = self.inflight.len().saturating_sub(600);

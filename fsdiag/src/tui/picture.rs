@@ -226,4 +226,6 @@ pub struct Act {
     pub hurts: bool,
     /// A value that must be typed first (a URL, a command); empty: none.
     pub prompt: String,
+    /// That value may hold a secret: it is shown nowhere and stands in no command line.
+    pub secret: bool,
 }

@@ -94,7 +94,11 @@ pub enum Effect {
     Redraw,
     Save,
     /// Run `fsdiag` with these arguments and say how it ended.
-    Act(Vec<String>),
+    Act {
+        args: Vec<String>,
+        /// A secret, for its standard input.
+        input: Option<String>,
+    },
     Pause(bool),
     Speed {
         faster: bool,
@@ -282,9 +286,9 @@ impl State {
                 self.find(0);
                 Vec::new()
             }
-            dialog::Outcome::Act(command) => {
-                self.message = Some((format!("running: fsdiag {}", command.join(" ")), true));
-                vec![Effect::Act(command)]
+            dialog::Outcome::Act { args, input } => {
+                self.message = Some((format!("running: fsdiag {}", args.join(" ")), true));
+                vec![Effect::Act { args, input }]
             }
         }
     }

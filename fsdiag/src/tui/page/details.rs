@@ -47,6 +47,7 @@ fn hint(text: &str) -> Row {
 }
 
 fn confirm(act: &Act, value: &str) -> Vec<Row> {
+    let value = if act.secret { "" } else { value };
     let mut rows: Vec<_> = act.preview.iter().map(|step| Row::text(format!("- {step}"))).collect();
     rows.push(Row::default());
     rows.push(Row::looking(format!("fsdiag {} {value}", act.command.join(" ")), Look::Label));

@@ -41,7 +41,7 @@ pub enum Dialog {
 pub enum Outcome {
     Nothing,
     Search(String),
-    Act(Vec<String>),
+    Act { args: Vec<String>, input: Option<String> },
 }
 
 /// What must be typed before something that can hurt is done.
@@ -98,8 +98,8 @@ impl Dialog {
             Self::Confirm { act, value } if act.hurts => {
                 (Some(Self::Sure { act, value, text: String::new() }), Outcome::Nothing)
             }
-            Self::Confirm { act, value } => (None, Outcome::Act(command(&act, &value))),
-            Self::Sure { act, value, text } if text == SURE => (None, Outcome::Act(command(&act, &value))),
+            Self::Confirm { act, value } => (None, command(&act, value)),
+            Self::Sure { act, value, text } if text == SURE => (None, command(&act, value)),
             Self::Help { .. } | Self::Evidence { .. } | Self::Row { .. } | Self::Sure { .. } => {
                 (None, Outcome::Nothing)
             }
@@ -107,7 +107,12 @@ impl Dialog {
     }
 }
 
-fn command(act: &Act, value: &str) -> Vec<String> {
-    let value = (!value.is_empty()).then(|| value.to_owned());
-    act.command.iter().cloned().chain(value).collect()
+/// A secret is handed over as input; anything else ends the command line, word by word.
+fn command(act: &Act, value: String) -> Outcome {
+    let mut args = act.command.clone();
+    if act.secret {
+        return Outcome::Act { args, input: Some(value) };
+    }
+    args.extend(value.split_whitespace().map(str::to_owned));
+    Outcome::Act { args, input: None }
 }

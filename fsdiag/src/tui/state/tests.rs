@@ -28,6 +28,10 @@ fn keys(state: &mut State, actions: &[Action]) -> Vec<Effect> {
     actions.iter().flat_map(|a| state.update(Msg::Key(*a))).collect()
 }
 
+fn done(word: &str) -> Effect {
+    Effect::Act { args: vec![word.into()], input: None }
+}
+
 fn type_text(state: &mut State, text: &str) {
     for c in text.chars() {
         state.update(Msg::Typed(c));
@@ -62,14 +66,14 @@ fn what_can_hurt_is_asked_twice_and_needs_the_word() {
     assert_eq!(state.update(Msg::Entered), []);
     keys(&mut state, &[Action::Details, Action::Details]);
     type_text(&mut state, "yes");
-    assert_eq!(state.update(Msg::Entered), [Effect::Act(vec!["rescue".into()])]);
+    assert_eq!(state.update(Msg::Entered), [done("rescue")]);
 }
 
 #[test]
 fn what_is_harmless_is_shown_once_before_it_is_done() {
     let mut state = state(1);
     let done = keys(&mut state, &[Action::Screen(8), Action::Details, Action::Details]);
-    assert_eq!(done, [Effect::Act(vec!["dump".into()])]);
+    assert_eq!(done, [done("dump")]);
 }
 
 #[test]
@@ -113,4 +117,17 @@ fn clicking_a_tab_shows_its_screen_and_clicking_a_row_selects_it() {
     assert_eq!(state.list().selected, 3);
     state.update(Msg::Clicked { column: 3, row: crate::tui::view::TABS_ROW });
     assert_eq!(state.screen, Screen::Overview);
+}
+
+#[test]
+fn a_secret_is_handed_over_as_input_and_shown_nowhere() {
+    let mut state = State::new(false);
+    let stage = Act { command: vec!["stage".into()], prompt: "URL".into(), secret: true, ..Act::default() };
+    state.update(Msg::Data(Box::new(Picture { acts: vec![stage], ..Picture::default() })));
+    keys(&mut state, &[Action::Screen(8), Action::Details]);
+    type_text(&mut state, "http://h/?CANARY");
+    assert_eq!(state.update(Msg::Entered), []);
+    let effects = state.update(Msg::Entered);
+    assert_eq!(effects, [Effect::Act { args: vec!["stage".into()], input: Some("http://h/?CANARY".into()) }]);
+    assert!(!state.message.unwrap().0.contains("CANARY"));
 }

@@ -125,7 +125,7 @@ fn stalled() -> Picture {
             command: vec!["rescue".into(), "/mnt/films".into()],
             preview: vec!["abort the connection: every waiting client gets ENOTCONN".into(), "unmount".into()],
             hurts: true,
-            prompt: String::new(),
+            ..Act::default()
         },
     ];
     picture
