@@ -71,7 +71,7 @@ pub struct Terms<'a> {
     pub signals: &'a EndSignals,
 }
 
-/// A workload that was started; killed and reaped when dropped.
+/// A workload that was started; killed when dropped.
 struct Workload(Option<Child>);
 
 impl Workload {
@@ -96,6 +96,12 @@ impl Workload {
             // A group of which nobody is left is what is wanted.
             let _gone = sys::kill_group(child.id());
         }
+    }
+}
+
+impl Drop for Workload {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 

@@ -28,7 +28,7 @@ fn keys(state: &mut State, actions: &[Action]) -> Vec<Effect> {
     actions.iter().flat_map(|a| state.update(Msg::Key(*a))).collect()
 }
 
-fn done(word: &str) -> Effect {
+fn run_of(word: &str) -> Effect {
     Effect::Act { args: vec![word.into()], input: None }
 }
 
@@ -66,14 +66,14 @@ fn what_can_hurt_is_asked_twice_and_needs_the_word() {
     assert_eq!(state.update(Msg::Entered), []);
     keys(&mut state, &[Action::Details, Action::Details]);
     type_text(&mut state, "yes");
-    assert_eq!(state.update(Msg::Entered), [done("rescue")]);
+    assert_eq!(state.update(Msg::Entered), [run_of("rescue")]);
 }
 
 #[test]
 fn what_is_harmless_is_shown_once_before_it_is_done() {
     let mut state = state(1);
     let done = keys(&mut state, &[Action::Screen(8), Action::Details, Action::Details]);
-    assert_eq!(done, [done("dump")]);
+    assert_eq!(done, [run_of("dump")]);
 }
 
 #[test]
