@@ -26,7 +26,7 @@ mod writing;
 
 pub use error::StoreError;
 pub use notes::NotesPlace;
-pub use stores::Stores;
+pub use stores::{Stores, sweep};
 pub use whole::Whole;
 
 use std::{

@@ -93,6 +93,11 @@ impl Row {
         }
     }
 
+    #[cfg(feature = "failpoints")]
+    pub(super) fn resent(&self) -> bool {
+        self.words.is_some_and(|row| fsd_events::ids::split_unique(row[UNIQUE].load(Relaxed)).1)
+    }
+
     pub(super) fn set_phase(&self, phase: Phase) {
         if let Some(row) = self.words {
             let what = row[WHAT].load(Relaxed) & !0xff00;

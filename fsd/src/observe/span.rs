@@ -71,6 +71,12 @@ impl Span {
         self.op
     }
 
+    /// Whether the kernel sent it to an earlier worker before.
+    #[cfg(feature = "failpoints")]
+    pub fn resent(&self) -> bool {
+        self.row.resent()
+    }
+
     /// When it was entered.
     pub fn started(&self) -> Instant {
         let age = Duration::from_micros(clock::now_mono_us().saturating_sub(self.entered_us));

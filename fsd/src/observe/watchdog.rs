@@ -227,6 +227,8 @@ impl Thread {
     }
 
     fn look(&mut self) {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("watchdog::beat");
         let look = self.see();
         self.beat(&look);
         locks::tell_long_holds();

@@ -3,13 +3,19 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::{
+        fs::{MetadataExt, OpenOptionsExt},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use fsd_events::{
-    ids::RunId,
+    ids::{Ino, RunId},
     layout,
+    names::Names,
     presence::{LOCK, Presence},
 };
 
@@ -18,10 +24,13 @@ use super::{
     control::client,
     exit::{Exit, Failure},
 };
-use crate::platform::runtime_dir::make_private;
+use crate::platform::{clock, runtime_dir::make_private};
 
 /// Longest path of a socket: `sun_path` has 108 bytes on Linux, 104 on macOS, with a NUL.
 const SOCKET_PATH: usize = 103;
+/// For the janitor of a dead mount to write what is left, and go.
+const LEAVING_LIMIT: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The directories of one mount, ours while this lives; dropping it removes the runtime directory.
 #[derive(Debug)]
@@ -76,8 +85,7 @@ impl Places {
         make_private(&state).map_err(|error| unusable(&state, "--state-dir", &error))?;
         let (root, shared) = runtime_root(config);
         let runtime = root.join(slug);
-        make_private(&runtime).map_err(|error| unusable(&runtime, "--runtime-dir", &error))?;
-        let lock = take_lock(&runtime).map_err(|error| match error.kind() {
+        let lock = claim_lock(&runtime).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => {
                 let pid = client::read(&runtime).map_or(0, |presence| presence.pid);
                 let dir = mountpoint.display();
@@ -103,6 +111,12 @@ impl Places {
     pub(super) fn inherit(runtime: PathBuf, state: PathBuf, shared: bool) -> io::Result<Self> {
         let lock = take_lock(&runtime)?;
         Ok(Self { runtime, state, shared, lock: Some(lock) })
+    }
+
+    /// Lets the runs that are left be drained with the names of their files, which lie beside them. For a process that
+    /// serves nothing itself.
+    pub(super) fn name_runs(&self) {
+        name_runs(&self.runtime);
     }
 
     /// Path of the control socket: beside `mount.json`, or, where that is too long for a socket's address, in the
@@ -140,6 +154,14 @@ impl Drop for Places {
     }
 }
 
+/// Events drained from now on have their paths from the table in `runtime`.
+pub(super) fn name_runs(runtime: &Path) {
+    let table = std::fs::read(runtime.join(layout::NAMES)).ok();
+    if let Some(names) = table.and_then(|bytes| Names::read(&bytes).ok()) {
+        crate::observe::journal::set_names(Arc::new(move |ino| names.path(Ino(ino))));
+    }
+}
+
 /// The first candidate that is private, ours and on tmpfs; else a place below the state directory.
 fn runtime_root(config: &Config) -> (PathBuf, bool) {
     let fit = |dir: &PathBuf| make_private(dir).is_ok() && on_tmpfs(dir);
@@ -163,6 +185,32 @@ fn on_tmpfs(dir: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn on_tmpfs(_dir: &Path) -> bool {
     false
+}
+
+/// The lock of a directory that nobody serves from. Who has it without a socket is about to serve or, like the janitor
+/// of a dead mount, about to leave: that is waited for.
+fn claim_lock(runtime: &Path) -> io::Result<File> {
+    let until = clock::now() + LEAVING_LIMIT;
+    let serves = || client::read(runtime).is_some_and(|presence| UnixStream::connect(presence.socket).is_ok());
+    loop {
+        make_private(runtime)?;
+        match take_lock(runtime) {
+            Ok(lock) if is_in(runtime, &lock) => return Ok(lock),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && (clock::now() > until || serves()) => {
+                return Err(error);
+            }
+            Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound) => {
+                return Err(error);
+            }
+            _ => std::thread::park_timeout(LOOK),
+        }
+    }
+}
+
+/// Whether the one who had the lock before has left it there, or has removed it since we opened it.
+fn is_in(runtime: &Path, lock: &File) -> bool {
+    let named = std::fs::metadata(runtime.join(LOCK)).map(|meta| (meta.dev(), meta.ino()));
+    lock.metadata().is_ok_and(|meta| named.is_ok_and(|named| named == (meta.dev(), meta.ino())))
 }
 
 fn take_lock(runtime: &Path) -> io::Result<File> {

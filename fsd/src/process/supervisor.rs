@@ -128,6 +128,8 @@ struct Ending {
     since: Instant,
     aborted: bool,
     reason: String,
+    /// The worker died meanwhile, and another one goes on.
+    again: bool,
 }
 
 /// Mounts and serves until told to stop.

@@ -122,9 +122,11 @@ impl Stores {
 
     /// Removes what an earlier worker left of every inode that is not `wanted` any more. Touches the disk.
     pub fn forget_left(&self, wanted: impl Fn(u64) -> bool) {
+        let known: Vec<u64> = self.shared.left.lock().keys().copied().collect();
+        // Who asks for one meanwhile takes it out: nobody is asked under our lock, and nothing is added.
+        let gone: Vec<u64> = known.into_iter().filter(|ino| !wanted(*ino)).collect();
         let gone: Vec<Left> = {
             let mut left = self.shared.left.lock();
-            let gone: Vec<u64> = left.keys().copied().filter(|ino| !wanted(*ino)).collect();
             gone.iter().filter_map(|ino| left.remove(ino)).collect()
         };
         assert_none_held("removal of temp files");
@@ -165,6 +167,11 @@ fn keep_better(all: &mut HashMap<u64, Left>, one: Left) {
         Some(other) if other.ranges.bytes() >= one.ranges.bytes() => (),
         _ => drop(all.insert(one.ino, one)),
     }
+}
+
+/// Removes temp files in `dir` whose instance is gone; returns how many.
+pub fn sweep(dir: &std::path::Path) -> usize {
+    temp_file::sweep(dir)
 }
 
 impl Shared {

@@ -35,6 +35,8 @@ impl<R: Refuse> Call<R> {
             std::mem::forget(reply);
             return span.exit(0, 0);
         }
+        #[cfg(feature = "failpoints")]
+        die(&span);
         let (errno, bytes) = answer(reply);
         span.exit(errno, bytes);
     }
@@ -56,6 +58,17 @@ impl<R: Refuse> Call<R> {
 fn lost(op: Op) -> bool {
     fail::fail_point!("reply::lost", |which| which.is_none_or(|name| name == op.name()));
     false
+}
+
+/// The fail point `handover::die`, with names of operations and `+` between: everything is done, and nothing said. What
+/// the kernel sends again is answered, or no worker would ever live.
+#[cfg(feature = "failpoints")]
+fn die(span: &Span) {
+    fail::fail_point!("handover::die", |which: Option<String>| {
+        if !span.resent() && which.is_some_and(|names| names.split('+').any(|name| name == span.op().name())) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+        }
+    });
 }
 
 impl<R: Refuse> Drop for Call<R> {
@@ -140,6 +153,8 @@ impl Lanes {
     pub(super) fn run<R: Refuse>(&self, op: Op, target: &Target<'_>, reply: R, work: impl FnOnce(&Fs, Call<R>)) {
         let span = Span::enter(op, target);
         let scope = span.scope();
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("callback::enter");
         let (done, wait) = if self.single { sync_channel(0) } else { return self.work(span, reply, None, work) };
         self.work(span, reply, Some(done), work);
         drop(scope);

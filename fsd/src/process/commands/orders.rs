@@ -95,12 +95,23 @@ fn describe(status: &Status) -> String {
     let waiting = status.kernel_waiting.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
     let flags = Flag::ALL.into_iter().filter(|flag| status.flags.get(*flag)).map(Flag::name).collect::<Vec<_>>();
     let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
-    [
+    let mut lines = vec![
         format!("{} is mounted at {}", status.source, status.mount),
         format!("fsd {} (pid {}), run {}, up {} s", status.version, status.pid, status.run, status.uptime_s),
-        format!("state         {}", if status.stalled { "STALLED" } else { "ok" }),
+        format!("state         {}", state(status)),
         format!("in flight     {} (oldest {:.1} s)", or_none(ops), status.oldest_us as f64 / 1e6),
         format!("kernel        {waiting} waiting, {} in the background at most", status.max_background),
+        format!("debug flags   {}", or_none(flags.join(", "))),
+    ];
+    if answered(status) {
+        lines.extend(of_worker(status));
+    }
+    lines.join("\n")
+}
+
+/// What only the worker knows.
+fn of_worker(status: &Status) -> [String; 5] {
+    [
         format!(
             "files         {} handles, {} stores ({} kept)",
             status.open_handles, status.stores, status.kept_stores
@@ -108,8 +119,19 @@ fn describe(status: &Status) -> String {
         format!("closing       {} running, {} with the reaper", status.closing, status.reaping),
         format!("staged        {}", status.staged),
         format!("used          {} bytes of disk, {} of memory", status.disk_used, status.memory_used),
-        format!("debug flags   {}", or_none(flags.join(", "))),
         format!("events        {} ({} lost, recorder {})", status.events_file, status.events_lost, status.recorder),
     ]
-    .join("\n")
+}
+
+/// Without a supervisor there is nobody else who could answer.
+fn answered(status: &Status) -> bool {
+    status.worker_alive || !status.supervised
+}
+
+fn state(status: &Status) -> &'static str {
+    match (answered(status), status.stalled) {
+        (false, _) => "NO ANSWER from the worker: `fsd restart` replaces it",
+        (true, true) => "STALLED",
+        (true, false) => "ok",
+    }
 }

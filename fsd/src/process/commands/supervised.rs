@@ -1,12 +1,6 @@
 //! The processes that the supervisor starts: workers, the janitor, and the drain of a dead run.
 
-use std::sync::Arc;
-
-use fsd_events::{
-    ids::{Ino, RunId},
-    layout,
-    names::Names,
-};
+use fsd_events::ids::RunId;
 
 use crate::{
     observe,
@@ -19,7 +13,7 @@ use crate::{
         exit::{Exit, Failure},
         failpoints,
         link::{Down, Job, Link},
-        places::Places,
+        places::{self, Places},
         supervisor,
         worker::{self, Host, Upward},
     },
@@ -75,7 +69,9 @@ pub(in crate::process) fn supervise() -> Result<Exit, Failure> {
 
 /// Appends what a dead run left unwritten to its event file.
 pub(in crate::process) fn drain(args: &Drain) -> Result<Exit, Failure> {
-    names(args);
+    if let Some(runtime) = args.run.parent() {
+        places::name_runs(runtime);
+    }
     let handover = args.handover.as_deref().and_then(handover);
     observe::drain_with(&args.run, &args.state, handover.as_ref())
         .map_err(|error| Exit::Internal.because(format!("cannot drain {}: {error}", args.run.display())))?;
@@ -88,12 +84,4 @@ fn handover(text: &str) -> Option<observe::Handed> {
     let cause = parts.next()?.to_owned();
     let new_run = RunId::parse(parts.next()?)?;
     Some(observe::Handed { cause, new_run, resent: parts.next()?.parse().ok()? })
-}
-
-/// The run's inodes have their names in the table beside it.
-fn names(args: &Drain) {
-    let table = args.run.parent().and_then(|dir| std::fs::read(dir.join(layout::NAMES)).ok());
-    if let Some(names) = table.and_then(|bytes| Names::read(&bytes).ok()) {
-        observe::journal::set_names(Arc::new(move |ino| names.path(Ino(ino))));
-    }
 }

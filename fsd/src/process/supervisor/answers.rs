@@ -109,8 +109,10 @@ impl Supervisor {
         file
     }
 
+    /// What is known without the worker: what the mount is, and the requests that wait, from the shared table.
     fn own_status(&self) -> Status {
         let presence = &self.presence;
+        let (inflight, oldest_us) = super::drain::in_flight(&self.places, &presence.run);
         Status {
             version: presence.version.clone(),
             pid: presence.pid,
@@ -122,6 +124,9 @@ impl Supervisor {
             flags: self.flags,
             supervised: true,
             worker_alive: false,
+            inflight,
+            oldest_us,
+            kernel_waiting: self.waiting(),
             max_background: self.max_background,
             ..Status::default()
         }

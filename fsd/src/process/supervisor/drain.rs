@@ -66,6 +66,14 @@ pub(super) fn stuck(places: &Places, run_id: &str, loops: usize) -> Option<Durat
     (since.len() >= loops).then(|| Duration::from_micros(clock::now_mono_us().saturating_sub(youngest)))
 }
 
+/// The run's operations in flight, and for how many microseconds the oldest has been.
+pub(super) fn in_flight(places: &Places, run_id: &str) -> (Vec<(String, u64)>, u64) {
+    let Some(table) = table(places, run_id) else { return (Vec::new(), 0) };
+    let since = table.ops.iter().map(|row| row.since_us).min();
+    let counts = table.counts.iter().map(|(op, count)| (op.name().to_owned(), *count)).collect();
+    (counts, since.map_or(0, |since| clock::now_mono_us().saturating_sub(since)))
+}
+
 fn table(places: &Places, run_id: &str) -> Option<InFlightTable> {
     decode_inflight(&std::fs::read(places.runtime.join(run_id).join(layout::INFLIGHT)).ok()?)
 }

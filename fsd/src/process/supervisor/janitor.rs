@@ -14,17 +14,30 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    data::store,
     kernel::mount::{self, At},
-    process::exit::{Exit, Failure},
+    process::{
+        exit::{Exit, Failure},
+        places::Places,
+    },
 };
 
 /// What the janitor is told, one JSON object a line.
 #[derive(Debug, Serialize, Deserialize)]
 enum Word {
-    /// This is the mount to take away.
-    Mounted { dir: PathBuf, connection: u32, helper: bool },
+    /// This is the mount to take away, with what belongs to it.
+    Mounted { dir: PathBuf, connection: u32, helper: bool, left: Left },
     /// It was taken away in order.
     Done,
+}
+
+/// What a mount leaves behind beside itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct Left {
+    runtime: PathBuf,
+    state: PathBuf,
+    shared: bool,
+    temp: PathBuf,
 }
 
 /// The supervisor's end.
@@ -58,8 +71,12 @@ impl Janitor {
         &self.pipe
     }
 
-    pub(super) fn mounted(&mut self, at: &At) -> io::Result<()> {
-        self.say(&Word::Mounted { dir: at.dir.clone(), connection: at.connection, helper: at.helper })
+    pub(super) fn mounted(&mut self, at: &At, places: &Places, temp: &Path) -> io::Result<()> {
+        let At { dir, connection, helper } = at.clone();
+        let Places { runtime, state, shared, .. } = places;
+        let (runtime, state, shared) = (runtime.clone(), state.clone(), *shared);
+        let left = Left { runtime, state, shared, temp: temp.to_owned() };
+        self.say(&Word::Mounted { dir, connection, helper, left })
     }
 
     /// The mount is gone: the janitor can go too.
@@ -85,32 +102,36 @@ impl Janitor {
 /// When the mount is still there in the end.
 pub(in crate::process) fn run() -> Result<Exit, Failure> {
     match last_word(BufReader::new(io::stdin().lock())) {
-        Some(at) => take_away(&at),
+        Some((at, left)) => take_away(&at, left),
         None => Ok(Exit::Done),
     }
 }
 
 /// The mount that was left behind; None when there is none.
-fn last_word(input: impl BufRead) -> Option<At> {
-    let mut left = None;
+fn last_word(input: impl BufRead) -> Option<(At, Left)> {
+    let mut mounted = None;
     for line in input.lines().map_while(Result::ok) {
         match serde_json::from_str(&line) {
-            Ok(Word::Mounted { dir, connection, helper }) => left = Some(At { dir, connection, helper }),
-            Ok(Word::Done) => left = None,
+            Ok(Word::Mounted { dir, connection, helper, left }) => {
+                mounted = Some((At { dir, connection, helper }, left));
+            }
+            Ok(Word::Done) => mounted = None,
             Err(_) => (),
         }
     }
-    left
+    mounted
 }
 
-fn take_away(at: &At) -> Result<Exit, Failure> {
-    if !at.is_mounted() {
-        return Ok(Exit::Done);
-    }
+fn take_away(at: &At, left: Left) -> Result<Exit, Failure> {
     let mut at_once = |_| true;
-    mount::unmount(at, Duration::ZERO, &mut at_once, &mut |_| ())
-        .map(|_| Exit::Aborted)
-        .map_err(|error| Exit::Mount.because(error.to_string()))
+    let unmounted = mount::unmount(at, Duration::ZERO, &mut at_once, &mut |_| ());
+    // The one who has the directories now, if anybody, is a new fsd on the same mount point: it cleans up itself.
+    if let Ok(places) = Places::inherit(left.runtime, left.state, left.shared) {
+        places.name_runs();
+        drop(places);
+    }
+    store::sweep(&left.temp);
+    unmounted.map(|_| Exit::Aborted).map_err(|error| Exit::Mount.because(error.to_string()))
 }
 
 #[cfg(test)]
@@ -119,9 +140,11 @@ mod tests {
 
     #[test]
     fn only_what_nobody_took_away_is_left() {
-        let mounted = br#"{"Mounted":{"dir":"/m","connection":7,"helper":false}}"#;
-        let text = [mounted.as_slice(), b"\n"].concat();
-        assert_eq!(last_word(text.as_slice()).map(|at| at.connection), Some(7));
+        let mounted = br#"{"Mounted":{"dir":"/m","connection":7,"helper":false,"left":
+            {"runtime":"/r","state":"/s","shared":true,"temp":"/t"}}}"#;
+        let mounted = String::from_utf8_lossy(mounted).replace('\n', "");
+        let text = [mounted.as_bytes(), b"\n"].concat();
+        assert_eq!(last_word(text.as_slice()).map(|(at, _)| at.connection), Some(7));
         let text = [text.as_slice(), b"\"Done\"\n"].concat();
         assert!(last_word(text.as_slice()).is_none());
         assert!(last_word(b"garbage\n".as_slice()).is_none());

@@ -125,7 +125,7 @@ impl Supervisor {
 
     fn own(&mut self, mounted: Mounted) {
         if let Some(janitor) = &mut self.janitor
-            && let Err(error) = janitor.mounted(mounted.at())
+            && let Err(error) = janitor.mounted(mounted.at(), &self.places, &self.order.config.temp_dir)
         {
             tracing::warn!("the janitor does not listen ({error}): nobody cleans up if fsd is killed");
         }
@@ -200,8 +200,12 @@ impl Supervisor {
         if unmounted {
             return Some(Outcome::Worker { code, said: worker.said.take() });
         }
-        if self.ending.is_some() {
-            return Some(self.take_down("the worker died while it was unmounting"));
+        if let Some(ending) = &mut self.ending {
+            // One that was killed is followed once: files are still open, and who reads them must see no error.
+            let killed = code.is_none() && !ending.aborted && !std::mem::replace(&mut ending.again, true);
+            if !killed || self.settled.is_none() {
+                return Some(self.take_down("the worker died while it was unmounting"));
+            }
         }
         if self.settled.is_none() {
             let why = worker.said.take().map_or_else(|| format!("the worker ended with {how}"), |said| said.text);
@@ -237,10 +241,15 @@ impl Supervisor {
         if self.settled.as_ref().is_none_or(|settled| settled.resends) {
             return None;
         }
-        let waiting = Waiting::open(self.mounted.as_ref()?.at()).and_then(|waiting| waiting.read());
+        self.mounted.as_ref()?;
         // Where nobody can count them, what is known to be read must do.
-        let lost = waiting.unwrap_or_else(|| drain::unanswered(&self.places, &self.presence.run));
+        let lost = self.waiting().unwrap_or_else(|| drain::unanswered(&self.places, &self.presence.run));
         (lost > 0).then_some(lost)
+    }
+
+    /// Requests that the kernel has no answer to; None where nobody can count them.
+    pub(super) fn waiting(&self) -> Option<u64> {
+        Waiting::open(self.mounted.as_ref()?.at()).and_then(|waiting| waiting.read())
     }
 
     /// The run that went, with what it left undone.
@@ -313,7 +322,8 @@ impl Supervisor {
     /// Tells the worker to drain and unmount, or to abort.
     pub(super) fn stop(&mut self, abort: bool, reason: &str) {
         let since = self.ending.as_ref().map_or_else(clock::now, |ending| ending.since);
-        self.ending = Some(Ending { since, aborted: abort, reason: reason.to_owned() });
+        let again = self.ending.as_ref().is_some_and(|ending| ending.again);
+        self.ending = Some(Ending { since, aborted: abort, reason: reason.to_owned(), again });
         self.respawn = None;
         let told = match &mut self.worker {
             Some(worker) if worker.ready => {

@@ -64,7 +64,7 @@ impl Crowd {
         for (n, (name, work)) in works.into_iter().enumerate() {
             let (stop, done) = (Arc::clone(&crowd.stop), Arc::clone(&crowd.done));
             let run = move || client(name, work, &stop, &done[n], n as u64);
-            crowd.clients.push(std::thread::Builder::new().name("client".into()).spawn(run).unwrap());
+            crowd.clients.push(super::in_background(run));
         }
         crowd
     }

@@ -1,0 +1,106 @@
+//! Roles: whoever of supervisor and worker is killed, another takes the place, and the last one to leave cleans up.
+
+use std::{fs::File, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
+
+use nix::sys::signal::Signal;
+
+use super::{
+    super::support::*,
+    MIB, PATIENCE, all_runs, await_successor,
+    clients::{Crowd, fill},
+    in_background, presence, send, worker,
+};
+
+fn supervisor(mounted: &Mounted) -> u32 {
+    presence(mounted).map_or(0, |presence| presence.supervisor)
+}
+
+/// Nothing of the mount is left: not in the kernel, not in its directories.
+fn await_nothing_left(mounted: &Mounted) {
+    await_true("the unmount", || !mounted.at().is_mounted());
+    await_true("the runtime directory's end", || files(mounted.home().runtime()).is_empty());
+    assert_eq!(files(&mounted.home().temp()), Vec::<PathBuf>::new(), "temp files are left");
+}
+
+#[test]
+fn a_killed_supervisor_is_followed_by_its_worker_and_readers_see_nothing() {
+    let origin = Arc::new(Origin::start().unwrap());
+    fill(&origin);
+    let mounted = mount(Some(&origin.url("")), &["--supervisor"]);
+    let crowd = Crowd::start(&origin, &mounted.dir());
+    for round in 0..6 {
+        crowd.await_progress(&mounted, 3);
+        let (chief, old) = (supervisor(&mounted), worker(&mounted));
+        if round % 3 == 2 {
+            send(old, Signal::SIGKILL);
+            await_successor(&mounted, old);
+        } else {
+            send(chief, Signal::SIGKILL);
+            await_successor(&mounted, old);
+            assert_eq!(supervisor(&mounted), old, "the worker takes the place");
+        }
+    }
+    crowd.await_progress(&mounted, 3);
+    let tallies = crowd.finish();
+    assert!(tallies.iter().all(|tally| tally.worst < PATIENCE), "{tallies:?}");
+    let status = mounted.status();
+    assert!(status["supervised"] == true && status["worker_alive"] == true, "{status}");
+    let umount = mounted.fsd(&["umount"]);
+    assert!(umount.status.success(), "{}", text(&umount.stderr));
+    await_nothing_left(&mounted);
+    let causes =
+        |cause: &str| all_runs(&mounted).iter().filter(|e| e["ev"] == "handover" && e["cause"] == cause).count();
+    assert_eq!((causes("supervisor_lost"), causes("death")), (4, 2));
+}
+
+#[test]
+fn when_both_are_killed_the_janitor_unmounts_and_nothing_is_left() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", 64 * MIB).always("a", Fault::Silent);
+    let mounted = mount(Some(&origin.url("")), &["--supervisor"]);
+    let held = File::open(mounted.path("a")).unwrap();
+    let stuck = in_background(move || held.read_at(&mut [0; 1000], 0).is_err());
+    await_true("the read", || mounted.status()["inflight"].to_string().contains("Read"));
+    let (chief, old) = (supervisor(&mounted), worker(&mounted));
+    // Stopped, so that neither sees the other's death.
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        send(old, signal);
+        send(chief, signal);
+    }
+    assert!(stuck.join().unwrap(), "no bytes can have come");
+    await_nothing_left(&mounted);
+    // What the dead ones had not written is in the record, with its names.
+    let record = all_runs(&mounted);
+    assert!(record.iter().any(|event| event["op"] == "Read" && event["path"] == "a"), "{record:?}");
+    let again = mount(Some(&origin.url("")), &["--supervisor"]);
+    again.finish();
+}
+
+#[test]
+fn a_mount_that_is_told_to_stop_right_after_its_worker_died_stops_in_order() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &["--supervisor"]);
+    assert!(std::fs::read(mounted.path("a")).unwrap() == origin.bytes("a", 0, MIB as usize));
+    send(worker(&mounted), Signal::SIGKILL);
+    mounted.finish();
+}
+
+#[test]
+fn a_worker_that_is_killed_while_it_waits_for_open_files_is_followed_and_their_reader_sees_no_error() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", 4 * MIB);
+    let mounted = mount(Some(&origin.url("")), &["--supervisor"]);
+    let held = File::open(mounted.path("a")).unwrap();
+    let old = worker(&mounted);
+    send(mounted.pid(), Signal::SIGTERM);
+    await_true("the holder's name", || mounted.messages().contains("busy"));
+    send(old, Signal::SIGKILL);
+    await_successor(&mounted, old);
+    let mut bytes = [0; 1000];
+    held.read_exact_at(&mut bytes, 3 * MIB).unwrap();
+    assert!(bytes[..] == origin.bytes("a", 3 * MIB, 1000));
+    drop(held);
+    let (status, _) = mounted.gone();
+    assert_eq!(status.code(), Some(0));
+}
