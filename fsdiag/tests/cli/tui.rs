@@ -53,15 +53,22 @@ impl Terminal {
     }
 
     /// The screen once it shows `word`; panics with the screen when it never does.
+    /// The screen as soon as `word` is there.
     fn until(&self, word: &str) -> String {
-        for _ in 0..200 {
-            let screen = self.tmux(&["capture-pane", "-p", "-t", "t"]);
-            if screen.contains(word) {
+        self.until_it(word, |screen| screen.contains(word))
+    }
+
+    /// The screen as soon as it is what `is_it` waits for.
+    fn until_it(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
+        let mut screen = String::new();
+        for _ in 0..600 {
+            screen = self.tmux(&["capture-pane", "-p", "-t", "t"]);
+            if is_it(&screen) {
                 return screen;
             }
             fsdiag::sources::pause(50);
         }
-        panic!("`{word}` never came:\n{}", self.tmux(&["capture-pane", "-p", "-t", "t"]));
+        panic!("`{what}` never came:\n{screen}");
     }
 }
 
@@ -86,6 +93,6 @@ fn a_person_walks_through_a_stall_and_the_verdict_stays_on_the_screen() {
     terminal.type_keys(&["?"]);
     terminal.until("evidence of the verdict");
     terminal.type_keys(&["q", "q", "q"]);
-    let normal = terminal.until("STALL");
-    assert!(!normal.contains("1 Overview 2 Operations"), "the screens are still there:\n{normal}");
+    let normal = |screen: &str| screen.contains("STALL") && !screen.contains("1 Overview 2 Operations");
+    terminal.until_it("the verdict on the normal screen", normal);
 }
