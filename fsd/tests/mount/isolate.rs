@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use fsd_events::layout;
 use serde_json::Value;
 
 use super::support::*;
@@ -50,7 +51,8 @@ fn report(output: &Output) -> Value {
 fn finish(mounted: Mounted, origin: &Origin) {
     origin.heal().release();
     let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
-    let runs = || fs::read_dir(&runtime).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    let is_run = |path: &Path| path.join(layout::INFLIGHT).exists();
+    let runs = || fs::read_dir(&runtime).unwrap().filter(|entry| is_run(&entry.as_ref().unwrap().path())).count();
     await_true("the drain of the former runs", || runs() == 1);
     mounted.finish();
 }

@@ -74,7 +74,7 @@ fn analyzed(dumps: &[PathBuf]) -> (String, Value) {
     let run = |format: &str| {
         let mut fsdiag = Command::new(program().with_file_name("fsdiag"));
         let out = fsdiag.args(["analyze", "--stalled-after", "0.2", "--format", format]).args(dumps).output().unwrap();
-        assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+        assert_eq!(out.status.code(), Some(1), "{}{}", text(&out.stderr), text(&out.stdout));
         text(&out.stdout)
     };
     (run("text"), serde_json::from_str(&run("json")).unwrap())

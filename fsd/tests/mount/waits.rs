@@ -172,8 +172,8 @@ fn r25_with_the_bug_injected_the_release_holds_the_lock_and_the_record_names_it(
     drop(file);
     let enter = mounted.await_event(|event| is(event, "enter", "Release"));
     let waiter = in_background(move || other.read_at(&mut [0; 100], 0).is_ok());
-    let wait = mounted.await_event(|event| event["ev"] == "lock" && event["step"] == "wait");
-    assert_eq!(wait["lock"], "handles");
+    let wait = |event: &Value| event["ev"] == "lock" && event["step"] == "wait" && event["lock"] == "handles";
+    let wait = mounted.await_event(wait);
     assert_eq!(wait["holder"].as_array().map(Vec::len), Some(1), "{wait}");
     assert_eq!(wait["holder"][0], enter["id"], "{wait}");
     assert!(!mounted.recorded().iter().any(|event| is(event, "exit", "Release")));

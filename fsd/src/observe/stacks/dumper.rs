@@ -32,6 +32,8 @@ use crate::platform::clock;
 
 /// Longest wait for the helper that adds the names; it goes on without us afterwards.
 const NAMING: Duration = Duration::from_secs(1);
+/// Helpers at work at once.
+const HELPERS: usize = 4;
 /// A person cannot ask more often than this.
 const REQUEST_GAP: Duration = Duration::from_millis(200);
 
@@ -50,7 +52,8 @@ pub(super) struct Dumper {
     buffer: Vec<u8>,
     installed: Instant,
     last: [Option<Instant>; Cause::ALL.len()],
-    helper: Option<libc::pid_t>,
+    /// Helpers at work; a dump that finds no place here goes without names.
+    helpers: [Option<libc::pid_t>; HELPERS],
 }
 
 impl Dumper {
@@ -74,14 +77,20 @@ impl Dumper {
             buffer: Vec::with_capacity(64 * 1024),
             installed: clock::now(),
             last: [None; Cause::ALL.len()],
-            helper: None,
+            helpers: [None; HELPERS],
         })
     }
 
-    /// Collects the helper of the last dump, if it has ended; says what code is known.
+    /// Collects the helpers of earlier dumps that have ended; says what code is known.
     pub(super) fn tidy(&mut self) -> u64 {
-        self.helper = self.helper.filter(|pid| !system::ended(*pid));
+        self.collect();
         self.code.mapped()
+    }
+
+    fn collect(&mut self) {
+        for helper in &mut self.helpers {
+            *helper = helper.filter(|pid| !system::ended(*pid));
+        }
     }
 
     /// Goes on with other code; gives back what is to be freed.
@@ -90,7 +99,7 @@ impl Dumper {
     }
 
     pub(super) fn dump(&mut self, reason: Reason) -> Result<FileName, DumpError> {
-        self.helper = self.helper.filter(|pid| !system::ended(*pid));
+        self.collect();
         let begun = clock::now();
         self.admit(reason.cause, begun)?;
         self.threads.capture(self.copies.as_mut());
@@ -266,19 +275,19 @@ impl Dumper {
 
     /// Starts the helper that replaces the file by one with names, and gives it a moment.
     fn add_names(&mut self, name: &CStr) {
-        if !self.config.symbolize || self.helper.is_some() {
+        let Some(place) = self.helpers.iter().position(Option::is_none).filter(|_| self.config.symbolize) else {
             return;
-        }
+        };
         let mut path = Fixed::<512>::of(format_args!("{}/", self.dir_path.to_str().unwrap_or_default()));
         let fits = fmt::Write::write_str(&mut path, name.to_str().unwrap_or_default()).is_ok();
         let Some(path) = path.as_c_str().filter(|_| fits) else { return };
         let arguments = [c"fsd", c"symbolize", path, self.tables_path.as_c_str()];
         let given = if self.tables_path.is_empty() { 3 } else { 4 };
-        self.helper = system::spawn(c"/proc/self/exe", &arguments[..given]);
+        self.helpers[place] = system::spawn(c"/proc/self/exe", &arguments[..given]);
         let begun = clock::now();
-        while let Some(pid) = self.helper {
+        while let Some(pid) = self.helpers[place] {
             if system::ended(pid) {
-                self.helper = None;
+                self.helpers[place] = None;
             } else if clock::now().duration_since(begun) > NAMING {
                 return;
             } else {

@@ -31,7 +31,7 @@ use crate::{
 const DUMP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Between two requests for the same dump.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Answers for the worker that owns the mount.
 pub(super) struct WorkerDesk {
