@@ -13,8 +13,12 @@ use crate::engine::{
 
 impl Model {
     /// The latest dump of a process replaces the one before.
-    pub(super) fn dumped(&mut self, place: Place, at: At, dump: &Dump) {
-        self.dumps.push((place, dump.clone(), at.wall_us));
+    pub(super) fn dumped(&mut self, place: Place, at: At, dump: Dump) {
+        self.tell_of(place, at, &dump);
+        self.dumps.push((place, dump, at.wall_us));
+    }
+
+    fn tell_of(&mut self, place: Place, at: At, dump: &Dump) {
         if dump.tables.ops.is_empty() {
             return;
         }

@@ -19,7 +19,7 @@ impl Model {
                 let at = session.clock.time(fact.at);
                 session.enter(*call, at, fact.place);
             }
-            What::Dump(dump) => self.dumps.push((fact.place, *dump, fact.at.wall_us)),
+            What::Dump(dump) => self.dumped(fact.place, fact.at, *dump),
             _ => self.apply(&fact),
         }
     }
@@ -29,7 +29,7 @@ impl Model {
         let place = fact.place;
         match &fact.what {
             What::Own(body) => return self.own(place, fact.at, body, None),
-            What::Dump(dump) => return self.dumped(place, fact.at, dump),
+            What::Dump(dump) => return self.dumped(place, fact.at, (**dump).clone()),
             What::Kernel(kernel) => return self.kernel_fact(place, kernel),
             What::Session { pid, workers, .. } => return self.new_session(place, fact.at, *pid, *workers),
             _ => {}
