@@ -85,7 +85,8 @@ pub struct StoreConfig {
     pub max_concurrent_requests: usize,
     /// Bytes of memory for all stores together.
     pub cache_bytes: u64,
-    /// Bytes of disk for all temp files together; None: what the file system has, less a reserve of 5 %.
+    /// Bytes of disk for all temp files together; None: what the file system has, less a reserve of 5 %,
+    /// 1 GiB at most.
     pub disk_budget: Option<u64>,
     /// Where it is noted which bytes of a temp file are right; None: a later worker fetches everything again.
     pub notes: Option<NotesPlace>,
@@ -292,11 +293,20 @@ impl Store {
 
     /// From memory to a temp file, when ranges turn out not to be possible.
     fn use_disk(&self) -> Result<(), StoreError> {
-        self.stores.budget.reserve(self.content.size)?;
-        let mut state = self.state.lock();
-        state.keep = Keep::Disk;
-        state.restart();
-        state.agreed = true;
+        let had = self.state.lock().reserved;
+        if !had {
+            self.stores.budget.reserve(self.content.size)?;
+        }
+        let twice = {
+            let mut state = self.state.lock();
+            state.keep = Keep::Disk;
+            state.restart();
+            state.agreed = true;
+            std::mem::replace(&mut state.reserved, true) && !had
+        };
+        if twice {
+            self.stores.budget.release(self.content.size);
+        }
         Ok(())
     }
 }

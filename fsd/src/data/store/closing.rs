@@ -6,7 +6,7 @@ use fsd_events::{event::Phase, ids::OpId};
 
 use crate::observe::{locks, tasks};
 
-use super::{Store, StoreError, failpoint, reading, state::Keep, temp_file::TempFile};
+use super::{Store, StoreError, failpoint, reading, temp_file::TempFile};
 
 impl Store {
     /// Closes for the task `by`. As often as one likes; every call returns when all is given back.
@@ -65,13 +65,10 @@ impl Store {
             let mut state = self.state.lock();
             state.held.clear();
             state.dirty.clear();
-            let reserved = state.keep == Keep::Disk && !state.returned;
-            let first = !state.returned;
-            state.returned = true;
-            if first {
+            if !std::mem::replace(&mut state.returned, true) {
                 self.stores.budget.leave();
             }
-            reserved
+            std::mem::take(&mut state.reserved)
         };
         if reserved {
             self.stores.budget.release(self.content.size);

@@ -9,7 +9,7 @@ use crate::{data::origin::OriginError, observe::tasks};
 use super::{
     Store, StoreError,
     fetch::{Stop, pause},
-    state::{Flight, Kind},
+    state::{Flight, Keep, Kind},
 };
 
 /// Bytes at hand that are worth a new request instead of receiving them again.
@@ -60,7 +60,7 @@ impl Store {
     fn next_request(&self, key: u64, at: u64) -> Next {
         let size = self.content.size;
         let mut state = self.state.lock();
-        if state.held.have().covers(&(0..size)) {
+        if state.keep == Keep::Lru || state.held.have().covers(&(0..size)) {
             return Next::Done;
         }
         let next = state.next_for_main(at);
@@ -81,9 +81,13 @@ impl Store {
         drop(tokio::time::timeout(Duration::from_millis(200), self.idle.notified()).await);
     }
 
-    /// Others bring so much from `at` on that this answer is better given up.
-    pub(super) fn others_brought(&self, pace: &mut Pace, at: u64) -> bool {
+    /// The answer of the flight `key` is better given up: others bring so much from `at` on, or nothing keeps what
+    /// a download brings.
+    pub(super) fn is_superfluous(&self, key: u64, pace: &mut Pace, at: u64) -> bool {
         let mut state = self.state.lock();
+        if state.keep == Keep::Lru && state.main().is_some_and(|main| main.key == key) {
+            return true;
+        }
         if !state.ranged() {
             return false;
         }

@@ -20,6 +20,14 @@ pub(super) async fn hold(name: &str, path: &str) {
     }
 }
 
+/// Holds a thread for as long as the fail point `name` is set to `return(PATH TURN)`.
+#[cfg(feature = "failpoints")]
+pub(super) fn hold_thread(name: &str, path: &str, turn: &str) {
+    while is_set(name, &format!("{path} {turn}")) {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
 #[cfg(not(feature = "failpoints"))]
 pub(super) fn is_set(_name: &str, _path: &str) -> bool {
     false
@@ -27,3 +35,6 @@ pub(super) fn is_set(_name: &str, _path: &str) -> bool {
 
 #[cfg(not(feature = "failpoints"))]
 pub(super) async fn hold(_name: &str, _path: &str) {}
+
+#[cfg(not(feature = "failpoints"))]
+pub(super) fn hold_thread(_name: &str, _path: &str, _turn: &str) {}

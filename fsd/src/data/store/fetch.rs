@@ -140,7 +140,7 @@ impl Store {
                 return Err(Stop::Store);
             }
             self.report(id, "running");
-            if self.others_brought(&mut pace, body.at()) {
+            if self.is_superfluous(key, &mut pace, body.at()) {
                 return Ok(());
             }
         }

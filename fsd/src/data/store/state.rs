@@ -111,6 +111,8 @@ pub(super) struct State {
     pub(super) main_after: Option<Instant>,
     pub(super) dead: Option<StoreError>,
     pub(super) closing: bool,
+    /// Disk is reserved for all of it.
+    pub(super) reserved: bool,
     /// Disk and memory are given back.
     pub(super) returned: bool,
     pub(super) keys: u64,
@@ -140,6 +142,7 @@ impl State {
             main_after: None,
             dead: None,
             closing: false,
+            reserved: keep == Keep::Disk,
             returned: false,
             keys: 0,
             slow: false,
@@ -288,6 +291,18 @@ impl State {
         let Some(gap) = self.held.have().first_gap(need) else { return false };
         let relied = flight.kind == Kind::Main || (flight.at < need.end && need.start < flight.end);
         relied && self.covering(gap.start).is_none()
+    }
+
+    /// The disk takes no more: from now on memory is all there is, what is on disk stays readable. False where that
+    /// cannot be, because ranges cannot be had or told apart.
+    pub(super) fn leave_disk(&mut self) -> bool {
+        if self.keep != Keep::Disk || self.closing || !self.ranged() {
+            return false;
+        }
+        self.keep = Keep::Lru;
+        self.dirty.clear();
+        self.dirty_bytes = 0;
+        true
     }
 
     /// Forgets every byte, to begin again with one new answer.

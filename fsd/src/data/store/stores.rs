@@ -98,6 +98,18 @@ impl Stores {
         if keep == Keep::Disk {
             self.shared.budget.reserve(content.size)?;
         }
+        Ok(self.start(content, keep, by))
+    }
+
+    /// As [`open`](Self::open), where the disk has no room because of `why`: ranges are kept in memory. A content
+    /// whose ranges cannot be had, or not be told apart, will find no room when its first answer comes.
+    pub fn open_in_memory(&self, content: Content, by: OpId, why: &StoreError) -> Arc<Store> {
+        let store = self.start(content, Keep::Lru, by);
+        store.tell_memory(why);
+        store
+    }
+
+    fn start(&self, content: Content, keep: Keep, by: OpId) -> Arc<Store> {
         self.shared.budget.join();
         let left = self.left_for(&content, keep);
         let store = Arc::new(Store::new(Arc::clone(&self.shared), content, keep, left));
@@ -108,7 +120,7 @@ impl Stores {
         }
         self.shared.settle();
         store.begin(by);
-        Ok(store)
+        store
     }
 
     /// What an earlier worker left of the content: of this version, and complete where no version is known.

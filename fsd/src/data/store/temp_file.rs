@@ -21,8 +21,9 @@ const SUFFIX: &str = ".part";
 /// Room is asked for in steps of this many bytes.
 const STEP: u64 = 64 << 20;
 
-/// Of the file system, never used.
+/// The part of the file system that is left to others: one of so many, but never more than [`MOST_SPARE`].
 const SPARE: u64 = 20;
+const MOST_SPARE: u64 = 1 << 30;
 
 #[derive(Debug)]
 pub(super) struct TempFile {
@@ -149,7 +150,8 @@ fn private() -> OpenOptions {
 pub(super) fn free_bytes(dir: &Path) -> io::Result<u64> {
     fs::create_dir_all(dir)?;
     let fs = rustix::fs::statvfs(dir)?;
-    Ok((fs.f_bavail * fs.f_frsize).saturating_sub(fs.f_blocks * fs.f_frsize / SPARE))
+    let spare = (fs.f_blocks * fs.f_frsize / SPARE).min(MOST_SPARE);
+    Ok((fs.f_bavail * fs.f_frsize).saturating_sub(spare))
 }
 
 /// Removes the temp files in `dir` whose instance is gone; returns how many.

@@ -8,6 +8,7 @@ use super::{
     Store, StoreError,
     chunk::Chunk,
     extents::Extents,
+    failpoint,
     notes::Note,
     reading,
     state::Keep,
@@ -50,31 +51,52 @@ impl Store {
     }
 
     fn write_out(self: &Arc<Self>) {
-        if let Err(error) = self.write_batches() {
-            self.state.lock().writing = false;
-            self.die(&error);
+        match self.write_batch() {
+            // At the end of the queue: a file that always has more must not keep a writer from the others.
+            Ok(true) => {
+                let store = Arc::clone(self);
+                self.stores.pools.write(move || store.write_out());
+            }
+            Ok(false) => (),
+            Err(error) => self.write_failed(&error),
         }
         self.room.notify_waiters();
         self.idle.notify_waiters();
     }
 
-    fn write_batches(self: &Arc<Self>) -> Result<(), StoreError> {
-        loop {
-            let batch = {
-                let mut state = self.state.lock();
-                let due = state.dirty_bytes >= batch(self.stores.budget.share()) || state.flights.is_empty();
-                if !due || state.closing || state.dirty.is_empty() {
-                    state.writing = false;
-                    return Ok(());
-                }
-                state.take_dirty(AT_ONCE)
-            };
-            let temp = self.temp()?;
-            for (at, bytes) in &batch {
-                temp.write(*at, bytes).map_err(|error| StoreError::Disk(error.to_string()))?;
+    /// False: nothing is due, and this writer has ended.
+    fn write_batch(&self) -> Result<bool, StoreError> {
+        let batch = {
+            let mut state = self.state.lock();
+            let due = state.dirty_bytes >= batch(self.stores.budget.share()) || state.flights.is_empty();
+            if !due || state.closing || state.dirty.is_empty() {
+                state.writing = false;
+                return Ok(false);
             }
-            self.note(temp, &batch);
-            self.note_written(&batch);
+            state.take_dirty(AT_ONCE)
+        };
+        let turn = if self.temp.get().is_some() { "later" } else { "first" };
+        failpoint::hold_thread("store::write", &self.content.path, turn);
+        let temp = self.temp()?;
+        for (at, bytes) in &batch {
+            temp.write(*at, bytes).map_err(|error| StoreError::Disk(error.to_string()))?;
+        }
+        self.note(temp, &batch);
+        self.note_written(&batch);
+        Ok(true)
+    }
+
+    /// The disk takes no more: memory does, where it can.
+    fn write_failed(&self, error: &StoreError) {
+        let goes_on = {
+            let mut state = self.state.lock();
+            state.writing = false;
+            state.leave_disk()
+        };
+        if goes_on {
+            self.tell_memory(error);
+        } else {
+            self.die(error);
         }
     }
 
@@ -140,6 +162,11 @@ impl Store {
         }
         let made = TempFile::create(dir, size).map_err(disk)?;
         Ok(self.temp.get_or_init(|| made))
+    }
+
+    /// Says that bytes are kept in memory because of `why`.
+    pub(super) fn tell_memory(&self, why: &StoreError) {
+        tracing::warn!(path = %self.content.path, "read through memory from now on: {why}");
     }
 
     /// Nothing more can come: what waits is refused, what is at hand stays readable.

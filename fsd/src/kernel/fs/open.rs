@@ -11,7 +11,7 @@ use fsd_events::{
 use crate::{
     data::{
         closer::Detached,
-        store::{Content, Store, StoreError},
+        store::{Content, Store},
     },
     names::{
         handles::{Backing, Joined, Released},
@@ -64,18 +64,19 @@ impl Fs {
         if let Some(joined) = self.join(ino, fh, &|store| self.backing(&ask, ino, store)) {
             return self.opened(ask, fh, joined);
         }
-        match self.store(ino, file, ask.span().id()) {
-            Ok(store) => {
-                let backing = self.backing(&ask, ino, &store);
-                let joined = self.inner.handles.insert(ino, fh, store, file.staged, backing);
-                self.unpin_if_unstaged(ino, file);
-                self.opened(ask, fh, joined);
-            }
-            Err(StoreError::NoRoom { .. }) if self.give_up_kept(ask.span().id()) > 0 => {
-                self.open_after_closing(ask, ino, fh, file.clone());
-            }
-            Err(error) => ask.answer(Err(Errno::from(&error))),
+        let by = ask.span().id();
+        match self.inner.parts.stores.open(self.content(ino, file), by) {
+            Ok(store) => self.open_with(ask, ino, fh, file, store),
+            Err(_) if self.give_up_kept(by) > 0 => self.open_after_closing(ask, ino, fh, file.clone()),
+            Err(_) => self.open_with(ask, ino, fh, file, self.store(ino, file, by)),
         }
+    }
+
+    fn open_with<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo, store: Arc<Store>) {
+        let backing = self.backing(&ask, ino, &store);
+        let joined = self.inner.handles.insert(ino, fh, store, file.staged, backing);
+        self.unpin_if_unstaged(ino, file);
+        self.opened(ask, fh, joined);
     }
 
     /// Takes over the backing files that an earlier worker gave to the kernel.
@@ -98,10 +99,16 @@ impl Fs {
         may.then(|| store.complete_file()).flatten().and_then(|file| ask.back(&file))
     }
 
-    pub(super) fn store(&self, ino: Ino, file: &FileInfo, by: OpId) -> Result<Arc<Store>, StoreError> {
+    /// A store of its own for the file: without room on the disk, one in memory.
+    pub(super) fn store(&self, ino: Ino, file: &FileInfo, by: OpId) -> Arc<Store> {
+        let (stores, content) = (&self.inner.parts.stores, self.content(ino, file));
+        stores.open(content.clone(), by).unwrap_or_else(|why| stores.open_in_memory(content, by, &why))
+    }
+
+    fn content(&self, ino: Ino, file: &FileInfo) -> Content {
         let path = self.path_of(ino.0).unwrap_or_default().into();
         let FileInfo { place, size, validator, .. } = file.clone();
-        self.inner.parts.stores.open(Content { place, size, validator, path, ino: ino.0 }, by)
+        Content { place, size, validator, path, ino: ino.0 }
     }
 
     /// Somebody may have unstaged the file between our look at it and the handle.
@@ -148,17 +155,9 @@ impl Fs {
             ask.span().wait(Some(id), 0..0);
             let deadline = clock::now() + fs.inner.config.meta_timeout;
             fs.inner.parts.closer.drain(deadline).await;
-            match fs.store(ino, &file, ask.span().id()) {
-                Ok(store) => {
-                    let joined = fs.inner.handles.insert(ino, fh, store, file.staged, None);
-                    fs.opened(ask, fh, joined);
-                    Ok(())
-                }
-                Err(error) => {
-                    ask.answer(Err(Errno::from(&error)));
-                    Err(error.to_string())
-                }
-            }
+            let store = fs.store(ino, &file, ask.span().id());
+            fs.open_with(ask, ino, fh, &file, store);
+            Ok(())
         });
     }
 

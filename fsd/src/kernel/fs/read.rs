@@ -41,23 +41,23 @@ impl Fs {
         // An earlier worker opened it.
         let fs = self.clone();
         self.known(ask, AskBytes::span, ino, move |ask, got| {
-            match got.and_then(|file| fs.reopen(ino, fh, &file, ask.span().id())) {
+            match got.map(|file| fs.reopen(ino, fh, &file, ask.span().id())) {
                 Ok(store) => fs.read_store(ask, &store, off, size),
                 Err(errno) => ask.answer_bytes(Err(errno)),
             }
         });
     }
 
-    fn reopen(&self, ino: Ino, fh: Fh, file: &FileInfo, by: OpId) -> Result<Arc<Store>, Errno> {
+    fn reopen(&self, ino: Ino, fh: Fh, file: &FileInfo, by: OpId) -> Arc<Store> {
         if let Some(joined) = self.join(ino, fh, &|_| None) {
-            return Ok(joined.store);
+            return joined.store;
         }
-        let store = self.store(ino, file, by).map_err(|error| Errno::from(&error))?;
+        let store = self.store(ino, file, by);
         let joined = self.inner.handles.insert(ino, fh, store, file.staged, None);
         if let Some(surplus) = joined.surplus {
             self.inner.parts.closer.submit(surplus, by);
         }
-        Ok(joined.store)
+        joined.store
     }
 
     fn read_store<A: AskBytes>(&self, ask: A, store: &Arc<Store>, off: u64, size: u32) {

@@ -6,7 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::data::store::{FetchMode, StoreError};
+use crate::{
+    data::store::{FetchMode, StoreError},
+    process::demo::origin::Fault,
+};
 
 use super::world::{KIB, LIMIT, MIB, Settings, World, read, v1};
 
@@ -33,9 +36,10 @@ impl Drop for Tmpfs {
 }
 
 #[test]
-fn a_disk_that_is_too_small_is_an_error_with_figures_and_not_a_hang() {
+fn without_ranges_a_disk_that_is_too_small_is_an_error_with_figures_and_not_a_hang() {
     let world = World::new(&Settings { disk: Some(100 * MIB), ..Settings::default() });
     let Some(_disk) = Tmpfs::mount(world.dir.path(), "4m") else { return };
+    world.origin.always("f", Fault::WholeForRange);
     let store = world.open("f", 80 * MIB);
     let got = read(&store, 79 * MIB..79 * MIB + 4096, LIMIT).wait();
     let early = got.is_ok();
@@ -49,7 +53,23 @@ fn a_disk_that_is_too_small_is_an_error_with_figures_and_not_a_hang() {
 }
 
 #[test]
-fn a_disk_that_fills_up_ends_the_download_and_nothing_else() {
+fn what_the_disk_does_not_take_is_read_through_memory() {
+    let world = World::new(&Settings { disk: Some(100 * MIB), cache: 4 * MIB, ..Settings::default() });
+    let Some(_disk) = Tmpfs::mount(world.dir.path(), "4m") else { return };
+    let store = world.open("f", 40 * MIB);
+    world.check(&store, 39 * MIB..39 * MIB + 4096);
+    world.check_all(&store);
+    let usage = world.stores.usage();
+    assert!(usage.memory <= 4 * MIB && world.temp_files() == 0, "{usage:?}");
+    assert!(world.origin.sent() < 90 * MIB, "no download goes on that nobody keeps: {}", world.origin.sent());
+    world.close(store);
+    assert!(world.drained());
+    let usage = world.stores.usage();
+    assert_eq!((usage.disk, usage.memory, usage.requests), (0, 0, 0));
+}
+
+#[test]
+fn a_disk_that_fills_up_ends_the_download_and_no_read() {
     let world = World::new(&Settings { disk: Some(100 * MIB), cache: 2 * MIB, ..Settings::default() });
     let Some(_disk) = Tmpfs::mount(world.dir.path(), "96m") else { return };
     world.origin.bandwidth(32 * MIB);
@@ -57,9 +77,10 @@ fn a_disk_that_fills_up_ends_the_download_and_nothing_else() {
     assert!(world.until(|| world.temp_files() == 1));
     // More than is left beside the first step of room that the temp file asks for.
     drop(fs::write(world.dir.path().join("other"), vec![1; 30 << 20]));
-    let got = read(&store, 79 * MIB..79 * MIB + 4096, LIMIT).wait();
-    assert!(got.is_ok() || matches!(got, Err(StoreError::Disk(_))), "{got:?}");
-    assert!(world.until(|| store.progress().state == "failed"));
+    world.check(&store, 79 * MIB..79 * MIB + 4096);
+    assert!(world.until(|| store.progress().task.is_none()), "the download ends");
+    world.origin.bandwidth(0);
+    world.check_all(&store);
     world.close(store);
     let small = world.open("small", 100 * KIB);
     world.check_all(&small);
@@ -70,4 +91,22 @@ fn a_disk_that_fills_up_ends_the_download_and_nothing_else() {
     let lru = World::of(FetchMode::RangeLru);
     lru.origin.file("f", MIB);
     lru.check_all(&lru.open_as("f", MIB, v1()));
+}
+
+#[test]
+fn files_that_always_have_more_to_write_leave_a_writer_to_the_others() {
+    let scenario = fail::FailScenario::setup();
+    fail::cfg("store::write", "return(hog first)").unwrap();
+    let world = World::new(&Settings { cache: 256 * MIB, ..Settings::default() });
+    let hogs = [world.open("hog", 24 * MIB), world.open_as("hog", 24 * MIB, v1())];
+    let third = world.open("third", 2 * MIB);
+    let all_in_memory = || hogs.iter().chain([&third]).all(|store| store.have() == store.content().size);
+    assert!(world.until(all_in_memory), "{:?} {:?} {:?}", hogs[0].progress(), hogs[1].progress(), third.progress());
+    // As many as there are writers: each writes once, and is held when it comes again.
+    fail::cfg("store::write", "return(hog later)").unwrap();
+    assert!(world.until(|| third.complete_file().is_some()), "nobody writes the third file");
+    assert!(hogs.iter().all(|hog| hog.complete_file().is_none()));
+    fail::cfg("store::write", "off").unwrap();
+    assert!(world.until(|| hogs.iter().all(|hog| hog.complete_file().is_some())));
+    scenario.teardown();
 }
