@@ -9,7 +9,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use fsd_events::{
@@ -30,6 +30,8 @@ use crate::platform::{clock, runtime_dir::make_private};
 const SOCKET_PATH: usize = 103;
 /// For the janitor of a dead mount to write what is left, and go.
 const LEAVING_LIMIT: Duration = Duration::from_secs(10);
+/// For somebody who drains what we would.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The directories of one mount, ours while this lives; dropping it removes the runtime directory.
@@ -95,7 +97,7 @@ impl Places {
             _ => unusable(&runtime, "--runtime-dir", &error),
         })?;
         sweep(&root);
-        clear(&runtime, &state);
+        clear(&runtime, &state, DRAIN_LIMIT);
         Ok(Self { runtime, state, shared, lock: Some(lock) })
     }
 
@@ -146,7 +148,7 @@ impl Drop for Places {
         if self.lock.is_none() {
             return;
         }
-        clear(&self.runtime, &self.state);
+        clear(&self.runtime, &self.state, DRAIN_LIMIT);
         drop(std::fs::remove_file(self.socket()));
         // What could not be drained stays, for the next start.
         drop(std::fs::remove_file(self.runtime.join(LOCK)));
@@ -226,15 +228,16 @@ fn sweep(root: &Path) {
         // A lock that can be taken belongs to nobody who lives.
         let Ok(_lock) = take_lock(&dir) else { continue };
         let state = client::read(&dir).map(|presence| PathBuf::from(presence.state_dir));
-        clear(&dir, &state.unwrap_or_default());
+        clear(&dir, &state.unwrap_or_default(), Duration::ZERO);
         drop(std::fs::remove_file(dir.join(LOCK)));
         drop(std::fs::remove_dir(&dir));
     }
 }
 
-/// Appends what dead runs in `runtime` left unwritten to their event files, then removes everything but the lock.
-fn clear(runtime: &Path, state: &Path) {
-    let mut undrained = false;
+/// Appends what dead runs in `runtime` left unwritten to their event files, then removes everything but the lock. Who
+/// drains one of them already, a supervisor killed since may have started it, is waited for until `patience` ends.
+fn clear(runtime: &Path, state: &Path, patience: Duration) {
+    let (mut undrained, until) = (false, clock::now() + patience);
     for entry in std::fs::read_dir(runtime).into_iter().flatten().flatten() {
         let path = entry.path();
         if entry.file_name().to_str().and_then(RunId::parse).is_none() {
@@ -243,7 +246,7 @@ fn clear(runtime: &Path, state: &Path) {
         if !state.is_dir() {
             // Somebody has removed the whole record: nobody wants the rest of it.
             drop(std::fs::remove_dir_all(&path));
-        } else if let Err(error) = crate::observe::drain(&path, state) {
+        } else if let Err(error) = drain_in_turn(&path, state, until) {
             undrained = true;
             tracing::warn!("cannot write what {} still holds: {error}", path.display());
         }
@@ -258,6 +261,19 @@ fn clear(runtime: &Path, state: &Path) {
         }
         for name in [layout::MOUNT_FILE, layout::SOCKET, layout::NAMES, layout::OPENS] {
             drop(std::fs::remove_file(runtime.join(name)));
+        }
+    }
+}
+
+fn drain_in_turn(run: &Path, state: &Path, until: Instant) -> io::Result<()> {
+    loop {
+        match crate::observe::drain(run, state) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && clock::now() < until => {
+                std::thread::park_timeout(LOOK);
+            }
+            // The other one has finished.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !run.exists() => return Ok(()),
+            drained => return drained.map(drop),
         }
     }
 }
@@ -282,6 +298,28 @@ mod tests {
         sweep(root.path());
         assert!(!dead.exists() && alive.join(layout::MOUNT_FILE).exists());
         drop(lock);
+    }
+
+    #[test]
+    fn who_drains_a_run_already_is_waited_for_and_nothing_is_left() {
+        let root = tempfile::tempdir().unwrap();
+        let (runtime, state) = (root.path().join("runtime"), root.path().join("state"));
+        let run = runtime.join("00000000000000aa");
+        std::fs::create_dir_all(&run).unwrap();
+        std::fs::create_dir(&state).unwrap();
+        std::fs::write(runtime.join(layout::NAMES), "").unwrap();
+        let alive = File::create(run.join(layout::ALIVE)).unwrap();
+        alive.lock().unwrap();
+        let (begun, begins) = std::sync::mpsc::channel();
+        let other = std::thread::Builder::new().spawn(move || {
+            begins.recv().unwrap();
+            std::fs::remove_dir_all(run).unwrap();
+            drop(alive);
+        });
+        begun.send(()).unwrap();
+        clear(&runtime, &state, DRAIN_LIMIT);
+        other.unwrap().join().unwrap();
+        assert_eq!(std::fs::read_dir(&runtime).unwrap().count(), 0);
     }
 
     #[test]
