@@ -92,7 +92,8 @@ fn r15_r40_s02_s14_a_temp_disk_that_hangs_holds_only_whom_it_must_and_gives_all_
     let Some(disk) = Disk::freezable(96) else { return };
     let origin = origin();
     origin.file("old", 12 * MIB).file("new", 48 * MIB).file("small", 1000);
-    let args = ["--temp-dir", &disk.arg(), "--cache-size", "16MiB", "--read-timeout", "3s", "--close-timeout", "500ms"];
+    let args =
+        ["--temp-dir", &disk.arg(), "--cache-size", "16MiB", "--read-timeout", "15s", "--close-timeout", "500ms"];
     let mounted = mount(Some(&origin.url("")), &args);
     let old = File::open(mounted.path("old")).unwrap();
     let doomed = File::open(mounted.path("well.bin")).unwrap();
@@ -117,9 +118,9 @@ fn r15_r40_s02_s14_a_temp_disk_that_hangs_holds_only_whom_it_must_and_gives_all_
         assert!(bytes[..] == origin.bytes("old", at, 4096), "what is on the disk is read from it");
         at += MIB;
     }
-    // More than memory takes: the reader ends by its deadline, and not with the disk.
+    // More than memory takes: it is read without the disk.
     let (got, took) = reading(mounted.path("new"), 0, 48 * MIB as usize).join().unwrap();
-    assert!(got.is_ok() || took < Duration::from_secs(20), "{:?} after {took:?}", got.err());
+    assert_eq!(first_difference("new", 0, &got.unwrap()), None, "after {took:?}");
     drop((old, new));
     await_true("closes that are left to the reaper", || mounted.status()["reaping"].as_u64() > Some(0));
     assert!(in_time("ls", &["-l"], &mounted.dir()));

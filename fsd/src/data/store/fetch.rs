@@ -37,6 +37,9 @@ const FRUITLESS: u32 = 3;
 /// Bytes that a store may have taken in and not written yet, at most: more of them gains nothing.
 const UNWRITTEN: u64 = 64 << 20;
 
+/// A disk that takes no byte for so long, while a download waits for it, is done without.
+const STUCK: Duration = Duration::from_secs(2);
+
 /// Ends the flight however its task ends.
 struct Flying {
     store: Arc<Store>,
@@ -224,26 +227,32 @@ impl Store {
         ControlFlow::Continue(())
     }
 
-    /// Waits until the writer has kept up; never for a reader.
+    /// Waits until the writer has kept up; never for a reader, and not for a disk that takes nothing.
     async fn room(&self, id: OpId) {
+        let mut stuck_at = None;
         loop {
             let freed = self.room.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            let full = {
-                let state = self.state.lock();
-                state.keep == Keep::Disk
-                    && state.dirty_bytes >= self.stores.budget.share().min(UNWRITTEN)
-                    && state.dead.is_none()
-                    && !state.closing
-            };
-            if !full {
+            let Some(written) = self.written_while_full() else { return };
+            let why = || StoreError::Disk(format!("nothing was written for {STUCK:?}"));
+            if stuck_at == Some(written) && self.leave_disk(why) {
                 return;
             }
             tasks::phase(id, Phase::Disk, "write behind");
             self.report(id, "waiting");
-            freed.await;
+            stuck_at = tokio::time::timeout(STUCK, freed).await.is_err().then_some(written);
         }
+    }
+
+    /// Bytes that are on disk, while no more may be taken in before some are written.
+    fn written_while_full(&self) -> Option<u64> {
+        let state = self.state.lock();
+        let full = state.keep == Keep::Disk
+            && state.dirty_bytes >= self.stores.budget.share().min(UNWRITTEN)
+            && state.dead.is_none()
+            && !state.closing;
+        full.then(|| state.held.disk.bytes())
     }
 
     /// Decides whether a broken answer is worth another.

@@ -86,18 +86,20 @@ impl Store {
         Ok(true)
     }
 
-    /// The disk takes no more: memory does, where it can.
     fn write_failed(&self, error: &StoreError) {
-        let goes_on = {
-            let mut state = self.state.lock();
-            state.writing = false;
-            state.leave_disk()
-        };
-        if goes_on {
-            self.tell_memory(error);
-        } else {
+        self.state.lock().writing = false;
+        if !self.leave_disk(|| error.clone()) {
             self.die(error);
         }
+    }
+
+    /// The disk takes no more, because of `why`: memory does, where it can.
+    pub(super) fn leave_disk(&self, why: impl FnOnce() -> StoreError) -> bool {
+        let left = self.state.lock().leave_disk();
+        if left {
+            self.tell_memory(&why());
+        }
+        left
     }
 
     /// For the next worker. A content without a version is worth nothing before all of it is there: what is missing
