@@ -152,6 +152,8 @@ fn provoke(served: &Served, origin: &Origin) -> Result<Vec<Client>, Failure> {
     if !origin.wait(END_LIMIT, |origin| origin.stalled() > 0) {
         return Err(Exit::Refused.because("nobody asked the origin for the slow file"));
     }
+    // All that comes has come: a download that still takes bytes in would see the close, and end.
+    await_record(served, &format!("\"have\":{MIB}"), "stalled download")?;
     drop(first);
     // The kernel sends RELEASE when it likes; whoever opens the file before would keep it open.
     await_record(served, "\"op\":\"Release\"", "release")?;
