@@ -201,7 +201,7 @@ impl<'a> Tail<'a> {
         let now = mount.and_then(|m| rings::of_mount(Path::new(&m.mount)));
         if let Some(dead) = now.filter(|m| !m.alive && !self.watch.knows_death) {
             self.watch.knows_death = true;
-            undrained(&dead, &mut self.model, Window::default());
+            undrained(&dead, &rings::undrained(&dead), &mut self.model, Window::default());
         }
     }
 

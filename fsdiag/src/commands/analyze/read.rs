@@ -6,6 +6,8 @@ use std::{
     thread,
 };
 
+use fsd_events::event::Event;
+
 use super::{crew, quote::Tails, select::Window};
 use crate::{
     engine::{
@@ -47,6 +49,9 @@ impl Default for How {
 /// Reads everything; gives the number of inputs that could be read. Problems are said in one line each.
 pub fn all(inputs: &[Input], model: &mut Model, how: How, tails: &mut Tails, problems: &mut Vec<String>) -> usize {
     let inputs = in_order(inputs);
+    // Before the files: what a living daemon writes meanwhile stands in its file, and counts once.
+    let daemons = rings::mounts().into_iter().filter(|mount| belongs(mount, &inputs));
+    let left: Vec<_> = daemons.map(|mount| (rings::undrained(&mount), mount)).collect();
     let mut before: Option<(String, InputId)> = None;
     let mut read = 0;
     for input in &inputs {
@@ -63,8 +68,8 @@ pub fn all(inputs: &[Input], model: &mut Model, how: How, tails: &mut Tails, pro
             Err(error) => problems.push(format!("{}: {error}", input.name())),
         }
     }
-    for mount in rings::mounts().iter().filter(|m| belongs(m, &inputs)) {
-        undrained(mount, model, how.window);
+    for (rings, mount) in &left {
+        undrained(mount, rings, model, how.window);
     }
     read
 }
@@ -169,15 +174,14 @@ fn belongs(mount: &Mount, inputs: &[Input]) -> bool {
     inputs.iter().any(|input| matches!(input, Input::File(path) if same(path)))
 }
 
-/// What the daemon recorded and nobody has written to the file, and whether it still lives.
-pub fn undrained(mount: &Mount, model: &mut Model, window: Window) {
-    let rings = rings::undrained(mount);
+/// What the daemon recorded and nobody had written to the file, and whether it still lives.
+pub fn undrained(mount: &Mount, rings: &[Event<'_>], model: &mut Model, window: Window) {
     if rings.is_empty() && mount.alive {
         return;
     }
     let id = model.input(&mount.dir.display().to_string());
     let mut line = 0;
-    for event in &rings {
+    for event in rings {
         line += 1;
         let place = crate::engine::fact::Place { input: id, line };
         crate::engine::fact::Sink::event(&mut window.before(model), place, event);
