@@ -1,7 +1,14 @@
 //! The program `fsdiag`.
 
-use std::process::ExitCode;
+use std::{
+    io::{Write as _, stderr},
+    process::ExitCode,
+};
 
-fn main() -> Result<ExitCode, impl std::fmt::Debug> {
-    fsdiag::cli::run()
+fn main() -> ExitCode {
+    fsdiag::cli::run().unwrap_or_else(|error| {
+        // For a person: the reasons in one line, and never a backtrace. Whoever closed stderr does not want it.
+        drop(writeln!(stderr(), "fsdiag: {error:#}"));
+        ExitCode::FAILURE
+    })
 }

@@ -51,14 +51,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut say = io::stderr().lock();
     let (pid, mount) = target(&args.target)?;
     let outlook = ptrace::outlook(pid)?;
+    let (pauses, limit) = (USUAL_PAUSE.as_micros(), LIMIT.as_millis());
+    let who = match outlook.threads {
+        1 => format!("one thread; it pauses for {pauses} us"),
+        many => format!("{many} threads; they pause one after the other, for {pauses} us each"),
+    };
     writeln!(
         say,
-        "fsdiag: process {pid} ({}) has {} threads; they pause one after the other, for {} us each (longer on a busy \
-         machine); one that does not stop within {} ms is not waited for",
-        outlook.comm,
-        outlook.threads,
-        USUAL_PAUSE.as_micros(),
-        LIMIT.as_millis()
+        "fsdiag: process {pid} ({}) has {who} (longer on a busy machine); one that does not stop within {limit} ms is \
+         not waited for",
+        outlook.comm
     )?;
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
@@ -84,13 +86,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         0 => String::new(),
         n => format!("; {n} could not be stopped and were read from /proc"),
     };
-    writeln!(
-        say,
-        "fsdiag: {} threads paused for {} us (median), {} us at most{unstoppable}",
-        dump.threads.len() - pauses.unstoppable,
-        pauses.median.as_micros(),
-        pauses.longest.as_micros()
-    )?;
+    let paused = match (dump.threads.len() - pauses.unstoppable, pauses.longest.as_micros()) {
+        (0, _) => "no thread paused".to_owned(),
+        (1, longest) => format!("one thread paused, for {longest} us"),
+        (many, longest) => {
+            format!("{many} threads paused, for {} us (median), {longest} us at most", pauses.median.as_micros())
+        }
+    };
+    writeln!(say, "fsdiag: {paused}{unstoppable}")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -54,7 +54,7 @@ fn the_stack_of_a_sleeper_is_named_and_the_pause_is_announced() {
     let out = fsdiag().arg(victim.0.id().to_string()).output().unwrap();
     let said = complaint(&out);
     assert!(out.status.success(), "{said}");
-    let announced = format!("process {} (sleep) has 1 threads; they pause", victim.0.id());
+    let announced = format!("process {} (sleep) has one thread; it pauses", victim.0.id());
     assert!(said.lines().next().unwrap().contains(&announced), "{said}");
     let text = String::from_utf8(out.stdout).unwrap();
     let read = stacks::read(&text);
