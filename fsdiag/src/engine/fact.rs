@@ -209,6 +209,8 @@ pub struct Dump {
     pub format: Box<str>,
     pub pid: Option<u32>,
     pub process: Option<Box<str>>,
+    /// The mount that it serves, where the dump has the daemon's own tables.
+    pub mount: Option<Box<str>>,
     pub threads: Vec<Thread>,
     /// What the daemon knows of its operations, where the dump is its own.
     pub tables: Tables,

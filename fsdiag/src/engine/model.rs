@@ -17,6 +17,7 @@ use fsd_events::{
 };
 
 use self::{
+    dumped::Told,
     hash::NumberMap,
     ops::{Micros, OpenOp},
     session::{Origin, Session},
@@ -61,8 +62,8 @@ pub struct Model {
     /// Rotated sets: the input that a later one continues.
     continues: NumberMap<InputId, InputId>,
     last_run: Option<(RunId, usize)>,
-    /// The session that the dumps of each process make.
-    dumped_by: Vec<(Option<u32>, usize)>,
+    /// What the dumps of each daemon tell.
+    told: Vec<Told>,
 }
 
 impl Model {

@@ -36,7 +36,7 @@ impl<'d> Latest<'d> {
             model.dumps[at + 1..].iter().any(|(_, d, _)| d.format == dump.format && d.pid == dump.pid)
         };
         for (at, (place, dump, _)) in model.dumps.iter().enumerate() {
-            if !later(at) {
+            if !later(at) && !model.is_replaced(at) {
                 let earlier = |d: &&Dump| d.format == dump.format && d.pid == dump.pid;
                 let earlier = model.dumps[..at].iter().map(|(_, d, _)| d).rfind(earlier);
                 latest.add(dump, *place, at, earlier);

@@ -11,37 +11,72 @@ use crate::engine::{
     tables::{OpRow, TaskRow},
 };
 
+/// The latest dump of one daemon: a process, and whoever serves the same mount after it.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pid: Option<u32>,
+    mount: Option<Box<str>>,
+    wall: Option<u64>,
+    /// None: it shows no operation.
+    session: Option<usize>,
+}
+
+impl Told {
+    fn is_of(&self, dump: &Dump) -> bool {
+        self.pid == dump.pid || self.mount.is_some() && self.mount == dump.mount
+    }
+}
+
 impl Model {
-    /// The latest dump of a process replaces the one before.
+    /// The latest dump of a daemon replaces the one before.
     pub(super) fn dumped(&mut self, place: Place, at: At, dump: Dump) {
         self.tell_of(place, at, &dump);
         self.dumps.push((place, dump, at.wall_us));
     }
 
     fn tell_of(&mut self, place: Place, at: At, dump: &Dump) {
-        if dump.tables.ops.is_empty() {
+        let quiet = dump.tables.ops.is_empty();
+        if quiet && (dump.mount.is_none() || dump.truncated) {
+            // Not the dump of an fsd, or not as far as its operations.
             return;
         }
         let stream = self.stream(place.input);
-        let index = self.by_stream.get(&stream).copied().unwrap_or_else(|| self.start_session(stream, place));
-        if !self.is_of_dumps(index) {
+        let known = self.told.iter().position(|told| told.is_of(dump));
+        if known.is_some_and(|known| self.told[known].wall > at.wall_us) {
+            let own = self.by_stream.get(&stream).copied().filter(|index| self.is_of_dumps(*index));
+            own.into_iter().for_each(|index| self.sessions[index].pass());
+            return;
+        }
+        let index = (!quiet).then(|| {
+            let own = self.by_stream.get(&stream).copied();
+            own.unwrap_or_else(|| self.start_session(stream, place))
+        });
+        if index.is_some_and(|index| !self.is_of_dumps(index)) {
             // A log that a dump stands in tells of its own requests.
             return;
         }
-        let known = self.dumped_by.iter_mut().find(|(pid, _)| *pid == dump.pid);
-        match known {
-            Some((_, before)) if self.sessions[*before].clock.wall > at.wall_us => return,
-            Some((_, before)) if *before != index => {
-                self.sessions[*before].forget();
-                *before = index;
+        let told = Told { pid: dump.pid, mount: dump.mount.clone(), wall: at.wall_us, session: index };
+        let before = match known {
+            Some(known) => std::mem::replace(&mut self.told[known], told).session,
+            None => {
+                self.told.push(told);
+                None
             }
-            Some(_) => {}
-            None => self.dumped_by.push((dump.pid, index)),
+        };
+        before.into_iter().filter(|before| Some(*before) != index).for_each(|before| self.sessions[before].pass());
+        if let Some(index) = index {
+            let session = &mut self.sessions[index];
+            session.forget();
+            session.about.pid = dump.pid;
+            session.take_tables(place, at, dump);
         }
-        let session = &mut self.sessions[index];
-        session.forget();
-        session.about.pid = dump.pid;
-        session.take_tables(place, at, dump);
+    }
+
+    /// Whether another process has served the mount since: of the one in that dump nothing is left.
+    pub fn is_replaced(&self, at: usize) -> bool {
+        let Some((_, dump, wall)) = self.dumps.get(at) else { return false };
+        let later = |told: &Told| told.is_of(dump) && told.pid != dump.pid && told.wall > *wall;
+        self.told.iter().any(later)
     }
 
     fn is_of_dumps(&self, index: usize) -> bool {
@@ -65,6 +100,13 @@ impl Session {
         self.open.clear();
         self.tasks.clear();
         self.waits.clear();
+    }
+
+    /// A later dump tells of something else.
+    fn pass(&mut self) {
+        self.forget();
+        self.watch_stalled.clear();
+        self.watch_place = None;
     }
 
     fn take_tables(&mut self, place: Place, at: At, dump: &Dump) {
@@ -107,4 +149,70 @@ fn task(row: &TaskRow, place: Place, ago: &impl Fn(u64) -> Option<Micros>) -> Ta
     let quiet = row.phase.map_or(row.age_us, |(_, us)| us);
     task.progressed(row.have, row.want, "", ago(quiet), place);
     task
+}
+
+#[cfg(test)]
+mod tests {
+    use fsd_events::op::Op;
+
+    use super::*;
+    use crate::engine::{
+        fact::{Fact, What},
+        model::Limits,
+        tables::Tables,
+    };
+
+    fn dump(pid: u32, ids: &[u64]) -> Dump {
+        let row = |id: &u64| OpRow {
+            id: *id,
+            op: Op::Read,
+            age_us: 20_000_000,
+            thread: 1,
+            ino: 1,
+            fh: None,
+            path: None,
+            task: None,
+            need: None,
+            phase: None,
+            line: 1,
+        };
+        let tables = Tables { ops: ids.iter().map(row).collect(), ..Tables::default() };
+        Dump { format: "fsd-stacks".into(), pid: Some(pid), mount: Some("/m".into()), tables, ..Dump::default() }
+    }
+
+    /// Second of the dump, process, operations.
+    type Shown<'a> = (u64, u32, &'a [u64]);
+
+    /// What is open after these dumps, read in this order.
+    fn open(dumps: &[Shown<'_>]) -> Vec<Key> {
+        let mut model = Model::new(Limits::default());
+        for (second, pid, ids) in dumps {
+            let input = model.input("stacks");
+            let at = At { wall_us: Some(second * 1_000_000), mono_us: None };
+            model.apply(&Fact { place: Place { input, line: 1 }, at, what: What::Dump(Box::new(dump(*pid, ids))) });
+        }
+        model.current().flat_map(|(_, session)| session.open.keys().copied()).collect()
+    }
+
+    #[test]
+    fn the_latest_dump_tells_in_whatever_order_they_are_read() {
+        let (early, late): (Shown<'_>, Shown<'_>) = ((1, 7, &[1, 2]), (2, 7, &[2]));
+        assert_eq!(open(&[early, late]), [Key::Num(2)]);
+        assert_eq!(open(&[late, early]), [Key::Num(2)]);
+    }
+
+    #[test]
+    fn what_a_later_dump_does_not_show_is_over() {
+        let (stuck, healed): (Shown<'_>, Shown<'_>) = ((1, 7, &[1]), (2, 7, &[]));
+        assert!(open(&[stuck, healed]).is_empty());
+        assert!(open(&[healed, stuck]).is_empty());
+        assert_eq!(open(&[(1, 7, &[]), (2, 7, &[1])]), [Key::Num(1)]);
+    }
+
+    #[test]
+    fn who_serves_the_mount_now_tells_and_not_the_worker_before() {
+        let (before, now): (Shown<'_>, Shown<'_>) = ((1, 7, &[1]), (2, 8, &[5]));
+        assert_eq!(open(&[before, now]), [Key::Num(5)]);
+        assert_eq!(open(&[now, before]), [Key::Num(5)]);
+    }
 }

@@ -133,6 +133,7 @@ fn dump(read: &StackDump<'_>, truncated: bool, file: &File) -> Dump {
         format: "fsd-stacks".into(),
         pid: Some(read.header.pid).filter(|pid| *pid != 0),
         process: Some(read.header.program.as_ref()).filter(|name| !name.is_empty()).map(Into::into),
+        mount: read.header.mount.as_deref().filter(|_| read.header.fuse.is_some()).map(Into::into),
         threads: threads.chain(tasks).collect(),
         tables: tables::of(read, &tables::Lines { rows: &file.rows, start: file.place.line }),
         stated_cycle: cycle(read),
