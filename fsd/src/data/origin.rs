@@ -3,6 +3,7 @@
 mod attempts;
 mod body;
 mod check;
+mod clients;
 mod error;
 mod exchange;
 mod resource;

@@ -4,14 +4,13 @@ use std::{error::Error, ops::Range, time::Duration};
 
 use fsd_events::{event::Phase, ids::OpId};
 use reqwest::{
-    Client, Method, Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     header::{self, HeaderMap, HeaderName, HeaderValue},
-    redirect::Policy,
 };
 
 use crate::observe::{locks, tasks};
 
-use super::{Limit, OriginConfig, OriginError, Resource, Validator};
+use super::{Limit, OriginConfig, OriginError, Resource, Validator, clients::Clients};
 
 /// Some servers list a directory as JSON when asked to, with exact sizes.
 const ACCEPT: &str = "application/json, text/html;q=0.9, */*;q=0.8";
@@ -46,25 +45,15 @@ impl Answer {
 }
 
 pub(super) struct Exchange {
-    client: Client,
+    clients: Clients,
     connect: Duration,
     redirects: u32,
 }
 
 impl Exchange {
     pub(super) fn new(config: &OriginConfig) -> Result<Self, OriginError> {
-        // Fails only when a provider is installed already, which is as good.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = Client::builder()
-            .http1_only()
-            .redirect(Policy::none())
-            .referer(false)
-            .connect_timeout(config.connect)
-            .pool_max_idle_per_host(32)
-            .user_agent(concat!("fsd/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| OriginError::Client(root_cause(&error)))?;
-        Ok(Self { client, connect: config.connect, redirects: config.redirects })
+        let clients = Clients::new(config.connect)?;
+        Ok(Self { clients, connect: config.connect, redirects: config.redirects })
     }
 
     /// Asks once, following redirects; any status but success is an error.
@@ -84,7 +73,8 @@ impl Exchange {
     }
 
     async fn request(&self, r: &Resource, ask: &Ask) -> Result<Request, OriginError> {
-        let mut request = self.client.request(ask.method.clone(), r.url().clone());
+        let client = self.clients.of(r.url()).await?;
+        let mut request = client.request(ask.method.clone(), r.url().clone());
         for (name, value) in r.headers() {
             request = request.headers(one_header(name, value)?);
         }
@@ -99,8 +89,9 @@ impl Exchange {
     }
 
     async fn send(&self, request: Request, r: &Resource, first_byte: Duration) -> Result<Response, OriginError> {
+        let client = self.clients.of(r.url()).await?;
         let late = |limit, after| OriginError::Timeout { limit, at: r.to_string(), after };
-        match tokio::time::timeout(first_byte, self.client.execute(request)).await {
+        match tokio::time::timeout(first_byte, client.execute(request)).await {
             Err(_) => Err(late(Limit::FirstByte, first_byte)),
             Ok(Err(error)) if error.is_timeout() => Err(late(Limit::Connect, self.connect)),
             Ok(Err(error)) => Err(OriginError::Connect { at: r.to_string(), why: root_cause(&error.without_url()) }),
