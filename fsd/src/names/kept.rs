@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     data::origin::{Resource, Sealed, Validator},
-    platform::runtime_dir::open_private,
+    platform::runtime_dir::{clear_away, open_private},
 };
 
 use super::catalog::Item;
@@ -53,8 +53,13 @@ pub(super) fn write(path: &Path, run: RunId, items: &[Item], number: u64) -> io:
     let text = format!("{:016x}\n{text}", hash(u64::from(VERSION), text.as_bytes()));
     let fresh = path.with_extension(number.to_string());
     let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh);
-    let done = written.and_then(|mut file| file.write_all(text.as_bytes())).and_then(|()| fs::rename(&fresh, path));
+    let done = written.and_then(|mut file| file.write_all(text.as_bytes())).and_then(|()| put(&fresh, path));
     done.inspect_err(|_| drop(fs::remove_file(&fresh)))
+}
+
+/// Puts `fresh` in the place of whatever is there.
+fn put(fresh: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(fresh, path).or_else(|_| clear_away(path).and_then(|()| fs::rename(fresh, path)))
 }
 
 /// What an earlier worker of the same mount kept; nothing when there is none or the file is not ours.

@@ -16,7 +16,10 @@ use fsd_events::{
 
 use crate::{
     observe::journal,
-    platform::{runtime_dir::open_private, shared::SharedWords},
+    platform::{
+        runtime_dir::{clear_away, open_private},
+        shared::SharedWords,
+    },
 };
 
 /// Sizes that are tried, best first; 32 bytes an open handle.
@@ -45,10 +48,7 @@ impl OpenSet {
                 return Ok(Some(words));
             }
         }
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => (),
-        }
+        clear_away(path)?;
         let file: File = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         for bytes in BYTES {
             file.set_len(0)?;

@@ -20,7 +20,10 @@ use fsd_events::{
 
 use crate::{
     observe::{journal, locks::Mutex},
-    platform::{runtime_dir::open_private, shared::SharedWords},
+    platform::{
+        runtime_dir::{clear_away, open_private},
+        shared::SharedWords,
+    },
 };
 
 use super::TREE;
@@ -71,10 +74,7 @@ impl NameTable {
             return Ok(table);
         }
         for bytes in SEGMENT_BYTES {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            clear_away(path)?;
             let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
             if let Ok(first) = SharedWords::map(&file, 0, bytes) {
                 return Ok(Self::with(first, Some(file), bytes / 8, run));

@@ -32,6 +32,19 @@ pub fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
     if ours { Ok(file) } else { Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a private file of ours")) }
 }
 
+/// Removes whatever has that name, so that a file of ours can have it; in a directory that is private.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn clear_away(path: &Path) -> io::Result<()> {
+    let removed = match fs::remove_file(path) {
+        // A directory, as some systems say it.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EISDIR | libc::EPERM)) => fs::remove_dir_all(path),
+        removed => removed,
+    };
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
 /// Effective user id.
 #[expect(unsafe_code, reason = "std does not tell the user id")]
 fn uid() -> u32 {
@@ -70,6 +83,20 @@ mod tests {
         if std::os::unix::fs::chown(&file, Some(65534), None).is_ok() {
             assert!(open(&file).is_err());
         }
+    }
+
+    #[test]
+    fn whatever_has_the_name_is_cleared_away_and_what_a_link_leads_to_stays() {
+        let base = tempfile::tempdir().unwrap();
+        let (dir, link, kept) = (base.path().join("dir"), base.path().join("link"), base.path().join("kept"));
+        fs::create_dir_all(dir.join("more")).unwrap();
+        fs::write(&kept, "x").unwrap();
+        std::os::unix::fs::symlink(&kept, &link).unwrap();
+        for path in [&dir, &link, &base.path().join("none")] {
+            clear_away(path).unwrap();
+            assert!(fs::symlink_metadata(path).is_err(), "{}", path.display());
+        }
+        assert!(kept.exists());
     }
 
     #[test]

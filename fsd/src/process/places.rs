@@ -24,7 +24,10 @@ use super::{
     control::client,
     exit::{Exit, Failure},
 };
-use crate::platform::{clock, runtime_dir::make_private};
+use crate::platform::{
+    clock,
+    runtime_dir::{clear_away, make_private},
+};
 
 /// Longest path of a socket: `sun_path` has 108 bytes on Linux, 104 on macOS, with a NUL.
 const SOCKET_PATH: usize = 103;
@@ -139,7 +142,8 @@ impl Places {
         let half = self.runtime.join("mount.json.new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
         file.write_all(&serde_json::to_vec(presence)?)?;
-        std::fs::rename(half, self.runtime.join(layout::MOUNT_FILE))
+        let place = self.runtime.join(layout::MOUNT_FILE);
+        std::fs::rename(&half, &place).or_else(|_| clear_away(&place).and_then(|()| std::fs::rename(half, place)))
     }
 }
 
@@ -251,16 +255,16 @@ fn clear(runtime: &Path, state: &Path, patience: Duration) {
             tracing::warn!("cannot write what {} still holds: {error}", path.display());
         }
     }
-    drop(std::fs::remove_dir_all(runtime.join(layout::NOTES)));
+    drop(clear_away(&runtime.join(layout::NOTES)));
     // Rings name inodes: the names must outlive them.
     // Secrets go in any case.
-    drop(std::fs::remove_file(runtime.join(layout::STAGED)));
+    drop(clear_away(&runtime.join(layout::STAGED)));
     if !undrained {
         if let Some(presence) = client::read(runtime) {
             drop(std::fs::remove_file(presence.socket));
         }
         for name in [layout::MOUNT_FILE, layout::SOCKET, layout::NAMES, layout::OPENS] {
-            drop(std::fs::remove_file(runtime.join(name)));
+            drop(clear_away(&runtime.join(name)));
         }
     }
 }

@@ -15,7 +15,10 @@ use std::{
 use fsd_events::{ids::RunId, names::hash};
 use serde::{Deserialize, Serialize};
 
-use crate::{data::origin::Validator, platform::runtime_dir::open_private};
+use crate::{
+    data::origin::Validator,
+    platform::runtime_dir::{make_private, open_private},
+};
 
 use super::{Content, extents::Extents, temp_file::TempFile};
 
@@ -93,7 +96,7 @@ impl Note {
             modified,
             modified_size,
         };
-        fs::create_dir_all(&place.dir)?;
+        make_private(&place.dir)?;
         let path = place.dir.join(name).with_extension(SUFFIX);
         let head = serde_json::to_string(&head)?;
         let seed = hash(u64::from(VERSION), head.as_bytes());
