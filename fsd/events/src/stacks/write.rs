@@ -99,7 +99,12 @@ impl<'w> Writer<'w> {
         write!(out, "capture: how={} threads={} answered={} ", c.how.name(), c.threads, c.answered)?;
         writeln!(out, "fallback={} took_us={}", c.fallback, c.took_us)?;
         writeln!(out, "symbols: {}", header.symbols.name())?;
-        header.extra.iter().try_for_each(|(key, value)| writeln!(out, "x-{key}: {}", Bare(value, "")))
+        header.extra.iter().try_for_each(|(key, value)| self.extra(key, format_args!("{}", Bare(value, ""))))
+    }
+
+    /// One more line of the header; `value` has no line break.
+    pub fn extra(&mut self, key: &str, value: fmt::Arguments<'_>) -> fmt::Result {
+        writeln!(self.out, "x-{key}: {value}")
     }
 
     pub fn module(&mut self, m: &Module<'_>) -> fmt::Result {

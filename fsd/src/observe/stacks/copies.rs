@@ -40,6 +40,8 @@ struct Slot {
     state: AtomicU64,
     registers: [AtomicU64; 4],
     len: AtomicUsize,
+    /// What the copy took of the thread's time.
+    took_ns: AtomicU64,
     stack: UnsafeCell<[u8; COPY]>,
 }
 
@@ -128,6 +130,11 @@ impl Asked {
         slot(self.slot).is_some_and(|slot| slot.state() == DONE)
     }
 
+    /// For how long the handler kept the thread from its work, nanoseconds, once it has answered.
+    pub(super) fn took_ns(self) -> Option<u64> {
+        slot(self.slot).filter(|slot| slot.state() == DONE).map(|slot| slot.took_ns.load(Relaxed))
+    }
+
     /// Gives the thread up, unless it has answered meanwhile.
     pub(super) fn abandon(self) {
         if let Some(slot) = slot(self.slot) {
@@ -166,12 +173,14 @@ fn answer(value: u64, context: &libc::ucontext_t) {
     if !move_on(slot, epoch, ASKED, COPYING) {
         return;
     }
+    let begun = system::used_ns();
     let from = registers::of(context);
     let values = [from.pc, from.sp, from.fp, from.lr];
     slot.registers.iter().zip(values).for_each(|(register, value)| register.store(value, Relaxed));
     // The kernel copies, so that memory which another thread unmaps right now is a short copy and no fault.
     let len = system::copy(from.sp, slot.stack.get().cast(), COPY);
     slot.len.store(len, Relaxed);
+    slot.took_ns.store(system::used_ns().saturating_sub(begun), Relaxed);
     slot.state.store(epoch << 8 | DONE, Release);
 }
 

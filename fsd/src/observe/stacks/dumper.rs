@@ -179,6 +179,9 @@ impl Dumper {
         let w = &mut writer;
         // The mount point is borrowed here, because an owned one would be copied.
         w.header(&Header { mount: self.config.mount.as_deref().map(Into::into), ..header.clone() })?;
+        if let Some((threads, median, longest)) = self.threads.pauses() {
+            w.extra("paused", format_args!("threads={threads} median_ns={median} longest_ns={longest}"))?;
+        }
         self.modules(w)?;
         let tables = &self.tables;
         w.section(Section::Ops, tables.ops.len())?;

@@ -6,7 +6,7 @@ use fsd_events::stacks::{Doing, NoStack, Syscall};
 use fsd_unwind::{procfs, procfs::Blocked};
 
 use super::{
-    copies::{Asked, Copies},
+    copies::{Asked, Copies, SLOTS},
     fixed::{Fixed, read},
     system,
 };
@@ -117,6 +117,23 @@ impl Threads {
             system::nap();
         }
         self.all.iter_mut().skip(from).for_each(Thread::give_up);
+    }
+
+    /// How many threads answered, and for how long that kept them from their work: median and longest, nanoseconds.
+    pub(super) fn pauses(&self) -> Option<(usize, u64, u64)> {
+        let mut all = [0; SLOTS];
+        let took = self.all.iter().filter_map(|thread| match thread.stack {
+            Stack::Copied(asked) => asked.took_ns(),
+            _ => None,
+        });
+        let mut count = 0;
+        for (slot, took) in all.iter_mut().zip(took) {
+            *slot = took;
+            count += 1;
+        }
+        let all = all.get_mut(..count)?;
+        all.sort_unstable();
+        Some((count, *all.get(count / 2)?, *all.last()?))
     }
 
     pub(super) fn get(&self, tid: u32) -> Option<&Thread> {
