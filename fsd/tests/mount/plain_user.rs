@@ -187,6 +187,44 @@ fn a_plain_user_under_a_supervisor_keeps_the_mount_when_the_worker_dies() {
 }
 
 #[test]
+fn a_plain_user_keeps_the_mount_when_the_supervisor_dies_and_is_left_with_nothing_when_both_do() {
+    use nix::sys::signal::Signal;
+    let Some(plain) = Plain::new(&Device::Open) else { return };
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    plain.mount(&origin.url(""), &[]);
+    let presence = || {
+        let all = files(plain.dirs.home().runtime());
+        let file = all.iter().find(|file| file.ends_with(fsd_events::layout::MOUNT_FILE))?;
+        serde_json::from_slice::<fsd_events::presence::Presence>(&fs::read(file).ok()?).ok()
+    };
+    let send = |pid: u32, signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal).unwrap();
+    let held = format!("exec 3< {}/a; head -c 1 <&3 >/dev/null; echo open; read go; wc -c <&3", plain.dir().display());
+    let mut reader = plain.command(NOBODY, Path::new("sh"), &["-c", &held]);
+    let mut reader = reader.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(reader.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    let before = presence().unwrap();
+    send(before.supervisor, Signal::SIGKILL);
+    await_true("the next supervisor", || presence().is_some_and(|now| now.supervisor == before.pid));
+    drop(reader.stdin.take());
+    line.clear();
+    said.read_line(&mut line).unwrap();
+    assert!(line.trim().parse::<u64>().is_ok_and(|rest| rest > 0 && rest < MIB), "{line}");
+    assert!(reader.wait().unwrap().success());
+    let now = presence().unwrap();
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        send(now.pid, signal);
+        send(now.supervisor, signal);
+    }
+    let mounted = format!("grep -q ' {} ' /proc/self/mountinfo", plain.dir().display());
+    await_true("the unmount", || !plain.sh(&mounted).status.success());
+    await_true("the runtime directory's end", || files(plain.dirs.home().runtime()).is_empty());
+    assert_eq!(files(&plain.dirs.home().temp()), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn a_plain_user_learns_who_keeps_the_mount_busy_and_may_force_it() {
     let Some(plain) = Plain::new(&Device::Open) else { return };
     let origin = Origin::start().unwrap();
