@@ -71,6 +71,8 @@ pub enum Code {
     /// The worker did not answer the supervisor within its limit.
     WorkerNotAnswering,
     Unsupported,
+    /// Requests of clients failed, because nobody could answer them any more.
+    Aborted,
     Internal,
 }
 

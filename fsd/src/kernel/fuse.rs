@@ -5,6 +5,7 @@ mod backing;
 mod convert;
 mod init;
 mod lanes;
+mod replay;
 mod resume;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use fsd_events::ring::tables::InFlight;
 use fuser::SessionACL;
 use tokio::sync::watch;
 
@@ -58,6 +60,8 @@ pub struct FuseConfig {
     pub max_background: u16,
     /// An earlier worker served the connection: this is what it settled with the kernel.
     pub takeover: Option<Negotiated>,
+    /// What that worker had not answered, where the kernel does not send it again.
+    pub left: Vec<InFlight>,
 }
 
 impl Default for FuseConfig {
@@ -70,6 +74,7 @@ impl Default for FuseConfig {
             passthrough: true,
             max_background: u16::MAX,
             takeover: None,
+            left: Vec::new(),
         }
     }
 }
@@ -122,10 +127,12 @@ pub fn serve(fd: OwnedFd, fs: Fs, config: &FuseConfig) -> Result<Session, ServeE
         outcome: Arc::default(),
     };
     let outcome = Arc::clone(&wishes.outcome);
+    let device = Arc::new(fd.try_clone().map_err(ServeError::Init)?);
     if config.takeover.is_some() {
-        let device = Arc::new(fd.try_clone().map_err(ServeError::Init)?);
         fs.adopt(|id| backing::adopt(&device, id));
     }
+    // These do not wait for each other, whatever the callbacks do.
+    let late = Lanes { fs: fs.clone(), single: false };
     let lanes = Lanes { fs, single: config.single_thread };
     let adapter = Adapter { lanes, wishes, passthrough: false };
     let mut options = fuser::Config::default();
@@ -142,6 +149,7 @@ pub fn serve(fd: OwnedFd, fs: Fs, config: &FuseConfig) -> Result<Session, ServeE
         }
         Some(settled) => (take_over(adapter, fd, acl, options, settled)?, settled.resends),
     };
+    replay::replay(&device, &late, &config.left);
     let (tell, ended) = watch::channel(None);
     let (keep, over) = sync_channel(0);
     let run = move || {

@@ -14,7 +14,8 @@ pub enum Exit {
     Usage = 2,
     /// No fsd runs there, or several run and none was named.
     NotRunning = 3,
-    /// The mount was busy until the drain limit: its connection was aborted.
+    /// Requests failed: the mount was busy until the drain limit and its connection was aborted, or they were lost
+    /// with a worker.
     Aborted = 16,
     /// The mount could not be made: /dev/fuse, fusermount3 or the directory is missing, busy, stale or not allowed.
     Mount = 32,

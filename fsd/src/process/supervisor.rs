@@ -7,6 +7,7 @@
 mod answers;
 mod child;
 mod clients;
+mod doubt;
 mod drain;
 mod estate;
 pub(super) mod janitor;
@@ -30,6 +31,7 @@ use self::{
     answers::Asked,
     child::Child,
     clients::{ClientId, Clients},
+    doubt::Doubt,
     janitor::Janitor,
     life::Outcome,
     policy::{Backoff, Cause},
@@ -86,6 +88,10 @@ struct Supervisor {
     /// Workers that died before they served, in words.
     lost: Option<String>,
     settled: Option<Takeover>,
+    /// Whether the last hand-over lost requests, where that can be.
+    doubt: Option<Doubt>,
+    /// The mount was aborted and made anew: not every request had an answer.
+    remade: bool,
     /// As the newest worker announced it.
     presence: Presence,
     max_background: u32,
@@ -227,6 +233,8 @@ impl Supervisor {
             backoff: Backoff::default(),
             lost: None,
             settled: None,
+            doubt: None,
+            remade: false,
             presence: Presence::default(),
             max_background: 0,
             asked: Vec::new(),
@@ -246,7 +254,8 @@ impl Supervisor {
                 self.request(client, request);
             }
             self.hear_worker();
-            if let Some(outcome) = self.over.take().or_else(|| self.look_after_worker()) {
+            let over = self.over.take().or_else(|| self.look_after_worker()).or_else(|| self.settle_doubt());
+            if let Some(outcome) = over {
                 return self.finish(outcome);
             }
             self.expire_asks();
@@ -272,7 +281,8 @@ impl Supervisor {
     fn until_next(&self) -> Duration {
         let now = clock::now();
         let respawn = self.respawn.map(|(at, _)| at.saturating_duration_since(now));
-        respawn.map_or(LOOK, |wait| wait.min(LOOK))
+        let look = self.doubt.as_ref().map_or(LOOK, Doubt::rest);
+        respawn.map_or(look, |wait| wait.min(look))
     }
 
     fn hear_signals(&mut self) {

@@ -17,13 +17,13 @@ use std::{
     thread::Builder,
 };
 
-use fsd_events::{event::Start, ids::RunId, presence::Presence};
+use fsd_events::{event::Start, ids::RunId, presence::Presence, ring::tables::InFlight};
 use tokio::runtime::Runtime;
 
 use self::{
     desk::WorkerDesk,
     host::Inheritance,
-    parts::{first_line, fs_config, loops, origin_config, recorder_config, stacks_config, store_config},
+    parts::{first_line, fs_config, loops, origin_config, recorder_config, stacks_config, store_config, unanswered},
 };
 use super::{
     config::Config,
@@ -188,7 +188,8 @@ fn build(job: &mut Job, places: &Places, identity: &Identity) -> Result<Live, Fa
         writable: config.flags.debug_all_callbacks,
     };
     let mounted = host.obtain(&spec)?;
-    let session = serve(&mounted, &fs, config, host.takeover()).inspect_err(|_| undo(host, mounted.at()))?;
+    let left = host.takeover().map_or_else(Vec::new, |takeover| unanswered(places, identity, takeover));
+    let session = serve(&mounted, &fs, config, host, left).inspect_err(|_| undo(host, mounted.at()))?;
     Ok(Live {
         runtime,
         closer,
@@ -270,7 +271,7 @@ fn undo(host: &Host, at: &At) {
     drop(mount::unmount(at, std::time::Duration::ZERO, &mut now, &mut |_| ()));
 }
 
-fn serve(mounted: &Mounted, fs: &Fs, config: &Config, takeover: Option<&Takeover>) -> Result<Session, Failure> {
+fn serve(mounted: &Mounted, fs: &Fs, config: &Config, host: &Host, left: Vec<InFlight>) -> Result<Session, Failure> {
     let single_thread = config.flags.debug_fskit_single_thread;
     let fuse = FuseConfig {
         threads: if single_thread { 1 } else { config.threads },
@@ -279,13 +280,14 @@ fn serve(mounted: &Mounted, fs: &Fs, config: &Config, takeover: Option<&Takeover
         all_callbacks: config.flags.debug_all_callbacks,
         passthrough: !config.flags.debug_all_callbacks,
         max_background: config.max_background,
-        takeover: takeover.map(|t| Negotiated {
+        takeover: host.takeover().map(|t| Negotiated {
             minor: t.minor,
             offered: t.offered,
             taken: t.taken,
             passthrough: t.passthrough,
             resends: t.resends,
         }),
+        left,
     };
     let fd = mounted.fd().try_clone_to_owned().map_err(internal)?;
     fuse::serve(fd, fs.clone(), &fuse).map_err(|error| Exit::Mount.because(error.to_string()))

@@ -5,6 +5,7 @@ mod clients;
 mod downloads;
 mod heals;
 mod kills;
+mod old_kernels;
 mod restarts;
 mod roles;
 mod silent;

@@ -65,6 +65,11 @@ fn decimal(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.trim_ascii_end().parse().ok()
 }
 
+/// Whether a thread that sleeps in that kernel function waits for the next request of a FUSE mount.
+pub fn waits_for_requests(wchan: &str) -> bool {
+    wchan.contains("fuse_dev_do_read")
+}
+
 /// What a thread is doing, from its state, the kernel function it sleeps in and its system call.
 pub fn doing(state: char, wchan: Option<&str>, syscall: Syscall) -> Doing {
     let sleeps_in = |part: &str| wchan.is_some_and(|wchan| wchan.contains(part));
@@ -72,7 +77,7 @@ pub fn doing(state: char, wchan: Option<&str>, syscall: Syscall) -> Doing {
         ('D', _) => Doing::Uninterruptible,
         ('T' | 't', _) => Doing::Stopped,
         ('R', _) | (_, Syscall::Running) => Doing::Running,
-        _ if sleeps_in("fuse_dev_do_read") => Doing::FuseIdle,
+        _ if wchan.is_some_and(waits_for_requests) => Doing::FuseIdle,
         (_, Syscall::Number(number)) => {
             let socket = ["sk_wait", "skb_wait", "unix_stream", "tcp_", "inet_"].into_iter().any(sleeps_in);
             match class(number) {

@@ -26,6 +26,17 @@ pub(super) trait Answer<T>: Refuse {
     fn answer(self, value: T) -> u64;
 }
 
+/// A reply that can carry content.
+pub(super) trait AnswerBytes: Refuse {
+    fn bytes(self, bytes: &[u8]);
+}
+
+impl AnswerBytes for ReplyData {
+    fn bytes(self, bytes: &[u8]) {
+        self.data(bytes);
+    }
+}
+
 macro_rules! refuse {
     ($($reply:ty),+ $(,)?) => {
         $(impl Refuse for $reply {

@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     backing,
-    convert::{self, Answer, Refuse},
+    convert::{self, Answer, AnswerBytes, Refuse},
 };
 
 /// An operation under way: it owns the span and the reply, so that it can neither answer without EXIT nor end
@@ -93,7 +93,7 @@ impl<T, R: Answer<T>> Ask<T> for Call<R> {
     }
 }
 
-impl AskBytes for Call<fuser::ReplyData> {
+impl<R: AnswerBytes> AskBytes for Call<R> {
     fn span(&self) -> &Span {
         Call::span(self)
     }
@@ -101,7 +101,7 @@ impl AskBytes for Call<fuser::ReplyData> {
     fn answer_bytes(mut self, got: Result<&[u8], Errno>) {
         match got {
             Ok(bytes) => self.finish(|reply| {
-                reply.data(bytes);
+                reply.bytes(bytes);
                 (0, bytes.len() as u64)
             }),
             Err(errno) => self.refuse(errno),

@@ -53,8 +53,15 @@ impl Client {
     /// # Errors
     /// Refused, or no answer.
     pub(in crate::process) fn ask(&mut self, request: &Request) -> Result<Answer, Failure> {
-        let broken =
-            |error: io::Error| Exit::Internal.because(format!("fsd {} did not answer: {error}", self.presence.pid));
+        // Whoever has the socket: under a supervisor that is not the worker.
+        let pid = Some(self.presence.supervisor).filter(|pid| *pid != 0).unwrap_or(self.presence.pid);
+        let broken = |error: io::Error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Exit::Internal.because(format!(
+                "fsd {pid} did not answer within {} s: it is stopped (kill -CONT {pid}) or hangs (fsdiag dump {pid})",
+                ANSWER_LIMIT.as_secs()
+            )),
+            _ => Exit::Internal.because(format!("fsd {pid} did not answer: {error}")),
+        };
         let mut line = serde_json::to_vec(request).map_err(|error| broken(error.into()))?;
         line.push(b'\n');
         self.socket.get_mut().write_all(&line).map_err(broken)?;
@@ -80,6 +87,7 @@ fn exit(code: Code) -> Exit {
         Code::Upstream => Exit::Unreachable,
         Code::BadRequest => Exit::Usage,
         Code::Internal => Exit::Internal,
+        Code::Aborted => Exit::Aborted,
         _ => Exit::Refused,
     }
 }

@@ -7,7 +7,7 @@ use fsd_events::{
     flags::Flag,
 };
 
-use super::{ClientId, Handed, Supervisor, life::NO_RESEND, policy::Cause};
+use super::{ClientId, Handed, Supervisor, policy::Cause};
 use crate::{
     platform::clock,
     process::{control::refuse, link::Down},
@@ -15,15 +15,17 @@ use crate::{
 
 /// How long a worker may take for what is answered from memory.
 const WORKER_LIMIT: Duration = Duration::from_secs(2);
-/// Staging asks an origin first; a dump writes a file.
+/// Staging asks an origin first.
 const SLOW_LIMIT: Duration = Duration::from_secs(30);
 
-/// A request that the worker has.
+/// A request that the worker has, or the next one will have.
 pub(super) struct Asked {
     n: u64,
     client: ClientId,
     request: Request,
     until: Instant,
+    /// False: there was no worker to give it to.
+    sent: bool,
 }
 
 impl Supervisor {
@@ -49,14 +51,22 @@ impl Supervisor {
 
     fn forward(&mut self, client: ClientId, request: Request) {
         self.next_ask += 1;
-        let n = self.next_ask;
-        let limit = if matches!(request, Request::Stage { .. } | Request::Dump) { SLOW_LIMIT } else { WORKER_LIMIT };
-        let sent = match self.worker.as_mut().filter(|worker| worker.ready) {
-            Some(worker) => worker.child.link.send(&Down::Ask { n, request: request.clone() }).is_ok(),
-            None => false,
-        };
-        let until = if sent { clock::now() + limit } else { clock::now() };
-        self.asked.push(Asked { n, client, request, until });
+        let asked = Asked { n: self.next_ask, client, request, until: clock::now() + WORKER_LIMIT, sent: false };
+        self.asked.push(asked);
+        self.ask_worker();
+    }
+
+    /// Gives the worker what waits for one.
+    pub(super) fn ask_worker(&mut self) {
+        let Some(worker) = self.worker.as_mut().filter(|worker| worker.ready) else { return };
+        for asked in self.asked.iter_mut().filter(|asked| !asked.sent) {
+            // A worker that takes longer for a dump of itself is dumped from outside.
+            let slow = matches!(asked.request, Request::Stage { .. });
+            asked.sent = worker.child.link.send(&Down::Ask { n: asked.n, request: asked.request.clone() }).is_ok();
+            if asked.sent {
+                asked.until = clock::now() + if slow { SLOW_LIMIT } else { WORKER_LIMIT };
+            }
+        }
     }
 
     pub(super) fn answered(&mut self, n: u64, answer: Answer) {
@@ -80,10 +90,17 @@ impl Supervisor {
         }
     }
 
-    /// The worker that had these is gone.
+    /// The worker that had these is gone: the next one is asked what may be asked twice.
     pub(super) fn forget_asks(&mut self) {
-        let now = clock::now();
-        self.asked.iter_mut().for_each(|asked| asked.until = now);
+        let again = |asked: &Asked| matches!(asked.request, Request::Status | Request::List | Request::SetFlag { .. });
+        let lost: Vec<_> = self.asked.extract_if(.., |asked| asked.sent && !again(asked)).collect();
+        for asked in lost {
+            let text = "the worker ended before it answered, and the next one starts: see `fsd list`, and ask again";
+            self.clients.answer(asked.client, &refuse(Code::WorkerNotAnswering, text));
+        }
+        for asked in &mut self.asked {
+            (asked.sent, asked.until) = (false, clock::now() + WORKER_LIMIT);
+        }
     }
 
     /// What can be said without the worker.
@@ -139,13 +156,6 @@ impl Supervisor {
         }
         if self.restarting.is_some() {
             return self.clients.answer(client, &refuse(Code::Busy, "a restart is under way"));
-        }
-        if let Some(waiting) = self.lost_requests() {
-            let text = format!(
-                "{NO_RESEND}, and {waiting} requests wait: they would fail; wait until `fsd status` shows none, \
-                 or end the mount with `fsd umount --force`"
-            );
-            return self.clients.answer(client, &refuse(Code::Unsupported, &text));
         }
         let mut cause = Cause::Restart;
         if let Some(binary) = binary {

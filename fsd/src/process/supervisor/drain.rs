@@ -10,6 +10,7 @@ use std::{
 };
 
 use fsd_events::{
+    ids::OpId,
     layout,
     op::Op,
     ring::tables::{InFlightTable, decode_inflight, inflight},
@@ -50,9 +51,16 @@ pub(super) fn served(places: &Places, run_id: &str) -> bool {
 
 /// Requests of clients that the run has read and not answered: what the next worker gets again.
 pub(super) fn unanswered(places: &Places, run_id: &str) -> u64 {
+    open(places, run_id).map_or(0, |ids| ids.len() as u64)
+}
+
+/// The same, by id; None when the run has no table.
+pub(super) fn open(places: &Places, run_id: &str) -> Option<Vec<OpId>> {
     let without_answer = [Op::Init, Op::Destroy, Op::Forget, Op::BatchForget];
-    let ops = table(places, run_id).map_or_else(Vec::new, |table| table.ops);
-    ops.iter().filter(|row| !without_answer.contains(&row.op)).count() as u64
+    let ops = table(places, run_id)?.ops;
+    let mut ids: Vec<_> = ops.iter().filter(|row| !without_answer.contains(&row.op)).map(|row| row.id).collect();
+    ids.sort_unstable();
+    Some(ids)
 }
 
 /// For how long so many loops have been in one request each, none of which merely waits for data; None: some are free.
@@ -131,7 +139,7 @@ fn ended(child: &Child, limit: Duration) -> bool {
     poll(&mut [PollFd::new(ended.as_fd(), PollFlags::POLLIN)], limit).is_ok_and(|n| n > 0)
 }
 
-/// A program that speaks our protocol: an `fsd` of this major version.
+/// A program that speaks our protocol: an `fsd` of the same minor version.
 ///
 /// # Errors
 /// A sentence that says why not.
@@ -147,7 +155,7 @@ pub(super) fn fitting(binary: &str) -> Result<PathBuf, String> {
     Err(format!("{binary} is fsd {theirs}, and a worker of fsd {ours} can only be replaced by {}.x", series(ours)))
 }
 
-/// What `program --version` prints; whoever does not answer in time is no fsd.
+/// The first line of what `program --version` prints; whoever does not answer in time is no fsd.
 fn version(program: &Path) -> io::Result<String> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -163,5 +171,5 @@ fn version(program: &Path) -> io::Result<String> {
     // Somebody who still has the pipe open must not hold us up.
     let waiting = poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO)?;
     let count = if waiting > 0 { stdout.read(&mut text)? } else { 0 };
-    Ok(String::from_utf8_lossy(&text[..count]).trim().to_owned())
+    Ok(String::from_utf8_lossy(&text[..count]).lines().next().unwrap_or_default().trim().to_owned())
 }

@@ -2,9 +2,12 @@
 
 use std::{io, os::fd::AsFd, time::Duration};
 
+use fsd_events::control::Code;
+
 use super::{
     Beat, Ending, Handed, Supervisor, Worker,
     child::Child,
+    doubt::Doubt,
     drain, duplicate,
     policy::{self, Cause, Life, Wishes},
 };
@@ -12,9 +15,12 @@ use crate::{
     kernel::mount::{self, At, MountSpec, Mounted, Waiting},
     platform::clock,
     process::{
+        control::refuse,
         exit::{Exit, Failure},
+        failpoints,
         link::{Down, Job, Takeover, Up},
         terminal,
+        worker::random,
     },
 };
 
@@ -35,10 +41,18 @@ pub(super) enum Outcome {
     Ours { exit: Exit, why: String },
 }
 
+impl Outcome {
+    /// The mount is still there.
+    pub(super) fn stuck(why: &str) -> Self {
+        Self::Ours { exit: Exit::Mount, why: why.to_owned() }
+    }
+}
+
 impl Supervisor {
     /// Starts a worker; with `after` it takes over from the one before.
     pub(super) fn start_worker(&mut self, after: Option<Handed>) -> io::Result<()> {
-        let mut child = Child::start(&self.program, after.is_none())?;
+        self.doubt = None;
+        let mut child = Child::start(&self.program, after.is_none() && !self.remade)?;
         let takeover = after.as_ref().and_then(|handed| self.takeover(handed));
         let job = Job {
             settings: self.order.settings.clone(),
@@ -83,7 +97,9 @@ impl Supervisor {
             Up::Prepared { source, allow_other, writable } => self.give_mount(source, allow_other, writable),
             Up::Ready { settled, presence, max_background } => {
                 if self.settled.is_none() && !settled.resends {
-                    tracing::warn!("{NO_RESEND}: a worker that dies while requests wait ends the mount");
+                    tracing::warn!(
+                        "{NO_RESEND}: if a worker goes while one is read, what waits fails and the mount is made anew"
+                    );
                 }
                 self.presence = *presence;
                 self.max_background = max_background;
@@ -154,9 +170,13 @@ impl Supervisor {
                     took.as_millis()
                 );
                 self.errands.extend(drain::start(&self.program, &self.places, &handed, &self.presence.run));
-                self.restarted(&handed);
+                match &self.settled {
+                    Some(settled) if !settled.resends => self.doubt = Some(Doubt::new(handed)),
+                    _ => self.restarted(&handed),
+                }
             }
         }
+        self.ask_worker();
         if let (Some(ending), Some(worker)) = (&self.ending, &mut self.worker) {
             let stop = Down::Stop { abort: ending.aborted, reason: ending.reason.clone() };
             // A link that is broken is the end of the worker, which is seen at its pidfd.
@@ -211,10 +231,6 @@ impl Supervisor {
             let why = worker.said.take().map_or_else(|| format!("the worker ended with {how}"), |said| said.text);
             return Some(self.take_down(&why));
         }
-        if let Some(waiting) = self.lost_requests() {
-            let why = format!("the worker died ({how}) while {waiting} requests waited, and {NO_RESEND}");
-            return Some(self.take_down(&why));
-        }
         if let Some(handed) = worker.after.take()
             && self.fall_back(how)
         {
@@ -224,27 +240,16 @@ impl Supervisor {
         let length = if worker.ready { clock::now() - worker.child.born } else { Duration::ZERO };
         let served = worker.ready && drain::served(&self.places, &self.presence.run);
         let pause = self.backoff.after(Life { length, served });
+        let why = worker.said.take().map_or_else(|| how.to_owned(), |said| said.text);
         if self.backoff.young_deaths() >= YOUNG_DEATHS {
-            return Some(self.take_down(&format!("{YOUNG_DEATHS} workers died before they served, the last: {how}")));
+            return Some(self.take_down(&format!("{YOUNG_DEATHS} workers died before they served, the last: {why}")));
         }
         if !worker.ready {
-            let why = worker.said.take().map_or_else(|| how.to_owned(), |said| said.text);
             self.lost = Some(format!("{} in a row, the last: {why}", self.backoff.young_deaths()));
         }
-        tracing::error!("worker {} died ({how}); the next one starts in {} ms", worker.child.pid(), pause.as_millis());
+        tracing::error!("worker {} died ({why}); the next one starts in {} ms", worker.child.pid(), pause.as_millis());
         self.respawn = Some((clock::now() + pause, Cause::Death));
         None
-    }
-
-    /// Requests that nobody would ever answer if the worker went now; None: there are none, or they come again.
-    pub(super) fn lost_requests(&self) -> Option<u64> {
-        if self.settled.as_ref().is_none_or(|settled| settled.resends) {
-            return None;
-        }
-        self.mounted.as_ref()?;
-        // Where nobody can count them, what is known to be read must do.
-        let lost = self.waiting().unwrap_or_else(|| drain::unanswered(&self.places, &self.presence.run));
-        (lost > 0).then_some(lost)
     }
 
     /// Requests that the kernel has no answer to; None where nobody can count them.
@@ -265,6 +270,17 @@ impl Supervisor {
             let pause = self.backoff.after(Life { length: Duration::ZERO, served: false });
             self.respawn = Some((clock::now() + pause, cause));
         }
+    }
+
+    /// The first worker of a mount that is made anew at the same place; nothing of the one before is believed.
+    pub(super) fn begin_anew(&mut self, why: &str) -> Option<Outcome> {
+        (self.remade, self.settled) = (true, None);
+        self.mount_run = random().to_string();
+        self.order.failpoints = failpoints::of_worker(&self.order.failpoints, false);
+        if let Some(client) = self.restarting.take() {
+            self.clients.answer(client, &refuse(Code::Aborted, why));
+        }
+        self.start_worker(None).err().map(|error| self.take_down(&format!("{why}; {error}")))
     }
 
     fn check_heart(&mut self) -> Option<Outcome> {
@@ -310,11 +326,6 @@ impl Supervisor {
             tracing::warn!("worker {} is dead but for a thread in the kernel", worker.child.pid());
         }
         self.forget_asks();
-        if let Some(waiting) = self.lost_requests() {
-            let cause = cause.name();
-            let why = format!("the worker was replaced ({cause}) while {waiting} requests waited, and {NO_RESEND}");
-            return Some(self.take_down(&why));
-        }
         self.begin(cause);
         None
     }
@@ -369,6 +380,7 @@ impl Supervisor {
         match outcome {
             Outcome::Worker { said: Some(failure), .. } => Err(failure),
             Outcome::Worker { code, said: None } => match code.and_then(Exit::of) {
+                Some(Exit::Done) if self.remade => Ok(Exit::Aborted),
                 Some(Exit::Done) => Ok(Exit::Done),
                 Some(exit) => Ok(exit),
                 None => Err(Exit::Internal.because("the worker died while the mount went down")),

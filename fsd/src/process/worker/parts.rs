@@ -1,6 +1,13 @@
 //! Parts: what each part of a mount gets of the configuration.
 
-use fsd_events::{SCHEMA, event::Start, layout};
+use std::{fs::OpenOptions, io::Read};
+
+use fsd_events::{
+    SCHEMA,
+    event::Start,
+    layout,
+    ring::tables::{InFlight, decode_inflight},
+};
 
 use super::{Identity, Job};
 use crate::{
@@ -10,8 +17,10 @@ use crate::{
     },
     kernel::fs::FsConfig,
     observe::{RecorderConfig, stacks::StacksConfig},
+    platform::runtime_dir::open_private,
     process::{
         config::{Config, LogFormat, redacted},
+        link::Takeover,
         places::Places,
     },
 };
@@ -103,4 +112,16 @@ pub(super) fn fs_config(config: &Config, places: &Places, identity: &Identity) -
 
 pub(super) fn loops(config: &Config) -> u32 {
     if config.flags.debug_fskit_single_thread { 1 } else { config.threads as u32 }
+}
+
+/// What the worker before had not answered, where the kernel does not send it again.
+pub(super) fn unanswered(places: &Places, identity: &Identity, takeover: &Takeover) -> Vec<InFlight> {
+    if takeover.resends {
+        return Vec::new();
+    }
+    let table = places.runtime.join(&takeover.old_run).join(layout::INFLIGHT);
+    let mut bytes = Vec::new();
+    let file = open_private(&table, OpenOptions::new().read(true));
+    let table = file.and_then(|mut file| file.read_to_end(&mut bytes)).ok().and_then(|_| decode_inflight(&bytes));
+    table.filter(|table| table.mount_run == identity.mount_run).map_or_else(Vec::new, |table| table.ops)
 }

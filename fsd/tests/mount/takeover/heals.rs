@@ -96,7 +96,7 @@ fn a_worker_with_a_thread_that_cannot_be_killed_is_replaced_all_the_same() {
     // The second mount shows the first: who waits for the first inside the kernel cannot be killed.
     let below = mount(Some(&origin.url("")), &["--meta-timeout", "100s", "--first-byte-timeout", "100s"]);
     let lost = |command: &mut Command| {
-        command.env("FAILPOINTS", "reply::lost=1*return(Read)");
+        command.env("FAILPOINTS", "reply::lost=return(Read)");
     };
     let args = ["--supervisor", "--meta-timeout", "100s"];
     let source = below.dir().display().to_string();

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     os::unix::fs::{FileExt, PermissionsExt},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use super::*;
@@ -97,32 +97,4 @@ fn the_next_worker_serves_while_the_origin_is_down() {
     assert_eq!(byte[..], origin.bytes("a", MIB - 1, 1));
     drop(held);
     mounted.finish();
-}
-
-#[test]
-fn a_kernel_that_sends_nothing_again_hands_over_only_what_nobody_waits_for() {
-    let origin = Origin::start().unwrap();
-    origin.file("a", 4 * MIB).file("b", 4 * MIB).always("b", Fault::StallAt(MIB));
-    let mounted = mount(Some(&origin.url("")), &["--failpoint", "fuse::no_resend=return"]);
-    await_true("the warning", || mounted.messages().contains("does not send requests again"));
-    let held = File::open(mounted.path("a")).unwrap();
-    let old = worker(&mounted);
-    let restart = mounted.fsd(&["restart"]);
-    assert!(restart.status.success(), "nobody waits: {}", text(&restart.stderr));
-    assert_ne!(worker(&mounted), old);
-    let mut byte = [0; 1];
-    held.read_exact_at(&mut byte, 0).unwrap();
-    assert_eq!(byte[..], origin.bytes("a", 0, 1));
-    drop(held);
-
-    let mut reader = Command::new("cat").arg(mounted.path("b")).stdout(Stdio::null()).spawn().unwrap();
-    mounted.await_event(|event| event["ev"] == "enter" && event["op"] == "Read" && event["path"] == "b");
-    let refused = mounted.fsd(&["restart"]);
-    assert!(text(&refused.stderr).contains("requests wait"), "{}", text(&refused.stderr));
-    send(worker(&mounted), Signal::SIGKILL);
-    assert!(!reader.wait().unwrap().success(), "an error, not a wait for ever");
-    // What a killed worker left there is swept by the next mount.
-    files(&mounted.home().temp()).iter().for_each(|file| fs::remove_file(file).unwrap());
-    let (status, _) = mounted.gone();
-    assert_eq!(status.code(), Some(16));
 }
