@@ -19,6 +19,7 @@ mod state;
 mod stores;
 mod temp_file;
 mod ticker;
+mod versions;
 mod waiters;
 mod wanted;
 mod whole;
@@ -250,12 +251,13 @@ impl Store {
     }
 
     fn expire(self: &Arc<Self>, now: Instant) {
-        let late: Vec<_> = {
+        let (late, at_disk): (Vec<_>, _) = {
             let mut state = self.state.lock();
-            let late = state.waiters.take_expired(now);
-            late.into_iter().map(|(reader, need)| (reader, state.held.plan(&need), need)).collect()
+            let (late, at_disk) = (state.waiters.take_expired(now), state.waiters.take_expired_at_disk(now));
+            (late.into_iter().map(|(reader, need)| (reader, state.held.plan(&need), need)).collect(), at_disk)
         };
-        self.stores.ticker.left(late.len());
+        self.stores.ticker.left(late.len() + at_disk.len());
+        reading::refuse_all(at_disk, &StoreError::Deadline);
         for (reader, plan, need) in late {
             match plan {
                 Some(parts) => {

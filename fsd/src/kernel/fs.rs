@@ -282,6 +282,13 @@ impl Fs {
         true
     }
 
+    /// The kernel has let go of the inode and of all bytes it had of it.
+    pub fn forget(&self, ino: Ino) {
+        if !self.inner.handles.is_used(ino) {
+            self.inner.parts.stores.forget(ino.0);
+        }
+    }
+
     /// The mount goes down: nothing is staged any more. Reads go on.
     pub fn drain(&self) {
         self.inner.draining.store(true, Ordering::Relaxed);

@@ -131,6 +131,28 @@ fn r15_r40_s02_s14_a_temp_disk_that_hangs_holds_only_whom_it_must_and_gives_all_
 }
 
 #[test]
+fn s02_readers_of_a_disk_that_answers_no_read_end_by_their_deadline() {
+    let origin = origin();
+    origin.file("f", 4 * MIB);
+    // For some seconds: each of the four threads that wait for it looks fifty times a second.
+    let args = ["--failpoint", "store::disk_hangs=1500*return(f)", "--read-timeout", "2s"];
+    let mounted = mount(Some(&origin.url("")), &args);
+    // Open from before it was complete, so that the daemon reads and not the kernel by itself.
+    let held = File::open(mounted.path("f")).unwrap();
+    await_true("all of it on the disk", || mounted.recorded().iter().any(|event| event["state"] == "complete"));
+    let readers: Vec<_> = (0..16).map(|n| reading(mounted.path("f"), n * (128 << 10), 4096)).collect();
+    serves(&mounted, &origin);
+    for reader in readers {
+        let (got, took) = reader.join().unwrap();
+        assert_eq!(got.err(), Some(libc::ETIMEDOUT), "after {took:?}");
+        assert!(took < Duration::from_secs(20), "{took:?}");
+    }
+    drop(held);
+    nothing_is_left(&mounted, &origin);
+    finish_clean(mounted);
+}
+
+#[test]
 fn a_temp_disk_that_is_full_fails_no_read() {
     let Some(disk) = Disk::small(8 * MIB) else { return };
     let origin = origin();

@@ -108,6 +108,33 @@ fn s24_s65_s66_s67_a_file_that_changes_under_a_stalled_read_blocks_neither_looks
 }
 
 #[test]
+fn s107_a_file_that_changed_between_two_opens_is_never_a_mixture() {
+    let origin = origin();
+    for mode in ["temp-file", "range-lru"] {
+        for size in [100_000, 3 * MIB] {
+            let name = format!("{mode}-{size}");
+            origin.file(&name, size);
+            let mounted = mount(Some(&origin.url("")), &["--fetch-mode", mode, "--listing-ttl", "10m"]);
+            // Listed in its first version, and read in its second.
+            assert!(fs::read_dir(mounted.dir()).unwrap().count() > 0);
+            origin.file(&name, size);
+            File::open(mounted.path(&name)).unwrap().read_exact_at(&mut [0; 4096], 0).unwrap();
+            await_true("its close", || mounted.status()["stores"] == 0);
+            origin.file(&name, size);
+            // What the kernel has of the second version must not be followed by bytes of the third.
+            if let Ok(bytes) = fs::read(mounted.path(&name)) {
+                let is = |version| bytes == origin.bytes_of(&name, version, 0, size as usize);
+                assert!(is(2) || is(3), "{name}: a mixture");
+            }
+            await_true("the new version", || {
+                fs::read(mounted.path(&name)).is_ok_and(|bytes| bytes == origin.bytes(&name, 0, size as usize))
+            });
+            mounted.finish();
+        }
+    }
+}
+
+#[test]
 fn s25_a_long_listing_holds_nobody_who_asks_for_something_else() {
     let origin = origin();
     for n in 0..20_000 {

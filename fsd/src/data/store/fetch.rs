@@ -71,7 +71,9 @@ impl Store {
                 Kind::Main | Kind::Demand => Some(Vec::new()),
             };
             let Some(permits) = permits else {
-                self.state.lock().land(start.key, false, clock::now());
+                // Somebody may have begun to wait for it.
+                let (_, starts) = self.state.lock().land(start.key, false, clock::now());
+                self.launch(starts, by);
                 continue;
             };
             let kind = if start.kind == Kind::Ahead { TaskKind::Prefetch } else { TaskKind::Download };
@@ -166,7 +168,11 @@ impl Store {
         let restart = state.single && !first;
         let starts = if first { state.kick(clock::now()) } else { Vec::new() };
         let lru = state.single && state.keep == Keep::Lru;
+        let version = first.then(|| state.validator.clone());
         drop(state);
+        if let Some(version) = version.filter(|_| agreed.is_ok() && self.content.validator == Validator::None) {
+            self.stores.versions.settle(self.content.ino, &version);
+        }
         if let Err(why) = agreed {
             return Err(Stop::Origin(OriginError::Changed { at: self.content.path.to_string(), why }));
         }
@@ -228,7 +234,7 @@ impl Store {
     }
 
     /// Waits until the writer has kept up; never for a reader, and not for a disk that takes nothing.
-    async fn room(&self, id: OpId) {
+    async fn room(self: &Arc<Self>, id: OpId) {
         let mut stuck_at = None;
         loop {
             let freed = self.room.notified();
@@ -239,6 +245,8 @@ impl Store {
             if stuck_at == Some(written) && self.leave_disk(why) {
                 return;
             }
+            // Shares may have become smaller since the last piece came, which was too little to write then.
+            self.write_behind();
             tasks::phase(id, Phase::Disk, "write behind");
             self.report(id, "waiting");
             stuck_at = tokio::time::timeout(STUCK, freed).await.is_err().then_some(written);
@@ -279,11 +287,7 @@ impl Store {
 
     fn landed(self: &Arc<Self>, key: u64, result: Result<(), StoreError>) {
         let now = clock::now();
-        let (lost, starts) = {
-            let mut state = self.state.lock();
-            let lost = state.land(key, result.is_err(), now);
-            (lost, state.kick(now))
-        };
+        let (lost, starts) = self.state.lock().land(key, result.is_err(), now);
         if let Err(error) = &result {
             self.stores.ticker.left(lost.len());
             reading::refuse_all(lost, error);

@@ -1,10 +1,10 @@
 //! Reading: an answer is put together from memory, from the page cache, or by the disk pool, and sent.
 
-use std::{cell::Cell, fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
+use std::{cell::Cell, fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc, time::Duration};
 
 use crate::observe::locks;
 
-use super::{Reader, Store, StoreError, held::Part};
+use super::{Reader, Store, StoreError, failpoint, held::Part};
 
 /// Replies from page-aligned memory cost the kernel one page pin a page and not two.
 const PAGE: usize = 4096;
@@ -44,7 +44,8 @@ impl Store {
         }
         let file = self.file();
         let reader = with_scratch(length(&range), |into| {
-            if !copy(&parts, into, |at, into| read_cached(file.as_deref(), at, into)) {
+            let cached = |at, into: &mut [u8]| !self.disk_hangs() && read_cached(file.as_deref(), at, into);
+            if !copy(&parts, into, cached) {
                 return Some(reader);
             }
             answer(reader, Ok(into));
@@ -62,6 +63,9 @@ impl Store {
         self.stores.ticker.parked();
         let store = Arc::clone(self);
         self.stores.pools.read(move || {
+            while store.disk_hangs() {
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
             let file = store.file();
             with_scratch(length(&range), |into| {
                 let mut failure = None;
@@ -78,6 +82,11 @@ impl Store {
                 answer(reader, if done { Ok(into) } else { Err(failure.unwrap_or(StoreError::Closed)) });
             });
         });
+    }
+
+    /// A disk that answers no read, as a bug on purpose.
+    fn disk_hangs(&self) -> bool {
+        failpoint::is_set("store::disk_hangs", &self.content.path)
     }
 }
 

@@ -69,6 +69,9 @@ pub(super) struct Start {
 /// A reader whose bytes are at hand, the range, and how to answer.
 pub(super) type Complete = (Box<dyn Reader>, Range<u64>, Vec<Part>);
 
+/// A reader for whom nothing comes any more, and what it wanted.
+pub(super) type Lost = (Box<dyn Reader>, Range<u64>);
+
 /// How a read stands.
 pub(super) enum Look {
     /// And what to start after the answer.
@@ -270,8 +273,14 @@ impl State {
         Ok(())
     }
 
-    /// Ends the flight `key`. `Some(error)`: takes out the waiters for whom nothing is on its way any more.
-    pub(super) fn land(&mut self, key: u64, failed: bool, now: Instant) -> Vec<(Box<dyn Reader>, Range<u64>)> {
+    /// Ends the flight `key`; takes out the waiters for whom nothing is on its way any more, and says what to start
+    /// for those who stay: they may have relied on this one.
+    pub(super) fn land(&mut self, key: u64, failed: bool, now: Instant) -> (Vec<Lost>, Vec<Start>) {
+        let lost = self.take_off(key, failed, now);
+        (lost, self.kick(now))
+    }
+
+    fn take_off(&mut self, key: u64, failed: bool, now: Instant) -> Vec<Lost> {
         let Some(n) = self.flights.iter().position(|flight| flight.key == key) else { return Vec::new() };
         let flight = self.flights.swap_remove(n);
         if !failed {

@@ -27,6 +27,7 @@ use super::{
     state::Keep,
     temp_file,
     ticker::{self, Ticker},
+    versions::Versions,
 };
 
 static STORES: Class = Class::new("stores", Rank::Stores);
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     pub(super) budget: Budget,
     pub(super) slab: Slab,
     pub(super) ticker: Ticker,
+    pub(super) versions: Versions,
     open: Mutex<Vec<Weak<Store>>>,
     /// Temp files of an earlier worker that nobody has asked for yet, by inode.
     left: Mutex<HashMap<u64, Left>>,
@@ -82,6 +84,7 @@ impl Stores {
             runtime,
             pools: Pools::new()?,
             ticker,
+            versions: Versions::new(),
             open: Mutex::new(&STORES, Vec::new()),
             left: Mutex::new(&LEFT, left),
         });
@@ -109,9 +112,15 @@ impl Stores {
         store
     }
 
-    fn start(&self, content: Content, keep: Keep, by: OpId) -> Arc<Store> {
+    fn start(&self, mut content: Content, keep: Keep, by: OpId) -> Arc<Store> {
         self.shared.budget.join();
+        if content.validator == Validator::None {
+            content.validator = self.shared.versions.of(content.ino);
+        }
         let left = self.left_for(&content, keep);
+        if let Some(left) = &left {
+            self.shared.versions.settle(content.ino, &left.validator);
+        }
         let store = Arc::new(Store::new(Arc::clone(&self.shared), content, keep, left));
         {
             let mut open = self.shared.open.lock();
@@ -143,6 +152,11 @@ impl Stores {
         };
         assert_none_held("removal of temp files");
         drop(gone);
+    }
+
+    /// The kernel has no byte of that inode any more: its next store may be of another version.
+    pub fn forget(&self, ino: u64) {
+        self.shared.versions.forget(ino);
     }
 
     fn keep(&self, content: &Content) -> Keep {

@@ -5,5 +5,7 @@ mod disk;
 mod faults;
 mod lives;
 mod model;
+mod play;
 mod schedules;
+mod shuttled;
 mod world;

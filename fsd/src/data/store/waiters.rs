@@ -79,9 +79,14 @@ impl<R> Waiters<R> {
         Some(self.parked.swap_remove(n).reader)
     }
 
-    /// Takes out whose deadline has come.
+    /// Takes out whose deadline has come, while it waited for bytes to come.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<(R, Range<u64>)> {
-        self.take(|waiter| waiter.deadline <= now)
+        self.take(|waiter| waiter.what == For::Bytes && waiter.deadline <= now)
+    }
+
+    /// Takes out whose deadline has come, while the disk kept bytes that are there.
+    pub(super) fn take_expired_at_disk(&mut self, now: Instant) -> Vec<(R, Range<u64>)> {
+        self.take(|waiter| waiter.what == For::Disk && waiter.deadline <= now)
     }
 
     /// Takes out who waits for bytes and for whom `hopeless` holds.

@@ -170,8 +170,17 @@ impl Origin {
 
     /// The bytes `range` of the present version of `path`, to compare with.
     pub fn bytes(&self, path: &str, start: u64, len: usize) -> Vec<u8> {
+        self.bytes_of(path, self.version(path), start, len)
+    }
+
+    /// How often `path` has been given other bytes; its first version is 1.
+    pub fn version(&self, path: &str) -> u64 {
+        self.script.look(|book| book.version(path))
+    }
+
+    /// The same of one of its versions.
+    pub fn bytes_of(&self, path: &str, version: u64, start: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        let version = self.script.look(|book| book.version(path));
         fill(pattern::seed(path, version), start, &mut bytes);
         bytes
     }

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use crate::{
@@ -108,5 +109,45 @@ fn files_that_always_have_more_to_write_leave_a_writer_to_the_others() {
     assert!(hogs.iter().all(|hog| hog.complete_file().is_none()));
     fail::cfg("store::write", "off").unwrap();
     assert!(world.until(|| hogs.iter().all(|hog| hog.complete_file().is_some())));
+    scenario.teardown();
+}
+
+#[test]
+fn a_reader_of_a_disk_that_hangs_ends_by_its_deadline_and_others_are_served() {
+    let scenario = fail::FailScenario::setup();
+    let world = World::of(FetchMode::TempFile);
+    let (store, well) = (world.open("f", 4 * MIB), world.open("well", MIB));
+    assert!(world.until(|| store.complete_file().is_some() && well.complete_file().is_some()));
+    fail::cfg("store::disk_hangs", "return(f)").unwrap();
+    let patience = Duration::from_millis(300);
+    let readers: Vec<_> = (0..16).map(|n| read(&store, n * 4096..(n + 1) * 4096, patience)).collect();
+    for reader in &readers {
+        assert_eq!(reader.wait(), Err(StoreError::Deadline));
+    }
+    world.check(&well, 0..4096);
+    assert_eq!(world.stores.usage().waiting, 0);
+    fail::cfg("store::disk_hangs", "off").unwrap();
+    world.check_all(&store);
+    assert!(readers.iter().all(|reader| reader.now().is_none()), "and are answered once");
+    scenario.teardown();
+}
+
+#[test]
+fn a_download_goes_on_when_its_share_of_memory_becomes_less_than_it_has_not_written() {
+    let scenario = fail::FailScenario::setup();
+    let world = World::new(&Settings { cache: MIB, inactivity: LIMIT, ..Settings::default() });
+    world.origin.bandwidth(MIB).file("f", 2 * MIB).fault("f", Fault::StallAt(300 * KIB));
+    let store = world.open_as("f", 2 * MIB, v1());
+    let have = |more: u64| world.until(|| store.progress().have >= 300 * KIB + more);
+    assert!(have(0), "too little to write yet");
+    // It takes in one more piece, and is held before it looks for room for the next.
+    fail::cfg("store::stalled_download", "return(f)").unwrap();
+    world.origin.release();
+    assert!(have(1));
+    let others: Vec<_> = (0..7).map(|n| world.open(&format!("small{n}"), 1000)).collect();
+    fail::cfg("store::stalled_download", "off").unwrap();
+    assert!(world.until(|| store.complete_file().is_some()), "{:?}", store.progress());
+    world.check_all(&store);
+    drop(others);
     scenario.teardown();
 }

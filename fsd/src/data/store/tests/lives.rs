@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use fsd_events::ids::OpId;
 
 use crate::{
-    data::store::{FetchMode, StoreError},
+    data::{
+        origin::Validator,
+        store::{FetchMode, StoreError},
+    },
     platform::clock,
     process::demo::origin::Fault,
 };
@@ -128,4 +131,29 @@ fn r34_a_drain_without_time_says_so_and_a_later_one_finds_the_same_close() {
         assert!(world.drained(), "{mode:?}");
     }
     scenario.teardown();
+}
+
+#[test]
+fn s107_all_stores_of_one_inode_are_of_one_version_until_the_kernel_forgets_it() {
+    for mode in MODES {
+        let world = World::of(mode);
+        for (path, size) in [("small", 100 * KIB), ("large", 2 * MIB)] {
+            world.origin.file(path, size);
+            let first = world.open_as(path, size, Validator::None);
+            world.check(&first, 0..4096);
+            let ino = first.content().ino;
+            world.close(first);
+            assert!(world.drained());
+            world.origin.file(path, size);
+            let second = world.open_as(path, size, Validator::None);
+            let got = read(&second, 8192..12288, LIMIT).wait();
+            assert!(matches!(got, Err(StoreError::Changed(_))), "{mode:?}: {got:?}");
+            world.close(second);
+            world.stores.forget(ino);
+            let third = world.open_as(path, size, Validator::None);
+            let got = read(&third, 8192..12288, LIMIT).wait();
+            assert_eq!(got, Ok(world.origin.bytes(path, 8192, 4096)), "{mode:?}");
+            world.close(third);
+        }
+    }
 }

@@ -89,7 +89,8 @@ impl World {
 
     pub(super) fn content(&self, path: &str, size: u64, validator: Validator) -> Content {
         let resource = Resource::parse(&self.origin.url(path)).expect("a URL");
-        Content { place: Place::Remote(resource), size, validator, path: path.into(), ino: 7 }
+        let ino = fsd_events::names::hash(7, path.as_bytes());
+        Content { place: Place::Remote(resource), size, validator, path: path.into(), ino }
     }
 
     /// Opens the first version of `path`, which the origin serves with `size` bytes.
