@@ -5,6 +5,7 @@
 
 mod config;
 mod control;
+mod dice;
 mod disks;
 mod endings;
 mod faults;
@@ -21,6 +22,7 @@ mod reads;
 mod refusals;
 mod secrets;
 mod semantics;
+mod soak;
 mod sources;
 mod stacks;
 mod staging;

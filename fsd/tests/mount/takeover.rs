@@ -37,12 +37,12 @@ fn presence(mounted: &Mounted) -> Option<Presence> {
     serde_json::from_slice(&std::fs::read(runtime(mounted).join(layout::MOUNT_FILE)).ok()?).ok()
 }
 
-fn worker(mounted: &Mounted) -> u32 {
+pub(crate) fn worker(mounted: &Mounted) -> u32 {
     presence(mounted).map_or(0, |presence| presence.pid)
 }
 
 /// Waits for another worker than `old`; gives how long that took.
-fn await_successor(mounted: &Mounted, old: u32) -> Duration {
+pub(crate) fn await_successor(mounted: &Mounted, old: u32) -> Duration {
     let start = now();
     while matches!(worker(mounted), pid if pid == old || pid == 0) {
         assert!(now() - start < 3 * SOON, "no worker after {old}: {}", mounted.messages());
@@ -51,7 +51,7 @@ fn await_successor(mounted: &Mounted, old: u32) -> Duration {
     now() - start
 }
 
-fn send(pid: u32, signal: Signal) {
+pub(crate) fn send(pid: u32, signal: Signal) {
     nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
 }
 

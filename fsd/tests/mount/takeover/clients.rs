@@ -16,7 +16,7 @@ use std::{
 
 use rustix::fs::{Advice, AtFlags, CWD, StatxFlags, fadvise, statx};
 
-use super::super::support::*;
+use super::super::{dice::Dice, support::*};
 
 /// Small files, opened and closed all the time.
 const FILES: u64 = 8;
@@ -98,7 +98,7 @@ impl Crowd {
 
 fn client(name: &'static str, mut work: Work, stop: &AtomicBool, done: &AtomicU64, seed: u64) -> Tally {
     let mut tally = Tally { name, ..Tally::default() };
-    let mut dice = Dice(seed + 1);
+    let mut dice = Dice::new(seed);
     while !stop.load(Relaxed) && tally.failures.len() < 10 {
         let start = now();
         let seen = work(&mut dice).unwrap_or_else(|error| Err(error.to_string()));
@@ -153,14 +153,4 @@ fn lister(dir: PathBuf) -> Work {
         names.sort_unstable();
         Ok((names == wanted).then_some(()).ok_or_else(|| format!("{names:?}")))
     })
-}
-
-/// Numbers that look random and are the same in every run.
-pub(super) struct Dice(pub(super) u64);
-
-impl Dice {
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
 }
