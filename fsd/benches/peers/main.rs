@@ -1,7 +1,8 @@
-//! Side by side in one run: curl, `fsd`, rclone and httpdirfs; a dead origin and a healthy one; the recorder on and off.
+//! Side by side in one run: curl, `fsd`, rclone and httpdirfs; a far origin; a dead origin and a
+//! healthy one; the recorder on and off.
 //!
 //! `cargo bench -p fsd --bench peers -- [--quick] [--rounds N] [--only PART,…] [--write DIR]`. Needs root (drops
-//! caches, mounts). PART is one of peers, recorder, stall; all by default, within 12 minutes. `--write ../docs`
+//! caches, mounts). PART is one of peers, slow, recorder, stall; all by default, within 12 minutes. `--write ../docs`
 //! replaces each part's table in `PERFORMANCE-PEERS.md` and the plot, and leaves the words around them.
 //!
 //! The figures of a shared machine move; the ratios within a round are what counts.
@@ -13,6 +14,7 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures with the plain clock")]
 
+mod bars;
 mod left;
 mod measure;
 mod mounts;
@@ -21,6 +23,7 @@ mod page;
 mod plot;
 mod recorder;
 mod report;
+mod slow;
 mod stall;
 mod tables;
 mod times;
@@ -75,6 +78,10 @@ fn main() -> ExitCode {
         let samples = peers(&options);
         page.show("peers", &report::markdown(&samples, &options));
         page.plot(&plot::svg(&samples));
+    }
+    if options.wants("slow") {
+        let rounds: Vec<_> = (0..options.rounds).map(|_| slow::round()).collect();
+        page.show("slow", &slow::markdown(&rounds));
     }
     if options.wants("recorder") {
         let origin = origin::Origin::start(options.file_mib.min(512), 1);

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     mounts::{Candidate, Mounted},
-    origin::Origin,
+    origin::{FIRST_FILES, Origin},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,8 @@ pub(crate) enum Figure {
     ColdSequential,
     /// The same file again.
     WarmSequential,
+    /// A file that the kernel reads by itself once it is open.
+    Passthrough,
     /// Reads a second, 4 readers, 4 KiB each at random places of the file just read, kernel cache dropped.
     Random4k,
     /// fstat calls a second that reach no further than they must.
@@ -28,14 +30,15 @@ pub(crate) enum Figure {
     ListCold,
     /// `ls -l` again, kernel caches dropped, the daemon's listing in memory, ms.
     ListAgain,
-    /// First 4 KiB of a file never opened, ms.
+    /// First 4 KiB of a file never opened, ms; of `curl` without the start of its process.
     FirstByte,
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::ColdSequential,
         Self::WarmSequential,
+        Self::Passthrough,
         Self::Random4k,
         Self::Fstat,
         Self::ListCold,
@@ -47,10 +50,20 @@ impl Figure {
         matches!(self, Self::ListCold | Self::ListAgain | Self::FirstByte)
     }
 
+    /// Whom ratios are taken to.
+    pub(crate) fn base(self) -> Candidate {
+        match self {
+            Self::ColdSequential | Self::FirstByte => Candidate::Curl,
+            Self::WarmSequential | Self::Passthrough => Candidate::Native,
+            Self::Random4k | Self::Fstat | Self::ListCold | Self::ListAgain => Candidate::Rclone,
+        }
+    }
+
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::ColdSequential => "cold sequential, MB/s",
             Self::WarmSequential => "warm sequential, MB/s",
+            Self::Passthrough => "complete file, passthrough, MB/s",
             Self::Random4k => "4k random x4, reads/s",
             Self::Fstat => "fstat, calls/s",
             Self::ListCold => "ls -l, cold listing, ms",
@@ -70,17 +83,45 @@ pub(crate) struct Sample {
 
 /// Every figure of one candidate, mounted anew.
 pub(crate) fn all(candidate: Candidate, origin: &Origin, round: usize) -> Vec<Sample> {
-    let figures = if candidate == Candidate::Curl { curl(origin) } else { mount(candidate, origin) };
+    let figures = match candidate {
+        Candidate::Curl => curl(origin),
+        Candidate::CurlFile => curl_file(origin),
+        Candidate::Native => native(origin),
+        _ => mount(candidate, origin),
+    };
     figures.into_iter().map(|(figure, value)| Sample { candidate, figure, round, value }).collect()
 }
 
 fn curl(origin: &Origin) -> Vec<(Figure, f64)> {
     let big = format!("{}big.bin", origin.url());
-    let mut rates: Vec<f64> = (0..3).map(|_| rate(origin, || fetch(&["-o", "/dev/null", &big]))).collect();
-    rates.sort_by(f64::total_cmp);
-    let first =
-        millis(|| fetch(&["-r", "0-4095", "-o", "/dev/null", &format!("{}many/file-000000.txt", origin.url())]));
-    vec![(Figure::ColdSequential, rates[1]), (Figure::FirstByte, first)]
+    fresh_memory();
+    let rates = (0..3).map(|_| rate(origin.file_mib, || fetch(&["-o", "/dev/null", &big]))).collect();
+    let first = (0..FIRST_FILES).map(|n| curl_first(&format!("{}first/{n}", origin.url()))).collect();
+    vec![(Figure::ColdSequential, middle(rates)), (Figure::FirstByte, middle(first))]
+}
+
+/// Ms from the start of the transfer to its first byte, as curl itself has it.
+fn curl_first(url: &str) -> f64 {
+    let format = "%{time_starttransfer}";
+    let output = Command::new("curl").args(["-sf", "-r", "0-4095", "-o", "/dev/null", "-w", format, url]).output();
+    let seconds: f64 = String::from_utf8(output.unwrap().stdout).unwrap().parse().unwrap();
+    seconds * 1e3
+}
+
+fn curl_file(origin: &Origin) -> Vec<(Figure, f64)> {
+    let (big, to) = (format!("{}big.bin", origin.url()), origin.scratch().join("curled"));
+    fresh_memory();
+    let cold = rate(origin.file_mib, || fetch(&["-o", to.to_str().unwrap(), &big]));
+    fs::remove_file(to).unwrap();
+    vec![(Figure::ColdSequential, cold)]
+}
+
+/// The file is where a mount of its directory shows it, too: what the mount then costs is seen beside it.
+fn native(origin: &Origin) -> Vec<(Figure, f64)> {
+    let file = origin.local();
+    read_all(&file, origin.file_mib);
+    let warm = rate(origin.file_mib, || read_all(&file, origin.file_mib));
+    vec![(Figure::WarmSequential, warm), (Figure::Passthrough, warm)]
 }
 
 fn mount(candidate: Candidate, origin: &Origin) -> Vec<(Figure, f64)> {
@@ -91,14 +132,49 @@ fn mount(candidate: Candidate, origin: &Origin) -> Vec<(Figure, f64)> {
     figures.push((Figure::ListCold, millis(|| list(&many, origin.entries))));
     drop_caches();
     figures.push((Figure::ListAgain, millis(|| list(&many, origin.entries))));
-    figures.push((Figure::FirstByte, millis(|| first_block(&many.join("file-000007.txt")))));
+    figures.push((Figure::FirstByte, first_bytes(&mounted.path().join("first"))));
     drop_caches();
-    figures.push((Figure::ColdSequential, rate(origin, || read_all(&big, origin.file_mib))));
-    figures.push((Figure::WarmSequential, rate(origin, || read_all(&big, origin.file_mib))));
+    fresh_memory();
+    figures.push((Figure::ColdSequential, rate(origin.file_mib, || read_all(&big, origin.file_mib))));
+    figures.push((Figure::WarmSequential, rate(origin.file_mib, || read_all(&big, origin.file_mib))));
     drop_caches();
     figures.push((Figure::Random4k, random_reads(&big, origin.file_mib)));
     figures.push((Figure::Fstat, stats(&big)));
+    drop(mounted);
+    if candidate == Candidate::FsdTempFile {
+        figures.push((Figure::Passthrough, passthrough(origin)));
+    }
     figures
+}
+
+/// Of a local directory: its files are complete when they are opened.
+fn passthrough(origin: &Origin) -> f64 {
+    let local = origin.local();
+    let source = local.parent().unwrap().to_str().unwrap();
+    let mounted = Mounted::of(Candidate::FsdTempFile, source, origin.scratch(), &[]);
+    let file = mounted.path().join(local.file_name().unwrap());
+    read_all(&file, origin.file_mib);
+    rate(origin.file_mib, || read_all(&file, origin.file_mib))
+}
+
+/// After the directory was listed and one file was read, so that a connection is there, as in any mount that is used.
+fn first_bytes(dir: &Path) -> f64 {
+    assert_eq!(fs::read_dir(dir).unwrap().count(), FIRST_FILES);
+    let times = (0..FIRST_FILES).map(|n| millis(|| first_block(&dir.join(n.to_string())))).collect();
+    middle(times)
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Memory that the host has taken back is slow to get: this lets it come before something is measured.
+fn fresh_memory() {
+    const MOST: usize = 3 << 30;
+    let mut memory = vec![0_u8; MOST];
+    memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    std::hint::black_box(&memory);
 }
 
 /// Cold caches for the mount's files, and for nothing else: `ls` itself is in memory again, and what the kernel tells
@@ -122,9 +198,9 @@ pub(crate) fn sync_stat(path: &Path) {
     assert!(got.stx_size > 0);
 }
 
-fn rate(origin: &Origin, run: impl FnOnce()) -> f64 {
+pub(crate) fn rate(mib: u64, run: impl FnOnce()) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let megabytes = (origin.file_mib * 1_048_576) as f64 / 1e6;
+    let megabytes = (mib * 1_048_576) as f64 / 1e6;
     megabytes / (millis(run) / 1e3)
 }
 
@@ -134,7 +210,7 @@ fn millis(run: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 
-fn fetch(args: &[&str]) {
+pub(crate) fn fetch(args: &[&str]) {
     assert!(Command::new("curl").arg("-sf").args(args).status().unwrap().success());
 }
 
@@ -149,7 +225,7 @@ fn first_block(path: &Path) {
     assert!(File::open(path).unwrap().read(&mut block).unwrap() > 0);
 }
 
-fn read_all(path: &Path, mib: u64) {
+pub(crate) fn read_all(path: &Path, mib: u64) {
     let (mut file, mut block, mut total) = (File::open(path).unwrap(), vec![0; 1 << 20], 0);
     loop {
         match file.read(&mut block).unwrap() {

@@ -13,6 +13,10 @@ use crate::origin::Origin;
 pub(crate) enum Candidate {
     /// No mount at all: the wire itself.
     Curl,
+    /// The same into a file on the disk of the temp files.
+    CurlFile,
+    /// No mount and no wire: a local file in the page cache.
+    Native,
     FsdTempFile,
     FsdRangeLru,
     Rclone,
@@ -22,8 +26,16 @@ pub(crate) enum Candidate {
 }
 
 impl Candidate {
-    const ALL: [Self; 6] =
-        [Self::Curl, Self::FsdTempFile, Self::FsdRangeLru, Self::Rclone, Self::RcloneTuned, Self::Httpdirfs];
+    const ALL: [Self; 8] = [
+        Self::Curl,
+        Self::CurlFile,
+        Self::Native,
+        Self::FsdTempFile,
+        Self::FsdRangeLru,
+        Self::Rclone,
+        Self::RcloneTuned,
+        Self::Httpdirfs,
+    ];
 
     /// Those whose program is installed here.
     pub(crate) fn available() -> Vec<Self> {
@@ -33,6 +45,8 @@ impl Candidate {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Curl => "curl -o /dev/null",
+            Self::CurlFile => "curl -o file",
+            Self::Native => "local file",
             Self::FsdTempFile => "fsd temp-file",
             Self::FsdRangeLru => "fsd range-lru",
             Self::Rclone => "rclone mount",
@@ -43,7 +57,8 @@ impl Candidate {
 
     fn program(self) -> &'static str {
         match self {
-            Self::Curl => "curl",
+            Self::Curl | Self::CurlFile => "curl",
+            Self::Native => "dd",
             Self::FsdTempFile | Self::FsdRangeLru => env!("CARGO_BIN_EXE_fsd"),
             Self::Rclone | Self::RcloneTuned => "rclone",
             Self::Httpdirfs => "httpdirfs",
@@ -53,7 +68,7 @@ impl Candidate {
     fn command(self, url: &str, at: &Path, scratch: &Path) -> Command {
         let mut command = Command::new(self.program());
         match self {
-            Self::Curl => (),
+            Self::Curl | Self::CurlFile | Self::Native => (),
             Self::FsdTempFile => fsd(&mut command, url, at, scratch, &["--fetch-mode", "temp-file"]),
             Self::FsdRangeLru => fsd(&mut command, url, at, scratch, &["--fetch-mode", "range-lru"]),
             Self::Rclone => rclone(&mut command, url, at, &[]),
@@ -91,12 +106,17 @@ pub(crate) struct Mounted {
 
 impl Mounted {
     pub(crate) fn new(candidate: Candidate, origin: &Origin) -> Self {
-        let scratch = origin.scratch();
+        Self::of(candidate, &origin.url(), origin.scratch(), &[])
+    }
+
+    /// `source` mounted with further arguments of the candidate's program.
+    pub(crate) fn of(candidate: Candidate, source: &str, scratch: &Path, more: &[&str]) -> Self {
         let at = scratch.join("mnt");
         fs::create_dir_all(&at).unwrap();
         fs::create_dir_all(scratch.join("temp")).unwrap();
         let child = candidate
-            .command(&origin.url(), &at, scratch)
+            .command(source, &at, scratch)
+            .args(more)
             .stdout(Stdio::null())
             .stderr(fs::File::create(scratch.join("mount.err")).unwrap())
             .spawn()

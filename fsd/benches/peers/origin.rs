@@ -1,4 +1,6 @@
-//! One nginx on loopback with a big file and many small ones.
+//! One nginx on loopback with a big file, many small ones, and some that are for the first byte alone.
+//!
+//! Its files lie in memory: what drops the caches of a mount must not send the origin to its disk.
 
 use std::{
     fs,
@@ -9,9 +11,15 @@ use std::{
     time::Duration,
 };
 
+/// Files in `first`, and their size: large enough for a temp file.
+pub(crate) const FIRST_FILES: usize = 15;
+const FIRST_MIB: u64 = 4;
+
 pub(crate) struct Origin {
     nginx: Child,
     dir: tempfile::TempDir,
+    /// Held for its end.
+    _files: tempfile::TempDir,
     port: u16,
     pub(crate) file_mib: u64,
     pub(crate) entries: usize,
@@ -20,26 +28,41 @@ pub(crate) struct Origin {
 impl Origin {
     pub(crate) fn start(file_mib: u64, entries: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("root");
+        let files = tempfile::tempdir_in("/dev/shm").unwrap();
+        let root = files.path();
         fs::create_dir_all(root.join("many")).unwrap();
+        fs::create_dir_all(root.join("first")).unwrap();
         write_pattern(&root.join("big.bin"), file_mib);
+        for n in 0..FIRST_FILES {
+            write_pattern(&root.join("first").join(n.to_string()), FIRST_MIB);
+        }
         for n in 0..entries {
             fs::write(root.join("many").join(format!("file-{n:06}.txt")), format!("{n}\n")).unwrap();
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let config = write_config(dir.path(), &root, port);
+        let config = write_config(dir.path(), root, port);
         let nginx = Command::new("nginx")
             .args(["-p", dir.path().to_str().unwrap(), "-c", config.to_str().unwrap()])
             .stderr(Stdio::null())
             .spawn()
             .expect("nginx is installed");
-        let origin = Self { nginx, dir, port, file_mib, entries };
+        let origin = Self { nginx, dir, _files: files, port, file_mib, entries };
         origin.wait_ready();
         origin
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// The big file again, in a directory of its own on the disk.
+    pub(crate) fn local(&self) -> PathBuf {
+        let path = self.dir.path().join("local/big.bin");
+        if !path.exists() {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write_pattern(&path, self.file_mib);
+        }
+        path
     }
 
     pub(crate) fn scratch(&self) -> &Path {

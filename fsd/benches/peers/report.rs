@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    Options,
+    Options, bars,
     measure::{Figure, Sample},
     mounts::Candidate,
 };
@@ -13,7 +13,8 @@ pub(crate) fn markdown(samples: &[Sample], options: &Options) -> String {
     let _ = writeln!(
         text,
         "Medians of {} interleaved rounds over one nginx on loopback: one file of {} MiB, a directory of {} files.\n\
-         In brackets the ratio to `curl` (first column) or, where curl has no figure, to `rclone mount`.\n",
+         In brackets the ratio: to `curl -o /dev/null` from the wire, to a local file where bytes are at hand, else to \
+         `rclone mount`.\n",
         options.rounds, options.file_mib, options.entries
     );
     let candidates = candidates(samples);
@@ -23,7 +24,7 @@ pub(crate) fn markdown(samples: &[Sample], options: &Options) -> String {
         let cells: Vec<_> = candidates.iter().map(|c| cell(samples, *c, figure)).collect();
         let _ = writeln!(text, "| {} | {} |", figure.title(), cells.join(" | "));
     }
-    text
+    text + &bars::markdown(samples)
 }
 
 pub(crate) fn candidates(samples: &[Sample]) -> Vec<Candidate> {
@@ -35,8 +36,7 @@ pub(crate) fn candidates(samples: &[Sample]) -> Vec<Candidate> {
 
 fn cell(samples: &[Sample], candidate: Candidate, figure: Figure) -> String {
     let Some(value) = median(values(samples, candidate, figure)) else { return "-".into() };
-    let base = [Candidate::Curl, Candidate::Rclone].into_iter().find(|b| !values(samples, *b, figure).is_empty());
-    let ratio = base.and_then(|base| median(ratios(samples, candidate, base, figure)));
+    let ratio = median(pairs(samples, candidate, figure.base(), figure).iter().map(|pair| pair[0] / pair[1]).collect());
     let shown = if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") };
     ratio.map_or(shown.clone(), |r| format!("{shown} ({r:.2})"))
 }
@@ -45,13 +45,13 @@ pub(crate) fn values(samples: &[Sample], candidate: Candidate, figure: Figure) -
     samples.iter().filter(|s| s.candidate == candidate && s.figure == figure).map(|s| s.value).collect()
 }
 
-/// Within each round, because the machine's mood is the same there.
-fn ratios(samples: &[Sample], candidate: Candidate, base: Candidate, figure: Figure) -> Vec<f64> {
+/// The values of both, round by round, because the machine's mood is the same there.
+pub(crate) fn pairs(samples: &[Sample], candidate: Candidate, base: Candidate, figure: Figure) -> Vec<[f64; 2]> {
     let of = |who: Candidate, round: usize| {
         samples.iter().find(|s| s.candidate == who && s.figure == figure && s.round == round).map(|s| s.value)
     };
     let rounds = samples.iter().map(|s| s.round).max().map_or(0, |r| r + 1);
-    (0..rounds).filter_map(|round| Some(of(candidate, round)? / of(base, round)?)).collect()
+    (0..rounds).filter_map(|round| Some([of(candidate, round)?, of(base, round)?])).collect()
 }
 
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {

@@ -125,6 +125,12 @@ impl Origin {
         self
     }
 
+    /// Waits this long before the first request of each connection is read.
+    pub fn connecting(&self, latency: Duration) -> &Self {
+        self.script.edit(|book| book.connecting = latency);
+        self
+    }
+
     /// Bytes per second of each connection; 0: no limit.
     pub fn bandwidth(&self, bytes: u64) -> &Self {
         self.script.edit(|book| book.bandwidth = bytes);

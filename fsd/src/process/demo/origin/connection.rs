@@ -20,6 +20,7 @@ pub(super) fn serve(stream: &TcpStream, script: &Script) {
 
 fn converse(stream: &TcpStream, script: &Script) -> io::Result<()> {
     let mut input = BufReader::with_capacity(1 << 16, stream);
+    script.rest(script.look(|book| book.connecting));
     while let Some(request) = read_request(&mut input)? {
         if script.ended() {
             return Ok(());

@@ -97,6 +97,7 @@ pub(super) struct Book {
     pub(super) entries: BTreeMap<String, Entry>,
     pub(super) index: IndexStyle,
     pub(super) latency: Duration,
+    pub(super) connecting: Duration,
     pub(super) bandwidth: u64,
     pub(super) releases: u64,
     pub(super) stalled: usize,
@@ -145,6 +146,8 @@ pub(super) struct Script {
     #[expect(clippy::disallowed_types, reason = "the scripted origin is not the product; its waits are no evidence")]
     book: std::sync::Mutex<Book>,
     changed: Condvar,
+    /// For those who only let time pass: a hundred answers at a limited rate must not wake each other.
+    ended: Condvar,
 }
 
 impl Script {
@@ -160,6 +163,7 @@ impl Script {
 
     pub(super) fn end(&self) {
         self.edit(|book| book.ended = true);
+        self.ended.notify_all();
     }
 
     pub(super) fn ended(&self) -> bool {
@@ -172,14 +176,14 @@ impl Script {
             book.stalled += 1;
             book.releases
         });
-        self.pause(None, |book| book.releases != before);
+        self.pause(&self.changed, None, |book| book.releases != before);
         self.edit(|book| book.stalled -= 1);
     }
 
     /// Lets time pass; less when the origin ends.
     pub(super) fn rest(&self, time: Duration) {
         if !time.is_zero() {
-            self.pause(Some(clock::now() + time), |_| false);
+            self.pause(&self.ended, Some(clock::now() + time), |_| false);
         }
     }
 
@@ -190,19 +194,19 @@ impl Script {
             if clock::now() >= until {
                 return false;
             }
-            self.rest(Duration::from_millis(5));
+            self.pause(&self.changed, Some(clock::now() + Duration::from_millis(5)), |_| false);
         }
         true
     }
 
-    fn pause(&self, until: Option<Instant>, done: impl Fn(&Book) -> bool) {
+    fn pause(&self, woken_by: &Condvar, until: Option<Instant>, done: impl Fn(&Book) -> bool) {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         while !book.ended && !done(&book) {
             let left = until.map_or(Duration::from_secs(60), |until| until.saturating_duration_since(clock::now()));
             if left.is_zero() {
                 return;
             }
-            book = self.changed.wait_timeout(book, left).map_or_else(|e| e.into_inner().0, |woken| woken.0);
+            book = woken_by.wait_timeout(book, left).map_or_else(|e| e.into_inner().0, |woken| woken.0);
         }
     }
 }
