@@ -169,6 +169,7 @@ impl Store {
         let chunk = stores.config.chunk_size.max(LEAST_CHUNK);
         let at_once = stores.config.max_concurrent_requests.max(1);
         let mut state = State::new(content.size, keep, chunk, content.validator.clone(), resource);
+        state.at_once = at_once as u64;
         let (temp, complete) = (OnceLock::new(), OnceLock::new());
         if let Some(left) = left {
             if left.ranges.covers(&(0..content.size)) {

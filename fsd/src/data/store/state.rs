@@ -93,6 +93,8 @@ pub(super) struct State {
     pub(super) size: u64,
     pub(super) keep: Keep,
     pub(super) chunk: u64,
+    /// Requests that may be under way at once.
+    pub(super) at_once: u64,
     pub(super) held: Held,
     pub(super) waiters: Waiters<Box<dyn Reader>>,
     pub(super) flights: Vec<Flight>,
@@ -129,6 +131,7 @@ impl State {
             size,
             keep,
             chunk,
+            at_once: 1,
             held: Held::default(),
             waiters: Waiters::default(),
             flights: Vec::new(),

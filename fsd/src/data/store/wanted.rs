@@ -9,6 +9,9 @@ use super::{
     state::{Flight, Keep, Kind, Start, State},
 };
 
+/// One request ahead of a stream is no larger than this.
+const LARGEST_REQUEST: u64 = 16 << 20;
+
 impl State {
     /// The request that brings the byte `at` soon.
     pub(super) fn covering(&self, at: u64) -> Option<&Flight> {
@@ -80,8 +83,8 @@ impl State {
             return Vec::new();
         }
         let window = fetch.end.saturating_sub(need.end);
-        let whole = window >= 2 * self.chunk;
-        let end = if whole { fetch.end / self.chunk * self.chunk } else { fetch.end };
+        let (whole, step) = (window >= 2 * self.chunk, self.step(window));
+        let end = if whole { fetch.end / step * step } else { fetch.end };
         let end = if fetch.end >= self.size { self.size } else { end };
         let mut starts = Vec::new();
         for gap in self.free(&(need.end.min(self.size)..end)) {
@@ -90,12 +93,19 @@ impl State {
             }
             let mut at = gap.start;
             while at < gap.end {
-                let stop = ((at / self.chunk + 1) * self.chunk).min(gap.end);
+                let stop = ((at / step + 1) * step).min(gap.end);
                 starts.push(self.register(Kind::Ahead, at..stop));
                 at = stop;
             }
         }
         starts
+    }
+
+    /// Bytes of one request ahead of a stream, in whole chunks: as many as share the window evenly. Each waits for its
+    /// own first byte, so few large ones are faster than many small ones.
+    fn step(&self, window: u64) -> u64 {
+        let even = (window / self.at_once.max(1)).min(LARGEST_REQUEST);
+        (even / self.chunk).max(1) * self.chunk
     }
 
     /// Where the download goes on from `at`: over what is at hand and what others bring.
@@ -126,5 +136,27 @@ impl State {
         }
         let needs: Vec<Range<u64>> = self.waiters.needs().cloned().collect();
         needs.iter().flat_map(|need| self.want(need, &need.clone(), now)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::data::origin::Validator;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn requests_ahead_share_a_large_window_evenly_and_are_chunks_in_a_small_one() {
+        for (window, at_once, largest) in [(2, 16, 1), (64, 16, 4), (64, 8, 8), (64, 1, 16)] {
+            let mut state = State::new(1024 * MIB, Keep::Lru, MIB, Validator::Strong("\"v\"".into()), None);
+            state.at_once = at_once;
+            let starts = state.ahead(&(0..MIB), &(0..(window + 1) * MIB));
+            let lengths = starts.iter().map(|start| (start.range.end - start.range.start) / MIB);
+            assert_eq!(lengths.max(), Some(largest), "{window} MiB for {at_once}");
+            assert_eq!(starts.first().map(|start| start.range.start), Some(MIB));
+            assert!(starts.iter().zip(&starts[1..]).all(|(one, next)| one.range.end == next.range.start));
+        }
     }
 }
