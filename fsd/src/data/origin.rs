@@ -6,9 +6,10 @@ mod check;
 mod clients;
 mod error;
 mod exchange;
+mod plain;
 mod resource;
 
-pub use body::Body;
+pub use body::{Body, Piece};
 pub use error::{Limit, OriginError};
 pub use resource::{Renew, Resource, Sealed};
 

@@ -138,15 +138,25 @@ impl Filling {
 
     /// Copies as much of `bytes` as fits; the result says how much that was.
     pub fn append(&mut self, bytes: &[u8]) -> Filled {
-        let len = bytes.len().min(BLOCK - self.next);
-        let range = self.next..self.next + len;
-        // SAFETY: the bytes from `next` on belong to the one `Filling` of this block: no `Filled` reaches there before
-        // `next` has passed them. Source and target cannot overlap, as nobody else has a reference there.
+        let room = self.spare();
+        let len = bytes.len().min(room.len());
+        room[..len].copy_from_slice(&bytes[..len]);
+        self.grow(len)
+    }
+
+    /// What is filled next, to be written by other means than [`Filling::append`]; empty when the block is full.
+    pub fn spare(&mut self) -> &mut [u8] {
+        // SAFETY: the bytes from `next` on belong to the one `Filling` of this block, which is borrowed: no `Filled`
+        // reaches there before `next` has passed them. The kernel gave the mapping filled with zeros.
         #[expect(unsafe_code, reason = "others read the bytes before these meanwhile")]
         unsafe {
-            let target = self.lent.base().add(range.start).as_ptr();
-            target.copy_from_nonoverlapping(bytes.as_ptr(), len);
+            std::slice::from_raw_parts_mut(self.lent.base().add(self.next).as_ptr(), BLOCK - self.next)
         }
+    }
+
+    /// So many bytes of what was spare are filled now.
+    pub fn grow(&mut self, bytes: usize) -> Filled {
+        let range = self.next..(self.next + bytes).min(BLOCK);
         self.next = range.end;
         Filled { lent: Arc::clone(&self.lent), range }
     }

@@ -3,22 +3,31 @@
 use std::{fmt, ops::Range, time::Duration};
 
 use bytes::Bytes;
-use reqwest::Response;
+
+use crate::platform::pages::{Filled, Filling};
 
 use super::{
     Limit, Meta, OriginError, Resource,
     check::Promise,
-    exchange::{Answer, root_cause},
+    exchange::{Answer, Flow, root_cause},
 };
 
 /// The bytes of one answer. Dropping it before its end closes the connection.
 pub struct Body {
-    response: Response,
+    flow: Flow,
     from: Resource,
     renewed: Option<Resource>,
     promise: Promise,
     at: u64,
     inactivity: Duration,
+}
+
+/// Some bytes of a body.
+pub enum Piece {
+    /// Where they were to go.
+    Filled(Filled),
+    /// In memory of their own.
+    Own(Bytes),
 }
 
 impl fmt::Debug for Body {
@@ -30,7 +39,7 @@ impl fmt::Debug for Body {
 impl Body {
     pub(super) fn new(answer: Answer, promise: Promise, inactivity: Duration) -> Self {
         let at = promise.range.start;
-        Self { response: answer.response, from: answer.from, renewed: answer.renewed, promise, at, inactivity }
+        Self { flow: answer.got.flow, from: answer.from, renewed: answer.renewed, promise, at, inactivity }
     }
 
     /// What the head of the answer said.
@@ -53,22 +62,52 @@ impl Body {
     /// # Errors
     /// When nothing came for the inactivity limit, or the body ends early or late.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, OriginError> {
-        let Ok(read) = tokio::time::timeout(self.inactivity, self.response.chunk()).await else {
+        let next = async {
+            match &mut self.flow {
+                Flow::Client(response) => response.chunk().await.map_err(|error| root_cause(&error.without_url())),
+                Flow::Plain(stream) => stream.next().await.map_err(|error| error.to_string()),
+            }
+        };
+        let read = tokio::time::timeout(self.inactivity, next).await.ok();
+        let piece = self.in_time(read)?;
+        self.advance(piece.as_ref().map(Bytes::len))?;
+        Ok(piece)
+    }
+
+    /// The next piece, read into `into`, which has room, where that is possible; None at the exact end.
+    ///
+    /// # Errors
+    /// As [`Body::chunk`].
+    pub async fn fill(&mut self, into: &mut Filling) -> Result<Option<Piece>, OriginError> {
+        let Flow::Plain(stream) = &mut self.flow else { return Ok(self.chunk().await?.map(Piece::Own)) };
+        let read = tokio::time::timeout(self.inactivity, stream.fill(into)).await.ok();
+        let filled = self.in_time(read.map(|read| read.map_err(|error| error.to_string())))?;
+        self.advance(filled.as_ref().map(|filled| filled.len()))?;
+        Ok(filled.map(Piece::Filled))
+    }
+
+    /// None: nothing came in time.
+    fn in_time<T>(&self, read: Option<Result<T, String>>) -> Result<T, OriginError> {
+        let late = || {
             let at = self.from.to_string();
-            return Err(OriginError::Timeout { limit: Limit::Inactivity, at, after: self.inactivity });
+            OriginError::Timeout { limit: Limit::Inactivity, at, after: self.inactivity }
         };
-        let piece = read.map_err(|error| self.short(&root_cause(&error.without_url())))?;
-        let Some(piece) = piece else {
-            let Range { end, .. } = self.promise.range;
-            return if end == u64::MAX || self.at == end { Ok(None) } else { Err(self.short("it ended")) };
+        read.ok_or_else(late)?.map_err(|why| self.short(&why))
+    }
+
+    /// So many bytes came; None: the end.
+    fn advance(&mut self, came: Option<usize>) -> Result<(), OriginError> {
+        let Range { end, .. } = self.promise.range;
+        let Some(came) = came else {
+            return if end == u64::MAX || self.at == end { Ok(()) } else { Err(self.short("it ended")) };
         };
-        let at = self.at + piece.len() as u64;
-        if at > self.promise.range.end {
+        let at = self.at + came as u64;
+        if at > end {
             let why = "more bytes than were asked for".to_owned();
             return Err(OriginError::Answer { at: self.from.to_string(), why });
         }
         self.at = at;
-        Ok(Some(piece))
+        Ok(())
     }
 
     fn short(&self, why: &str) -> OriginError {

@@ -60,7 +60,7 @@ pub(super) fn promise(answer: &Answer, ask: &Ask) -> Result<Promise, OriginError
     identity(answer)?;
     let meta = meta(answer);
     same_version(answer, &meta, &ask.expect)?;
-    let length = answer.response.content_length();
+    let length = answer.got.length;
     let range = match (&ask.range, answer.status().as_u16()) {
         (None, 200) => 0..length.unwrap_or(u64::MAX),
         // The whole content is what was asked for: no range needed.

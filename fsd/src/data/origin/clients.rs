@@ -5,7 +5,10 @@ use std::{sync::OnceLock, time::Duration};
 
 use reqwest::{Client, ClientBuilder, Url, redirect::Policy};
 
-use super::{OriginError, exchange::root_cause};
+use super::{
+    OriginError,
+    exchange::{USER_AGENT, root_cause},
+};
 
 pub(super) struct Clients {
     plain: Client,
@@ -44,7 +47,7 @@ fn builder(connect: Duration) -> ClientBuilder {
         .referer(false)
         .connect_timeout(connect)
         .pool_max_idle_per_host(32)
-        .user_agent(concat!("fsd/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
 }
 
 fn built(builder: ClientBuilder) -> Result<Client, OriginError> {

@@ -10,7 +10,11 @@ use reqwest::{
 
 use crate::observe::{locks, tasks};
 
-use super::{Limit, OriginConfig, OriginError, Resource, Validator, clients::Clients};
+use super::{
+    Limit, OriginConfig, OriginError, Resource, Validator,
+    clients::Clients,
+    plain::{Failure, Plain, Stream},
+};
 
 /// Some servers list a directory as JSON when asked to, with exact sizes.
 const ACCEPT: &str = "application/json, text/html;q=0.9, */*;q=0.8";
@@ -25,9 +29,33 @@ pub(super) struct Ask {
     pub(super) op: OpId,
 }
 
+pub(super) const USER_AGENT: &str = concat!("fsd/", env!("CARGO_PKG_VERSION"));
+
+/// The way a body comes.
+pub(super) enum Flow {
+    Client(Response),
+    Plain(Stream),
+}
+
+/// The head of one answer, redirects included.
+pub(super) struct Got {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// Of the body, where it was announced.
+    pub(super) length: Option<u64>,
+    pub(super) flow: Flow,
+}
+
+impl From<Response> for Got {
+    fn from(mut response: Response) -> Self {
+        let headers = std::mem::take(response.headers_mut());
+        Self { status: response.status(), headers, length: response.content_length(), flow: Flow::Client(response) }
+    }
+}
+
 /// The head of an answer, its body still to come.
 pub(super) struct Answer {
-    pub(super) response: Response,
+    pub(super) got: Got,
     /// Where it came from in the end.
     pub(super) from: Resource,
     /// What the source gave in place of a refused resource.
@@ -36,24 +64,25 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
-        self.response.headers().get(name)?.to_str().ok()
+        self.got.headers.get(name)?.to_str().ok()
     }
 
     pub(super) fn status(&self) -> StatusCode {
-        self.response.status()
+        self.got.status
     }
 }
 
 pub(super) struct Exchange {
     clients: Clients,
+    plain: Plain,
     connect: Duration,
     redirects: u32,
 }
 
 impl Exchange {
     pub(super) fn new(config: &OriginConfig) -> Result<Self, OriginError> {
-        let clients = Clients::new(config.connect)?;
-        Ok(Self { clients, connect: config.connect, redirects: config.redirects })
+        let (clients, plain) = (Clients::new(config.connect)?, Plain::new(config.connect));
+        Ok(Self { clients, plain, connect: config.connect, redirects: config.redirects })
     }
 
     /// Asks once, following redirects; any status but success is an error.
@@ -63,11 +92,11 @@ impl Exchange {
         let mut from = r.clone();
         for _ in 0..=self.redirects {
             let request = self.request(&from, ask).await?;
-            let response = self.send(request, &from, first_byte).await?;
-            if !is_redirect(response.status()) {
-                return accept(response, from, ask);
+            let got = self.send(request, &from, first_byte).await?;
+            if !is_redirect(got.status) {
+                return accept(got, from, ask);
             }
-            from = follow(&from, &response)?;
+            from = follow(&from, &got.headers)?;
         }
         Err(OriginError::Redirect { at: r.to_string(), why: format!("more than {} redirects", self.redirects) })
     }
@@ -88,15 +117,27 @@ impl Exchange {
         request.build().map_err(|error| OriginError::Client(root_cause(&error.without_url())))
     }
 
-    async fn send(&self, request: Request, r: &Resource, first_byte: Duration) -> Result<Response, OriginError> {
+    async fn send(&self, request: Request, r: &Resource, first_byte: Duration) -> Result<Got, OriginError> {
         let client = self.clients.of(r.url()).await?;
         let late = |limit, after| OriginError::Timeout { limit, at: r.to_string(), after };
-        match tokio::time::timeout(first_byte, client.execute(request)).await {
-            Err(_) => Err(late(Limit::FirstByte, first_byte)),
-            Ok(Err(error)) if error.is_timeout() => Err(late(Limit::Connect, self.connect)),
-            Ok(Err(error)) => Err(OriginError::Connect { at: r.to_string(), why: root_cause(&error.without_url()) }),
-            Ok(Ok(response)) => Ok(response),
-        }
+        let broken = |why| OriginError::Connect { at: r.to_string(), why };
+        let sent = async {
+            if self.plain.serves(&request) {
+                return self.plain.send(&request).await.map_err(|failure| match failure {
+                    Failure::Late => late(Limit::Connect, self.connect),
+                    Failure::Unanswered(error) => broken(error.to_string()),
+                    Failure::Broken(why) => broken(why),
+                });
+            }
+            client.execute(request).await.map(Got::from).map_err(|error| {
+                if error.is_timeout() {
+                    late(Limit::Connect, self.connect)
+                } else {
+                    broken(root_cause(&error.without_url()))
+                }
+            })
+        };
+        tokio::time::timeout(first_byte, sent).await.unwrap_or_else(|_| Err(late(Limit::FirstByte, first_byte)))
     }
 }
 
@@ -155,9 +196,9 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn follow(from: &Resource, response: &Response) -> Result<Resource, OriginError> {
+fn follow(from: &Resource, headers: &HeaderMap) -> Result<Resource, OriginError> {
     let refuse = |why: &str| OriginError::Redirect { at: from.to_string(), why: why.to_owned() };
-    let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
     let to = from.join(location.ok_or_else(|| refuse("a redirect to nowhere"))?)?;
     if from.is_safer_than(&to) {
         return Err(refuse("a redirect from https to http"));
@@ -165,9 +206,9 @@ fn follow(from: &Resource, response: &Response) -> Result<Resource, OriginError>
     Ok(to)
 }
 
-fn accept(response: Response, from: Resource, ask: &Ask) -> Result<Answer, OriginError> {
-    let (status, at) = (response.status(), from.to_string());
-    let answer = Answer { response, from, renewed: None };
+fn accept(got: Got, from: Resource, ask: &Ask) -> Result<Answer, OriginError> {
+    let (status, at) = (got.status, from.to_string());
+    let answer = Answer { got, from, renewed: None };
     match status.as_u16() {
         200 | 206 => Ok(answer),
         412 => Err(OriginError::Changed { at, why: "the precondition failed".to_owned() }),

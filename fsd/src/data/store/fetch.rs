@@ -13,7 +13,7 @@ use fsd_events::{
 };
 
 use crate::{
-    data::origin::{Body, OriginError, Validator},
+    data::origin::{Body, OriginError, Piece, Validator},
     observe::{
         locks::Permit,
         tasks::{self, Spec},
@@ -139,9 +139,14 @@ impl Store {
             failpoint::hold("store::stalled_download", &self.content.path).await;
             self.room(id).await;
             let (at, asked) = (body.at(), clock::now());
-            let Some(frame) = body.chunk().await.map_err(Stop::Origin)? else { break };
-            pace.add(asked.elapsed(), frame.len());
-            if self.deliver_all(key, at, frame, &mut filler).is_break() {
+            let came = receive(&mut body, &mut filler).await.map_err(Stop::Origin)?;
+            pace.add(asked.elapsed(), usize::try_from(body.at() - at).unwrap_or(usize::MAX));
+            let delivered = match came {
+                None => break,
+                Some(Piece::Filled(filled)) => self.deliver(key, at, &Chunk::Block(filled)),
+                Some(Piece::Own(frame)) => self.deliver_all(key, at, frame, &mut filler),
+            };
+            if delivered.is_break() {
                 return Err(Stop::Store);
             }
             self.report(id, "running");
@@ -317,6 +322,16 @@ impl Store {
     pub(super) fn why(&self) -> StoreError {
         self.state.lock().dead.clone().unwrap_or(StoreError::Closed)
     }
+}
+
+/// The next bytes of a body, read to where they stay if body and memory allow.
+async fn receive(body: &mut Body, filler: &mut Filler) -> Result<Option<Piece>, OriginError> {
+    let Some(filling) = filler.filling(body.at()) else { return Ok(body.chunk().await?.map(Piece::Own)) };
+    let piece = body.fill(filling).await?;
+    if let Some(Piece::Filled(filled)) = &piece {
+        filler.took(filled.len());
+    }
+    Ok(piece)
 }
 
 async fn fly(mut flying: Flying, start: Start, mut permits: Vec<Permit>, id: OpId) -> Result<(), String> {

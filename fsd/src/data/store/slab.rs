@@ -99,19 +99,27 @@ impl Filler {
         let Some(filling) = self.filling(at) else { return Some(Chunk::Frame(std::mem::take(frame))) };
         let filled = filling.append(frame);
         frame.advance(filled.len());
-        self.at = at + filled.len() as u64;
+        self.took(filled.len());
         Some(Chunk::Block(filled))
     }
 
-    fn filling(&mut self, at: u64) -> Option<&mut Filling> {
+    /// Where the byte `at` is to go, for somebody who puts it there and then says so to [`Filler::took`]; None without a
+    /// block.
+    pub(super) fn filling(&mut self, at: u64) -> Option<&mut Filling> {
         let fits = self.at == at && self.filling.as_ref().is_some_and(|filling| filling.next() < BLOCK);
         if !fits {
             let slab = self.slab.as_ref()?;
             let from = usize::try_from(at % BLOCK as u64).unwrap_or(0);
             let home = Arc::clone(&slab.blocks) as Arc<dyn Home>;
             self.filling = slab.take().map(|block| Filling::new(block, from, home));
+            self.at = at;
         }
         self.filling.as_mut()
+    }
+
+    /// The filling took in so many bytes more.
+    pub(super) fn took(&mut self, bytes: usize) {
+        self.at += bytes as u64;
     }
 }
 
