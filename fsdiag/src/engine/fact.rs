@@ -306,6 +306,17 @@ pub struct DaemonProcess {
     pub threads: u32,
     /// TCP peers, with the connection's state.
     pub peers: Vec<Box<str>>,
+    /// A thread that waits for another process (ssh behind a socket, a FUSE mount below), and for what.
+    pub awaits: Option<(Box<str>, Awaited)>,
+}
+
+/// Who the threads of a daemon wait for besides TCP peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The process at the other end of a socket or pipe.
+    Process,
+    /// A FUSE mount other than the one looked at.
+    Mount,
 }
 
 /// A request in the kernel's hands.

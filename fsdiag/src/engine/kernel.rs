@@ -6,7 +6,8 @@
 use fsd_events::op::{Class, Op};
 
 use super::{
-    fact::{BlockedTask, DaemonProcess, KernelFact, Pending, PendingState, Place},
+    fact::{Awaited, BlockedTask, DaemonProcess, KernelFact, Pending, PendingState, Place},
+    finding::{count, verb},
     report::{Cause, Confidence, Culprit, Evidence, Note, Verdict, Waiter},
 };
 
@@ -45,6 +46,13 @@ impl KernelState {
         let rules =
             [Case::reverse_notify, Case::self_access, Case::stopped, Case::held_back, Case::unread, Case::in_daemon];
         rules.iter().find_map(|rule| rule(&case)).into_iter().collect()
+    }
+
+    /// Processes that the kernel shows waiting for an answer of a FUSE daemon.
+    pub fn waiting_clients(&self) -> impl Iterator<Item = u32> {
+        let waits = |task: &&(Place, BlockedTask)| !task.1.of_daemon && has(&task.1, "request_wait_answer");
+        let pending = self.pending.iter().filter_map(|(_, p)| p.client_pid);
+        self.blocked.iter().filter(waits).map(|(_, task)| task.pid).chain(pending)
     }
 
     /// What is worth knowing and no verdict.
@@ -189,9 +197,10 @@ impl Case<'_> {
         let (place, daemon) = self.state.daemon.as_ref().filter(|(_, d)| d.stopped)?;
         let oldest = self.oldest()?;
         let sentence = format!(
-            "{} is stopped by a signal or a debugger; {} requests wait, the oldest {}{}.",
+            "{} is stopped by a signal or a debugger; {} {}, the oldest {}{}.",
             self.daemon(),
-            self.state.pending.len(),
+            count(self.state.pending.len(), "request"),
+            verb(self.state.pending.len(), "waits", "wait"),
             label(&oldest.1),
             age_text(oldest.1.age_us)
         );
@@ -274,8 +283,15 @@ impl Case<'_> {
             (Some(thread), Some(waits)) => format!(" Probably its {thread} serves it, in {waits}."),
             _ => String::new(),
         };
-        let network = match peers.first() {
-            Some(peer) if !on_socket => format!(" It has {} TCP connections, the first to {peer}.", peers.len()),
+        let awaits = self.state.daemon.as_ref().and_then(|(_, d)| d.awaits.as_ref());
+        let network = match (peers.first(), awaits) {
+            (_, Some((thread, Awaited::Mount))) => format!(" Its {thread} waits for another FUSE mount."),
+            (Some(peer), _) if !on_socket => {
+                format!(" It has {}, the first to {peer}.", count(peers.len(), "TCP connection"))
+            }
+            (None, Some((thread, Awaited::Process))) => {
+                format!(" Its {thread} waits for the process at the other end of a socket or pipe.")
+            }
             _ => String::new(),
         };
         let known = oldest.state == PendingState::InDaemon;
@@ -287,20 +303,29 @@ impl Case<'_> {
             age_text(oldest.age_us),
             self.daemon()
         );
-        let upstream =
-            on_socket || !peers.is_empty() || matches!(oldest.op.class(), Class::Data) || oldest.op == Op::Readdir;
+        let speaks = !peers.is_empty() || awaits.is_some();
+        let upstream = on_socket || speaks || matches!(oldest.op.class(), Class::Data) || oldest.op == Op::Readdir;
         let (cause, confidence) = match (upstream, on_socket, known) {
             (true, true, true) => (Cause::UpstreamStall, Confidence::High),
-            (true, _, true) if !peers.is_empty() => (Cause::UpstreamStall, Confidence::Medium),
+            (true, _, true) if speaks => (Cause::UpstreamStall, Confidence::Medium),
+            // Nobody outside is spoken to, and content is not all that stands still.
+            (true, ..) if !speaks && self.kinds() > 1 => (Cause::LockPileup, Confidence::Low),
             (true, ..) => (Cause::UpstreamStall, Confidence::Low),
             (false, ..) => (Cause::LostReply, Confidence::Low),
         };
         let verdict = self.verdict(cause, confidence, sentence, Some(oldest));
-        Some(self.citing(
-            verdict,
-            &[*place],
-            &["take the daemon's stack dump: the kernel cannot tell what it does inside"],
-        ))
+        let below = awaits.is_some_and(|(_, whom)| *whom == Awaited::Mount);
+        let next = if below {
+            "find the mount below that hangs: fsdiag mounts"
+        } else {
+            "take the daemon's stack dump: the kernel cannot tell what it does inside"
+        };
+        Some(self.citing(verdict, &[*place], &[next]))
+    }
+
+    /// How many kinds of operations the daemon has and does not answer.
+    fn kinds(&self) -> usize {
+        self.old(PendingState::InDaemon).iter().map(|(_, p)| p.op).collect::<std::collections::BTreeSet<Op>>().len()
     }
 
     fn oldest(&self) -> Option<&(Place, Pending)> {

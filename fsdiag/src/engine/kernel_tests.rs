@@ -24,7 +24,14 @@ fn pending(state: PendingState, unique: u64, op: Op, age_s: u64) -> KernelFact {
 
 fn daemon(threads: u32, stopped: bool) -> KernelFact {
     let peers = vec![Box::from("127.0.0.1:80 ESTABLISHED")];
-    KernelFact::Daemon(Box::new(DaemonProcess { pid: 9, comm: "httpdirfs".into(), stopped, threads, peers }))
+    KernelFact::Daemon(Box::new(DaemonProcess {
+        pid: 9,
+        comm: "httpdirfs".into(),
+        stopped,
+        threads,
+        peers,
+        awaits: None,
+    }))
 }
 
 fn blocked(frames: &str, of_daemon: bool) -> KernelFact {

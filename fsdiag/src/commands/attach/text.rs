@@ -171,7 +171,8 @@ fn head(out: &mut String, look: &Look) {
     let _ = writeln!(out, "{}  {}  {}  connection {}", m.point.display(), m.fstype, m.source, m.connection());
     let _ = write!(out, "{waiting} requests wait");
     if let Some(facts) = look.view.as_ref().map(|v| v.facts) {
-        let background = facts.num_background.zip(facts.max_background);
+        // A connection that is over has no limit any more: the kernel sets it to the greatest number.
+        let background = facts.num_background.zip(facts.max_background.filter(|max| *max < u64::from(u32::MAX)));
         if let Some((used, limit)) = background {
             let _ = write!(out, ", {used} of {limit} background slots in use");
         }

@@ -42,6 +42,7 @@ impl Rule for LockPileup {
         if found.is_empty() {
             found.extend(ownerless(case));
         }
+        found.extend(super::unread_queue::by_kernel(case, self.cause()));
         found
     }
 }

@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use super::{
     clients::Client,
-    look::Look,
+    look::{Daemon, Look},
     rows::Row,
     signature::{self, Wait},
     sys,
     task::Task,
 };
 use crate::engine::fact::{
-    At, BlockedTask, DaemonProcess, Fact, InputId, KernelFact, Pending, PendingState, Place, What,
+    At, Awaited, BlockedTask, DaemonProcess, Fact, InputId, KernelFact, Pending, PendingState, Place, What,
 };
 
 /// Facts under way to the model, with the lines they stand on.
@@ -92,7 +92,9 @@ impl Transcript {
             if stopped { ", stopped" } else { "" }
         );
         let peers = daemon.sockets.iter().map(|s| format!("{} {}", s.peer, s.state).into()).collect();
-        let process = DaemonProcess { pid: daemon.pid, comm: daemon.comm.as_str().into(), stopped, threads, peers };
+        let awaits = awaits(daemon, look);
+        let comm = daemon.comm.as_str().into();
+        let process = DaemonProcess { pid: daemon.pid, comm, stopped, threads, peers, awaits };
         self.add(line.clone(), KernelFact::Daemon(Box::new(process)));
         self.add(line, KernelFact::Readers { idle, threads });
     }
@@ -126,6 +128,17 @@ impl Transcript {
         let blocked = BlockedTask { pid, comm: task.comm.clone(), of_daemon, state, blocked_us, stack, owner: None };
         self.add(line, KernelFact::Blocked(Box::new(blocked)));
     }
+}
+
+/// The thread of a daemon that waits for somebody else.
+fn awaits(daemon: &Daemon, look: &Look) -> Option<(Box<str>, Awaited)> {
+    let on_this = |tid: u32| look.clients.iter().flatten().any(|c| c.task.tid == tid);
+    let in_fuse = |t: &&Task| matches!(t.waits(), Some((Wait::Reply | Wait::Page | Wait::LockedPage, _)));
+    // Without the list of clients it could be this mount.
+    let below = daemon.threads.iter().filter(|_| look.clients.is_some()).find(|t| in_fuse(t) && !on_this(t.tid));
+    let below = below.map(|task| (task, Awaited::Mount));
+    let (task, whom) = below.or_else(|| daemon.hears().map(|task| (task, Awaited::Process)))?;
+    Some((format!("thread {} ({})", task.tid, task.comm).into(), whom))
 }
 
 /// The word for a state, as tables show it.

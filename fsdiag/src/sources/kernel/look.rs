@@ -96,6 +96,13 @@ impl Daemon {
         u32::try_from(idle).unwrap_or(u32::MAX)
     }
 
+    /// The thread that waits for what another process writes: how daemons speak to a helper such as ssh.
+    pub fn hears(&self) -> Option<&Task> {
+        let frames = ["unix_stream_read", "unix_dgram_recvmsg", "pipe_read", "anon_pipe_read"];
+        let waits = |task: &&Task| task.stack.iter().any(|f| frames.iter().any(|name| f.starts_with(name)));
+        self.threads.iter().find(waits)
+    }
+
     /// Whether a person or a debugger has stopped it.
     pub fn is_stopped(&self) -> bool {
         !self.threads.is_empty() && self.threads.iter().all(|t| matches!(t.state, Some('T' | 't')))
