@@ -11,6 +11,7 @@ mod envelope;
 mod hint;
 mod mixed;
 mod nodes;
+mod salvage;
 mod scan;
 #[cfg(test)]
 mod tests;

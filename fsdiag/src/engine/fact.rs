@@ -49,6 +49,17 @@ pub trait Sink {
     fn event(&mut self, place: Place, event: &Event<'_>);
     /// An event of a later schema: it counts in the sequence of its run.
     fn unknown(&mut self, place: Place, run: RunId, seq: u64);
+    /// What is left of a cut or garbled event.
+    fn remains(&mut self, _place: Place, _remains: Remains) {}
+}
+
+/// What can still be read of a damaged event (rule R7): it may end a request, never begin one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remains {
+    pub run: RunId,
+    pub seq: u64,
+    /// The request whose EXIT it was.
+    pub exit: Option<u64>,
 }
 
 /// Name of a request within one session of one daemon.

@@ -23,7 +23,7 @@ use self::{
     session::{Origin, Session},
 };
 use super::{
-    fact::{Dump, Fact, InputId, Place, Sink},
+    fact::{Dump, Fact, InputId, Key, Place, Remains, Sink},
     kernel::KernelState,
     report::{Input, Report},
 };
@@ -193,5 +193,14 @@ impl Sink for Model {
         let session = &mut self.sessions[at];
         let time = session.clock.last.unwrap_or(0);
         let _known = session.sequence.saw(seq, time);
+    }
+
+    fn remains(&mut self, place: Place, remains: Remains) {
+        // A run of which no whole event was read is not made up from damage.
+        let Some(at) = self.by_run.get(&remains.run.0).copied() else { return };
+        self.unknown(place, remains.run, remains.seq);
+        if let Some(id) = remains.exit {
+            drop(self.sessions[at].close(Key::Num(id)));
+        }
     }
 }

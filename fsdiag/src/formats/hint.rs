@@ -28,6 +28,7 @@ const TABLE: &[(HintKind, &str)] = &[
     (
         HintKind::Upstream,
         "i/o timeout|context deadline exceeded|connection (?:refused|reset|timed out)|operation timed out|\
+         could ?n[o']t connect|\
          timed out waiting for (?:headers|response)|bad gateway|service unavailable|gateway time-?out|\
          no route to host|network is unreachable|broken pipe|server (?:closed|not responding)|slow ?down",
     ),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use fsd_events::line::{Decoded, Decoder};
 
-use super::{Entry, Line, PARSERS, Parser, Taken, UNKNOWN, clock::Days, envelope};
+use super::{Entry, Line, PARSERS, Parser, Taken, UNKNOWN, clock::Days, envelope, salvage};
 use crate::engine::fact::{Fact, InputId, Place, Sink};
 
 /// All parsers over one input.
@@ -73,7 +73,12 @@ impl Mixed {
             return;
         }
         let at = opened.stamp.map(|stamp| self.days.at(stamp)).unwrap_or_default();
-        self.foreign(&Line { place, text: &opened.text, at }, sink);
+        if !self.foreign(&Line { place, text: &opened.text, at }, sink) && opened.text.starts_with("{\"run\":") {
+            self.counts.bad_lines += 1;
+            if let Some(remains) = salvage::event(&opened.text) {
+                sink.remains(place, remains);
+            }
+        }
     }
 
     /// Counts lines that the block reader has read already: events of fsd, all of them.
@@ -122,7 +127,8 @@ impl Mixed {
         true
     }
 
-    fn foreign(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
+    /// Whether a parser took it.
+    fn foreign(&mut self, line: &Line<'_>, sink: &mut dyn Sink) -> bool {
         let before = self.recent;
         if before.is_none_or(|at| !self.in_turn(at, line)) {
             let taken = (0..self.slots.len()).find(|at| Some(*at) != self.recent && self.offer(*at, line));
@@ -130,8 +136,11 @@ impl Mixed {
             if let Some(before) = before.filter(|_| taken.is_some()) {
                 self.settle_first(before);
             }
+            self.hand_over(sink);
+            return taken.is_some();
         }
         self.hand_over(sink);
+        true
     }
 
     /// Another format goes on: what the one before held back comes before the facts of this line.

@@ -9,7 +9,7 @@ use fsd_events::{
 };
 
 use super::picture::{EventLine, Lane, LaneSpan};
-use crate::engine::fact::{Fact, Place, Sink, What};
+use crate::engine::fact::{Fact, Place, Remains, Sink, What};
 
 /// Seconds, lines, spans and lanes that are kept.
 const SECONDS: usize = 600;
@@ -138,5 +138,9 @@ impl<S: Sink> Sink for Tap<'_, S> {
 
     fn unknown(&mut self, place: Place, run: RunId, seq: u64) {
         self.sink.unknown(place, run, seq);
+    }
+
+    fn remains(&mut self, place: Place, remains: Remains) {
+        self.sink.remains(place, remains);
     }
 }

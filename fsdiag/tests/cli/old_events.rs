@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use fsdiag::engine::report::{Cause, Confidence, Report};
+use fsdiag::engine::report::{Cause, Confidence, Loss, Report};
 
 fn recorded(version: u32) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../testdata/events/v{version}"))
@@ -32,6 +32,7 @@ fn every_line_of_every_old_file_is_understood() {
 fn a_healthy_record_of_schema_1_is_healthy() {
     let (report, code) = analyze("healthy.jsonl");
     assert!(report.healthy && report.verdicts.is_empty(), "{:?}", report.verdicts);
+    assert_eq!(report.loss, Loss::default(), "nothing of it is missing: DESTROY, say, has no answer to miss");
     assert_eq!(code, Some(0));
 }
 
@@ -46,4 +47,19 @@ fn the_release_bug_of_schema_1_is_named_while_it_holds_and_over_when_it_is_over(
     assert!(first.sentence.contains("1 request that the daemon has not read"), "{}", first.sentence);
     let (report, code) = analyze("release-recovered.jsonl");
     assert!(report.healthy && code == Some(0), "{:?}", report.verdicts);
+}
+
+#[test]
+fn a_cut_event_still_ends_its_request_and_is_counted() {
+    let text = fs::read_to_string(recorded(1).join("healthy.jsonl")).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().rposition(|line| line.contains("\"ev\":\"exit\"") && line.contains("Read")).unwrap();
+    lines[at] = lines[at].split_once(",\"us\":").unwrap().0;
+    lines.truncate(at + 1);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.jsonl");
+    fs::write(&path, lines.join("\n")).unwrap();
+    let (report, _) = analyze(path.to_str().unwrap());
+    assert_eq!((report.loss.bad_lines, report.loss.seq_gaps), (1, 0));
+    assert!(!report.orphans.iter().any(|orphan| orphan.op == "Read"), "{:?}", report.orphans);
 }

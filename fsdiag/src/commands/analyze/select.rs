@@ -4,7 +4,7 @@ use fsd_events::{event::Event, ids::RunId, op::Op};
 use time::{OffsetDateTime, PrimitiveDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
 use crate::engine::{
-    fact::{Fact, Place, Sink},
+    fact::{Fact, Place, Remains, Sink},
     model::Model,
     report::{Cause, Confidence, Report},
 };
@@ -59,6 +59,10 @@ impl Sink for Windowed<'_> {
 
     fn unknown(&mut self, place: Place, run: RunId, seq: u64) {
         self.model.unknown(place, run, seq);
+    }
+
+    fn remains(&mut self, place: Place, remains: Remains) {
+        self.model.remains(place, remains);
     }
 }
 

@@ -10,7 +10,7 @@ use fsd_events::{
 
 use crate::{
     engine::{
-        fact::{Fact, Key, Place, Sink},
+        fact::{Fact, Key, Place, Remains, Sink},
         model::Model,
     },
     formats::Mixed,
@@ -113,6 +113,10 @@ impl Sink for Shown<'_> {
 
     fn unknown(&mut self, place: Place, run: RunId, seq: u64) {
         self.model.unknown(place, run, seq);
+    }
+
+    fn remains(&mut self, place: Place, remains: Remains) {
+        self.model.remains(place, remains);
     }
 }
 

@@ -121,6 +121,11 @@ pub struct Slow {
     pub place: Place,
 }
 
+/// Rule R4.
+fn waits_for_an_answer(op: Op) -> bool {
+    op.replied() && op != Op::Destroy
+}
+
 /// From here on a completed operation is worth a note.
 pub const SLOW_US: u64 = 1_000_000;
 const SLOW_KEPT: usize = 20;
@@ -159,7 +164,7 @@ impl Session {
         if let (Key::Num(n) | Key::Hex(n), None) = (call.key, self.first_key) {
             self.first_key = Some(n);
         }
-        if !call.op.replied() || call.op == Op::Destroy {
+        if !waits_for_an_answer(call.op) {
             return;
         }
         self.reuse_thread(&call);
@@ -176,7 +181,10 @@ impl Session {
     /// A request ends; None when its ENTER is not known.
     pub fn exit(&mut self, done: &Done, at: Option<Micros>, place: Place) -> Option<OpenOp> {
         let Some(open) = self.close(done.key) else {
-            self.lone_exit(done, at);
+            // Of what nobody answers (FORGET, DESTROY) no beginning is remembered.
+            if done.op.is_none_or(waits_for_an_answer) {
+                self.lone_exit(done, at);
+            }
             return None;
         };
         let us = done.us.or_else(|| u64::try_from(at? - open.at?).ok());

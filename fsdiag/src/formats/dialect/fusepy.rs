@@ -1,6 +1,6 @@
 //! fusepy's LoggingMixIn: `-> getattr /clip.bin (None,)`, answered by `<- getattr {...}` of the same thread.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::{
     engine::fact::{Call, Done, Fact, Key},
@@ -14,13 +14,10 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 
 #[derive(Default)]
 struct Fusepy {
-    open: VecDeque<Open>,
-}
-
-struct Open {
-    op: Op,
-    thread: Box<str>,
-    line: u64,
+    /// A thread has one call at a time: a later one says that the end of this is lost.
+    by_thread: HashMap<Box<str>, (Op, u64)>,
+    /// Lines of calls without a thread, oldest first.
+    by_kind: BTreeMap<Op, VecDeque<u64>>,
 }
 
 impl Parser for Fusepy {
@@ -49,11 +46,7 @@ impl Fusepy {
         if op == Op::Init {
             line.session("fusepy init", None, out);
         }
-        if self.open.len() >= REMEMBERED {
-            self.open.pop_front();
-        }
-        let ambiguous = thread.is_empty() && self.open.iter().any(|open| open.op == op);
-        self.open.push_back(Open { op, thread: thread.into(), line: line.place.line });
+        let ambiguous = self.remember(op, thread, line.place.line);
         let mut numbers = arguments.trim_end_matches([')', ',']).split(", ").map(|n| n.parse::<u64>().ok());
         let (len, off, fh) = match op {
             Op::Read => (numbers.next().flatten(), numbers.next().flatten(), numbers.next().flatten()),
@@ -72,12 +65,31 @@ impl Fusepy {
         line.enter(call, out)
     }
 
+    /// Whether the end of this call cannot be told from that of another.
+    fn remember(&mut self, op: Op, thread: &str, line: u64) -> bool {
+        if !thread.is_empty() {
+            if self.by_thread.len() >= REMEMBERED {
+                self.by_thread.clear();
+            }
+            self.by_thread.insert(thread.into(), (op, line));
+            return false;
+        }
+        let open = self.by_kind.entry(op).or_default();
+        if open.len() >= REMEMBERED {
+            open.pop_front();
+        }
+        open.push_back(line);
+        open.len() > 1
+    }
+
     fn end(&mut self, line: &Line<'_>, thread: &str, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let (name, result) = scan::word(rest);
         let Some(op) = scan::op(name) else { return Taken::Yes };
-        let fits = |open: &Open| open.op == op && *open.thread == *thread;
-        let found = self.open.iter().position(fits).and_then(|at| self.open.remove(at));
-        let key = Key::Line(found.map_or(line.place.line, |open| open.line));
+        let found = match thread {
+            "" => self.by_kind.get_mut(&op).and_then(VecDeque::pop_front),
+            thread => self.by_thread.remove(thread).filter(|(began, _)| *began == op).map(|(_, line)| line),
+        };
+        let key = Key::Line(found.unwrap_or(line.place.line));
         let failed = scan::num_after(scan::clip(result, 64), "[Errno ").map(|n| n as u32);
         line.exit(Done { op: Some(op), errno: Some(failed.unwrap_or(0)), ..done(key) }, out)
     }
