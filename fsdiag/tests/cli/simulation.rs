@@ -30,6 +30,11 @@ struct Table {
 
 const SEEDS: u64 = 2;
 
+/// Other seeds may be asked for: `FSDIAG_SIMULATION_SEED=4242000`.
+fn first_seed() -> u64 {
+    std::env::var("FSDIAG_SIMULATION_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(850_000)
+}
+
 const PREFACE: &str = "\
 # The rules against a simulated daemon
 
@@ -122,11 +127,12 @@ fn share(part: u32, whole: u32) -> f64 {
 
 #[test]
 fn the_culprit_is_named_as_often_as_promised() {
+    let base = first_seed();
     let mut table = Table::default();
     for (number, settings) in settings().into_iter().enumerate() {
         for scenario in Scenario::ALL {
             for seed in 0..SEEDS {
-                let seed = 850_000 + 100 * number as u64 + seed;
+                let seed = base + 100 * number as u64 + seed;
                 let (report, roots) = judge(settings, scenario, seed);
                 table.add(false, scenario, &report, &roots);
                 let (report, roots) = judge(Settings { lock_events: true, ..settings }, scenario, seed);
