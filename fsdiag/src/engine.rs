@@ -17,5 +17,6 @@ mod summary;
 pub mod tables;
 pub mod threads;
 pub mod waits;
+mod witness;
 
 use summary::report_of;

@@ -7,6 +7,7 @@ pub const GETATTR: &str = "a high Getattr count suggests Getattr is blocked behi
 pub const NO_LOCK_ACROSS_IO: &str =
     "never hold a lock across I/O: take out what is needed, drop the lock, then close or fetch";
 pub const DUMP_NOW: &str = "a stack dump taken now (fsdiag dump, kill -QUIT) would name the holder";
+pub const SECOND_DUMP: &str = "a second dump ten seconds later shows whether it moves";
 pub const LOCK_EVENTS: &str = "turn debug_lock_events on: then the log names holders and waiters";
 pub const KERNEL_LOOK: &str =
     "fsdiag attach shows what the kernel still waits for: if nothing, these are lost log lines";

@@ -2,7 +2,7 @@
 
 mod seats;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use fsd_events::op::Op;
 
@@ -116,9 +116,9 @@ impl<'m> Case<'m> {
         (0..self.ops.len()).filter(|op| self.is_stuck(*op))
     }
 
-    /// The party of an operation.
+    /// The party of an operation: operations are seated first, in their order.
     pub fn party_of(&self, op: usize) -> Option<usize> {
-        self.parties.iter().position(|p| matches!(p.who, Who::Op(o) if o == op))
+        self.parties.get(op).filter(|p| matches!(p.who, Who::Op(o) if o == op)).map(|_| op)
     }
 
     /// The operation behind a party.
@@ -308,7 +308,8 @@ const SAME_MOMENT: Micros = 20_000;
 
 fn open_ops<'m>(_model: &'m Model, lives: &[Life<'m>]) -> Vec<OpenAt<'m>> {
     let mut ops: Vec<OpenAt<'m>> = Vec::new();
-    let mut began: Vec<(Op, Micros, usize)> = Vec::new();
+    // By kind and moment; of many at one moment the first stand for all.
+    let mut began: HashMap<(Op, Micros), Vec<(Micros, usize)>> = HashMap::new();
     for (life, l) in by_quality(lives) {
         let handed = l.session.handed_over.is_some();
         let ended = l.session.ended.as_ref().is_some_and(|e| !e.crash);
@@ -320,10 +321,15 @@ fn open_ops<'m>(_model: &'m Model, lives: &[Life<'m>]) -> Vec<OpenAt<'m>> {
         for open in open {
             let wall = open.at.and_then(|t| l.session.clock.wall_of(t));
             let twin = wall.is_some_and(|w| {
-                let twin = |b: &&(Op, Micros, usize)| b.0 == open.op() && (b.1 - w).abs() < SAME_MOMENT && b.2 != life;
-                began.iter().any(|b| twin(&b))
+                let near = (-1..=1).filter_map(|step| began.get(&(open.op(), w.div_euclid(SAME_MOMENT) + step)));
+                near.flatten().any(|(other, of)| (other - w).abs() < SAME_MOMENT && *of != life)
             });
-            began.extend(wall.map(|w| (open.op(), w, life)));
+            if let Some(w) = wall {
+                let moment = began.entry((open.op(), w.div_euclid(SAME_MOMENT))).or_default();
+                if !moment.iter().any(|(_, of)| *of == life) {
+                    moment.push((w, life));
+                }
+            }
             let watched = l.session.watch_stalled.iter().any(|(key, op, _)| *key == open.key() && *op == open.op());
             if !twin {
                 ops.push(OpenAt { open, life, age: l.session.age(open.at, l.now), watched });

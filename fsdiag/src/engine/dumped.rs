@@ -23,15 +23,24 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
     let ages: Vec<i64> =
         waiters.iter().chain([&culprit]).filter_map(|p| case.op_of(*p)).filter_map(|op| case.ops[op].age).collect();
     let stuck = waiters.iter().chain([&culprit]).filter_map(|p| case.op_of(*p)).any(|op| case.is_stuck(op));
-    // A log that ends before the dump was taken tells ages from below.
-    if !ages.is_empty() && ages.iter().all(|age| *age < YOUNG) && !stuck {
+    // A log that ends before the dump was taken tells ages from below: it stopped with the very requests of the dump.
+    let young = !ages.is_empty() && ages.iter().all(|age| *age < YOUNG) && !stuck;
+    if young && !all_seen(case, case.threads[first].dump) {
+        return None;
+    }
+    let blamed = &case.threads[first + proof.culprit];
+    if blamed.moves && !stuck {
         return None;
     }
     // A clock that says how long, or a second dump that shows no movement, settles what one dump leaves open.
-    let stays = case.threads[first + proof.culprit].stays;
+    let stays = blamed.stays;
+    let settled = stuck || stays || long(case, first, proof);
     let confidence = match proof.confidence {
-        Confidence::Low if stuck || stays => Confidence::Medium,
-        Confidence::Medium if stuck || stays => Confidence::High,
+        Confidence::Low if settled => Confidence::Medium,
+        Confidence::Medium if settled => Confidence::High,
+        Confidence::High if settled && proof.stated => Confidence::Certain,
+        said if settled => said,
+        _ if young || logged_without(case, first, proof) => Confidence::Low,
         said => said,
     };
     let sentence = sentence(case, proof, first, culprit, &waiters);
@@ -48,11 +57,30 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
             .isolate(&[advice::FLAG_SINGLE]),
         _ => finding,
     };
-    Some(if confidence < Confidence::High && !stays {
-        finding.advice(&["a second dump ten seconds later shows whether it moves"])
-    } else {
-        finding
-    })
+    Some(if confidence < Confidence::High && !settled { finding.advice(&[advice::SECOND_DUMP]) } else { finding })
+}
+
+/// Whether that dump shows a thread in each request that is open at the end of the logs.
+fn all_seen(case: &Case<'_>, dump: usize) -> bool {
+    let in_dump = |at: usize| case.threads[at].dump == dump;
+    let seated = |op: usize| (0..case.threads.len()).any(|at| in_dump(at) && case.party_of(op) == Some(case.seats[at]));
+    (0..case.ops.len()).all(seated)
+}
+
+/// The dump itself says for how long.
+fn long(case: &Case<'_>, first: usize, proof: &Conclusion) -> bool {
+    let threads = proof.waiters.iter().chain(&proof.cycle).chain([&proof.culprit]);
+    let since = threads.filter_map(|at| case.threads[first + at].thread.since_us);
+    let limit = u64::try_from(case.model.limits.stalled_us).unwrap_or(0);
+    since.max().is_some_and(|us| us >= limit)
+}
+
+/// A log tells of requests, and none of those that the dump shows is open at its end.
+fn logged_without(case: &Case<'_>, first: usize, proof: &Conclusion) -> bool {
+    let threads = || proof.waiters.iter().chain([&proof.culprit]).map(|at| first + at);
+    let serves = threads().any(|at| case.threads[at].op.is_some());
+    let open = threads().any(|at| case.op_of(case.seats[at]).is_some());
+    serves && !open && case.lives.iter().any(|life| !life.session.of_dump && life.session.entered > 0)
 }
 
 fn sentence(case: &Case<'_>, proof: &Conclusion, first: usize, culprit: usize, waiters: &[usize]) -> String {

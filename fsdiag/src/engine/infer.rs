@@ -1,6 +1,6 @@
 //! Who blocks everyone, without lock data: exoneration by later completions, novelty, precedence (rules R6, R8 to R16).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsd_events::op::{Class, Op};
 
@@ -49,6 +49,9 @@ pub fn guess(case: &Case<'_>, life: usize) -> Option<Guess> {
         return None;
     }
     let view = View { session, now, case, ops: ops_of(case, life) };
+    if view.tells_no_ends() {
+        return None;
+    }
     let stalled = view.stalled();
     let mut victims: Vec<usize> = view.ops.iter().copied().filter(|op| view.is_victim(*op, &stalled)).collect();
     victims.sort_by_key(|op| case.ops[*op].open.at);
@@ -110,12 +113,19 @@ impl View<'_, '_> {
 
     /// R9: kinds with an old open operation, hardly any later completion, and a silence that is no accident.
     fn stalled(&self) -> Vec<Op> {
-        let forming = self.forming();
-        let stalled = |op: &&usize| forming.contains(*op) || self.is_stalled(**op);
+        let forming: BTreeSet<usize> = self.forming().into_iter().collect();
+        let stalled = |op: &&usize| forming.contains(op) || self.is_stalled(**op);
         let mut kinds: Vec<Op> = self.ops.iter().filter(stalled).map(|op| self.kind(*op)).collect();
         kinds.sort_unstable();
         kinds.dedup();
         kinds
+    }
+
+    /// A log of beginnings alone: nothing that is open there need be so, but for what somebody else calls unanswered.
+    fn tells_no_ends(&self) -> bool {
+        let ended = self.session.stats.values().any(|stats| stats.count > 0);
+        let told = |op: &usize| self.op(*op).watched || self.op(*op).open.interrupted;
+        !ended && !self.ops.iter().any(told)
     }
 
     fn is_stalled(&self, op: usize) -> bool {
@@ -168,6 +178,9 @@ impl View<'_, '_> {
 
     /// R6: its EXIT may be among those that are missing.
     fn in_hole(&self, op: usize) -> bool {
+        if self.session.sequence.holes.is_empty() {
+            return false;
+        }
         let at = self.at(op);
         let p99 = self.stats(self.kind(op)).map_or(0, |s| s.latency.value_at_quantile(0.99));
         let soon = at + Micros::try_from(p99).unwrap_or(0) + 1_000_000;
@@ -235,7 +248,9 @@ impl View<'_, '_> {
             () => Confidence::Low,
         };
         let confidence = self.capped(confidence, affected, culprit);
-        let young = !victims.iter().chain([&culprit]).any(|op| self.is_stalled(*op));
+        // What is a few seconds old may still be slow only, however unusual that is.
+        let fresh = self.now - self.at(culprit) < self.case.model.limits.stalled_us / 2;
+        let young = fresh || !victims.iter().chain([&culprit]).any(|op| self.is_stalled(*op));
         let confidence = if young { Confidence::Low } else { confidence };
         let lossy = self.loss() > 0.005;
         Some(Guess { kind: GuessKind::Lock, confidence, culprit, alternatives, victims, completed_after, lossy })

@@ -24,6 +24,8 @@ pub struct Stacks<'a> {
     pub threads: Vec<Seen<'a>>,
     /// Most waiters first.
     pub piles: Vec<Pile<'a>>,
+    /// The pile that each thread waits in.
+    waits_in: Vec<Option<usize>>,
 }
 
 /// One thread, understood.
@@ -66,6 +68,8 @@ pub struct Conclusion {
     /// Members of a cycle, in order; empty where there is none.
     pub cycle: Vec<usize>,
     pub lock: Option<Box<str>>,
+    /// The dump itself names the holder.
+    pub stated: bool,
 }
 
 impl<'a> Stacks<'a> {
@@ -76,8 +80,12 @@ impl<'a> Stacks<'a> {
             let waits = |seen: &&mut Seen<'_>| seen.op.is_some() && seen.doing == Doing::Wait;
             threads.iter_mut().filter(waits).for_each(|seen| seen.doing = Doing::Network);
         }
-        let mut stacks = Self { dump, threads, piles: Vec::new() };
+        let waits_in = vec![None; threads.len()];
+        let mut stacks = Self { dump, threads, piles: Vec::new(), waits_in };
         stacks.piles = stacks.pile_up();
+        for (at, pile) in stacks.piles.iter().enumerate() {
+            pile.waiters.iter().for_each(|waiter| stacks.waits_in[*waiter] = Some(at));
+        }
         stacks
     }
 
@@ -99,7 +107,7 @@ impl<'a> Stacks<'a> {
 
     /// The thread that `at` waits for, and how that is known.
     fn waits_for(&self, at: usize) -> Option<(usize, Proof, &Pile<'a>)> {
-        let pile = self.piles.iter().find(|pile| pile.waiters.contains(&at))?;
+        let pile = &self.piles[self.waits_in[at]?];
         pile.holder.map(|(holder, proof)| (holder, proof, pile))
     }
 
@@ -116,7 +124,9 @@ impl<'a> Stacks<'a> {
                     return Some((path.split_off(from), proof));
                 }
                 path.push(at);
-                let Some((next, how, _)) = self.waits_for(at) else { break };
+                // Waiters in front of the same function may want different locks: that closes no circle.
+                let named = self.waits_for(at).filter(|(_, how, _)| *how >= Proof::SameObject);
+                let Some((next, how, _)) = named else { break };
                 proof = proof.min(how);
                 at = next;
             }
@@ -161,6 +171,22 @@ impl<'a> Stacks<'a> {
         now
     }
 
+    /// What this dump proves, then callbacks that wait for the network and have nothing to do with that.
+    pub fn conclusions(&self) -> Vec<Conclusion> {
+        const MOST: usize = 5;
+        let mut all: Vec<Conclusion> = self.conclude().into_iter().collect();
+        let apart = match all.first() {
+            Some(first) if matches!(first.cause, Cause::LockPileup | Cause::UpstreamStall | Cause::DeadlockCycle) => {
+                let known = |at: &usize| *at == first.culprit || first.waiters.contains(at) || first.cycle.contains(at);
+                let fetches = |at: &usize| self.threads[*at].op.is_some() && self.threads[*at].doing == Doing::Network;
+                (0..self.threads.len()).filter(|at| fetches(at) && !known(at)).take(MOST).collect()
+            }
+            _ => Vec::new(),
+        };
+        all.extend(apart.into_iter().map(|at| self.blame(Cause::UpstreamStall, Confidence::Low, at)));
+        all
+    }
+
     /// What this dump proves, if anything is wrong at all.
     pub fn conclude(&self) -> Option<Conclusion> {
         self.crashed()
@@ -179,7 +205,7 @@ impl<'a> Stacks<'a> {
         let (cycle, proof) = self.cycle()?;
         let handle = |at: &&usize| self.threads[**at].op.is_some_and(|op| op == Op::Release);
         let culprit = *cycle.iter().find(handle).or(cycle.first())?;
-        let confidence = if proof == Proof::Stated { Confidence::Certain } else { confidence(proof) };
+        let confidence = if proof == Proof::Stated { Confidence::Certain } else { Confidence::Medium };
         let waiters = self.behind(culprit).into_iter().filter(|at| !cycle.contains(at)).collect();
         let lock = self.threads[culprit].thread.waits_for.as_ref().map(|lock| lock.key.clone());
         Some(Conclusion { cycle, waiters, lock, ..self.blame(Cause::DeadlockCycle, confidence, culprit) })
@@ -203,7 +229,8 @@ impl<'a> Stacks<'a> {
             _ => Cause::LockPileup,
         };
         let lock = (cause == Cause::LockPileup).then(|| pile.lock.key.clone());
-        Some(Conclusion { lock, ..self.blame(cause, confidence(proof), root) })
+        let stated = proof == Proof::Stated;
+        Some(Conclusion { lock, stated, ..self.blame(cause, confidence(proof, self.threads[root].doing), root) })
     }
 
     /// No lock is waited for, but a callback sits in something slow.
@@ -214,9 +241,9 @@ impl<'a> Stacks<'a> {
         let callbacks = self.threads.iter().enumerate().filter(|(_, seen)| slow(seen));
         let (culprit, seen) = callbacks.rev().max_by_key(|(_, seen)| (seen.doing == Doing::Network, age(seen)))?;
         if serves::is_only_loop(seen.thread, &self.threads) {
-            return Some(self.blame(Cause::WorkerStarvation, Confidence::High, culprit));
+            return Some(self.blame(Cause::WorkerStarvation, Confidence::Medium, culprit));
         }
-        (seen.doing == Doing::Network).then(|| self.blame(Cause::UpstreamStall, Confidence::Medium, culprit))
+        (seen.doing == Doing::Network).then(|| self.blame(Cause::UpstreamStall, Confidence::Low, culprit))
     }
 
     /// Kernel stacks name no callback; but the only thread of a daemon should be reading its device.
@@ -231,7 +258,8 @@ impl<'a> Stacks<'a> {
     }
 
     fn blame(&self, cause: Cause, confidence: Confidence, culprit: usize) -> Conclusion {
-        Conclusion { cause, confidence, culprit, waiters: self.behind(culprit), cycle: Vec::new(), lock: None }
+        let waiters = self.behind(culprit);
+        Conclusion { cause, confidence, culprit, waiters, cycle: Vec::new(), lock: None, stated: false }
     }
 }
 
@@ -242,13 +270,15 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// One dump alone cannot tell a wait from a hang, so only what it states is certain.
-fn confidence(proof: Proof) -> Confidence {
+/// One dump alone cannot tell a wait from a hang: a busy daemon's threads queue for locks too, for moments. So this is
+/// one level less than what an age or a second dump makes of it.
+fn confidence(proof: Proof, holder: Doing) -> Confidence {
+    let works = matches!(holder, Doing::Running | Doing::Other);
     match proof {
-        Proof::Stated => Confidence::Certain,
-        Proof::SameObject => Confidence::High,
-        Proof::SameFunction => Confidence::Medium,
-        Proof::Alone => Confidence::Low,
+        Proof::Stated if !works => Confidence::High,
+        Proof::Stated => Confidence::Medium,
+        Proof::SameObject if !works => Confidence::Medium,
+        Proof::SameObject | Proof::SameFunction | Proof::Alone => Confidence::Low,
     }
 }
 

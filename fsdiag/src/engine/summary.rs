@@ -6,10 +6,12 @@ use fsd_events::op::Op;
 
 use super::{
     case::{Case, seconds},
-    episode, finding,
+    episode,
+    finding::{self, Rule},
     model::{Model, Now, ops::OpStats, session::Session},
     report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
     rules::RULES,
+    witness,
 };
 
 /// See [`Model::report`].
@@ -36,7 +38,9 @@ pub(super) fn report_of(model: &Model, now: Now) -> Report {
 }
 
 fn verdicts(case: &Case<'_>) -> Vec<Verdict> {
-    let found = RULES.iter().enumerate().flat_map(|(at, rule)| rule.find(case).into_iter().map(move |f| (at, f)));
+    let heard =
+        |(at, rule): (usize, &&dyn Rule)| rule.find(case).into_iter().map(move |f| (at, witness::heard(case, f)));
+    let found = RULES.iter().enumerate().flat_map(heard);
     let mut verdicts = finding::in_order(found.collect());
     if case.model.kernel_waiting == Some(0)
         && verdicts.iter().all(|v| v.confidence < super::report::Confidence::Certain)

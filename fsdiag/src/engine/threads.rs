@@ -1,11 +1,13 @@
 //! Threads of the latest dumps: what each does, and what the dump proves, beside the requests of the log.
 
+use std::collections::BTreeSet;
+
 use fsd_events::op::Op;
 
 use super::{
     fact::{Dump, Key, Place, Thread},
     model::Model,
-    stacks::{Conclusion, Stacks, doing::Doing},
+    stacks::{self, Conclusion, Stacks, doing::Doing},
 };
 
 /// A thread of a dump, understood.
@@ -19,6 +21,8 @@ pub struct Seen<'d> {
     pub dump: usize,
     /// An earlier dump of the same process showed it in the same functions.
     pub stays: bool,
+    /// Another dump, not known to be older, shows it at something else, or not at all.
+    pub moves: bool,
 }
 
 /// The latest dump of each process by each tool.
@@ -31,26 +35,32 @@ pub struct Latest<'d> {
 impl<'d> Latest<'d> {
     pub fn of(model: &'d Model) -> Self {
         let mut latest = Self { threads: Vec::new(), proofs: Vec::new() };
-        let later = |at: usize| {
-            let (_, dump, _) = &model.dumps[at];
-            model.dumps[at + 1..].iter().any(|(_, d, _)| d.format == dump.format && d.pid == dump.pid)
-        };
-        for (at, (place, dump, _)) in model.dumps.iter().enumerate() {
-            if !later(at) && !model.is_replaced(at) {
-                let earlier = |d: &&Dump| d.format == dump.format && d.pid == dump.pid;
-                let earlier = model.dumps[..at].iter().map(|(_, d, _)| d).rfind(earlier);
-                latest.add(dump, *place, at, earlier);
+        let dumps: Vec<(Stacks<'d>, Option<u64>)> =
+            model.dumps.iter().map(|(_, dump, wall)| (Stacks::of(dump), *wall)).collect();
+        let same = |a: &Dump, b: &Dump| a.format == b.format && same_process(a, b);
+        for (at, (place, dump, wall)) in model.dumps.iter().enumerate() {
+            if model.is_replaced(at) || dumps[at + 1..].iter().any(|(later, _)| same(later.dump, dump)) {
+                continue;
             }
+            let earlier = dumps[..at].iter().map(|(stacks, _)| stacks.dump).rfind(|d| same(d, dump));
+            let older = |other: &Option<u64>| matches!((other, wall), (Some(other), Some(wall)) if other < wall);
+            let beside = |n: &usize| *n != at && comparable(dumps[*n].0.dump, dump) && !older(&dumps[*n].1);
+            let beside: Vec<&Stacks<'d>> = (0..dumps.len()).filter(beside).map(|n| &dumps[n].0).collect();
+            latest.add(&dumps[at].0, *place, at, earlier, &beside);
         }
         latest
     }
 
-    fn add(&mut self, dump: &'d Dump, place: Place, number: usize, earlier: Option<&Dump>) {
+    fn add(
+        &mut self,
+        stacks: &Stacks<'d>,
+        place: Place,
+        number: usize,
+        earlier: Option<&Dump>,
+        beside: &[&Stacks<'d>],
+    ) {
         let first = self.threads.len();
-        let stacks = Stacks::of(dump);
-        if let Some(proof) = stacks.conclude() {
-            self.proofs.push((first, proof));
-        }
+        self.proofs.extend(stacks.conclusions().into_iter().map(|proof| (first, proof)));
         self.threads.extend(stacks.threads.iter().map(|seen| Seen {
             thread: seen.thread,
             doing: seen.doing,
@@ -58,8 +68,31 @@ impl<'d> Latest<'d> {
             place: Place { line: if seen.thread.line > 0 { seen.thread.line } else { place.line }, ..place },
             dump: number,
             stays: earlier.is_some_and(|d| d.threads.iter().any(|t| same(t, seen.thread))),
+            moves: beside.iter().any(|other| !other.threads.iter().any(|o| at_the_same(o, seen))),
         }));
     }
+}
+
+/// Tools name their process, or not; then it is the same one if half of the threads are.
+fn same_process(a: &Dump, b: &Dump) -> bool {
+    if let (Some(a), Some(b)) = (a.pid, b.pid) {
+        return a == b;
+    }
+    let numbers = |dump: &Dump| dump.threads.iter().map(|t| t.number).collect::<BTreeSet<u64>>();
+    let (a, b) = (numbers(a), numbers(b));
+    2 * a.intersection(&b).count() >= a.len().min(b.len()).max(1)
+}
+
+/// Dumps of one process whose threads have the same numbers and functions.
+fn comparable(a: &Dump, b: &Dump) -> bool {
+    let native = |dump: &Dump| matches!(&*dump.format, "gdb" | "eu-stack");
+    (a.format == b.format || native(a) && native(b)) && same_process(a, b)
+}
+
+/// The same thread, in the same callback, and waiting for a lock or not as it does here.
+fn at_the_same(a: &stacks::Seen<'_>, b: &stacks::Seen<'_>) -> bool {
+    let lock = |seen: &stacks::Seen<'_>| seen.doing == Doing::Lock;
+    a.thread.number == b.thread.number && a.op == b.op && lock(a) == lock(b)
 }
 
 /// The same thread in the same functions, wherever in them.

@@ -8,6 +8,7 @@ mod causes;
 mod chunks;
 mod corpus;
 mod dump;
+mod field;
 mod old_events;
 mod simulation;
 mod triage;

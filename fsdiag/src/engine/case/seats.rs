@@ -21,9 +21,17 @@ impl Case<'_> {
     fn seat_threads(&mut self) {
         self.seats = vec![usize::MAX; self.threads.len()];
         let dumps: BTreeSet<usize> = self.threads.iter().map(|t| t.dump).collect();
+        // First the dumps whose threads are known by name or number: they tell whom the others show.
+        let mut dumps: Vec<usize> = dumps.into_iter().collect();
+        dumps.sort_by_key(|dump| std::cmp::Reverse(self.named_in(*dump)));
         for dump in dumps {
             self.seat_dump(dump);
         }
+    }
+
+    fn named_in(&self, dump: usize) -> usize {
+        let of_dump = (0..self.threads.len()).filter(|at| self.threads[*at].dump == dump);
+        of_dump.filter(|at| self.op_with_key(*at).or_else(|| self.op_on_thread(*at)).is_some()).count()
     }
 
     fn seat_dump(&mut self, dump: usize) {
@@ -31,7 +39,8 @@ impl Case<'_> {
         let mut taken: BTreeSet<usize> = BTreeSet::new();
         let mut free: Vec<usize> = Vec::new();
         for at in self.blamed_first(of_dump) {
-            match self.op_with_key(at).or_else(|| self.op_on_thread(at)).filter(|op| !taken.contains(op)) {
+            let known = self.op_with_key(at).or_else(|| self.op_on_thread(at)).or_else(|| self.op_of_twin(at));
+            match known.filter(|op| !taken.contains(op)) {
                 Some(op) => {
                     taken.insert(op);
                     self.sit(at, op);
@@ -96,6 +105,18 @@ impl Case<'_> {
         let (key, kind) = self.threads[at].op?;
         let key = key?;
         self.ops.iter().position(|o| o.open.key() == key && o.open.op() == kind)
+    }
+
+    /// The operation of the same thread in a dump of another tool.
+    fn op_of_twin(&self, at: usize) -> Option<usize> {
+        let number = self.threads[at].thread.number;
+        let twin = |other: &usize| {
+            let (other, own) = (&self.threads[*other], &self.threads[at]);
+            number > 1 && other.thread.number == number && other.dump != own.dump
+        };
+        (0..self.threads.len())
+            .filter(twin)
+            .find_map(|other| self.ops.get(self.seats[other]).map(|_| self.seats[other]))
     }
 
     fn op_on_thread(&self, at: usize) -> Option<usize> {

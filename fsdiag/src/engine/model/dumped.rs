@@ -11,6 +11,9 @@ use crate::engine::{
     tables::{OpRow, TaskRow},
 };
 
+/// Most dumps that are kept, the latest ones: an incident has a few, a file of them has no end.
+const KEPT: usize = 64;
+
 /// The latest dump of one daemon: a process, and whoever serves the same mount after it.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
@@ -31,6 +34,9 @@ impl Model {
     /// The latest dump of a daemon replaces the one before.
     pub(super) fn dumped(&mut self, place: Place, at: At, dump: Dump) {
         self.tell_of(place, at, &dump);
+        if self.dumps.len() >= KEPT {
+            self.dumps.remove(0);
+        }
         self.dumps.push((place, dump, at.wall_us));
     }
 

@@ -1,4 +1,4 @@
-//! > Thread 4711 of the daemon uses its own mount and waits there for itself.
+//! > Thread 4711 of the daemon waits for an answer of a FUSE mount: of its own, then for itself, or of one below it.
 
 use crate::engine::{
     case::{Case, Who},
@@ -31,10 +31,14 @@ fn finding(case: &Case<'_>, party: usize) -> Option<Finding> {
         return None;
     }
     let sentence = format!(
-        "{} of the daemon uses its own mount{} and waits there for itself.",
+        "{} of the daemon waits{} for an answer of a FUSE mount: of its own, then for itself, or of one below it.",
         case.name_of(party),
         for_time(case.age_of(party)),
     );
-    let finding = Finding::new(Cause::SelfAccess, Confidence::High, sentence).blames(case, party);
-    Some(finding.advice(&["keep caches, logs, cores and the working directory of the daemon off its mount"]))
+    // A stack does not say which mount: daemons are stacked on other FUSE mounts, too.
+    let finding = Finding::new(Cause::SelfAccess, Confidence::Low, sentence).blames(case, party);
+    Some(finding.advice(&[
+        "fsdiag attach MOUNT tells whose mount it is; fsdiag mounts shows whether one below it hangs",
+        "keep caches, logs, cores and the working directory of the daemon off its mount",
+    ]))
 }

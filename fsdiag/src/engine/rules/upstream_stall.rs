@@ -1,6 +1,8 @@
 //! > Read #39 of b.mxf has waited for the origin for 12.4 s: 300000 of 1048576 bytes are here, none came for 12.3 s; 2
 //! > more wait for the same.
 
+use std::collections::BTreeSet;
+
 use fsd_events::{
     event::Phase,
     op::{Class, Op},
@@ -27,13 +29,14 @@ impl Rule for UpstreamStall {
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
         let mut found = by_task(case);
-        let covered = |found: &[Finding], party: usize| found.iter().any(|f| f.covers.contains(&party));
+        let covered: BTreeSet<usize> = found.iter().flat_map(|f| f.covers.iter().copied()).collect();
         for op in 0..case.ops.len() {
             let Some(party) = case.party_of(op) else { continue };
-            if !covered(&found, party) {
-                found.extend(by_phase(case, op, party).or_else(|| by_stack(case, op, party)));
+            if !covered.contains(&party) {
+                found.extend(by_phase(case, op, party));
             }
         }
+        found.extend(by_stacks(case, &found));
         found.extend(dumped::findings(case, self.cause()));
         if found.is_empty() {
             found.extend(by_pattern(case).or_else(|| by_hint(case)).or_else(|| by_silence(case)));
@@ -117,20 +120,43 @@ fn by_phase(case: &Case<'_>, op: usize, party: usize) -> Option<Finding> {
     Some(finding.evidence(case, [phase.place]).advice(ADVICE))
 }
 
-/// Its thread sits in network code.
-fn by_stack(case: &Case<'_>, op: usize, party: usize) -> Option<Finding> {
-    let seen = &case.threads[case.parties[party].thread?];
-    if !case.is_stuck(op) || seen.doing != Doing::Network && !(seen.doing == Doing::Wait && fetching(case, op)) {
-        return None;
+/// Their threads sit in network code: one finding for each path, and for each operation without one.
+fn by_stacks(case: &Case<'_>, found: &[Finding]) -> Vec<Finding> {
+    let covered: BTreeSet<usize> = found.iter().flat_map(|f| f.covers.iter().copied()).collect();
+    let known = |party: usize| covered.contains(&party);
+    let waiting: Vec<usize> = case.stuck().filter(|op| is_fetching(case, *op)).collect();
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for op in waiting.into_iter().filter(|op| case.party_of(*op).is_some_and(|p| !known(p))) {
+        let call = |op: usize| &case.ops[op].open.call;
+        let path = call(op).path.as_deref();
+        match groups.iter_mut().find(|g| path.is_some() && call(g[0]).path.as_deref() == path) {
+            Some(group) => group.push(op),
+            None => groups.push(vec![op]),
+        }
     }
+    groups.iter().filter_map(|ops| by_stack(case, ops)).collect()
+}
+
+fn is_fetching(case: &Case<'_>, op: usize) -> bool {
+    let thread = case.party_of(op).and_then(|party| case.parties[party].thread);
+    let doing = thread.map(|at| case.threads[at].doing);
+    doing == Some(Doing::Network) || doing == Some(Doing::Wait) && fetching(case, op)
+}
+
+fn by_stack(case: &Case<'_>, ops: &[usize]) -> Option<Finding> {
+    let party = case.party_of(ops[0])?;
+    let seen = &case.threads[case.parties[party].thread?];
+    let others: Vec<usize> = ops[1..].iter().filter_map(|op| case.party_of(*op)).collect();
     let sentence = format!(
-        "{}{} has waited for the origin{}: its {} is in network code.",
-        case.op_name(op),
+        "{}{} has waited for the origin{}: its {} is in network code{}.",
+        case.op_name(ops[0]),
         of_path(case, party),
-        for_time(case.ops[op].age),
+        for_time(case.ops[ops[0]].age),
         seen.label(),
+        more(others.len()),
     );
-    Some(Finding::new(Cause::UpstreamStall, Confidence::High, sentence).blames(case, party).advice(ADVICE))
+    let finding = Finding::new(Cause::UpstreamStall, Confidence::High, sentence).blames(case, party);
+    Some(finding.waiters(case, &others).advice(ADVICE))
 }
 
 /// A reader that waits for another thread, while a thread that serves nobody is in network code.

@@ -1,10 +1,12 @@
 //! > The daemon met wrong data: short body, 600000 of 1048576 bytes (b.mxf).
 
+use fsd_events::op::Op;
+
 use crate::engine::{
     case::Case,
     fact::HintKind,
     finding::{Finding, Rule},
-    model::session::Hint,
+    model::session::{Hint, Session},
     report::{Cause, Confidence, Culprit},
 };
 
@@ -16,12 +18,16 @@ impl Rule for WrongBytes {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        case.lives.iter().filter_map(|life| finding(case, &life.session.hints)).collect()
+        case.lives.iter().filter_map(|life| finding(case, life.session)).collect()
     }
 }
 
-fn finding(case: &Case<'_>, hints: &[Hint]) -> Option<Finding> {
-    let wrong = |h: &&Hint| matches!(h.kind, HintKind::ShortBody | HintKind::Changed);
+fn finding(case: &Case<'_>, session: &Session) -> Option<Finding> {
+    let hints = &session.hints;
+    let failed = session.stats.get(&Op::Read).is_some_and(|reads| reads.errors > 0);
+    // A body that was short, and whole when it was asked for again, is none of the reader's business.
+    let healed = |h: &Hint| !failed && h.text.contains("retry");
+    let wrong = |h: &&Hint| matches!(h.kind, HintKind::ShortBody | HintKind::Changed) && !healed(h);
     let first = hints.iter().find(wrong)?;
     let times = hints.iter().filter(wrong).count();
     let of = first.path.as_deref().map(|p| format!(" ({p})")).unwrap_or_default();

@@ -31,8 +31,10 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
     if let Some(found) = best(&suspects, threads, same) {
         return Some((found, Proof::SameFunction));
     }
+    // One who waits alone may wait for an event, not for a lock: conditions and semaphores look the same.
     let callbacks: Vec<usize> = suspects.into_iter().filter(|at| threads[*at].op.is_some()).collect();
-    (callbacks.len() == 1).then(|| (callbacks[0], Proof::Alone))
+    let queue = waiters.len() > 1 && waiters.iter().any(|at| threads[*at].op.is_some());
+    (queue && callbacks.len() == 1).then(|| (callbacks[0], Proof::Alone))
 }
 
 /// Named by the waiters, or by a thread that says what it holds.
@@ -64,7 +66,8 @@ fn caller<'a>(seen: &Seen<'a>) -> Option<&'a Frame> {
     const LOCKING: &[&str] = &["lock", "Lock", "futex", "Semacquire", "syscall", "mutex", "Mutex", "park"];
     let program = |frame: &&Frame| {
         let plain = frame.function.rsplit(['.', ':']).next().unwrap_or(&frame.function);
-        !LOCKING.iter().any(|word| plain.contains(word) || frame.function.starts_with("sync.(*")) && plain != "??"
+        let runtime = frame.function.starts_with("runtime.") || frame.function.starts_with("sync.(*");
+        !runtime && !LOCKING.iter().any(|word| plain.contains(word)) && plain != "??"
     };
     seen.thread.frames.iter().take(12).find(program)
 }

@@ -43,9 +43,16 @@ fn inside_library(frames: &[Frame]) -> Option<Op> {
             || frame.function.starts_with("fuse_session_")
     };
     let at = frames.iter().position(dispatches)?;
-    let callback = frames.get(at.checked_sub(1)?)?;
+    let callback = frames.get(at.checked_sub(1)?).filter(|frame| !is_of_libc(frame))?;
     let method = callback.function.rsplit(['.', ':']).next().unwrap_or(&callback.function);
     spelled(method).or_else(|| spelled(method.rsplit('_').next()?))
+}
+
+/// What a library calls of the C library is no callback: the `read` of its device, say.
+fn is_of_libc(frame: &Frame) -> bool {
+    let file = frame.file.as_deref().unwrap_or_default();
+    let module = frame.module.as_deref().unwrap_or_default();
+    frame.function.starts_with("__") || file.contains("sysdeps/") || file.contains("nptl/") || module.contains("libc.")
 }
 
 /// `pf_release (p=0x7f02 "/a", fi=0x7f03)`: only callbacks take a `fuse_file_info`.

@@ -24,8 +24,15 @@ impl Sink for Dumps {
 }
 
 fn dumps(file: &str) -> Vec<Dump> {
+    read(&text(file))
+}
+
+fn text(file: &str) -> Vec<u8> {
     let path = format!("{}/../testdata/{file}", env!("CARGO_MANIFEST_DIR"));
-    let bytes = fs::read(&path).expect(&path);
+    fs::read(&path).expect(&path)
+}
+
+fn read(bytes: &[u8]) -> Vec<Dump> {
     let (mut mixed, mut dumps) = (Mixed::new(InputId(0)), Dumps::default());
     bytes.split(|b| *b == b'\n').for_each(|line| mixed.line(line, &mut dumps));
     mixed.finish(&mut dumps);
@@ -119,4 +126,41 @@ fn many_threads_are_grouped_in_one_pass() {
     assert_eq!(stacks.piles.len(), 1);
     assert_eq!(stacks.piles[0].waiters.len(), 19_999);
     assert_eq!(stacks.piles[0].holder, Some((19_999, Proof::Stated)));
+}
+
+/// panicparse stops at such a line.
+#[test]
+fn a_line_with_another_indentation_does_not_end_a_dump() {
+    let text = "goroutine 1 [semacquire]:\nmain.a(0x1)\n\t/src/a.go:1 +0x1\n\ngoroutine 2 [select]:\n    main.b(0x1)\n  \
+                /src/b.go:2 +0x2\n\ngoroutine 3 [IO wait]:\nmain.c(0x1)\n\t/src/c.go:3 +0x3\n";
+    let dumps = read(text.as_bytes());
+    let labels: Vec<&str> = dumps[0].threads.iter().map(|thread| &*thread.label).collect();
+    assert_eq!(labels, ["goroutine 1", "goroutine 2", "goroutine 3"]);
+}
+
+/// samurai clears the list that it has handed out for the dump before.
+#[test]
+fn a_second_dump_leaves_the_first_as_it_was() {
+    let once = text("formats/jstack/pile-and-cycle.txt");
+    let dumps = read(&[&once[..], &once[..]].concat());
+    let threads = |dump: &Dump| dump.threads.iter().map(|t| t.label.clone()).collect::<Vec<_>>();
+    assert_eq!(dumps.len(), 2);
+    assert!(!dumps[0].threads.is_empty());
+    assert_eq!(threads(&dumps[0]), threads(&dumps[1]));
+}
+
+/// jstack.review calls waiters without a known holder deadlocked, jstack-report follows a cycle for ever, and TDA knows
+/// the deadlocks only that the JVM prints.
+#[test]
+fn a_cycle_is_found_without_the_tool_saying_so() {
+    let threads = vec![waiter(1, "a", &["b"]), waiter(2, "b", &["c"]), waiter(3, "c", &["a"])];
+    let dump = Dump { threads, ..Dump::default() };
+    let found = Stacks::of(&dump).conclude().expect("a cycle");
+    assert_eq!((found.cause, found.cycle.len()), (Cause::DeadlockCycle, 3));
+}
+
+#[test]
+fn a_lock_by_the_name_of_a_function_closes_no_cycle() {
+    let busy = dumps("field/httpdirfs-busy/eu-stack-2.txt");
+    assert!(Stacks::of(&busy[0]).cycle().is_none());
 }

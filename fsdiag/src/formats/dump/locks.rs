@@ -25,6 +25,8 @@ const NATIVE: &[(&str, LockUse)] = &[
     ("RawRwLock::lock_exclusive_slow", LockUse::Write),
     ("RawRwLock::lock_upgradable_slow", LockUse::Write),
     ("RawMutex::lock_slow", LockUse::Write),
+    // Every lock of Python is a semaphore of its own.
+    ("PyThread_acquire_lock", LockUse::Write),
     ("tokio::sync::mutex::Mutex", LockUse::Write),
     ("tokio::sync::rwlock::RwLock", LockUse::Unknown),
 ];
@@ -46,14 +48,14 @@ pub(super) fn native(frames: &[Frame]) -> Option<LockRef> {
 
 /// What stands between a lock function and the kernel.
 fn is_waiting(function: &str) -> bool {
-    ["futex", "syscall", "lll_", "park", "lock", "Lock", "nanosleep", "sched_yield", "?? "]
+    ["futex", "syscall", "lll_", "park", "lock", "Lock", "sem_wait", "sem_clockwait", "nanosleep", "sched_yield", "?? "]
         .iter()
         .any(|part| scan::has(function, part))
 }
 
 /// `mutex=0x55871bba9060 <cache_lock>` among a frame's arguments, without its name.
 fn address(args: &str) -> Option<String> {
-    let value = ["mutex=", "rwlock=", "self=", "this=", "futex=", "futex_word="].iter().find_map(|name| {
+    let value = ["mutex=", "rwlock=", "self=", "this=", "sem=", "futex=", "futex_word="].iter().find_map(|name| {
         let at = args.find(name)?;
         (at == 0 || args[..at].ends_with([' ', '('])).then(|| &args[at + name.len()..])
     })?;

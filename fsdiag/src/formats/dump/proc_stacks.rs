@@ -65,7 +65,8 @@ fn heading(text: &str) -> Option<(u32, Thread)> {
         None => (pid, rest),
     };
     let bare = ["", "/stack", ":", "/stack:", "/stack <==", " <=="].contains(&rest.trim_end());
-    if !bare && !rest.contains("state=") && !rest.contains("wchan=") && !text.starts_with("==> ") {
+    let named = scan::between(rest, "(", ')').filter(|_| rest.starts_with("/stack (") || rest.starts_with(" ("));
+    if !bare && named.is_none() && !rest.contains("state=") && !rest.contains("wchan=") && !text.starts_with("==> ") {
         return None;
     }
     let field = |key| scan::after(rest, key).map(|v| v.split(' ').next().unwrap_or(v));
@@ -74,7 +75,7 @@ fn heading(text: &str) -> Option<(u32, Thread)> {
     let thread = Thread {
         label: format!("thread {number}").into(),
         number,
-        name: field("comm=").map(Into::into),
+        name: field("comm=").or(named).map(Into::into),
         state,
         ..Thread::default()
     };

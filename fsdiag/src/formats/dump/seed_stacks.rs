@@ -79,7 +79,8 @@ impl SeedStacks {
         self.goroutines.line(line, out)
     }
 
-    /// Names the operation of each goroutine that runs a callback, where only one can be meant.
+    /// Names the operation of each goroutine that runs a callback, where only one can be meant; of several, each waits
+    /// for as long as the youngest.
     fn serve(&mut self, operations: &[(Key, Op, u64)]) {
         let callbacks: Vec<Option<Op>> = self.goroutines.threads().iter().map(goroutines::callback).collect();
         for (thread, op) in self.goroutines.threads().iter_mut().zip(&callbacks) {
@@ -88,6 +89,8 @@ impl SeedStacks {
             let alone = callbacks.iter().filter(|other| **other == Some(op)).count() == 1 && of_kind().count() == 1;
             let key = of_kind().next().map(|(key, ..)| *key).filter(|_| alone);
             thread.op = Some((key, op));
+            let youngest = of_kind().map(|(.., age)| *age).min();
+            thread.since_us = thread.since_us.or(youngest);
         }
     }
 }

@@ -1,0 +1,61 @@
+//! Witnesses: who else says that the blamed requests hang (rule R5 and section D of the rules), and which one capture
+//! would settle what is still open.
+
+use super::{
+    advice,
+    case::Case,
+    finding::Finding,
+    report::{Cause, Confidence},
+};
+
+/// A finding with its confidence raised by what else is known, and with the capture that would tell more.
+pub(super) fn heard(case: &Case<'_>, mut finding: Finding) -> Finding {
+    if !WAITS.contains(&finding.verdict.cause) {
+        return finding;
+    }
+    let said = finding.verdict.confidence;
+    let plain = finding.verdict.alternatives.is_empty();
+    finding.verdict.confidence = match (said, count(case, &finding)) {
+        (Confidence::Low, 1..) => Confidence::Medium,
+        // They swear that it hangs, not who is to blame: with other candidates that stays open.
+        (Confidence::Medium, 2..) if plain => Confidence::High,
+        _ => said,
+    };
+    if finding.verdict.confidence < Confidence::High {
+        settle(case, &mut finding);
+    }
+    finding
+}
+
+/// Causes in which requests wait; the others are no question of waiting.
+const WAITS: &[Cause] = &[
+    Cause::LockPileup,
+    Cause::DeadlockCycle,
+    Cause::WorkerStarvation,
+    Cause::UpstreamStall,
+    Cause::CloseBlocked,
+    Cause::LostReply,
+];
+
+/// How many independent witnesses there are.
+fn count(case: &Case<'_>, finding: &Finding) -> usize {
+    let ops: Vec<usize> = finding.covers.iter().filter_map(|party| case.op_of(*party)).collect();
+    let blamed = finding.party.and_then(|party| case.op_of(party));
+    // A client gave up on it, and the daemon had not answered by then.
+    let interrupted = blamed.is_some_and(|op| case.ops[op].open.interrupted);
+    let clients: Vec<u32> = case.model.kernel.waiting_clients().collect();
+    let blocked = ops.iter().filter_map(|op| case.ops[*op].open.call.pid).any(|pid| pid > 0 && clients.contains(&pid));
+    // The kernel waits for at least as many as the log shows open.
+    let counted = !ops.is_empty() && case.model.kernel_waiting.is_some_and(|n| n >= case.ops.len() as u64);
+    [interrupted, blocked, counted].into_iter().filter(|witness| *witness).count()
+}
+
+/// Says what to capture, unless the rule said it.
+fn settle(case: &Case<'_>, finding: &mut Finding) {
+    const CAPTURES: &[&str] = &[advice::DUMP_NOW, advice::SECOND_DUMP, advice::KERNEL_LOOK];
+    if finding.verdict.advice.iter().any(|said| CAPTURES.contains(&said.as_str())) {
+        return;
+    }
+    let capture = if case.threads.is_empty() { advice::DUMP_NOW } else { advice::SECOND_DUMP };
+    finding.verdict.advice.insert(0, capture.to_owned());
+}

@@ -1,0 +1,147 @@
+//! Logs and dumps of other daemons, taken in the field of `testdata/field`: each was read wrongly once.
+//!
+//! Busy and healthy ones, which a look at one moment cannot tell from stuck ones, and real hangs whose witnesses are
+//! thin. Paths are neutral, long lines are cut; all else is as the daemon or the tool wrote it.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use fsdiag::engine::{
+    advice,
+    report::{Cause, Confidence, Report, Verdict},
+};
+
+fn field() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/field")
+}
+
+fn analyze(inputs: &[PathBuf]) -> Report {
+    let output = Command::new(env!("CARGO_BIN_EXE_fsdiag")).args(["analyze", "--format", "json"]).args(inputs).output();
+    let output = output.unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{inputs:?}: {e}: {output:?}"))
+}
+
+/// All files of a case, or some of them.
+fn case(name: &str, files: &[&str]) -> Report {
+    let dir = field().join(name);
+    match files {
+        [] => analyze(&[dir]),
+        files => analyze(&files.iter().map(|file| dir.join(file)).collect::<Vec<_>>()),
+    }
+}
+
+fn told(report: &Report) -> String {
+    let lines = report.verdicts.iter().map(|v| format!("{} {}: {}\n", v.confidence.name(), v.cause.name(), v.sentence));
+    lines.collect()
+}
+
+/// The first verdict's cause, and the operation and path that it blames.
+fn first(report: &Report) -> (Cause, Confidence, String) {
+    let verdict = report.verdicts.first().expect("a verdict");
+    let culprit = verdict.culprit.clone().unwrap_or_default();
+    let words = [culprit.op, culprit.path].into_iter().flatten().collect::<Vec<_>>();
+    (verdict.cause, verdict.confidence, words.join(" "))
+}
+
+#[test]
+fn a_busy_daemon_whose_threads_move_between_dumps_is_healthy() {
+    for name in ["httpdirfs-busy", "rclone-busy"] {
+        let report = case(name, &[]);
+        assert!(report.healthy, "{name}: {}", told(&report));
+    }
+}
+
+#[test]
+fn one_dump_of_a_busy_daemon_with_a_queue_at_a_lock_is_no_firm_verdict() {
+    for file in ["goroutines-0.txt", "goroutines-1.txt", "goroutines-2.txt"] {
+        let report = case("rclone-busy", &[file]);
+        assert!(report.verdicts.iter().all(|v| v.confidence <= Confidence::Medium), "{file}: {}", told(&report));
+        let settles = |v: &Verdict| v.advice.iter().any(|a| a == advice::SECOND_DUMP);
+        assert!(report.verdicts.iter().all(settles), "{file}: {:?}", report.verdicts);
+    }
+}
+
+#[test]
+fn one_dump_of_a_busy_daemon_is_at_most_a_low_suspicion() {
+    for (name, file) in [
+        ("httpdirfs-busy", "gdb-1.txt"),
+        ("httpdirfs-busy", "gdb-2.txt"),
+        ("httpdirfs-busy", "eu-stack-1.txt"),
+        ("httpdirfs-busy", "eu-stack-2.txt"),
+        ("sshfs-busy", "gdb.txt"),
+    ] {
+        let report = case(name, &[file]);
+        let worst = report.verdicts.iter().map(|v| v.confidence).max();
+        assert!(worst <= Some(Confidence::Low), "{name}/{file}: {}", told(&report));
+        assert!(report.verdicts.iter().all(|v| v.cause != Cause::DeadlockCycle), "{name}/{file}: {}", told(&report));
+    }
+}
+
+#[test]
+fn a_daemon_on_top_of_a_stalled_mount_is_not_blamed_for_using_its_own() {
+    let report = case("gocryptfs-on-a-stalled-mount", &[]);
+    assert!(report.verdicts.iter().all(|v| v.confidence == Confidence::Low), "{}", told(&report));
+}
+
+#[test]
+fn reads_that_queue_on_their_own_handle_wait_for_the_origin() {
+    let report = case("rclone-stall-sigquit", &[]);
+    assert_eq!(first(&report), (Cause::UpstreamStall, Confidence::High, "Read stall.bin".into()), "{}", told(&report));
+}
+
+#[test]
+fn a_log_that_stops_with_the_requests_of_the_dump_is_no_busy_one() {
+    let report = case("fusepy-sleep-under-lock", &[]);
+    let (cause, _, words) = first(&report);
+    assert_eq!((cause, &*words), (Cause::LockPileup, "Read /c.bin"), "{}", told(&report));
+}
+
+#[test]
+fn python_locks_taken_in_opposite_order_are_at_least_a_lock_pile_up() {
+    let report = case("fusepy-lock-order", &[]);
+    let (cause, confidence, _) = first(&report);
+    assert!(matches!(cause, Cause::LockPileup | Cause::DeadlockCycle), "{}", told(&report));
+    assert!(confidence <= Confidence::Medium, "python's dumps name no holder: {}", told(&report));
+}
+
+#[test]
+fn dumps_of_three_tools_of_one_thread_give_one_verdict() {
+    let report = case("httpdirfs-single-silent", &[]);
+    assert_eq!(report.verdicts.len(), 1, "{}", told(&report));
+    let (cause, _, words) = first(&report);
+    assert_eq!((cause, &*words), (Cause::WorkerStarvation, "Read /silent.bin"), "{}", told(&report));
+}
+
+#[test]
+fn a_stopped_server_of_sshfs_is_upstream() {
+    let report = case("sshfs-server-stopped", &[]);
+    assert_eq!(first(&report).0, Cause::UpstreamStall, "{}", told(&report));
+}
+
+/// The head of a log of the corpus, up to the first line that contains `stop`.
+fn cut(file: &str, stop: &str) -> Report {
+    let text = fs::read_to_string(field().join("../corpus").join(file)).unwrap();
+    let end = text.find(stop).expect(stop);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cut.log");
+    fs::write(&path, &text[..end]).unwrap();
+    analyze(&[path])
+}
+
+#[test]
+fn a_slow_read_is_not_called_stuck_after_two_seconds() {
+    let text = fs::read_to_string(field().join("../corpus/c25/fuse.log")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    for end in (100..lines.len()).step_by(9) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cut.log");
+        fs::write(&path, lines[..end].join("\n")).unwrap();
+        let report = analyze(&[path]);
+        assert!(report.verdicts.iter().all(|v| v.confidence == Confidence::Low), "{end} lines: {}", told(&report));
+    }
+}
+
+#[test]
+fn a_log_of_beginnings_alone_proves_nothing() {
+    let report = cut("c43/hello.log", "unmounting session");
+    assert!(report.healthy, "{}", told(&report));
+}
