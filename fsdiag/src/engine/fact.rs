@@ -25,6 +25,16 @@ pub struct Place {
     pub line: u64,
 }
 
+impl Place {
+    /// The name of a request that began here and has none of its own.
+    pub fn key(self) -> Key {
+        Key::Line((u64::from(self.input.0) << INPUT_SHIFT) | self.line)
+    }
+}
+
+/// Where the number of the input stands in [`Key::Line`]: a rotated set is one session with many lines of one number.
+const INPUT_SHIFT: u32 = 44;
+
 /// When a fact happened, as far as its source knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct At {
@@ -69,7 +79,7 @@ pub enum Key {
     Num(u64),
     /// The same, written in hexadecimal by its source.
     Hex(u64),
-    /// The source has no ids: the line of its ENTER.
+    /// The source has no ids: the place of its ENTER, see [`Place::key`].
     Line(u64),
     /// The source has no ids and no lines: the thread that serves it.
     Thread(u64),
@@ -80,7 +90,7 @@ impl fmt::Display for Key {
         match self {
             Self::Num(n) => write!(f, "{n}"),
             Self::Hex(n) => write!(f, "{n:#x}"),
-            Self::Line(n) => write!(f, "line {n}"),
+            Self::Line(n) => write!(f, "line {}", n & ((1 << INPUT_SHIFT) - 1)),
             Self::Thread(n) => write!(f, "thread {n}"),
         }
     }

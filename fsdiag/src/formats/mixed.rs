@@ -56,6 +56,15 @@ impl Mixed {
         Self { input, slots, recent: None, days, decoder, own_events: 0, counts, facts: Vec::new() }
     }
 
+    /// The same log goes on in another input: a request that began in the one before may end here.
+    #[must_use]
+    pub fn go_on(mut self, input: InputId) -> Self {
+        self.input = input;
+        (self.own_events, self.counts) = (0, Counts::default());
+        self.slots.iter_mut().for_each(|slot| (slot.lines, slot.events) = (0, 0));
+        self
+    }
+
     /// Reads one line, without its line feed; bytes that are no UTF-8 are replaced.
     pub fn line(&mut self, raw: &[u8], sink: &mut dyn Sink) {
         self.counts.lines += 1;

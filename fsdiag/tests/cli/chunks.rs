@@ -183,7 +183,8 @@ fn one_by_one(name: &str, bytes: &[u8], window: Window) -> String {
     let mut model = Model::new(Limits::default());
     let id = model.input(name);
     let (mut mixed, mut lines) = (Mixed::new(id), Lines::default());
-    let mut sink = window.before(&mut model);
+    let mut inside = true;
+    let mut sink = window.before(&mut model, &mut inside);
     lines.feed(bytes, |line| mixed.line(line, &mut sink));
     if !lines.rest().is_empty() {
         mixed.line(lines.rest(), &mut sink);

@@ -117,6 +117,34 @@ fn a_stopped_server_of_sshfs_is_upstream() {
     assert_eq!(first(&report).0, Cause::UpstreamStall, "{}", told(&report));
 }
 
+#[test]
+fn a_request_that_ends_after_a_rotation_has_ended() {
+    let text = fs::read_to_string(field().join("../corpus/c32/rclone.log")).unwrap();
+    let begin = text.find(": Read: len=").unwrap();
+    let seam = begin + text[begin..].find('\n').unwrap() + 1;
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, older, newer) = (dir.path().join("all"), dir.path().join("r.log.1"), dir.path().join("r.log"));
+    fs::write(&whole, &text).unwrap();
+    fs::write(&older, &text[..seam]).unwrap();
+    fs::write(&newer, &text[seam..]).unwrap();
+    let whole = analyze(&[whole]);
+    for order in [[older.clone(), newer.clone()], [newer, older]] {
+        let rotated = analyze(&order);
+        assert_eq!((rotated.orphans, rotated.ops), (whole.orphans.clone(), whole.ops.clone()));
+    }
+}
+
+#[test]
+fn a_dump_without_a_time_belongs_to_the_lines_before_it() {
+    let log = field().join("rclone-stall-sigquit/rclone.log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fsdiag"));
+    command.args(["analyze", "--format", "json", "--until", "2026-11-28 18:25:05"]).arg(log);
+    let report: Report = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    let threads = report.verdicts.iter().filter_map(|v| v.culprit.as_ref()?.thread.as_deref());
+    assert_eq!(threads.collect::<Vec<_>>(), Vec::<&str>::new(), "{}", told(&report));
+    assert!(case("rclone-stall-sigquit", &[]).verdicts[0].culprit.as_ref().unwrap().thread.is_some());
+}
+
 /// The head of a log of the corpus, up to the first line that contains `stop`.
 fn cut(file: &str, stop: &str) -> Report {
     let text = fs::read_to_string(field().join("../corpus").join(file)).unwrap();

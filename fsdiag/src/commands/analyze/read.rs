@@ -52,19 +52,23 @@ pub fn all(inputs: &[Input], model: &mut Model, how: How, tails: &mut Tails, pro
     // Before the files: what a living daemon writes meanwhile stands in its file, and counts once.
     let daemons = rings::mounts().into_iter().filter(|mount| belongs(mount, &inputs));
     let left: Vec<_> = daemons.map(|mount| (rings::undrained(&mount), mount)).collect();
-    let mut before: Option<(String, InputId)> = None;
+    let mut before: Option<(String, InputId, Mixed)> = None;
     let mut read = 0;
     for input in &inputs {
         let id = model.input(&input.name());
         let stem = stem(input);
-        if let Some((earlier, number)) = before.take().filter(|(earlier, _)| *earlier == stem) {
-            model.continues(id, number);
-            before = Some((earlier, id));
-        } else {
-            before = Some((stem, id));
-        }
-        match one(input, id, model, how, tails) {
-            Ok(()) => read += 1,
+        let parsers = match before.take() {
+            Some((earlier, number, parsers)) if earlier == stem => {
+                model.continues(id, number);
+                parsers.go_on(id)
+            }
+            _ => Mixed::new(id),
+        };
+        match one(input, (id, parsers), model, how, tails) {
+            Ok(parsers) => {
+                read += 1;
+                before = Some((stem, id, parsers));
+            }
             Err(error) => problems.push(format!("{}: {error}", input.name())),
         }
     }
@@ -78,15 +82,21 @@ pub fn all(inputs: &[Input], model: &mut Model, how: How, tails: &mut Tails, pro
 ///
 /// # Errors
 /// When it cannot be opened or read; what was read so far stays in the model.
-fn one(input: &Input, id: InputId, model: &mut Model, how: How, tails: &mut Tails) -> io::Result<()> {
+fn one(
+    input: &Input,
+    (id, mixed): (InputId, Mixed),
+    model: &mut Model,
+    how: How,
+    tails: &mut Tails,
+) -> io::Result<Mixed> {
     let blocks = Blocks::new(input.open()?, how.block);
     let tails = (*input == Input::Stdin).then_some(tails);
-    let (mixed, lines, progress) = (Mixed::new(id), Lines::default(), Progress::of(input));
-    let mut one = One { id, model, window: how.window, mixed, lines, tails, progress };
+    let (lines, progress) = (Lines::default(), Progress::of(input));
+    let mut one = One { id, model, window: how.window, inside: true, mixed, lines, tails, progress };
     let read = |bytes: &[u8]| block::read(bytes, |wall_us| how.window.has(Some(wall_us)));
     let ended = crew::run(blocks, how.threads, read, |bytes, block| one.fold(bytes, block.as_ref()));
-    one.finish();
-    ended
+    let mixed = one.finish();
+    ended.map(|()| mixed)
 }
 
 /// An input on its way into the model.
@@ -94,6 +104,8 @@ struct One<'m> {
     id: InputId,
     model: &'m mut Model,
     window: Window,
+    /// Whether the last line with a time was in the window.
+    inside: bool,
     mixed: Mixed,
     lines: Lines,
     /// Of what cannot be read twice.
@@ -111,15 +123,15 @@ impl One<'_> {
         match block.filter(|block| self.lines.is_between() && self.model.block(self.id, first, block)) {
             Some(block) => self.mixed.skip(block.lines),
             None => {
-                let mut sink = self.window.before(self.model);
+                let mut sink = self.window.before(self.model, &mut self.inside);
                 self.lines.feed(bytes, |line| self.mixed.line(line, &mut sink));
             }
         }
         self.progress.more(bytes.len());
     }
 
-    fn finish(mut self) {
-        let mut sink = self.window.before(self.model);
+    fn finish(mut self) -> Mixed {
+        let mut sink = self.window.before(self.model, &mut self.inside);
         if !self.lines.rest().is_empty() {
             self.mixed.line(self.lines.rest(), &mut sink);
         }
@@ -127,6 +139,7 @@ impl One<'_> {
         let (counts, format) = (self.mixed.counts(), self.mixed.format());
         self.model.counted(self.id, format, counts.lines, counts.events, counts.bad_lines + self.lines.cut);
         self.progress.done();
+        self.mixed
     }
 }
 
@@ -184,7 +197,7 @@ pub fn undrained(mount: &Mount, rings: &[Event<'_>], model: &mut Model, window: 
     for event in rings {
         line += 1;
         let place = crate::engine::fact::Place { input: id, line };
-        crate::engine::fact::Sink::event(&mut window.before(model), place, event);
+        crate::engine::fact::Sink::event(&mut window.before(model, &mut true), place, event);
     }
     if !mount.alive {
         model.died(mount.run, id, &format!("process {} is gone", mount.pid));

@@ -20,7 +20,7 @@ pub fn moment(text: &str) -> Result<u64, String> {
         .ok_or_else(|| String::from("give RFC 3339, `YYYY-MM-DD HH:MM:SS` (UTC), or seconds"))
 }
 
-/// From when to when; facts without a time always count.
+/// From when to when; facts without a time count as the last one with a time before them in their input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Window {
     pub since: Option<u64>,
@@ -29,8 +29,8 @@ pub struct Window {
 
 impl Window {
     /// A sink in front of the model that lets only this window pass.
-    pub fn before(self, model: &mut Model) -> Windowed<'_> {
-        Windowed { window: self, model }
+    pub fn before<'m>(self, model: &'m mut Model, inside: &'m mut bool) -> Windowed<'m> {
+        Windowed { window: self, model, inside }
     }
 
     pub fn has(self, wall_us: Option<u64>) -> bool {
@@ -42,11 +42,16 @@ impl Window {
 pub struct Windowed<'m> {
     window: Window,
     model: &'m mut Model,
+    /// Whether the last fact with a time was in the window.
+    inside: &'m mut bool,
 }
 
 impl Sink for Windowed<'_> {
     fn fact(&mut self, fact: Fact) {
-        if self.window.has(fact.at.wall_us) {
+        if fact.at.wall_us.is_some() {
+            *self.inside = self.window.has(fact.at.wall_us);
+        }
+        if *self.inside || fact.at.mono_us.is_some() && fact.at.wall_us.is_none() {
             self.model.fact(fact);
         }
     }

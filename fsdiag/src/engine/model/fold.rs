@@ -41,7 +41,7 @@ impl Model {
             What::Exit(done) => drop(session.exit(done, at, place)),
             What::Completed(c) => {
                 session.entered += 1;
-                session.completed(c.op, Key::Line(place.line), at, Some(c.us), c.errno, place);
+                session.completed(c.op, place.key(), at, Some(c.us), c.errno, place);
             }
             What::SessionEnd { crash, text } => {
                 session.ended = Some(Ended { crash: *crash, text: text.clone(), place });

@@ -15,9 +15,9 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct Fusepy {
     /// A thread has one call at a time: a later one says that the end of this is lost.
-    by_thread: HashMap<Box<str>, (Op, u64)>,
+    by_thread: HashMap<Box<str>, (Op, Key)>,
     /// Lines of calls without a thread, oldest first.
-    by_kind: BTreeMap<Op, VecDeque<u64>>,
+    by_kind: BTreeMap<Op, VecDeque<Key>>,
 }
 
 impl Parser for Fusepy {
@@ -46,7 +46,7 @@ impl Fusepy {
         if op == Op::Init {
             line.session("fusepy init", None, out);
         }
-        let ambiguous = self.remember(op, thread, line.place.line);
+        let ambiguous = self.remember(op, thread, line.place.key());
         let mut numbers = arguments.trim_end_matches([')', ',']).split(", ").map(|n| n.parse::<u64>().ok());
         let (len, off, fh) = match op {
             Op::Read => (numbers.next().flatten(), numbers.next().flatten(), numbers.next().flatten()),
@@ -60,25 +60,25 @@ impl Fusepy {
             off,
             fh,
             ambiguous,
-            ..Call::new(Key::Line(line.place.line), op)
+            ..Call::new(line.place.key(), op)
         };
         line.enter(call, out)
     }
 
     /// Whether the end of this call cannot be told from that of another.
-    fn remember(&mut self, op: Op, thread: &str, line: u64) -> bool {
+    fn remember(&mut self, op: Op, thread: &str, key: Key) -> bool {
         if !thread.is_empty() {
             if self.by_thread.len() >= REMEMBERED {
                 self.by_thread.clear();
             }
-            self.by_thread.insert(thread.into(), (op, line));
+            self.by_thread.insert(thread.into(), (op, key));
             return false;
         }
         let open = self.by_kind.entry(op).or_default();
         if open.len() >= REMEMBERED {
             open.pop_front();
         }
-        open.push_back(line);
+        open.push_back(key);
         open.len() > 1
     }
 
@@ -87,9 +87,9 @@ impl Fusepy {
         let Some(op) = scan::op(name) else { return Taken::Yes };
         let found = match thread {
             "" => self.by_kind.get_mut(&op).and_then(VecDeque::pop_front),
-            thread => self.by_thread.remove(thread).filter(|(began, _)| *began == op).map(|(_, line)| line),
+            thread => self.by_thread.remove(thread).filter(|(began, _)| *began == op).map(|(_, key)| key),
         };
-        let key = Key::Line(found.unwrap_or(line.place.line));
+        let key = found.unwrap_or_else(|| line.place.key());
         let failed = scan::num_after(scan::clip(result, 64), "[Errno ").map(|n| n as u32);
         line.exit(Done { op: Some(op), errno: Some(failed.unwrap_or(0)), ..done(key) }, out)
     }

@@ -1,7 +1,7 @@
 //! LoggedFS: one line for each finished operation, `getattr /a {SUCCESS} [ pid = 7 ls uid = 0 ]`, without its time.
 
 use crate::{
-    engine::fact::{Call, Done, Fact, Key},
+    engine::fact::{Call, Done, Fact},
     formats::{Line, Parser, Taken, done, scan},
 };
 
@@ -29,7 +29,7 @@ impl Parser for Loggedfs {
         let Some((what, tail)) = marked.rsplit_once(" {") else { return line.telling(None, out) };
         let (name, details) = scan::word(what);
         let Some(op) = scan::op(name) else { return Taken::Yes };
-        let key = Key::Line(line.place.line);
+        let key = line.place.key();
         let failed = tail.starts_with("FAILURE");
         let path = details.find('/').map(|at| &details[at..]);
         let path = path.map(|p| p.rsplit_once(" at offset ").map_or(p, |(path, _)| path));

@@ -27,7 +27,7 @@ struct Rclone {
 }
 
 struct Open {
-    line: u64,
+    key: Key,
     /// What a Lookup looks for; its end names it again.
     name: Box<str>,
 }
@@ -110,7 +110,7 @@ impl Rclone {
         }
         let queue = self.open.entry((step.op, entry.object.into())).or_default();
         let ambiguous = queue.iter().any(|open| *open.name == *name);
-        queue.push_back(Open { line: line.place.line, name: name.into() });
+        queue.push_back(Open { key: line.place.key(), name: name.into() });
         self.count += 1;
         let call = Call {
             path: Some(path(entry.object, name)),
@@ -118,7 +118,7 @@ impl Rclone {
             len: scan::num_after(step.details, "len="),
             asynchronous: true,
             ambiguous,
-            ..Call::new(Key::Line(line.place.line), step.op)
+            ..Call::new(line.place.key(), step.op)
         };
         line.enter(call, out)
     }
@@ -126,16 +126,16 @@ impl Rclone {
     fn end(&mut self, line: &Line<'_>, entry: &Entry<'_>, step: &Step<'_>, out: &mut Vec<Fact>) -> Taken {
         let end = outcome(step);
         let Some(queue) = self.open.get_mut(&(step.op, entry.object.into())) else {
-            return line.exit(Done { op: Some(step.op), ..end(Key::Line(line.place.line)) }, out);
+            return line.exit(Done { op: Some(step.op), ..end(line.place.key()) }, out);
         };
         let node = between_or_end(step.details, "node=");
         let found = node.and_then(|node| queue.iter().position(|open| is_node(node, &open.name))).unwrap_or(0);
-        let line_number = queue.remove(found).map_or(line.place.line, |open| open.line);
+        let key = queue.remove(found).map_or_else(|| line.place.key(), |open| open.key);
         self.count = self.count.saturating_sub(1);
         if queue.is_empty() {
             self.open.remove(&(step.op, Box::from(entry.object)));
         }
-        line.exit(Done { op: Some(step.op), ..end(Key::Line(line_number)) }, out)
+        line.exit(Done { op: Some(step.op), ..end(key) }, out)
     }
 
     fn other(&mut self, line: &Line<'_>, entry: &Entry<'_>, out: &mut Vec<Fact>) -> Taken {

@@ -24,7 +24,7 @@ struct SeedLog {
 /// A call in a log without ids.
 struct Open {
     op: Op,
-    line: u64,
+    key: Key,
     entered_us: Option<u64>,
 }
 
@@ -88,12 +88,12 @@ impl SeedLog {
     }
 
     fn enter_without_id(&mut self, line: &Line<'_>, op: Op, details: &str, out: &mut Vec<Fact>) -> Taken {
-        let mut call = call(Key::Line(line.place.line), op, details);
+        let mut call = call(line.place.key(), op, details);
         call.ambiguous = line.at.wall_us.is_none() && self.open.iter().any(|o| o.op == op);
         if self.open.len() >= REMEMBERED {
             self.open.pop_front();
         }
-        self.open.push_back(Open { op, line: line.place.line, entered_us: line.at.wall_us });
+        self.open.push_back(Open { op, key: line.place.key(), entered_us: line.at.wall_us });
         line.enter(call, out)
     }
 
@@ -107,10 +107,10 @@ impl SeedLog {
         };
         let same = self.open.iter().enumerate().filter(|(_, open)| open.op == op);
         let Some((nearest, _)) = same.min_by_key(|(_, open)| distance(open)) else {
-            return line.exit(end(Key::Line(line.place.line), op, details), out);
+            return line.exit(end(line.place.key(), op, details), out);
         };
         let Some(open) = self.open.remove(nearest) else { return Taken::Bad };
-        line.exit(end(Key::Line(open.line), op, details), out)
+        line.exit(end(open.key, op, details), out)
     }
 
     fn watchdog(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
