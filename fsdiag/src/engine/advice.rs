@@ -6,7 +6,7 @@ pub const SINGLE_THREAD: &str = "restart with debug_fskit_single_thread: the fir
 pub const GETATTR: &str = "a high Getattr count suggests Getattr is blocked behind Release";
 pub const NO_LOCK_ACROSS_IO: &str =
     "never hold a lock across I/O: take out what is needed, drop the lock, then close or fetch";
-pub const DUMP_NOW: &str = "a stack dump taken now (fsdiag dump, kill -QUIT) would name the holder";
+pub const DUMP_NOW: &str = "a stack dump taken now would name the holder: fsdiag dump; gdb, eu-stack or py-spy for another daemon (kill -QUIT ends one in Go)";
 pub const SECOND_DUMP: &str = "a second dump ten seconds later shows whether it moves";
 pub const LOCK_EVENTS: &str = "turn debug_lock_events on: then the log names holders and waiters";
 pub const KERNEL_LOOK: &str =
