@@ -22,6 +22,7 @@ mod reads;
 mod refusals;
 mod secrets;
 mod semantics;
+mod servers;
 mod soak;
 mod sources;
 mod stacks;

@@ -9,6 +9,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use fsd::platform::clock;
 use serde_json::Value;
 
 use super::support::*;
@@ -147,16 +148,19 @@ fn piles_up(loops: usize) {
     }
     let pileup = Pileup::new(&["--threads", &loops.to_string()]);
     let tail = Tail::start(&pileup.mounted.events());
+    let entered = pileup.release["mono_us"].as_u64().unwrap();
+    let said = tail.verdict();
+    let took = clock::now_mono_us() - entered;
+    assert!(said.contains("lock_pileup") && said.contains(&format!(": Release #{}", pileup.release["id"])), "{said}");
+    assert!(took < VERDICT_US, "{took} us from ENTER to verdict");
     let (stall, report) = pileup.diagnosed();
-    let took = stall["mono_us"].as_u64().unwrap() - pileup.release["mono_us"].as_u64().unwrap();
+    let took = stall["mono_us"].as_u64().unwrap() - entered;
     assert!(took < VERDICT_US, "{took} us from ENTER to stall");
     let verdict = &report["verdicts"][0];
     let culprit = &verdict["culprit"];
     assert_eq!((&verdict["cause"], &verdict["confidence"]), (&"lock_pileup".into(), &"certain".into()), "{verdict}");
     assert_eq!((&culprit["op"], &culprit["lock"]), (&"Release".into(), &"handles".into()), "{verdict}");
     assert_eq!(culprit["id"], pileup.release["id"].to_string(), "{verdict}");
-    let said = tail.verdict();
-    assert!(said.contains("lock_pileup") && said.contains(&format!(": Release #{}", pileup.release["id"])), "{said}");
     // All other loops wait with an ENTER; who came later is in the kernel.
     assert_eq!(waiters(verdict), loops - 1, "{verdict}");
     let late = READERS + LISTERS - (loops - 1);

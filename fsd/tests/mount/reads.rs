@@ -7,12 +7,12 @@ use std::{
     process::Command,
 };
 
-use super::support::*;
+use super::{servers::Server, support::*};
 
-const SMALL_FILES: usize = 10_000;
+pub(crate) const SMALL_FILES: usize = 10_000;
 
 /// A sparse file with marks all over, so that a misplaced byte shows.
-fn sparse(path: &Path, size: u64) {
+pub(crate) fn sparse(path: &Path, size: u64) {
     let file = File::create(path).unwrap();
     file.set_len(size).unwrap();
     for at in (0..size).step_by(1 << 20) {
@@ -20,7 +20,7 @@ fn sparse(path: &Path, size: u64) {
     }
 }
 
-fn same(a: &Path, b: &Path) -> bool {
+pub(crate) fn same(a: &Path, b: &Path) -> bool {
     Command::new("cmp").arg("-s").arg(a).arg(b).status().unwrap().success()
 }
 
@@ -33,7 +33,7 @@ fn one_gibibyte_and_ten_thousand_small_files_from_nginx() {
     for at in 0..SMALL_FILES {
         fs::write(www.path().join(format!("small/{at:05}.txt")), content(at)).unwrap();
     }
-    let Some(nginx) = Nginx::start(www.path()) else { return };
+    let Some(nginx) = Server::nginx(www.path(), "") else { return };
     let mounted = mount(Some(&nginx.url("")), &[]);
     assert!(same(&www.path().join("big.bin"), &mounted.path("big.bin")), "big.bin differs");
     let listed = Command::new("ls").arg("-l").arg(mounted.path("small")).output().unwrap();
@@ -51,7 +51,7 @@ fn one_gibibyte_and_ten_thousand_small_files_from_nginx() {
 fn range_lru_reads_the_same() {
     let www = tempfile::tempdir().unwrap();
     sparse(&www.path().join("big.bin"), (64 << 20) + 1);
-    let Some(nginx) = Nginx::start(www.path()) else { return };
+    let Some(nginx) = Server::nginx(www.path(), "") else { return };
     let args = ["--fetch-mode", "range-lru", "--chunk-size", "1MiB", "--cache-size", "16MiB"];
     let mounted = mount(Some(&nginx.url("")), &args);
     assert!(same(&www.path().join("big.bin"), &mounted.path("big.bin")));
