@@ -55,6 +55,8 @@ pub enum SourceError {
     Index { at: String, why: String },
     #[error("{at}: {why}")]
     Manifest { at: String, why: String },
+    #[error("{at}: {why}")]
+    NoManifest { at: String, why: String },
 }
 
 /// One entry of a directory.

@@ -10,6 +10,7 @@ mod meta;
 mod open;
 mod read;
 mod staging;
+mod trouble;
 
 pub use ask::{Ask, AskBytes, AskOpen, Caller, Entry, Opened, Page, Room};
 pub use attr::Attr;
@@ -53,7 +54,7 @@ use crate::{
     platform::clock,
 };
 
-use self::{late::Late, lengths::Lengths, listing::Listings, read::Parked};
+use self::{late::Late, lengths::Lengths, listing::Listings, read::Parked, trouble::Trouble};
 
 /// What the mount shows and how long anything may wait.
 #[derive(Clone, Debug)]
@@ -139,6 +140,8 @@ pub enum StageError {
     NoLength(String),
     #[error("{0:?} is not a file name: give one with --name (one component, not `.` or `..`)")]
     BadName(String),
+    #[error("{0} is the URL of a directory: give that of a file, or a file name with --name")]
+    NoName(String),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("nothing is staged as {0:?}: `fsd list` shows what is")]
@@ -179,6 +182,7 @@ struct Inner {
     parked: Parked,
     late: Late,
     lengths: Lengths,
+    trouble: Trouble,
     skip_eviction: AtomicBool,
     lock_events: AtomicBool,
     draining: AtomicBool,
@@ -221,6 +225,7 @@ impl Fs {
             parked: Parked::new(),
             late: Late::new(),
             lengths: Lengths::new(),
+            trouble: Trouble::new(),
             skip_eviction: AtomicBool::new(flags.debug_skip_eviction),
             lock_events: AtomicBool::new(flags.debug_lock_events),
             draining: AtomicBool::new(false),

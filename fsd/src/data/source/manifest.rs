@@ -1,7 +1,7 @@
 //! A manifest: names and URLs in a TOML or JSON file.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -10,12 +10,17 @@ use std::{
 use fsd_events::ids::OpId;
 use serde::Deserialize;
 
-use crate::data::{
-    index,
-    origin::{Meta, Origin, OriginError, Renew, Resource},
+use crate::{
+    data::{
+        index,
+        origin::{Meta, Origin, OriginError, Renew, Resource},
+    },
+    observe::locks::{Class, Mutex, Rank},
 };
 
 use super::{Listed, ListedKind, Place, SourceError, http};
+
+static MANIFEST: Class = Class::new("manifest", Rank::Session);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,36 +45,67 @@ struct File {
     size: Option<u64>,
 }
 
-/// The files of a manifest by their path.
+/// Files by their path.
+type Files = BTreeMap<String, File>;
+
+/// A manifest, read again whenever somebody looks.
 #[derive(Clone, Debug)]
 pub(super) struct Manifest {
-    files: Arc<BTreeMap<String, File>>,
+    path: PathBuf,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// As they were when the manifest could last be read.
+    files: Arc<Files>,
+    /// What the origin of each last said.
+    metas: HashMap<String, (Resource, Meta)>,
 }
 
 impl Manifest {
     pub(super) async fn read(path: &Path) -> Result<Self, SourceError> {
-        let wrong = |why: String| SourceError::Manifest { at: path.display().to_string(), why };
-        let text = tokio::fs::read_to_string(path).await.map_err(|error| wrong(error.to_string()))?;
-        let entries = parse(path, &text).map_err(wrong)?;
-        let mut files = BTreeMap::new();
-        for entry in entries {
-            let name = entry.name.clone();
-            let file = check(path, entry).map_err(|why| wrong(format!("{name:?}: {why}")))?;
-            if files.insert(name.clone(), file).is_some() {
-                return Err(wrong(format!("{name:?} stands there twice")));
+        let known = Known { files: Arc::new(read(path).await?), metas: HashMap::new() };
+        Ok(Self { path: path.to_owned(), known: Arc::new(Mutex::new(&MANIFEST, known)) })
+    }
+
+    /// What it says now; what it said before, if somebody is just writing it.
+    async fn files(&self) -> Arc<Files> {
+        match read(&self.path).await {
+            Ok(files) => {
+                let files = Arc::new(files);
+                let mut known = self.known.lock();
+                known.metas.retain(|path, (of, _)| files.get(path).is_some_and(|file| file.resource == *of));
+                let before = std::mem::replace(&mut known.files, Arc::clone(&files));
+                drop(known);
+                drop(before);
+                files
+            }
+            Err(error) => {
+                tracing::warn!("the manifest cannot be read again, so it stays as it was: {error}");
+                Arc::clone(&self.known.lock().files)
             }
         }
-        if let Some(name) = files.keys().find(|name| has_below(&files, name)) {
-            return Err(wrong(format!("{name:?} is a file and a directory")));
+    }
+
+    /// What the origin of the file says; while it does not answer, what it said before.
+    fn meta(&self, path: String, file: &File, got: Result<Meta, OriginError>) -> Result<Meta, OriginError> {
+        let mut known = self.known.lock();
+        match got {
+            Ok(meta) => {
+                known.metas.insert(path, (file.resource.clone(), meta.clone()));
+                Ok(meta)
+            }
+            Err(error) if error.passing() => known.metas.get(&path).map(|(_, meta)| meta.clone()).ok_or(error),
+            Err(error) => Err(error),
         }
-        Ok(Self { files: Arc::new(files) })
     }
 
     pub(super) async fn list(&self, origin: &Origin, dir: &str, op: OpId) -> Result<Vec<Listed>, SourceError> {
         let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
         let (mut dirs, mut names): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-        let mut files = Vec::new();
-        for (path, file) in self.files.range(prefix.clone()..) {
+        let (all, mut files) = (self.files().await, Vec::new());
+        for (path, file) in all.range(prefix.clone()..) {
             let Some(below) = path.strip_prefix(&prefix) else { break };
             match below.split_once('/') {
                 Some((name, _)) => dirs.push(name),
@@ -87,8 +123,22 @@ impl Manifest {
             dirs.into_iter().map(|name| Listed { name: name.to_owned(), kind: ListedKind::Dir }).collect();
         let asked = files.iter().map(|file| file.resource.clone()).collect();
         let answers = http::metas(origin, asked, op).await;
+        let mut missing = Vec::new();
         for ((name, file), meta) in names.into_iter().zip(files).zip(answers) {
-            listed.push(Listed { name: name.to_owned(), kind: file.listed(meta)? });
+            let meta = self.meta(format!("{prefix}{name}"), file, meta);
+            match file.listed(meta) {
+                Ok(kind) => listed.push(Listed { name: name.to_owned(), kind }),
+                Err(error) => missing.push((name, error)),
+            }
+        }
+        // Each file has an origin of its own, and the others are shown without it.
+        match missing.pop() {
+            Some((_, error)) if listed.is_empty() => return Err(error.into()),
+            Some((name, error)) if missing.is_empty() => tracing::warn!("{prefix}{name} is not shown: {error}"),
+            Some((name, error)) => {
+                tracing::warn!("{prefix}{name} and {} more are not shown: {error}", missing.len());
+            }
+            None => (),
         }
         Ok(listed)
     }
@@ -96,14 +146,33 @@ impl Manifest {
 
 impl File {
     /// A size in the manifest is enough to show the file while its origin does not answer.
-    fn listed(&self, meta: Result<Meta, OriginError>) -> Result<ListedKind, SourceError> {
+    fn listed(&self, meta: Result<Meta, OriginError>) -> Result<ListedKind, OriginError> {
         let place = Place::Remote(self.resource.clone());
         let Meta { size, validator, modified_us, .. } = match meta {
-            Err(error) if self.size.is_none() => return Err(error.into()),
+            Err(error) if self.size.is_none() => return Err(error),
             meta => meta.unwrap_or_default(),
         };
         Ok(ListedKind::File { size: size.or(self.size), validator, modified_us, place })
     }
+}
+
+async fn read(path: &Path) -> Result<Files, SourceError> {
+    let at = || path.display().to_string();
+    let wrong = |why: String| SourceError::Manifest { at: at(), why };
+    let text = tokio::fs::read_to_string(path).await;
+    let text = text.map_err(|error| SourceError::NoManifest { at: at(), why: error.to_string() })?;
+    let mut files = BTreeMap::new();
+    for entry in parse(path, &text).map_err(wrong)? {
+        let name = entry.name.clone();
+        let file = check(path, entry).map_err(|why| wrong(format!("{name:?}: {why}")))?;
+        if files.insert(name.clone(), file).is_some() {
+            return Err(wrong(format!("{name:?} stands there twice")));
+        }
+    }
+    if let Some(name) = files.keys().find(|name| has_below(&files, name)) {
+        return Err(wrong(format!("{name:?} is a file and a directory")));
+    }
+    Ok(files)
 }
 
 fn has_below<T>(files: &BTreeMap<String, T>, name: &str) -> bool {
@@ -158,11 +227,11 @@ impl Renew for Again {
 mod tests {
     use super::*;
 
-    fn read(name: &str, text: &str) -> Result<Manifest, SourceError> {
+    fn read(name: &str, text: &str) -> Result<Files, SourceError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(Manifest::read(&path))
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(super::read(&path))
     }
 
     #[test]
@@ -171,7 +240,7 @@ mod tests {
         let list = r#"[{"name":"a/b","url":"http://h/x","size":3,"header_file":"secret"}]"#;
         for (name, text) in [("m.toml", toml), ("m.json", list), ("n.json", &format!("{{\"file\":{list}}}"))] {
             let manifest = read(name, text).unwrap();
-            assert_eq!(manifest.files["a/b"].size, Some(3), "{name}");
+            assert_eq!(manifest["a/b"].size, Some(3), "{name}");
         }
     }
 

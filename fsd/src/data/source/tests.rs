@@ -99,7 +99,33 @@ async fn a_source_that_is_none_is_refused() {
     assert!(matches!(open(&origin.url("none/")).await, Err(SourceError::Origin(_))));
     assert!(matches!(open(&origin.url("none")).await, Err(SourceError::Origin(_))));
     assert!(matches!(open("/no/such/dir").await, Err(SourceError::Local { .. })));
-    assert!(matches!(open("/no/such/list.toml").await, Err(SourceError::Manifest { .. })));
+    assert!(matches!(open("/no/such/list.toml").await, Err(SourceError::NoManifest { .. })));
+}
+
+#[tokio::test]
+async fn a_manifest_shows_what_can_be_shown_and_is_read_again_at_each_look() {
+    let (origin, other) = (scripted::Origin::start().unwrap(), scripted::Origin::start().unwrap());
+    origin.file("a", 1).file("b", 2);
+    other.file("c", 3);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.toml");
+    let write = |all: &[(&str, String)]| {
+        let entries = all.iter().map(|(name, url)| format!("[[file]]\nname = \"{name}\"\nurl = \"{url}\"\n"));
+        std::fs::write(&path, entries.collect::<String>()).unwrap();
+    };
+    let three = [("a", origin.url("a")), ("c", other.url("c")), ("gone", origin.url("gone"))];
+    write(&three);
+    let source = open(path.to_str().unwrap()).await.unwrap();
+    let both: BTreeMap<_, _> = [("a".into(), Some(1)), ("c".into(), Some(3))].into();
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), both, "404 hides one file and no other");
+    other.always("c", Fault::status(503));
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), both, "what was known stays while its origin is down");
+    std::fs::write(&path, "[[file").unwrap();
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), both, "half a manifest changes nothing");
+    write(&[("b", origin.url("b")), ("new", other.url("c"))]);
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), [("b".into(), Some(2))].into(), "nobody knows its size");
+    write(&[("new", other.url("c"))]);
+    assert!(matches!(source.list("", OP).await, Err(SourceError::Origin(_))), "there is nothing to show");
 }
 
 #[tokio::test]

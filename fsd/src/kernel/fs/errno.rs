@@ -97,7 +97,10 @@ impl From<&SourceError> for Errno {
         match error {
             SourceError::Origin(origin) => Self::from(origin),
             SourceError::NoDirectory(_) => Self::ENOENT,
-            SourceError::Local { .. } | SourceError::Index { .. } | SourceError::Manifest { .. } => Self::EIO,
+            SourceError::Local { .. }
+            | SourceError::Index { .. }
+            | SourceError::Manifest { .. }
+            | SourceError::NoManifest { .. } => Self::EIO,
         }
     }
 }

@@ -168,6 +168,7 @@ impl Fs {
                 if matches!(error, SourceError::NoDirectory(_)) {
                     dir.forget();
                 } else {
+                    self.tell_trouble("list", dir.ino, &error);
                     dir.stay_until(clock::now() + RETRY, self.inner.config.listing_ttl);
                 }
                 let errno = Errno::from(&error);

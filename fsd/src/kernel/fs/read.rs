@@ -193,10 +193,13 @@ impl<A: AskBytes> Reader for Pending<A> {
     }
 
     fn answer(mut self: Box<Self>, got: Result<&[u8], StoreError>) {
-        match got {
+        match &got {
             Err(StoreError::Changed(_)) => self.fs.inner.tree.forsake(self.ino),
             Err(StoreError::Deadline) => self.fs.inner.late.note(clock::now(), self.ino, self.range.clone()),
             _ => {}
+        }
+        if let Some(error) = got.as_ref().err().filter(|error| **error != StoreError::Closed) {
+            self.fs.tell_trouble("read", self.ino, error);
         }
         let ask = match std::mem::replace(&mut self.state, State::Gone) {
             State::Own(ask) => Some(ask),

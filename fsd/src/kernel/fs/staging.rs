@@ -17,7 +17,8 @@ impl Fs {
         if self.inner.draining.load(Ordering::Relaxed) {
             return Err(StageError::Draining);
         }
-        let name = name.or_else(|| resource.file_name()).unwrap_or_default();
+        let named = name.or_else(|| resource.file_name());
+        let name = named.ok_or_else(|| StageError::NoName(resource.to_string()))?;
         if !is_file_name(&name) {
             return Err(StageError::BadName(name));
         }
