@@ -67,7 +67,10 @@ pub enum Code {
     Denied,
     Busy,
     NoSpace,
+    /// The origin did not answer, or not now.
     Upstream,
+    /// The origin refuses for good.
+    UpstreamRefused,
     /// The worker did not answer the supervisor within its limit.
     WorkerNotAnswering,
     Unsupported,

@@ -28,6 +28,7 @@ mod writing;
 pub use error::StoreError;
 pub use notes::NotesPlace;
 pub use stores::{Stores, sweep};
+pub use temp_file::try_directory;
 pub use whole::Whole;
 
 use std::{

@@ -1,6 +1,6 @@
 //! Order: what the main thread of a mount waits for, from signals, the control socket and the session.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, path::Path};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,8 +9,8 @@ pub(super) enum Order {
     Stop { reason: Cow<'static, str> },
     /// Abort the connection and unmount now.
     Abort,
-    /// Dump all stacks.
-    Dump,
+    /// Say where the dump is that a signal asked for; None: there is none.
+    Dumped(Option<String>),
     /// Write the status to the log.
     Report,
     /// The kernel has ended the session: somebody else unmounted, or aborted the connection.
@@ -28,4 +28,12 @@ impl Order {
             _ => "aborted",
         }
     }
+}
+
+/// What is said of a dump in that directory.
+pub(super) fn dumped(state: &Path, file: Option<String>) -> String {
+    file.map_or_else(
+        || "no stack dump: the watchdog did not answer".to_owned(),
+        |file| format!("stacks are in {}", state.join(file).display()),
+    )
 }

@@ -24,9 +24,12 @@ use super::{
     control::client,
     exit::{Exit, Failure},
 };
-use crate::platform::{
-    clock,
-    runtime_dir::{clear_away, make_private},
+use crate::{
+    data::store::{FetchMode, try_directory},
+    platform::{
+        clock,
+        runtime_dir::{clear_away, make_private},
+    },
 };
 
 /// Longest path of a socket: `sun_path` has 108 bytes on Linux, 104 on macOS, with a NUL.
@@ -88,6 +91,10 @@ impl Places {
         let slug = layout::slug(mountpoint);
         let state = state_dir(config, mountpoint);
         make_private(&state).map_err(|error| unusable(&state, "--state-dir", &error))?;
+        if config.fetch_mode == FetchMode::TempFile {
+            let tried = try_directory(&config.temp_dir);
+            tried.map_err(|error| unusable(&config.temp_dir, "--temp-dir", &error))?;
+        }
         let (root, shared) = runtime_root(config);
         let runtime = root.join(slug);
         let lock = claim_lock(&runtime).map_err(|error| match error.kind() {
@@ -283,7 +290,7 @@ fn drain_in_turn(run: &Path, state: &Path, until: Instant) -> io::Result<()> {
 }
 
 fn unusable(dir: &Path, flag: &str, error: &io::Error) -> Failure {
-    Exit::Internal.because(format!("cannot use {}: {error}; name another with {flag}", dir.display()))
+    Exit::Usage.because(format!("cannot use {}: {error}; name another with {flag}", dir.display()))
 }
 
 #[cfg(test)]

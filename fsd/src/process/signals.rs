@@ -4,6 +4,7 @@ use std::{
     io,
     sync::mpsc::Sender,
     thread::{Builder, JoinHandle},
+    time::Duration,
 };
 
 use nix::sys::{
@@ -12,6 +13,11 @@ use nix::sys::{
 };
 
 use super::orders::Order;
+use crate::{observe::watchdog, platform::clock};
+
+/// How long a dump may take until nobody looks for it any more.
+const DUMP_LIMIT: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What fsd acts on: INT, TERM and HUP end it, QUIT dumps stacks, USR1 logs the status.
 const HEARD: [Signal; 5] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1];
@@ -34,10 +40,8 @@ pub(super) fn listen(orders: Sender<Order>) -> io::Result<JoinHandle<()>> {
         while let Ok(signal) = heard.wait() {
             let order = match signal {
                 Signal::SIGQUIT => {
-                    if crate::observe::watchdog::request_dump() {
-                        continue;
-                    }
-                    Order::Dump
+                    dump(&orders);
+                    continue;
                 }
                 Signal::SIGUSR1 => Order::Report,
                 other => Order::Stop { reason: other.as_str().into() },
@@ -71,8 +75,10 @@ pub(super) fn listen_to_looks(orders: Sender<Order>) -> io::Result<JoinHandle<()
         let heard = heard();
         while let Ok(signal) = heard.wait() {
             let order = match signal {
-                Signal::SIGQUIT if crate::observe::watchdog::request_dump() => continue,
-                Signal::SIGQUIT => Order::Dump,
+                Signal::SIGQUIT => {
+                    dump(&orders);
+                    continue;
+                }
                 Signal::SIGUSR1 => Order::Report,
                 _ => continue,
             };
@@ -81,6 +87,24 @@ pub(super) fn listen_to_looks(orders: Sender<Order>) -> io::Result<JoinHandle<()
             }
         }
     })
+}
+
+/// Asks the watchdog for a dump. Where it is tells a thread of its own, so that the next signal is heard meanwhile.
+fn dump(orders: &Sender<Order>) {
+    let (before, _) = watchdog::last_dump();
+    let asked = watchdog::request_dump();
+    let orders = orders.clone();
+    let tell = move || {
+        let until = clock::now() + DUMP_LIMIT;
+        let mut made = None;
+        while asked && made.is_none() && clock::now() < until {
+            std::thread::park_timeout(LOOK);
+            made = Some(watchdog::last_dump()).filter(|(count, _)| *count > before);
+        }
+        // Who takes orders may have gone.
+        drop(orders.send(Order::Dumped(made.and_then(|(_, file)| file))));
+    };
+    drop(Builder::new().name("fsd-dumped".to_owned()).spawn(tell));
 }
 
 fn heard() -> SigSet {

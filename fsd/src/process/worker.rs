@@ -31,7 +31,7 @@ use super::{
     daemon::Report,
     exit::{Exit, Failure},
     link::{Takeover, Up},
-    orders::Order,
+    orders::{self, Order},
     places::Places,
     signals, terminal,
 };
@@ -360,7 +360,7 @@ impl Running {
         tracing::info!("{text}");
         let last = loop {
             match self.mount.orders.1.recv() {
-                Ok(Order::Dump) => tracing::warn!("no stack dump: the watchdog does not run"),
+                Ok(Order::Dumped(file)) => tracing::warn!("{}", orders::dumped(&self.places.state, file)),
                 Ok(Order::Report) => tracing::info!("{}", desk::summary(&self.mount.fs)),
                 Ok(order) => break order,
                 // The signal thread holds a sender as long as the process lives.

@@ -75,8 +75,12 @@ fn staging_what_cannot_be_staged_says_why() {
     let origin = Origin::start().unwrap();
     let mounted = mount(None, &[]);
     for (args, code, word) in [
-        (vec!["stage".to_owned(), origin.url("missing")], 75, "404"),
+        (vec!["stage".to_owned(), origin.url("missing")], 66, "check the URL"),
         (vec!["stage".to_owned(), "ftp://h/x".to_owned()], 2, "http"),
+        (vec!["stage".to_owned(), "nonsense".to_owned()], 2, "a URL looks like"),
+        (vec!["stage".to_owned(), origin.url("d/")], 2, "of a directory"),
+        (vec!["stage".to_owned(), origin.url("a"), "--name".to_owned(), "x/y".to_owned()], 2, "not a file name"),
+        (vec!["stage".to_owned(), "http://127.0.0.1:1/x".to_owned()], 75, "try again"),
         (vec!["unstage".to_owned(), "nothing".to_owned()], 1, "fsd list"),
     ] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();

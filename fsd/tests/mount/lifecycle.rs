@@ -142,6 +142,10 @@ fn quit_dumps_the_stacks_and_goes_on() {
     mounted.signal(Signal::SIGQUIT);
     let is_dump = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("stacks-");
     await_true("a stack dump", || files(&mounted.home().state()).iter().any(is_dump));
+    await_true("its name", || mounted.messages().contains("stacks are in "));
+    let said = mounted.messages();
+    let file = said.split("stacks are in ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    assert!(files(&mounted.home().state()).contains(&file.into()), "{file}");
     assert_eq!(read_sum(&mounted.path("a")).0, MIB);
     mounted.finish();
 }

@@ -26,6 +26,17 @@ fn a_source_that_is_not_there() {
     refused(Some(&origin.url("missing/")), &[], 66, &["404"]);
     refused(Some("/no/such/directory"), &[], 66, &["/no/such/directory"]);
     refused(Some("ftp://host/"), &[], 66, &["ftp"]);
+    refused(Some("/no/such/list.toml"), &[], 66, &["list.toml", "check the path"]);
+}
+
+#[test]
+fn files_and_directories_that_cannot_be_used() {
+    let origin = Origin::start().unwrap();
+    let source = Some(origin.url(""));
+    let source = source.as_deref();
+    refused(source, &["--header-file", "/no/such/headers"], 2, &["cannot read /no/such/headers", "Name: value"]);
+    refused(source, &["--temp-dir", "/proc/none"], 2, &["cannot use /proc/none", "--temp-dir"]);
+    refused(source, &["--state-dir", "/proc/none"], 2, &["cannot use /proc/none", "--state-dir"]);
 }
 
 #[test]
@@ -86,6 +97,7 @@ fn wrong_words() {
     let config = config.display().to_string();
     run(&dirs, &["mount", "--config", &config, "/a", "/b"], 2, &["wrong.toml:2", "temp-file, range-lru"]);
     run(&dirs, &["mount", "--threads", "0", "/a", "/b"], 2, &["--threads 0", "from 1 to 64"]);
+    run(&dirs, &["mount", "--log-level", "loud", "/a", "/b"], 2, &["--log-level loud", "error, warn, info"]);
     run(&dirs, &["mount"], 2, &["no mount point"]);
     run(&dirs, &["frobnicate"], 2, &["frobnicate"]);
     run(&dirs, &["mount", "--failpoint", "nonsense", "/a", "/b"], 2, &["NAME=ACTIONS"]);

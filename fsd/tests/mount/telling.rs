@@ -116,3 +116,21 @@ fn s103_what_is_told_of_a_file_is_what_has_come() {
     drop(open);
     finish_clean(mounted);
 }
+
+#[test]
+fn what_fails_is_said_with_its_reason_and_without_secrets_and_not_a_thousand_times() {
+    let origin = origin();
+    for n in 0..20 {
+        let name = format!("bad{n}");
+        origin.file(&name, MIB).always(&name, Fault::status(403));
+    }
+    let mounted = mount(Some(&origin.url("?token=CANARY")), &["--read-timeout", "3s"]);
+    for n in 0..20 {
+        assert!(fs::read(mounted.path(&format!("bad{n}"))).is_err());
+    }
+    await_true("the reason", || mounted.messages().contains("cannot read bad0: "));
+    let said = mounted.messages();
+    assert!(said.contains("HTTP 403") && !said.contains("CANARY"), "{said}");
+    assert!(said.matches("cannot read ").count() <= 10, "{said}");
+    finish_clean(mounted);
+}

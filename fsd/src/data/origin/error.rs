@@ -48,7 +48,7 @@ pub enum OriginError {
     TooLarge { at: String, limit: usize },
     #[error("not a usable URL: {0}")]
     Url(String),
-    #[error("header file: {0}")]
+    #[error("headers: {0}")]
     Headers(String),
     #[error("HTTP client: {0}")]
     Client(String),

@@ -109,7 +109,8 @@ impl Exchange {
         }
         if let Some(file) = r.header_file() {
             let text = tokio::fs::read_to_string(file).await;
-            let text = text.map_err(|error| OriginError::Headers(format!("{}: {}", file.display(), error.kind())))?;
+            let text =
+                text.map_err(|error| OriginError::Headers(format!("cannot read {}: {error}", file.display())))?;
             request = request.headers(parse_headers(&text)?);
         }
         request = request.header(header::ACCEPT_ENCODING, "identity");

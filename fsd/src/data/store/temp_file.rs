@@ -154,6 +154,17 @@ pub(super) fn free_bytes(dir: &Path) -> io::Result<u64> {
     Ok((fs.f_bavail * fs.f_frsize).saturating_sub(spare))
 }
 
+/// Makes a temp file in `dir` and removes it again. A disk that is full now may have room later.
+///
+/// # Errors
+/// Why temp files cannot be made there.
+pub fn try_directory(dir: &Path) -> io::Result<()> {
+    match TempFile::create(dir, 0) {
+        Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Removes the temp files in `dir` whose instance is gone; returns how many.
 pub(super) fn sweep(dir: &Path) -> usize {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };

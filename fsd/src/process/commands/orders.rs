@@ -12,6 +12,10 @@ use crate::{
     process::{
         cli::{Query, Restart, SetFlag, Target, Umount},
         commands::connect,
+        config::{
+            keys::Kind,
+            value::{self, Value},
+        },
         exit::{Exit, Failure},
         places, terminal,
     },
@@ -65,10 +69,12 @@ pub(in crate::process) fn flag(args: &SetFlag) -> Result<Exit, Failure> {
     let Some(flag) = Flag::parse(&args.name) else {
         return Err(Exit::Usage.because(format!("there is no flag `{}`; there are: {}", args.name, names())));
     };
-    let value = match args.value.as_str() {
-        "true" | "on" | "1" => true,
-        "false" | "off" | "0" => false,
-        other => return Err(Exit::Usage.because(format!("`{other}` is no value of {}: true or false", flag.name()))),
+    let value = match value::parse(Kind::Bool, &args.value) {
+        Ok(Value::Bool(value)) => value,
+        _ => {
+            let text = format!("`{}` is no value of {}: true or false", args.value, flag.name());
+            return Err(Exit::Usage.because(text));
+        }
     };
     connect(&args.target)?.ask(&Request::SetFlag { flag, value })?;
     terminal::say(format!("{} = {value}", flag.name()));

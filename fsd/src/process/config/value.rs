@@ -1,6 +1,8 @@
 //! Value: a setting's text, read by its kind.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::keys::Kind;
 use crate::data::hosts::Hosts;
@@ -34,7 +36,7 @@ pub fn parse(kind: Kind, text: &str) -> Result<Value, String> {
             milliseconds(text).filter(|ms| (min..=max).contains(ms)).map(|ms| Value::Time(Duration::from_millis(ms)))
         }
         Kind::Word(words) => words.iter().find(|w| w.replace('-', "_") == text.replace('-', "_")).map(|w| text_of(w)),
-        Kind::Filter => tracing_subscriber::EnvFilter::try_new(text).ok().map(|_| text_of(text)),
+        Kind::Filter => filter(text).map(text_of),
         Kind::Hosts => Hosts::parse(text).map(Value::Hosts),
         Kind::Path => Some(Value::Path(path(text))),
         Kind::Text => Some(text_of(text)),
@@ -87,6 +89,16 @@ fn boolean(text: &str) -> Option<bool> {
         "false" | "no" | "off" | "0" => Some(false),
         _ => None,
     }
+}
+
+/// A level, or directives. A word that is no level would be taken for the name of a module, and all else be silent.
+fn filter(text: &str) -> Option<&str> {
+    let known = |word: &str| {
+        let module = word.split("::").next().unwrap_or_default();
+        word.contains(['=', '[']) || module.starts_with("fsd") || LevelFilter::from_str(word).is_ok()
+    };
+    let read = text.split(',').all(|word| known(word.trim())) && EnvFilter::try_new(text).is_ok();
+    read.then_some(text)
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -159,6 +171,15 @@ mod tests {
     fn a_cache_without_a_unit_counts_chunks() {
         assert_eq!(parse(Kind::Cache, "8"), Ok(Value::Chunks(8)));
         assert_eq!(parse(Kind::Cache, "8MiB"), Ok(Value::Size(8 << 20)));
+    }
+
+    #[test]
+    fn a_level_is_a_level_or_says_whose_it_is() {
+        let read = |text| parse(Kind::Filter, text).is_ok();
+        for text in ["off", "info", "WARN", "debug,hyper=warn", "fsd::data=trace", "fsd::data", "[span]=debug", ""] {
+            assert!(read(text), "{text}");
+        }
+        assert!(!read("loud") && !read("info,loud") && !read("fsd=loud"));
     }
 
     #[test]

@@ -62,7 +62,11 @@ impl Written {
             for name in key.variables() {
                 // An empty variable is how a service file unsets one.
                 if let Some(text) = variables.get(&name).filter(|text| !text.is_empty()) {
-                    self.offer(key, text, Origin::Variable(name))?;
+                    match self.offer(key, text, Origin::Variable(name.clone())) {
+                        // It is meant for every program, and not for us alone.
+                        Err(wrong) if name == "RUST_LOG" => self.warnings.push(format!("{wrong}; it is not used")),
+                        offered => offered?,
+                    }
                 }
             }
         }
@@ -104,8 +108,8 @@ impl Written {
             match text_of(key.kind, value.get_ref()) {
                 Some(text) => self.offer(key, &text, origin)?,
                 None => {
-                    let allowed = value::allowed(key.kind);
-                    return Err(format!("{origin}: {} is a table or an array; allowed: {allowed}", key.name));
+                    let (allowed, found) = (value::allowed(key.kind), value.get_ref().type_str());
+                    return Err(format!("{origin}: {} is of type {found}; allowed: {allowed}", key.name));
                 }
             }
         }
@@ -141,11 +145,15 @@ fn unknown(place: &str, name: &str) -> String {
 
 /// A value as the user would write it on the command line.
 fn text_of(kind: Kind, value: &toml::de::DeValue<'_>) -> Option<String> {
+    use toml::de::DeValue;
     match value {
-        toml::de::DeValue::Array(all) if kind == Kind::Hosts => {
+        DeValue::Array(all) if kind == Kind::Hosts => {
             let words: Option<Vec<_>> = all.iter().map(|one| plain(one.get_ref())).collect();
             words.map(|words| words.join(","))
         }
+        DeValue::String(text) => Some(text.to_string()),
+        // A number is not meant as the name of a directory.
+        _ if matches!(kind, Kind::Path | Kind::Text) => None,
         one => plain(one),
     }
 }
@@ -193,11 +201,24 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_for_every_program_stops_nothing() {
+        let set = |text: &str| {
+            let mut written = Written::default();
+            written.environment(&[("RUST_LOG".to_owned(), text.to_owned())].into()).unwrap();
+            (get(&written, "log_level"), written.warnings.len())
+        };
+        assert_eq!(set("mycrate"), (("info".into(), "default".into()), 1));
+        assert_eq!(set("debug"), (("debug".into(), "environment RUST_LOG".into()), 0));
+    }
+
+    #[test]
     fn a_wrong_value_names_file_line_and_what_is_allowed() {
         let error = read("threads = 4\n\nfetch_mode = \"both\"\n").unwrap_err();
         assert_eq!(error, "config.toml:3: fetch_mode = both: allowed: temp-file, range-lru");
         let error = read("threads = [1]").unwrap_err();
-        assert!(error.starts_with("config.toml:1: threads is a table or an array; allowed: a whole number"), "{error}");
+        assert!(error.starts_with("config.toml:1: threads is of type array; allowed: a whole number"), "{error}");
+        let error = read("temp_dir = 7").unwrap_err();
+        assert_eq!(error, "config.toml:1: temp_dir is of type integer; allowed: a path");
         let error = read("threads = 4\nthreads 5").unwrap_err();
         assert!(error.starts_with("config.toml:2: not TOML"), "{error}");
     }

@@ -85,6 +85,7 @@ impl Client {
 fn exit(code: Code) -> Exit {
     match code {
         Code::Upstream => Exit::Unreachable,
+        Code::UpstreamRefused => Exit::Source,
         Code::BadRequest => Exit::Usage,
         Code::Internal => Exit::Internal,
         Code::Aborted => Exit::Aborted,

@@ -12,7 +12,7 @@ use fsd_events::{
 };
 use tokio::runtime::Handle;
 
-use super::{Identity, Live};
+use super::{Identity, Live, source::blame};
 use crate::{
     data::origin::Resource,
     kernel::{
@@ -23,6 +23,7 @@ use crate::{
     platform::clock,
     process::{
         control::{Desk, refuse},
+        exit::Exit,
         orders::Order,
     },
 };
@@ -105,10 +106,15 @@ impl WorkerDesk {
     fn stage(&self, url: &str, name: Option<String>, headers: Vec<(String, String)>) -> Answer {
         let resource = match Resource::parse(url) {
             Ok(resource) => resource.with_headers(headers),
-            Err(error) => return refuse(Code::BadRequest, &error.to_string()),
+            Err(error) => return refuse(Code::BadRequest, &format!("{error}; {}", blame(&error).1)),
         };
         match self.runtime.block_on(self.fs.stage(resource, name)) {
             Ok(staged) => Answer::Staged { path: format!("Staged/{}/{}", staged.id, staged.name), id: staged.id },
+            Err(StageError::Upstream(error)) => {
+                let (exit, hint) = blame(&error);
+                let code = if exit == Exit::Unreachable { Code::Upstream } else { Code::UpstreamRefused };
+                refuse(code, &format!("{error}; {hint}"))
+            }
             Err(error) => refuse(code(&error), &error.to_string()),
         }
     }
@@ -177,8 +183,9 @@ impl Desk for WorkerDesk {
 fn code(error: &StageError) -> Code {
     match error {
         StageError::Draining => Code::Busy,
-        StageError::Upstream(_) | StageError::NoLength(_) => Code::Upstream,
-        StageError::BadName(_) => Code::BadRequest,
+        StageError::Upstream(_) => Code::Upstream,
+        StageError::NoLength(_) => Code::UpstreamRefused,
+        StageError::BadName(_) | StageError::NoName(_) => Code::BadRequest,
         StageError::Store(_) | StageError::Full => Code::NoSpace,
         StageError::NotFound(_) => Code::NotFound,
     }

@@ -47,6 +47,7 @@ fn refused(error: &SourceError) -> Failure {
         SourceError::Manifest { .. } => {
             (Exit::Source, "write name and url for each file; docs/CONFIG.md has an example")
         }
+        SourceError::NoManifest { .. } => (Exit::Source, "a manifest is a .toml or .json file; check the path"),
         SourceError::Local { .. } | SourceError::NoDirectory(_) => {
             (Exit::Source, "check the path; a URL starts with http:// or https://")
         }
@@ -54,8 +55,11 @@ fn refused(error: &SourceError) -> Failure {
     exit.because(format!("cannot mount the source: {error}; {hint}"))
 }
 
-fn blame(error: &OriginError) -> (Exit, &'static str) {
+/// Whose fault it is, and what to do about it.
+pub(super) fn blame(error: &OriginError) -> (Exit, &'static str) {
     match error {
+        OriginError::Headers(_) => (Exit::Usage, "write one `Name: value` a line"),
+        OriginError::Url(_) => (Exit::Source, "a URL looks like https://host/files/"),
         OriginError::Status { code: 401 | 403, .. } => {
             (Exit::Source, "it wants other credentials: give them in a file with --header-file")
         }
