@@ -168,7 +168,8 @@ fn a_stopped_fsd_is_dumped_from_outside_with_its_operations_locks_and_tasks() {
     let behind = thread::Builder::new().spawn(move || other.read_at(&mut [0; 100], 0).unwrap()).unwrap();
     // Told again after a second: what waits has then waited for longer than any quick operation takes.
     mounted.await_event(|event| {
-        event["ev"] == "lock" && event["lock"] == "handles" && event["us"].as_u64() >= Some(1_000_000)
+        let waited = event["step"] == "wait" && event["us"].as_u64() >= Some(1_000_000);
+        event["ev"] == "lock" && event["lock"] == "handles" && waited
     });
     let file = mounted.dirs().root().join("outside.log");
     let said = {

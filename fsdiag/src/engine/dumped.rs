@@ -36,9 +36,10 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
     let stays = blamed.stays;
     let settled = stuck || stays || long(case, first, proof);
     let confidence = match proof.confidence {
+        // Holder and waiters are stated, and so is that it lasts.
+        _ if settled && proof.stated => Confidence::Certain,
         Confidence::Low if settled => Confidence::Medium,
         Confidence::Medium if settled => Confidence::High,
-        Confidence::High if settled && proof.stated => Confidence::Certain,
         said if settled => said,
         _ if young || logged_without(case, first, proof) => Confidence::Low,
         said => said,

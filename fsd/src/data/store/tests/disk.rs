@@ -136,12 +136,12 @@ fn a_reader_of_a_disk_that_hangs_ends_by_its_deadline_and_others_are_served() {
 fn a_download_goes_on_when_its_share_of_memory_becomes_less_than_it_has_not_written() {
     let scenario = fail::FailScenario::setup();
     let world = World::new(&Settings { cache: MIB, inactivity: LIMIT, ..Settings::default() });
-    world.origin.bandwidth(MIB).file("f", 2 * MIB).fault("f", Fault::StallAt(300 * KIB));
-    let store = world.open_as("f", 2 * MIB, v1());
+    world.origin.bandwidth(MIB).file("shrinks", 2 * MIB).fault("shrinks", Fault::StallAt(300 * KIB));
+    let store = world.open_as("shrinks", 2 * MIB, v1());
     let have = |more: u64| world.until(|| store.progress().have >= 300 * KIB + more);
-    assert!(have(0), "too little to write yet");
+    assert!(have(0) && world.until(|| world.origin.stalled() > 0), "too little to write yet");
     // It takes in one more piece, and is held before it looks for room for the next.
-    fail::cfg("store::stalled_download", "return(f)").unwrap();
+    fail::cfg("store::stalled_download", "return(shrinks)").unwrap();
     world.origin.release();
     assert!(have(1));
     let others: Vec<_> = (0..7).map(|n| world.open(&format!("small{n}"), 1000)).collect();
