@@ -299,6 +299,13 @@ pub struct Beat {
     pub writer_lag_us: u64,
 }
 
+impl Beat {
+    /// Whether nothing was in flight at that moment. What the kernel waited for then may have been answered since.
+    pub fn is_empty(&self) -> bool {
+        self.inflight.iter().all(|(_, count)| *count == 0)
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stall<'a> {
     pub ops: Vec<StalledOp>,

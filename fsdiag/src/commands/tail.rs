@@ -10,10 +10,11 @@ use std::{
 };
 
 use crate::{
-    commands::analyze::{Format, NO_INPUT, complain, read::undrained, select::Window},
+    commands::analyze::{Format, NO_INPUT, complain, quote::Tails, read::undrained, select::Window},
     engine::{
         fact::InputId,
         model::{Limits, Model},
+        report::Report,
     },
     formats::Mixed,
     output::paint::Paint,
@@ -124,6 +125,8 @@ struct Tail<'a> {
     model: Model,
     mixed: Mixed,
     input: InputId,
+    /// Of the input, as reports have it.
+    name: String,
     printer: Printer,
     watch: Watch,
 }
@@ -137,8 +140,9 @@ impl<'a> Tail<'a> {
         };
         let input = model.input(&name);
         let paint = Paint::for_stdout();
-        let printer = Printer::new(paint, args.last, args.quiet || args.format == Format::Json);
-        Self { args, model, mixed: Mixed::new(input), input, printer, watch: Watch::new(paint, args.format) }
+        let json = args.format == Format::Json;
+        let printer = Printer::new(paint, args.last, args.quiet || json, json.then(Tails::default));
+        Self { args, model, mixed: Mixed::new(input), input, name, printer, watch: Watch::new(paint, args.format) }
     }
 
     fn stdin(&mut self) -> io::Result<()> {
@@ -188,12 +192,13 @@ impl<'a> Tail<'a> {
 
     fn note(&mut self, change: Change, gone: &mut bool) {
         match change {
+            Change::Missing if !*gone => self.printer.say("there is no such file yet; waiting for it"),
             Change::Gone if !*gone => self.printer.say("the file is gone; waiting for it to come back"),
             Change::Switched => self.printer.say("another file took its place"),
             Change::Truncated => self.printer.say("the file was emptied and starts anew"),
-            Change::Gone | Change::None => {}
+            Change::Gone | Change::Missing | Change::None => {}
         }
-        *gone = change == Change::Gone;
+        *gone = matches!(change, Change::Gone | Change::Missing);
     }
 
     /// Once the daemon is dead, its rings hold what no file will ever have.
@@ -210,7 +215,9 @@ impl<'a> Tail<'a> {
         let counts = self.mixed.counts().clone();
         self.model.counted(self.input, self.mixed.format(), counts.lines, counts.events, counts.bad_lines);
         let mut text = self.printer.take_text();
-        text.push_str(&self.watch.look(&self.model, live, sources::wall_us()));
+        let (quotes, name) = (self.printer.quotes.as_ref(), &self.name);
+        let quote = |report: &mut Report| quotes.into_iter().for_each(|lines| lines.quote(report, name));
+        text.push_str(&self.watch.look(&self.model, live, sources::wall_us(), quote));
         if text.is_empty() {
             return Ok(());
         }

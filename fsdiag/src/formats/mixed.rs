@@ -7,6 +7,9 @@ use fsd_events::line::{Decoded, Decoder};
 use super::{Entry, Line, PARSERS, Parser, Taken, UNKNOWN, clock::Days, envelope, salvage};
 use crate::engine::fact::{Fact, InputId, Place, Sink};
 
+/// How fsd writes its lines, and nobody else.
+const OWN: &[u8] = b"{\"run\":";
+
 /// All parsers over one input.
 pub struct Mixed {
     input: InputId,
@@ -69,8 +72,12 @@ impl Mixed {
     pub fn line(&mut self, raw: &[u8], sink: &mut dyn Sink) {
         self.counts.lines += 1;
         let place = Place { input: self.input, line: self.counts.lines };
+        let Some(raw) = self.whole(raw) else { return };
         if raw.first() == Some(&b'{') && is_event(raw) && self.own(place, raw, sink) {
             return;
+        }
+        if raw.starts_with(OWN) {
+            return self.damaged(place, &String::from_utf8_lossy(raw), sink);
         }
         let raw = match std::str::from_utf8(raw) {
             Ok(text) => Cow::Borrowed(text),
@@ -82,12 +89,28 @@ impl Mixed {
             return;
         }
         let at = opened.stamp.map(|stamp| self.days.at(stamp)).unwrap_or_default();
-        if !self.foreign(&Line { place, text: &opened.text, at }, sink) && opened.text.starts_with("{\"run\":") {
-            self.counts.bad_lines += 1;
-            if let Some(remains) = salvage::event(&opened.text) {
-                sink.remains(place, remains);
-            }
+        if opened.text.as_bytes().starts_with(OWN) {
+            return self.damaged(place, &opened.text, sink);
         }
+        self.foreign(&Line { place, text: &opened.text, at }, sink);
+    }
+
+    /// A line of fsd's own that is torn: what is left of it may end a request, never begin one.
+    fn damaged(&mut self, place: Place, text: &str, sink: &mut dyn Sink) {
+        self.counts.bad_lines += 1;
+        if let Some(remains) = salvage::event(text) {
+            sink.remains(place, remains);
+        }
+    }
+
+    /// A line without the NULs that a crash of the machine leaves before it; None: there is nothing else.
+    fn whole<'a>(&mut self, raw: &'a [u8]) -> Option<&'a [u8]> {
+        if raw.first() != Some(&0) {
+            return Some(raw);
+        }
+        let text = raw.iter().position(|byte| *byte != 0).map(|at| &raw[at..]);
+        self.counts.bad_lines += u64::from(text.is_none());
+        text
     }
 
     /// Counts lines that the block reader has read already: events of fsd, all of them.
@@ -136,8 +159,7 @@ impl Mixed {
         true
     }
 
-    /// Whether a parser took it.
-    fn foreign(&mut self, line: &Line<'_>, sink: &mut dyn Sink) -> bool {
+    fn foreign(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
         let before = self.recent;
         if before.is_none_or(|at| !self.in_turn(at, line)) {
             let taken = (0..self.slots.len()).find(|at| Some(*at) != self.recent && self.offer(*at, line));
@@ -145,11 +167,8 @@ impl Mixed {
             if let Some(before) = before.filter(|_| taken.is_some()) {
                 self.settle_first(before);
             }
-            self.hand_over(sink);
-            return taken.is_some();
         }
         self.hand_over(sink);
-        true
     }
 
     /// Another format goes on: what the one before held back comes before the facts of this line.
@@ -203,5 +222,5 @@ impl Slot {
 
 /// Whether it is worth reading a line as an event of fsd.
 fn is_event(raw: &[u8]) -> bool {
-    raw.starts_with(b"{\"run\":") || memchr::memmem::find(raw, b"\"ev\"").is_some()
+    raw.starts_with(OWN) || memchr::memmem::find(raw, b"\"ev\"").is_some()
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{File, Metadata},
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{DirEntryExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -23,6 +23,8 @@ pub enum Change {
     Truncated,
     /// There is no such file now; it may come back.
     Gone,
+    /// There never was such a file so far.
+    Missing,
 }
 
 /// A file being followed by its name.
@@ -82,7 +84,8 @@ impl Follow {
             match self.elsewhere() {
                 Some(meta) => {
                     self.finish_line(&mut each);
-                    self.reopen(&meta)?;
+                    let next = self.successor().unwrap_or_else(|| self.path.clone());
+                    self.reopen(&next, &meta)?;
                     change = Change::Switched;
                 }
                 None => return Ok((change, false)),
@@ -95,10 +98,10 @@ impl Follow {
         let there = std::fs::metadata(&self.path);
         match (&mut self.open, there) {
             (None, Ok(meta)) => {
-                self.reopen(&meta)?;
+                self.reopen(&self.path.clone(), &meta)?;
                 Ok(Change::None)
             }
-            (None, Err(_)) => Ok(Change::Gone),
+            (None, Err(_)) => Ok(Change::Missing),
             (Some(open), there) => {
                 if open.file.metadata()?.len() < open.offset {
                     open.offset = open.file.seek(SeekFrom::Start(0))?;
@@ -115,8 +118,22 @@ impl Follow {
         (self.open.as_ref()?.id != id(&meta)).then_some(meta)
     }
 
-    fn reopen(&mut self, meta: &Metadata) -> io::Result<()> {
-        let file = File::open(&self.path)?;
+    /// The file that was written after the one that is open, where names tell it: `events-7.000003.jsonl` comes after
+    /// `events-7.000002.jsonl`, and `events-7.jsonl` last. Several may have come since the last look.
+    fn successor(&self) -> Option<PathBuf> {
+        let (dir, open) = (self.path.parent()?, self.open.as_ref()?);
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        let entries = std::fs::read_dir(dir).ok()?.flatten();
+        let name =
+            entries.filter(|entry| entry.ino() == open.id.1).find_map(|entry| entry.file_name().into_string().ok())?;
+        let (stem, number) = name.strip_suffix(".jsonl")?.rsplit_once('.')?;
+        let number: u32 = number.parse().ok()?;
+        let next = [format!("{stem}.{:06}.jsonl", number + 1), format!("{stem}.jsonl")];
+        next.into_iter().map(|name| dir.join(name)).find(|path| path.exists())
+    }
+
+    fn reopen(&mut self, path: &Path, meta: &Metadata) -> io::Result<()> {
+        let file = File::open(path)?;
         let id = file.metadata().map_or_else(|_| id(meta), |own| id(&own));
         self.open = Some(Open { file, id, offset: 0 });
         Ok(())
@@ -157,7 +174,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut follow = Follow::new(&path);
-        assert_eq!(look(&mut follow).0, Change::Gone);
+        assert_eq!(look(&mut follow).0, Change::Missing);
         append(&path, "one\ntw");
         assert_eq!(look(&mut follow).1, ["one"]);
         append(&path, "o\n");
@@ -175,6 +192,26 @@ mod tests {
         fs::rename(&path, dir.path().join("log.1")).unwrap();
         append(&path, "new\n");
         assert_eq!(look(&mut follow), (Change::Switched, vec!["late".into(), "new".into()]));
+    }
+
+    #[test]
+    fn no_line_is_lost_however_often_the_file_is_rotated_between_two_looks() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let link = at("events.jsonl");
+        append(&at("events-7.jsonl"), "0\n");
+        std::os::unix::fs::symlink("events-7.jsonl", &link).unwrap();
+        let mut follow = Follow::new(&link);
+        assert_eq!(look(&mut follow).1, ["0"]);
+        for n in 1..4 {
+            fs::rename(at("events-7.jsonl"), at(&format!("events-7.{n:06}.jsonl"))).unwrap();
+            append(&at("events-7.jsonl"), &format!("{n}\n"));
+        }
+        append(&at("events-8.jsonl"), "next run\n");
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("events-8.jsonl", &link).unwrap();
+        assert_eq!(look(&mut follow), (Change::Switched, ["1", "2", "3", "next run"].map(String::from).to_vec()));
+        assert_eq!(look(&mut follow), (Change::None, Vec::new()));
     }
 
     #[test]

@@ -16,6 +16,8 @@ use fsd_events::{
     ring,
 };
 
+use super::kernel::mountinfo;
+
 /// One mount of fsd.
 #[derive(Clone, Debug)]
 pub struct Mount {
@@ -45,8 +47,9 @@ pub fn mounts() -> Vec<Mount> {
     mounts
 }
 
-/// The mount at or above a path.
+/// The mount with that mount point. It is looked up by name alone, because the path itself may never answer.
 pub fn of_mount(path: &Path) -> Option<Mount> {
+    let path = mountinfo::lexical(&env::current_dir().unwrap_or_default(), path);
     mounts().into_iter().rev().find(|m| Path::new(&m.mount) == path)
 }
 

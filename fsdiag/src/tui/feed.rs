@@ -140,7 +140,7 @@ impl Feed {
         });
         match polled {
             Ok((change, more)) => {
-                self.gone = change == Change::Gone;
+                self.gone = matches!(change, Change::Gone | Change::Missing);
                 if !more && !self.subject.replay {
                     self.mixed.settle(&mut Tap { sink: &mut self.model, trace: &mut self.trace });
                 }

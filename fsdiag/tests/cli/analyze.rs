@@ -250,6 +250,21 @@ fn damage_is_counted_and_changes_nothing() {
     bytes.extend_from_slice(&pile_up().bytes[..100]);
     let (cause, confidence, id) = verdict(&bytes);
     assert_eq!((cause, confidence, id.as_str()), (Cause::LockPileup, Confidence::Certain, "456"));
+    let (whole, damaged) = (analyze(&pile_up().bytes).1, analyze(&bytes).1);
+    assert_eq!((whole.loss.bad_lines, damaged.loss.bad_lines), (0, 3), "NULs, a garbled line, and a torn one");
+    // What stands behind NULs on the same line is not lost.
+    let torn = [&[0; 4096][..], &pile_up().bytes].concat();
+    assert_eq!(analyze(&torn).1.inputs, whole.inputs);
+}
+
+#[test]
+fn what_nobody_answers_is_no_loss() {
+    let mut r = Record::new();
+    for (id, op) in [(1, Op::Getattr), (2, Op::Forget), (3, Op::BatchForget), (4, Op::Destroy)] {
+        r.enter(1.0, id, op).exit(1.5, id, op, 9);
+    }
+    let (code, report) = analyze(&r.bytes);
+    assert_eq!((code, report.healthy, report.loss.lone_exits), (0, true, 0), "{report:?}");
 }
 
 #[test]
@@ -299,4 +314,26 @@ fn tail_says_when_a_stall_forms() {
     assert_eq!(code, 1);
     assert!(text.contains("!! lock_pileup (certain): Release #456"), "{text}");
     assert!(text.contains("?  Release #456 Staged/a/movie.mkv has been open for 34.2 s"), "{text}");
+}
+
+#[test]
+fn tail_in_json_is_the_report_with_its_lines() {
+    let (_, text, _) = run(&["tail", "--format", "json", "-"], &pile_up().bytes);
+    let report: Report = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let evidence = &report.verdicts[0].evidence;
+    assert!(!evidence.is_empty() && evidence.iter().all(|e| e.text.contains("\"ev\"")), "{evidence:?}");
+    let (_, whole) = analyze(&pile_up().bytes);
+    assert_eq!(report.verdicts, whole.verdicts);
+}
+
+#[test]
+fn who_was_in_flight_when_the_kernel_counted_is_not_unread_after_its_end() {
+    let mut r = pile_up();
+    r.say(37.3, Body::Stall(Box::new(Stall { kernel_waiting: Some(4), ..Stall::default() })));
+    r.beat(38.0, &[(Op::Release, 1), (Op::Getattr, 2), (Op::Readdir, 1)], 35_000_000, 4);
+    for (id, op) in [(456, Op::Release), (457, Op::Getattr), (458, Op::Getattr), (459, Op::Readdir)] {
+        r.exit(38.5, id, op, 35_000_000);
+    }
+    let (code, report) = analyze(&r.bytes);
+    assert_eq!((code, report.healthy), (0, true), "{:?}", report.verdicts);
 }

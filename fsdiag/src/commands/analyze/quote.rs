@@ -34,6 +34,14 @@ impl Tails {
         }
     }
 
+    /// Fills in the texts of evidence from `input`, of which these are the lines.
+    pub fn quote(&self, report: &mut Report, input: &str) {
+        let all = report.verdicts.iter_mut().flat_map(|verdict| &mut verdict.evidence);
+        for evidence in all.filter(|evidence| evidence.input == input) {
+            evidence.text = self.get(evidence.line).map(quotation).unwrap_or_default();
+        }
+    }
+
     fn get(&self, number: u64) -> Option<&[u8]> {
         let at = self.pieces.partition_point(|(first, _)| *first < number);
         let begins = self.pieces.get(at).filter(|(first, _)| *first == number);

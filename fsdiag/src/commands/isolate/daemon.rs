@@ -104,9 +104,9 @@ pub fn choose(named: Option<&Path>) -> Result<Daemon, String> {
     let mut running: Vec<PathBuf> =
         rings::mounts().into_iter().filter(|mount| mount.alive).map(|mount| mount.mount.into()).collect();
     if let Some(path) = named {
-        let known = running.iter().any(|mount| mount == path);
-        let none = format!("no fsd serves {}; `fsdiag mounts` lists what is mounted", path.display());
-        return known.then(|| Daemon { mount: path.to_owned() }).ok_or(none);
+        let known = rings::of_mount(path).filter(|mount| mount.alive);
+        let none = || format!("no fsd serves {}; `fsdiag mounts` lists what is mounted", path.display());
+        return known.map(|known| Daemon { mount: known.mount.into() }).ok_or_else(none);
     }
     match running.len() {
         0 => Err("no fsd is running for this user".to_owned()),

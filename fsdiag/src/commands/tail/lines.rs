@@ -9,6 +9,7 @@ use fsd_events::{
 };
 
 use crate::{
+    commands::analyze::quote::Tails,
     engine::{
         fact::{Fact, Key, Place, Remains, Sink},
         model::Model,
@@ -31,16 +32,21 @@ pub(super) struct Printer {
     last: usize,
     kept: VecDeque<String>,
     text: String,
+    /// The last lines, where a report will quote them: a rotated file cannot be asked again.
+    pub(super) quotes: Option<Tails>,
 }
 
 impl Printer {
-    pub(super) fn new(paint: Paint, last: usize, quiet: bool) -> Self {
-        Self { paint, quiet, catching_up: true, last, kept: VecDeque::new(), text: String::new() }
+    pub(super) fn new(paint: Paint, last: usize, quiet: bool, quotes: Option<Tails>) -> Self {
+        Self { paint, quiet, catching_up: true, last, kept: VecDeque::new(), text: String::new(), quotes }
     }
 
     /// Reads a line into the model and keeps what is to be printed of it.
     pub(super) fn take(&mut self, raw: &[u8], mixed: &mut Mixed, model: &mut Model) {
         let before = mixed.counts().events;
+        if let Some(quotes) = &mut self.quotes {
+            quotes.keep(mixed.counts().lines + 1, raw);
+        }
         let mut sink = Shown { model, paint: self.paint, own: None, wanted: !self.quiet };
         mixed.line(raw, &mut sink);
         let own = sink.own.take();

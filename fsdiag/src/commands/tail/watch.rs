@@ -37,7 +37,7 @@ impl Watch {
     }
 
     /// The text to print now. `live`: the end of the data is the present.
-    pub(super) fn look(&mut self, model: &Model, live: bool, wall_us: u64) -> String {
+    pub(super) fn look(&mut self, model: &Model, live: bool, wall_us: u64, quote: impl FnOnce(&mut Report)) -> String {
         let mut text = String::new();
         let now = Now { wall_us: live.then_some(wall_us) };
         let old = self.mark(model, now, &mut text);
@@ -47,7 +47,7 @@ impl Watch {
             || model.sessions.iter().any(|s| s.stall.is_some() || s.ended.is_some());
         if worth && (!live || wall_us.saturating_sub(self.judged_us) >= EVERY_US) {
             self.judged_us = wall_us;
-            self.judge(&model.report(now), &mut text);
+            self.judge(model.report(now), quote, &mut text);
         }
         text
     }
@@ -79,7 +79,7 @@ impl Watch {
         old
     }
 
-    fn judge(&mut self, report: &Report, text: &mut String) {
+    fn judge(&mut self, mut report: Report, quote: impl FnOnce(&mut Report), text: &mut String) {
         let first = report.verdicts.first();
         let same = |a: &Verdict, b: &Verdict| {
             let id = |v: &Verdict| v.culprit.as_ref().map(|c| (c.op.clone(), c.id.clone()));
@@ -93,11 +93,15 @@ impl Watch {
         if !news {
             return;
         }
+        let verdict = first.cloned();
         match self.format {
-            Format::Json => text.push_str(&serde_json::to_string(report).map(|t| t + "\n").unwrap_or_default()),
-            Format::Text => text.push_str(&self.words(first)),
+            Format::Json => {
+                quote(&mut report);
+                text.push_str(&serde_json::to_string(&report).map(|t| t + "\n").unwrap_or_default());
+            }
+            Format::Text => text.push_str(&self.words(verdict.as_ref())),
         }
-        self.verdict = first.cloned();
+        self.verdict = verdict;
     }
 
     fn words(&self, verdict: Option<&Verdict>) -> String {

@@ -59,8 +59,8 @@ fn is_witnessed(case: &Case<'_>, at: &OpenAt<'_>) -> bool {
 fn unknown_to_the_daemon(case: &Case<'_>) -> Option<Finding> {
     let life = case.lives.iter().rev().find(|l| l.session.last_beat.is_some())?;
     let (beat, _, place) = life.session.last_beat.as_ref()?;
-    let idle =
-        case.ops.is_empty() && beat.workers_busy == 0 && beat.loops_alive >= beat.workers && beat.replies_queued == 0;
+    let nothing = case.ops.is_empty() && beat.is_empty();
+    let idle = nothing && beat.workers_busy == 0 && beat.loops_alive >= beat.workers && beat.replies_queued == 0;
     let waiting = beat.kernel_waiting.filter(|n| *n > 0 && idle && life.session.stall.is_some())?;
     let sentence = format!(
         "The kernel waits for {waiting} answers, and the daemon has nothing in flight: their replies were lost."

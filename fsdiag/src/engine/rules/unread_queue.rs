@@ -26,7 +26,8 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
     let (beat, _, place) = session.last_beat.as_ref()?;
     let unread = case.unread().filter(|n| *n > 0)?;
     let dead_loops = beat.workers > 0 && beat.loops_alive == 0;
-    let idle = case.ops.is_empty() && session.stall.is_some();
+    // What was in flight when the kernel's requests were counted is not unread, though it has ended since.
+    let idle = case.ops.is_empty() && session.stall.is_some() && beat.is_empty();
     if !dead_loops && !idle {
         return None;
     }
