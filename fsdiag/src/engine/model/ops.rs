@@ -100,7 +100,7 @@ impl OpStats {
         other.starts.times.iter().for_each(|t| self.starts.push(*t));
     }
 
-    /// How many that began after `t` have completed; exact up to [`Latest::KEPT`], that many beyond.
+    /// How many that began after `t` have completed; exact up to `Latest::KEPT`, that many beyond.
     pub fn later_than(&self, t: Micros) -> usize {
         // What happens to be there beyond the kept ones depends on the order of reading, so it does not count.
         self.starts.times.iter().filter(|s| **s > t + 20_000).count().min(Latest::KEPT)
