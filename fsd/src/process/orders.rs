@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, path::Path};
 
+use fsd_events::flags::Flag;
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -17,6 +19,8 @@ pub(super) enum Order {
     Ended,
     /// The supervisor is gone: this worker takes its place.
     Orphaned,
+    /// There never was one: this process becomes it, and starts a worker with these flags.
+    Succeed { flags: Vec<(Flag, bool)> },
 }
 
 impl Order {

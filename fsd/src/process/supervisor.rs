@@ -179,8 +179,17 @@ impl Supervisor {
     /// The old worker is this very process, executed anew: its requests wait for the next one.
     fn inherit(estate: Estate, config: Config) -> Result<Self, Failure> {
         let (mounted, janitor) = (estate.mounted(), estate.janitor().map(Janitor::adopt));
-        let Estate { job, settled, presence, max_background, .. } = estate;
+        let Estate { job, settled, presence, max_background, asked, .. } = estate;
         let places = Places::inherit(job.runtime, job.state, job.shared).map_err(internal)?;
+        let janitor = match janitor {
+            Some(janitor) => janitor,
+            // It was alone so far.
+            None => {
+                let mut janitor = Janitor::start(&std::env::current_exe().map_err(internal)?).map_err(internal)?;
+                janitor.mounted(mounted.at(), &places, &config.temp_dir).map_err(internal)?;
+                janitor
+            }
+        };
         let order = Order {
             config,
             settings: job.settings,
@@ -189,14 +198,14 @@ impl Supervisor {
             argv: job.argv,
             report: None,
         };
-        let mut new = Self::over(order, places, janitor)?;
+        let mut new = Self::over(order, places, Some(janitor))?;
         new.flags = job.flags;
         new.mount_run = job.mount_run;
         new.mounted = Some(mounted);
         new.settled = Some(settled);
         new.presence = presence;
         new.max_background = max_background;
-        let handed = new.handed(Cause::SupervisorLost);
+        let handed = new.handed(if asked { Cause::Restart } else { Cause::SupervisorLost });
         new.start_worker(Some(handed)).map_err(internal)?;
         Ok(new)
     }

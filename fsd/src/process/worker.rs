@@ -5,6 +5,7 @@ mod host;
 mod parts;
 mod shutdown;
 mod source;
+mod succession;
 
 pub(super) use host::{Host, Legacy, Upward};
 
@@ -24,13 +25,14 @@ use self::{
     desk::WorkerDesk,
     host::Inheritance,
     parts::{first_line, fs_config, loops, origin_config, recorder_config, stacks_config, store_config, unanswered},
+    succession::settled,
 };
 use super::{
     config::Config,
     control,
     daemon::Report,
     exit::{Exit, Failure},
-    link::{Takeover, Up},
+    link::Up,
     orders::{self, Order},
     places::Places,
     signals, terminal,
@@ -59,6 +61,8 @@ const READ_AHEAD_KIB: u32 = 512;
 /// What a mount is to be, and who waits for it.
 pub(super) struct Job {
     pub(super) config: Config,
+    /// As somebody wrote them, for a supervisor that this process may become.
+    pub(super) settings: Vec<(String, String)>,
     pub(super) mountpoint: PathBuf,
     /// Redacted, for people.
     pub(super) argv: Vec<String>,
@@ -116,7 +120,7 @@ struct Live {
     orders: (Sender<Order>, Receiver<Order>),
     source: String,
     led_to: Option<Sealed>,
-    /// Under a supervisor: what its place would need.
+    /// What the place of a supervisor would need, where somebody can take it.
     inheritance: Option<(Inheritance, Presence, u32)>,
 }
 
@@ -227,10 +231,17 @@ fn finish(
         recorder.restate(Start { max_background, recorder: recorder.kind().into(), ..first_line });
         let presence = presence(live, places, identity);
         let desk = WorkerDesk::new(live, identity, recorder, &presence, (max_background, Waiting::open(&at)));
+        // A supervisor follows its worker through shared memory.
+        let successor = !supervised && settled(live).resends && recorder.kind() != "heap";
+        let desk = desk.with_successor(successor);
         let orders = live.orders.0.clone();
         watch_session(live).map_err(internal)?;
         match std::mem::replace(&mut job.host, Host::Own) {
             Host::Own => {
+                if successor {
+                    let heir = Inheritance::alone(job, places, identity);
+                    live.inheritance = Some((heir, presence.clone(), max_background));
+                }
                 control::serve(&places.socket(), Arc::new(desk)).map_err(internal)?;
                 places.announce(&presence).map_err(internal)?;
                 signals::listen(orders).map_err(internal).map(drop)
@@ -253,12 +264,6 @@ fn finish(
             undo(&Host::Own, &at);
         }
     })
-}
-
-/// For the next worker.
-fn settled(live: &Live) -> Takeover {
-    let Negotiated { minor, offered, taken, passthrough, resends } = live.session.negotiated();
-    Takeover { minor, offered, taken, passthrough, resends, led_to: live.led_to.clone(), ..Takeover::default() }
 }
 
 /// Takes a mount down that never became ready.
@@ -361,6 +366,9 @@ impl Running {
         let last = loop {
             match self.mount.orders.1.recv() {
                 Ok(Order::Dumped(file)) => tracing::warn!("{}", orders::dumped(&self.places.state, file)),
+                Ok(Order::Succeed { flags }) => {
+                    tracing::error!("{}: serving on", self.succeed(Some(&flags)).text);
+                }
                 Ok(Order::Report) => tracing::info!("{}", desk::summary(&self.mount.fs)),
                 Ok(order) => break order,
                 // The signal thread holds a sender as long as the process lives.
@@ -368,23 +376,9 @@ impl Running {
             }
         };
         if last == Order::Orphaned {
-            return Err(self.succeed());
+            return Err(self.succeed(None));
         }
         shutdown::run(self, &job.config, last)
-    }
-}
-
-impl Running {
-    /// Takes the place of the supervisor that died; returns only when that fails.
-    fn succeed(&self) -> Failure {
-        let Some((inheritance, presence, max_background)) = &self.mount.inheritance else {
-            return Exit::Internal.because("there was no supervisor");
-        };
-        tracing::error!("the supervisor is gone: this process takes its place");
-        self.recorder.flush();
-        let settled = settled(&self.mount);
-        let legacy = inheritance.legacy(settled, presence.clone(), *max_background);
-        super::supervisor::succeed(&legacy, &self.mount.mounted)
     }
 }
 

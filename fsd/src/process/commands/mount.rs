@@ -72,8 +72,8 @@ fn serve(order: Order) -> Result<Exit, Failure> {
     if order.config.supervisor {
         return supervisor::run(order);
     }
-    let Order { config, mountpoint, argv, report, .. } = order;
-    worker::run(Job { config, mountpoint, argv, report, places: None, mount_run: None, host: Host::Own })
+    let Order { config, settings, mountpoint, argv, report, .. } = order;
+    worker::run(Job { config, settings, mountpoint, argv, report, places: None, mount_run: None, host: Host::Own })
 }
 
 /// Opens the log for people; nobody who has a message ever waits for who reads it. It starts the first thread of the

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use fsd_events::{
     control::{Answer, Request, Status},
     flags::Flag,
+    presence::Presence,
 };
 
 use crate::{
@@ -23,6 +24,9 @@ use crate::{
 
 /// Longest wait for the end of an fsd that was told to go: its own limits are shorter.
 const END_LIMIT: Duration = Duration::from_secs(600);
+/// A worker that takes over serves within 15 s: looks for it, and the pause between two.
+const LOOKS: u32 = 200;
+const LOOK: Duration = Duration::from_millis(100);
 
 pub(in crate::process) fn status(args: &Query) -> Result<Exit, Failure> {
     let Answer::Status(status) = connect(&args.target)?.ask(&Request::Status)? else { return Ok(Exit::Done) };
@@ -89,11 +93,33 @@ pub(in crate::process) fn restart(args: &Restart) -> Result<Exit, Failure> {
     ];
     let flags = wanted.into_iter().filter_map(|(flag, value)| Some((flag, value?))).collect();
     let binary = args.binary.as_ref().map(|path| places::absolute(path).display().to_string());
-    let answer = connect(&args.target)?.ask(&Request::Restart { flags, binary })?;
-    if let Answer::Restarted { old_run, new_run, resent } = answer {
-        terminal::say(format!("worker replaced: run {old_run} handed over to {new_run}, {resent} requests sent again"));
+    let mut client = connect(&args.target)?;
+    let before = client.presence.clone();
+    match client.ask(&Request::Restart { flags, binary }) {
+        Ok(Answer::Restarted { old_run, new_run, resent }) => {
+            let text = format!("worker replaced: run {old_run} handed over to {new_run}, {resent} requests sent again");
+            terminal::say(text);
+            Ok(Exit::Done)
+        }
+        Err(refused) if before.supervisor != 0 || refused.exit == Exit::Refused => Err(refused),
+        // It executes itself anew, perhaps before its answer is out.
+        Ok(_) | Err(_) => successor(args, &before),
     }
-    Ok(Exit::Done)
+}
+
+/// Waits for the supervisor that a process without one becomes, and for the worker that it starts.
+fn successor(args: &Restart, before: &Presence) -> Result<Exit, Failure> {
+    for _ in 0..LOOKS {
+        std::thread::park_timeout(LOOK);
+        let Some(now) = connect(&args.target).ok().map(|client| client.presence) else { continue };
+        if now.supervisor != 0 && now.run != before.run {
+            let text =
+                format!("worker replaced: run {} handed over to {}, under a supervisor now", before.run, now.run);
+            terminal::say(text);
+            return Ok(Exit::Done);
+        }
+    }
+    Err(Exit::Internal.because(format!("fsd {} has not started a worker: see its log", before.pid)))
 }
 
 fn describe(status: &Status) -> String {

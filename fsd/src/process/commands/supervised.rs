@@ -34,6 +34,8 @@ pub(in crate::process) fn worker() -> Result<Exit, Failure> {
     let upward = Upward::new(link, *job).map_err(internal)?;
     let outcome = worker::run(worker::Job {
         config,
+        // The supervisor has them.
+        settings: Vec::new(),
         mountpoint,
         argv,
         report: None,

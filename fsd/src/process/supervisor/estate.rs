@@ -37,6 +37,7 @@ pub(in crate::process) struct Estate {
     helper: bool,
     device: RawFd,
     janitor: Option<RawFd>,
+    pub(super) asked: bool,
 }
 
 impl Estate {
@@ -93,6 +94,7 @@ fn prepare(legacy: &Legacy<'_>, mounted: &Mounted) -> io::Result<Command> {
         helper,
         device: device.as_raw_fd(),
         janitor: legacy.janitor.map(|fd| fd.as_raw_fd()),
+        asked: legacy.asked,
     };
     // Far below what a pipe holds, so nobody has to read while we write.
     let (reader, mut writer) = io::pipe()?;

@@ -46,6 +46,8 @@ pub(super) struct WorkerDesk {
     started_us: u64,
     /// What never changes while the mount lives.
     still: Status,
+    /// This process can become the supervisor of a new worker.
+    successor: bool,
 }
 
 impl WorkerDesk {
@@ -78,7 +80,13 @@ impl WorkerDesk {
             state_dir: presence.state_dir.clone(),
             started_us: identity.started_us,
             still,
+            successor: false,
         }
+    }
+
+    /// Of a process without a supervisor, on a kernel that sends unanswered requests again.
+    pub(super) fn with_successor(self, successor: bool) -> Self {
+        Self { successor, ..self }
     }
 
     fn status(&self) -> Status {
@@ -173,9 +181,14 @@ impl Desk for WorkerDesk {
             Request::Umount { force: true } => self.order(Order::Abort),
             Request::Dump => self.dump(),
             Request::SetFlag { flag, value } => self.set_flag(flag, value),
-            Request::Restart { .. } => {
-                refuse(Code::Unsupported, "this fsd runs without a supervisor: unmount it and mount again")
+            Request::Restart { binary: Some(_), .. } => {
+                refuse(Code::Unsupported, "this fsd runs without a supervisor: only flags can be changed")
             }
+            Request::Restart { flags, binary: None } if self.successor => self.order(Order::Succeed { flags }),
+            Request::Restart { .. } => refuse(
+                Code::Unsupported,
+                "this fsd runs without a supervisor, and its mount cannot be handed over: unmount it and mount again",
+            ),
         }
     }
 }

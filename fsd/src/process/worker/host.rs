@@ -13,8 +13,9 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-use fsd_events::{control::Request, presence::Presence};
+use fsd_events::{control::Request, flags::Flag, presence::Presence};
 
+use super::{Identity, Job};
 use crate::{
     kernel::mount::{self, At, MountSpec, Mounted},
     process::{
@@ -22,6 +23,7 @@ use crate::{
         exit::{Exit, Failure},
         link::{self, Down, Link, Takeover, Up},
         orders::Order,
+        places::Places,
     },
 };
 
@@ -32,6 +34,8 @@ pub(in crate::process) struct Legacy<'a> {
     pub(in crate::process) presence: Presence,
     pub(in crate::process) max_background: u32,
     pub(in crate::process) janitor: Option<BorrowedFd<'a>>,
+    /// Somebody asked for a restart; otherwise a supervisor died.
+    pub(in crate::process) asked: bool,
 }
 
 /// Where the mount comes from.
@@ -114,10 +118,36 @@ pub(super) struct Inheritance {
 }
 
 impl Inheritance {
-    pub(super) fn legacy(&self, settled: Takeover, presence: Presence, max_background: u32) -> Legacy<'_> {
+    /// Of a process that does everything by itself.
+    pub(super) fn alone(job: &Job, places: &Places, identity: &Identity) -> Self {
+        let job = link::Job {
+            settings: job.settings.clone(),
+            flags: job.config.flags,
+            failpoints: Vec::new(),
+            mountpoint: job.mountpoint.clone(),
+            argv: job.argv.clone(),
+            runtime: places.runtime.clone(),
+            state: places.state.clone(),
+            shared: places.shared,
+            mount_run: identity.mount_run.to_string(),
+            takeover: None,
+        };
+        Self { job, janitor: None }
+    }
+
+    /// With these flags changed, where a restart is asked for.
+    pub(super) fn legacy(
+        &self,
+        settled: Takeover,
+        presence: Presence,
+        max_background: u32,
+        asked: Option<&[(Flag, bool)]>,
+    ) -> Legacy<'_> {
         let janitor = self.janitor.as_ref().map(AsFd::as_fd);
-        let job = link::Job { takeover: None, ..self.job.clone() };
-        Legacy { job, settled, presence, max_background, janitor }
+        let changed = asked.unwrap_or_default().iter();
+        let flags = changed.fold(self.job.flags, |flags, (flag, value)| flags.with(*flag, *value));
+        let job = link::Job { takeover: None, flags, ..self.job.clone() };
+        Legacy { job, settled, presence, max_background, janitor, asked: asked.is_some() }
     }
 }
 

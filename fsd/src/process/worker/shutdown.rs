@@ -75,7 +75,8 @@ fn words(order: &Order) -> String {
 fn pause(orders: &Receiver<Order>, hurry: bool) -> impl FnMut(Duration) -> bool {
     move |wait| match orders.recv_timeout(wait) {
         Ok(Order::Stop { .. } | Order::Abort) => true,
-        Ok(Order::Dumped(_) | Order::Report | Order::Ended | Order::Orphaned) | Err(RecvTimeoutError::Timeout) => hurry,
+        Ok(Order::Dumped(_) | Order::Report | Order::Ended | Order::Orphaned | Order::Succeed { .. })
+        | Err(RecvTimeoutError::Timeout) => hurry,
         Err(RecvTimeoutError::Disconnected) => true,
     }
 }

@@ -98,3 +98,32 @@ fn the_next_worker_serves_while_the_origin_is_down() {
     drop(held);
     mounted.finish();
 }
+
+#[test]
+fn without_a_supervisor_the_process_becomes_one_and_readers_see_nothing() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", 4 * MIB).always("a", Fault::StallAt(MIB));
+    let mounted = mount(Some(&origin.url("")), &["--no-supervisor"]);
+    let (old, copy) = (mounted.now(), mounted.dirs().root().join("copy"));
+    assert_eq!(old.supervisor, 0);
+    let mut reader = Command::new("cp").arg(mounted.path("a")).arg(&copy).spawn().unwrap();
+    assert!(origin.wait(SOON, |origin| origin.stalled() > 0));
+    mounted.await_event(|event| event["ev"] == "enter" && event["op"] == "Read");
+    let other = mounted.fsd(&["restart", "--binary", "/usr/bin/true"]);
+    assert!(text(&other.stderr).contains("only flags"), "{}", text(&other.stderr));
+    let restart = mounted.fsd(&["restart", "--debug-skip-eviction"]);
+    assert!(restart.status.success(), "{}", text(&restart.stderr));
+    let new = mounted.now();
+    assert_eq!((new.supervisor, new.mount_run.clone()), (old.pid, old.mount_run), "the same process, the same mount");
+    assert!(text(&restart.stdout).contains(&new.run), "{}", text(&restart.stdout));
+    let status = mounted.status();
+    assert_eq!((&status["supervised"], &status["flags"]["debug_skip_eviction"]), (&true.into(), &true.into()));
+    origin.heal().release();
+    assert!(reader.wait().unwrap().success());
+    assert!(fs::read(copy).unwrap() == origin.bytes("a", 0, 4 * MIB as usize));
+    await_true("the hand-over", || all_runs(&mounted).iter().any(|event| event["ev"] == "handover"));
+    let record = all_runs(&mounted);
+    let handover = record.iter().find(|event| event["ev"] == "handover").unwrap();
+    assert_eq!(handover["cause"], "restart");
+    mounted.finish();
+}
