@@ -82,7 +82,14 @@ impl Model {
     pub fn is_replaced(&self, at: usize) -> bool {
         let Some((_, dump, wall)) = self.dumps.get(at) else { return false };
         let later = |told: &Told| told.is_of(dump) && told.pid != dump.pid && told.wall > *wall;
-        self.told.iter().any(later)
+        self.told.iter().any(later) || self.is_followed(dump)
+    }
+
+    /// Whether the event files name that process, and another one after it.
+    fn is_followed(&self, dump: &Dump) -> bool {
+        let of_it = |session: &Session| session.is_own() && dump.pid.is_some() && session.about.pid == dump.pid;
+        let mut lives = self.sessions.iter().enumerate().filter(|(_, session)| of_it(session)).peekable();
+        lives.peek().is_some() && lives.all(|(life, _)| self.is_past(life))
     }
 
     fn is_of_dumps(&self, index: usize) -> bool {
@@ -159,7 +166,7 @@ fn task(row: &TaskRow, place: Place, ago: &impl Fn(u64) -> Option<Micros>) -> Ta
 
 #[cfg(test)]
 mod tests {
-    use fsd_events::op::Op;
+    use fsd_events::{ids::RunId, op::Op};
 
     use super::*;
     use crate::engine::{
@@ -220,5 +227,22 @@ mod tests {
         let (before, now): (Shown<'_>, Shown<'_>) = ((1, 7, &[1]), (2, 8, &[5]));
         assert_eq!(open(&[before, now]), [Key::Num(5)]);
         assert_eq!(open(&[now, before]), [Key::Num(5)]);
+    }
+
+    #[test]
+    fn a_worker_that_the_events_let_another_one_follow_is_replaced() {
+        let mut model = Model::new(Limits::default());
+        let input = model.input("events");
+        let at = At { wall_us: Some(1_000_000), mono_us: None };
+        model.apply(&Fact { place: Place { input, line: 1 }, at, what: What::Dump(Box::new(dump(7, &[1]))) });
+        let mut start = |run: u64, pid: u32| {
+            let own = Origin::Own { run: RunId(run), mount_run: RunId(1) };
+            let mut session = Session::default();
+            (session.origin, session.about.pid) = (own, Some(pid));
+            model.sessions.push(session);
+            model.is_replaced(0)
+        };
+        assert!(!start(1, 7), "it serves");
+        assert!(start(2, 8), "another one does");
     }
 }
