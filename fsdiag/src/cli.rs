@@ -38,10 +38,7 @@ enum Command {
 /// Those of the subcommand.
 pub fn run() -> anyhow::Result<ExitCode> {
     // Without a word the screens open on the running mount.
-    match &Cli::parse()
-        .command
-        .unwrap_or_else(|| Command::Tui(tui::Args { stalled_after: 10.0, ..tui::Args::default() }))
-    {
+    match &Cli::parse().command.unwrap_or_else(|| Command::Tui(tui::Args::found())) {
         Command::Analyze(args) => analyze::run(args),
         Command::Attach(args) => attach::run(args),
         Command::Dump(args) => dump::run(args),

@@ -6,7 +6,9 @@
 pub mod acts;
 pub mod command;
 pub mod compose;
+pub mod errand;
 pub mod feed;
+pub mod keep;
 pub mod keys;
 pub mod page;
 pub mod picture;
@@ -18,8 +20,7 @@ pub mod turn;
 pub mod view;
 
 use std::{
-    io::{self, Write as _},
-    process::{Command, Output, Stdio},
+    io,
     sync::mpsc::{self, Receiver, Sender},
     thread,
 };
@@ -45,11 +46,18 @@ pub struct Options {
     pub mouse: bool,
     pub keys: Keymap,
     pub theme: Theme,
+    /// What to say at the start: what is wrong with the keys that the user wrote.
+    pub said: Vec<String>,
 }
 
 /// What the screens ask of their source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
+    /// The list of mounts.
+    Choose,
+    /// That mount.
+    Open(String),
+    Rewind,
     Pause(bool),
     Faster,
     Slower,
@@ -72,6 +80,9 @@ pub fn run(options: Options, start: impl FnOnce(Sender<Turn>) -> Sender<Wish>) -
     let mut state = State::new(options.read_only);
     let (width, height) = screen.size()?;
     state.update(Msg::Resized { width, height });
+    if !options.said.is_empty() {
+        state.update(Msg::Acted { text: options.said.join("; "), ok: false });
+    }
     let mut running = Loop { state, options, wishes, sender };
     running.draw(&mut screen)?;
     running.turn_until_quit(&mut screen, &turns)?;
@@ -109,6 +120,8 @@ impl Loop {
             Turn::Signal => return Ok(true),
             Turn::Picture(picture) => vec![Msg::Data(picture)],
             Turn::Acted { text, ok } => vec![Msg::Acted { text, ok }],
+            Turn::Previewed { args, lines } => vec![Msg::Previewed { args, lines }],
+            Turn::Said(line) => vec![Msg::Said(line)],
             Turn::Terminal(event) => turn::messages(event, &self.state, &self.options.keys),
         };
         for message in messages {
@@ -127,7 +140,11 @@ impl Loop {
             Effect::Suspend => screen.suspend()?,
             Effect::Redraw => screen.clear()?,
             Effect::Save => self.save(),
-            Effect::Act { args, input } => act(args, input, self.sender.clone())?,
+            Effect::Act { args, input } => errand::act(args, input, self.sender.clone())?,
+            Effect::Preview { args } => errand::preview(args, self.sender.clone())?,
+            Effect::Choose => self.wish(Wish::Choose),
+            Effect::Open(mount) => self.wish(Wish::Open(mount)),
+            Effect::Rewind => self.wish(Wish::Rewind),
             Effect::Pause(paused) => self.wish(Wish::Pause(paused)),
             Effect::Speed { faster: true } => self.wish(Wish::Faster),
             Effect::Speed { faster: false } => self.wish(Wish::Slower),
@@ -143,8 +160,9 @@ impl Loop {
     }
 
     fn save(&mut self) {
-        let name = format!("fsdiag-report-{}.txt", self.state.picture.source.now_us / 1_000_000);
-        let message = match std::fs::write(&name, plain::text(&self.state, 120)) {
+        let file = keep::file(&format!("fsdiag-report-{}.txt", self.state.picture.source.now_us / 1_000_000));
+        let name = file.display();
+        let message = match std::fs::write(&file, plain::text(&self.state, 120)) {
             Ok(()) => Msg::Acted { text: format!("saved {name}"), ok: true },
             Err(error) => Msg::Acted { text: format!("cannot write {name}: {error}"), ok: false },
         };
@@ -152,43 +170,16 @@ impl Loop {
     }
 }
 
-/// The verdict and how to see it again, for the normal screen after the others are gone.
+/// The verdict in full, for the normal screen after the others are gone.
 pub fn farewell(state: &State) -> String {
-    let lines = [status::line(state).plain(), status::banner(state).plain()];
-    lines.join("\n")
-}
-
-/// Runs `fsdiag` itself: an act of the screens is the same as its command.
-///
-/// A secret goes through its standard input, because a command line is for everybody to read.
-fn act(mut args: Vec<String>, input: Option<String>, sender: Sender<Turn>) -> io::Result<()> {
-    let program = std::env::current_exe()?;
-    // Before a `--`, behind which all is the workload's.
-    args.insert(1.min(args.len()), "--yes".to_owned());
-    spawn("tui-act", move || {
-        let output = fed(Command::new(program).args(&args), input.as_deref());
-        let (text, ok) = match output {
-            Ok(output) => (last_line(&output), output.status.success()),
-            Err(error) => (format!("cannot run fsdiag {}: {error}", args.join(" ")), false),
-        };
-        let _ = sender.send(Turn::Acted { text, ok });
-    })
-}
-
-/// Runs a command to its end; `input` is all that it can read.
-fn fed(command: &mut Command, input: Option<&str>) -> io::Result<Output> {
-    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
-    let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    if let (Some(mut pipe), Some(text)) = (child.stdin.take(), input) {
-        pipe.write_all(text.as_bytes())?;
-    }
-    child.wait_with_output()
-}
-
-fn last_line(output: &Output) -> String {
-    let streams = [&output.stderr, &output.stdout].map(|s| String::from_utf8_lossy(s).into_owned());
-    let lines = streams.iter().find_map(|s| s.lines().rfind(|l| !l.trim().is_empty()));
-    lines.map_or_else(|| format!("ended with {}", output.status), str::to_owned)
+    let mut state = state.clone();
+    state.message = None;
+    let width = usize::from(state.width).max(40);
+    let line = status::line(&state, width).plain();
+    let banner = status::banner(&state, width);
+    let whole = state.picture.verdict.as_ref().map(|verdict| format!("{}\n", verdict.sentence));
+    let head = banner.first().map(|row| row.plain().replace(", Enter: evidence", "")).unwrap_or_default();
+    format!("{line}\n{head}\n{}", whole.unwrap_or_default()).trim_end().to_owned()
 }
 
 fn read_terminal(sender: Sender<Turn>) -> impl FnOnce() + Send + 'static {

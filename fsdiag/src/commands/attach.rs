@@ -1,8 +1,9 @@
 //! `fsdiag attach`: what any FUSE mount waits for, whoever serves it, asked of the kernel alone.
 
 mod join;
+pub mod judge;
 mod text;
-mod watch;
+pub mod watch;
 
 use std::{
     env,

@@ -61,7 +61,7 @@ struct Daemon {
 /// Health at a glance, worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Health {
+pub enum Health {
     Ok,
     /// Requests wait, none for long.
     Busy,
@@ -76,7 +76,7 @@ enum Health {
 }
 
 impl Health {
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Busy => "busy",
@@ -87,7 +87,7 @@ impl Health {
         }
     }
 
-    fn is_sick(self) -> bool {
+    pub fn is_sick(self) -> bool {
         matches!(self, Self::Stalled | Self::Aborted | Self::Dead)
     }
 }
@@ -129,7 +129,8 @@ fn row(brief: &Brief, stalled_us: u64) -> Row {
     }
 }
 
-fn health(brief: &Brief, stalled_us: u64) -> Health {
+/// A mount at a glance.
+pub fn health(brief: &Brief, stalled_us: u64) -> Health {
     let old = brief.oldest_us.is_some_and(|us| us >= stalled_us);
     match (brief.waiting, &brief.holder) {
         (_, None) if brief.sure && brief.connected != Some(true) => Health::Dead,

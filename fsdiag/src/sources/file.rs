@@ -25,6 +25,14 @@ impl Input {
         }
     }
 
+    /// Of a file.
+    pub fn path(self) -> Option<PathBuf> {
+        match self {
+            Self::Stdin => None,
+            Self::File(path) => Some(path),
+        }
+    }
+
     /// Bytes of it on disk, where that is known.
     pub fn size(&self) -> Option<u64> {
         match self {

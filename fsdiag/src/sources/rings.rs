@@ -19,13 +19,15 @@ use fsd_events::{
 use super::kernel::mountinfo;
 
 /// One mount of fsd.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Mount {
     /// In the runtime directory.
     pub dir: PathBuf,
     pub mount: String,
     pub run: RunId,
     pub pid: u32,
+    /// Who owns the mount and the socket; 0 where the worker itself does.
+    pub supervisor: u32,
     pub connection: u64,
     /// Event file of the current run.
     pub events: PathBuf,
@@ -75,6 +77,7 @@ fn read(dir: &Path) -> Option<Mount> {
         dir: dir.to_owned(),
         run: RunId::parse(&presence.run).unwrap_or_default(),
         pid: presence.pid,
+        supervisor: presence.supervisor,
         connection: presence.connection,
         events: Path::new(&presence.state_dir).join(layout::EVENTS_LINK),
         socket: PathBuf::from(presence.socket),

@@ -1,17 +1,14 @@
 //! Acts: what can be done to the daemon from the screens, each the same as a command that is shown first.
 
-use super::picture::Act;
-
-/// What a new worker does to those who wait.
-const HANDOVER: [&str; 2] =
-    ["the worker is dumped and replaced", "waiting clients get their bytes from the next worker"];
+use super::{keep, picture::Act};
 
 /// In the order of the ladder: look, switch, hand over, abort.
 pub fn of(mount: &str, is_fsd: bool) -> Vec<Act> {
+    let stacks = keep::file(keep::STACKS).display().to_string();
     let mut acts = vec![act(
         "dump the stacks of the daemon now",
-        &["dump", mount, "-o", "fsdiag-stacks.log"],
-        &["each thread pauses for less than a millisecond", "the dump is written to fsdiag-stacks.log"],
+        &["dump", mount, "-o", &stacks],
+        &["the dump is shown on the Stacks screen; a second one tells what has moved"],
     )];
     if is_fsd {
         acts.extend(staging(mount));
@@ -19,7 +16,9 @@ pub fn of(mount: &str, is_fsd: bool) -> Vec<Act> {
         acts.extend(restarts(mount));
         acts.push(isolate(mount));
     }
-    let steps = ["every waiting call fails with ENOTCONN or ECONNABORTED", "the mount is taken away"];
+    let steps = ["for a mount that is lost: whoever waits gets an error, and can go on or be killed"];
+    let abort = act("abort the connection, leave it mounted", &["rescue", mount, "--keep-mounted"], &steps);
+    acts.push(Act { hurts: true, ..abort });
     acts.push(Act { hurts: true, ..act("abort the connection and unmount", &["rescue", mount], &steps) });
     acts
 }
@@ -59,17 +58,17 @@ fn restarts(mount: &str) -> impl Iterator<Item = Act> {
     let mount = mount.to_owned();
     settings.into_iter().map(move |(title, skip, single)| {
         let (skip, single) = (format!("--debug-skip-eviction={skip}"), format!("--debug-fskit-single-thread={single}"));
-        act(title, &["restart", &mount, &skip, &single], &HANDOVER)
+        act(title, &["restart", &mount, &skip, &single], &["a new worker with these flags"])
     })
 }
 
 fn isolate(mount: &str) -> Act {
     let steps = [
-        "the command runs under no flag, each flag and both, 3 times each",
-        "before each run a new worker takes the mount over",
-        "the report is written to fsdiag-isolate.txt, and the flags are restored",
+        "a command that hangs runs under no flag, each flag and both, and the verdicts are compared",
+        "the report is kept, and the flags are as before at the end",
     ];
-    let command = ["isolate", mount, "--runs", "3", "-o", "fsdiag-isolate.txt", "--"];
+    let report = keep::file(keep::ISOLATE).display().to_string();
+    let command = ["isolate", mount, "-o", &report, "--"];
     Act { prompt: "command that hangs, words without a shell".to_owned(), ..act("isolate a hang", &command, &steps) }
 }
 
@@ -81,7 +80,7 @@ mod tests {
     fn only_what_can_hurt_is_asked_twice_and_a_url_never_stands_in_a_command() {
         let acts = of("/m", true);
         let hurting: Vec<_> = acts.iter().filter(|act| act.hurts).map(|act| act.command[0].as_str()).collect();
-        assert_eq!(hurting, ["rescue"]);
+        assert_eq!(hurting, ["rescue", "rescue"]);
         assert!(acts.iter().filter(|act| act.command[0] == "stage").all(|act| act.secret));
         assert!(acts.iter().all(|act| !act.preview.is_empty()));
     }
@@ -89,6 +88,6 @@ mod tests {
     #[test]
     fn of_a_daemon_that_is_not_ours_only_stacks_and_the_mount_can_be_taken() {
         let words: Vec<_> = of("/m", false).into_iter().map(|act| act.command[0].clone()).collect();
-        assert_eq!(words, ["dump", "rescue"]);
+        assert_eq!(words, ["dump", "rescue", "rescue"]);
     }
 }

@@ -29,6 +29,9 @@ pub enum Action {
     Faster,
     Step,
     NextStall,
+    Rewind,
+    Evidence,
+    Mounts,
     Save,
     Redraw,
     Suspend,
@@ -42,8 +45,23 @@ pub struct Binding {
     /// Default keys, as the configuration spells them; the first stands in the footer.
     pub keys: &'static [&'static str],
     pub help: &'static str,
-    /// Stands in the footer.
-    pub footer: bool,
+    /// One word for the footer.
+    pub short: &'static str,
+    pub footer: Footer,
+}
+
+/// When a key stands in the last line of the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Footer {
+    Never,
+    Always,
+    /// Where a screen is shown, not the list of mounts.
+    Screens,
+    Replay,
+    /// While something is searched for.
+    Found,
+    /// While there is a verdict.
+    Verdict,
 }
 
 const fn row(
@@ -51,37 +69,43 @@ const fn row(
     name: &'static str,
     keys: &'static [&'static str],
     help: &'static str,
-    footer: bool,
+    (short, footer): (&'static str, Footer),
 ) -> Binding {
-    Binding { action, name, keys, help, footer }
+    Binding { action, name, keys, help, short, footer }
 }
+
+/// In the help only.
+const HELP: (&str, Footer) = ("", Footer::Never);
 
 /// The single list of keys.
 pub const KEYS: &[Binding] = &[
-    row(Action::Help, "help", &["?", "f1"], "this help", true),
-    row(Action::Details, "details", &["enter"], "evidence of the verdict, details of a row", true),
-    row(Action::NextScreen, "next-screen", &["tab", "l", "right"], "next screen", true),
-    row(Action::PreviousScreen, "previous-screen", &["backtab", "h", "left"], "previous screen", false),
-    row(Action::Down, "down", &["j", "down"], "one row down", false),
-    row(Action::Up, "up", &["k", "up"], "one row up", false),
-    row(Action::PageDown, "page-down", &["ctrl-d", "pagedown"], "half a page down", false),
-    row(Action::PageUp, "page-up", &["ctrl-u", "pageup"], "half a page up", false),
-    row(Action::Top, "top", &["g", "home"], "first row", false),
-    row(Action::Bottom, "bottom", &["G", "end"], "last row", false),
-    row(Action::Search, "search", &["/"], "search", true),
-    row(Action::NextMatch, "next-match", &["n"], "next match", false),
-    row(Action::PreviousMatch, "previous-match", &["N"], "previous match", false),
-    row(Action::Filter, "filter", &["f"], "show only matching rows", false),
-    row(Action::Pause, "pause", &["space"], "pause and go on", true),
-    row(Action::Slower, "slower", &["["], "replay slower", false),
-    row(Action::Faster, "faster", &["]"], "replay faster", false),
-    row(Action::Step, "step", &["."], "replay one event", false),
-    row(Action::NextStall, "next-stall", &["e"], "replay to the next stall", false),
-    row(Action::Save, "save", &["s"], "save the report to a file", false),
-    row(Action::Redraw, "redraw", &["f5", "ctrl-l"], "draw anew", false),
-    row(Action::Suspend, "suspend", &["ctrl-z"], "suspend to the shell", false),
-    row(Action::Back, "back", &["q", "esc"], "close, back, then quit", true),
-    row(Action::Quit, "quit", &["ctrl-c"], "quit", false),
+    row(Action::Help, "help", &["?", "f1"], "this help", ("help", Footer::Always)),
+    row(Action::Details, "details", &["enter"], "evidence, details of a row, do an act", ("open", Footer::Always)),
+    row(Action::Evidence, "evidence", &["v"], "evidence of the verdict", ("evidence", Footer::Verdict)),
+    row(Action::NextScreen, "next-screen", &["tab", "l", "right"], "next screen", ("screen", Footer::Screens)),
+    row(Action::PreviousScreen, "previous-screen", &["backtab", "h", "left"], "previous screen", HELP),
+    row(Action::Down, "down", &["j", "down"], "one row down", HELP),
+    row(Action::Up, "up", &["k", "up"], "one row up", HELP),
+    row(Action::PageDown, "page-down", &["ctrl-d", "pagedown"], "half a page down", HELP),
+    row(Action::PageUp, "page-up", &["ctrl-u", "pageup"], "half a page up", HELP),
+    row(Action::Top, "top", &["g", "home"], "first row", HELP),
+    row(Action::Bottom, "bottom", &["G", "end"], "last row", HELP),
+    row(Action::Search, "search", &["/"], "search", ("search", Footer::Screens)),
+    row(Action::NextMatch, "next-match", &["n"], "next match", ("next", Footer::Found)),
+    row(Action::PreviousMatch, "previous-match", &["N"], "previous match", HELP),
+    row(Action::Filter, "filter", &["f"], "show only rows that match the search", ("filter", Footer::Found)),
+    row(Action::Pause, "pause", &["space"], "pause and go on", ("pause", Footer::Screens)),
+    row(Action::Slower, "slower", &["["], "replay slower", ("slower", Footer::Replay)),
+    row(Action::Faster, "faster", &["]"], "replay faster", ("faster", Footer::Replay)),
+    row(Action::Step, "step", &["."], "replay one line", ("step", Footer::Replay)),
+    row(Action::NextStall, "next-stall", &["e"], "replay to the next stall", ("stall", Footer::Replay)),
+    row(Action::Rewind, "rewind", &["0"], "replay from the start", HELP),
+    row(Action::Mounts, "mounts", &["m"], "choose another mount", ("mounts", Footer::Screens)),
+    row(Action::Save, "save", &["s"], "save all screens as text to a file", HELP),
+    row(Action::Redraw, "redraw", &["f5", "ctrl-l"], "draw anew", HELP),
+    row(Action::Suspend, "suspend", &["ctrl-z"], "suspend to the shell", HELP),
+    row(Action::Back, "back", &["q", "esc"], "close, back, then quit", ("back", Footer::Always)),
+    row(Action::Quit, "quit", &["ctrl-c"], "quit", HELP),
 ];
 
 /// Keys in force: the table, with what the user remapped.
@@ -102,16 +126,35 @@ impl Keymap {
         let (mut map, mut wrong) = (Self::default(), Vec::new());
         for (name, keys) in wanted {
             match KEYS.iter().find(|row| row.name == name) {
-                Some(row) => map.rebind(row.action, keys),
-                None => wrong.push(format!("no action is called `{name}`; see `?` for the names")),
+                Some(row) => map.rebind(row, keys, &mut wrong),
+                None => {
+                    let names: Vec<_> = KEYS.iter().map(|row| row.name).collect();
+                    wrong.push(format!("no action is called `{name}`; there are: {}", names.join(", ")));
+                }
+            }
+        }
+        // Nobody shall be locked in.
+        for row in KEYS.iter().filter(|row| matches!(row.action, Action::Quit | Action::Help | Action::Back)) {
+            if map.keys_of(row).is_empty() {
+                wrong.push(format!("`{}` has no key left; it keeps {}", row.name, row.keys.join(" ")));
+                map.keys.extend(row.keys.iter().map(|key| ((*key).to_owned(), row.action)));
             }
         }
         (map, wrong)
     }
 
-    fn rebind(&mut self, action: Action, keys: &[String]) {
-        self.keys.retain(|_, bound| *bound != action);
-        self.keys.extend(keys.iter().map(|key| (key.clone(), action)));
+    fn rebind(&mut self, row: &Binding, keys: &[String], wrong: &mut Vec<String>) {
+        self.keys.retain(|_, bound| *bound != row.action);
+        for key in keys {
+            if !is_key(key) {
+                wrong.push(format!("`{key}` is no key; write `x`, `ctrl-x`, `f5`, `enter`, `pagedown`, ..."));
+                continue;
+            }
+            if let Some(other) = self.keys.insert(key.clone(), row.action).filter(|other| *other != row.action) {
+                let other = KEYS.iter().find(|row| row.action == other).map_or("", |row| row.name);
+                wrong.push(format!("`{key}` means `{}` now and `{other}` no more", row.name));
+            }
+        }
     }
 
     /// What that key means; digits choose a screen.
@@ -127,6 +170,17 @@ impl Keymap {
         keys.sort_by_key(|key| row.keys.iter().position(|k| k == key).unwrap_or(usize::MAX));
         keys.join(" ")
     }
+}
+
+/// Keys that are spelt as words.
+const WORDS: [&str; 13] =
+    ["space", "enter", "esc", "tab", "backtab", "up", "down", "left", "right", "home", "end", "pageup", "pagedown"];
+
+/// Whether a key can be spelt so.
+fn is_key(text: &str) -> bool {
+    let plain = text.strip_prefix("ctrl-").filter(|rest| !rest.is_empty()).unwrap_or(text);
+    let function = plain.strip_prefix('f').and_then(|n| n.parse::<u8>().ok()).is_some_and(|n| (1..=24).contains(&n));
+    plain.chars().count() == 1 || function || WORDS.contains(&plain)
 }
 
 /// The spelling of a key in the table and the configuration.
@@ -189,5 +243,19 @@ mod tests {
         assert_eq!(map.action(press(KeyCode::Char('n'), KeyModifiers::CONTROL)), Some(Action::Down));
         assert_eq!(map.action(press(KeyCode::Char('j'), KeyModifiers::NONE)), None);
         assert_eq!(wrong.len(), 1);
+    }
+
+    #[test]
+    fn what_is_taken_from_another_action_or_is_no_key_is_said_and_nobody_is_locked_in() {
+        let wanted = BTreeMap::from([
+            ("filter".into(), vec!["/".into(), "hyper-x".into()]),
+            ("quit".into(), Vec::new()),
+            ("back".into(), vec!["q".into()]),
+        ]);
+        let (map, wrong) = Keymap::remapped(&wanted);
+        assert_eq!(map.action(press(KeyCode::Char('/'), KeyModifiers::NONE)), Some(Action::Filter));
+        assert_eq!(map.action(press(KeyCode::Char('c'), KeyModifiers::CONTROL)), Some(Action::Quit));
+        let all = wrong.join("; ");
+        assert!(wrong.len() == 3 && all.contains("`search` no more") && all.contains("hyper-x"), "{all}");
     }
 }

@@ -3,10 +3,16 @@
 //! A picture of a recording at a moment equals the picture that live use showed then, because both come from the
 //! same fold over the same facts.
 
+use std::sync::Arc;
+
+use fsd_events::op::Op;
+
 /// Everything a frame can show.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Picture {
     pub source: Source,
+    /// What can be chosen, while nothing is chosen yet.
+    pub mounts: Vec<Choice>,
     /// None: healthy, or nothing known yet.
     pub verdict: Option<Verdict>,
     /// Further verdicts, second best first.
@@ -19,8 +25,9 @@ pub struct Picture {
     pub lanes: Vec<Lane>,
     /// Stall episodes as (start, end), microseconds of the source's clock; an open one has no end.
     pub stalls: Vec<(u64, Option<u64>)>,
-    pub events: Vec<EventLine>,
-    /// Operations in flight, one value a second, newest last.
+    /// Newest last.
+    pub events: Vec<Arc<EventLine>>,
+    /// Most operations in flight in each second, newest last; the last value is that of now.
     pub inflight: Vec<u64>,
     /// Completions a second, newest last.
     pub completed: Vec<u64>,
@@ -32,6 +39,8 @@ pub struct Picture {
 pub struct Source {
     /// Mount point or file names.
     pub title: String,
+    /// What serves it, where it is no fsd: `fuse.rclone`.
+    pub kind: String,
     pub state: SourceState,
     pub pid: Option<u32>,
     pub flags: Vec<String>,
@@ -51,6 +60,8 @@ pub struct Source {
 pub enum SourceState {
     #[default]
     Empty,
+    /// The user chooses among the mounts.
+    Choosing,
     /// Bytes read and in all.
     Loading {
         done: u64,
@@ -62,7 +73,9 @@ pub enum SourceState {
     Replay {
         speed: Speed,
         paused: bool,
-        end_us: u64,
+        /// From the first event to the moment shown, and to the last event, microseconds.
+        at_us: u64,
+        length_us: u64,
     },
     /// The file was removed or the daemon died.
     Gone {
@@ -100,6 +113,24 @@ impl Speed {
             n => format!("{}.{}x", n / 10, n % 10),
         }
     }
+}
+
+/// A mount that can be looked at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Choice {
+    pub mount: String,
+    /// `fuse.rclone`.
+    pub kind: String,
+    /// Program and process that serve it; empty: nobody, or unknown.
+    pub daemon: String,
+    /// Unanswered requests; None: unknown.
+    pub waiting: Option<u64>,
+    /// The oldest of them, in words, and its age.
+    pub oldest: String,
+    pub oldest_us: Option<u64>,
+    /// `ok`, `STALLED`, ...
+    pub health: String,
+    pub sick: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -140,18 +171,31 @@ pub struct Operation {
     pub path: String,
     /// What it waits for, in words.
     pub waits: String,
-    /// Depth in the wait tree; 0 waits for nobody.
+    /// Depth in the wait tree; 0 waits for nobody that is shown.
     pub depth: u16,
-    pub line: u64,
+    /// Where it stands in its input; empty for a request that only the kernel knows.
+    pub place: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Lock {
     pub name: String,
     pub kind: String,
+    /// Who holds it, with mode; empty: nobody that is known.
     pub holder: String,
-    pub held_us: u64,
-    pub waiters: Vec<String>,
+    /// None: unknown.
+    pub held_us: Option<u64>,
+    /// What the holder waits for itself, in words.
+    pub then: String,
+    /// Longest waiting first.
+    pub waiters: Vec<LockWaiter>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LockWaiter {
+    pub name: String,
+    /// None: unknown.
+    pub us: Option<u64>,
 }
 
 /// Threads with the same stack.
@@ -165,7 +209,7 @@ pub struct StackGroup {
 }
 
 /// Between the last two dumps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Moved {
     /// There is only one dump.
     #[default]
@@ -187,9 +231,12 @@ pub struct Latency {
     pub max_us: u64,
     /// Completions by power of two of their microseconds: bucket n counts `[2^n, 2^(n+1))`.
     pub buckets: Vec<u64>,
-    /// Slowest completion in each second, newest last, microseconds.
-    pub slowest: Vec<u64>,
+    /// Completions of each second by [`HEAT`], newest second last.
+    pub heat: Vec<[u32; HEAT.len() + 1]>,
 }
+
+/// Upper ends of the heat map's rows, microseconds; a last row takes the rest.
+pub const HEAT: [u64; 6] = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 /// What one worker did when.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -198,17 +245,19 @@ pub struct Lane {
     pub spans: Vec<LaneSpan>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+/// One operation; or several short ones, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LaneSpan {
     pub start_us: u64,
     /// None: still running.
     pub end_us: Option<u64>,
-    pub op: String,
+    pub op: Op,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventLine {
     pub line: u64,
+    /// Raw, cut where it is very long.
     pub text: String,
     /// Worth the eye: stall, invariant, lost lines.
     pub loud: bool,

@@ -1,111 +1,21 @@
 //! What the interface is in: a pure function of messages. Time, keys and data come in; effects go out.
 
 mod dialog;
+mod items;
 mod list;
+mod message;
+mod screen;
 
 pub use dialog::{Dialog, SURE};
 pub use list::List;
+pub use message::{Effect, Msg};
+pub use screen::Screen;
 
 use super::{
     keys::Action,
     picture::{Act, Picture, SourceState},
+    view::frame,
 };
-
-/// One screen of the interface, in the order of their keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Screen {
-    #[default]
-    Overview,
-    Operations,
-    Locks,
-    Stacks,
-    Latency,
-    Timeline,
-    Events,
-    Act,
-}
-
-impl Screen {
-    pub const ALL: [Self; 8] = [
-        Self::Overview,
-        Self::Operations,
-        Self::Locks,
-        Self::Stacks,
-        Self::Latency,
-        Self::Timeline,
-        Self::Events,
-        Self::Act,
-    ];
-
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Overview => "Overview",
-            Self::Operations => "Operations",
-            Self::Locks => "Locks",
-            Self::Stacks => "Stacks",
-            Self::Latency => "Latency",
-            Self::Timeline => "Timeline",
-            Self::Events => "Events",
-            Self::Act => "Act",
-        }
-    }
-
-    pub fn index(self) -> usize {
-        Self::ALL.iter().position(|s| *s == self).unwrap_or(0)
-    }
-
-    fn turned(self, by: isize) -> Self {
-        let count = Self::ALL.len() as isize;
-        Self::ALL[(self.index() as isize + by).rem_euclid(count) as usize]
-    }
-}
-
-/// What happens to the interface.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Msg {
-    Key(Action),
-    /// A character while a line is being typed.
-    Typed(char),
-    Erased,
-    Entered,
-    /// Mouse: row of the screen, 0 on top, and column.
-    Clicked {
-        column: u16,
-        row: u16,
-    },
-    Scrolled(i16),
-    Data(Box<Picture>),
-    Resized {
-        width: u16,
-        height: u16,
-    },
-    /// An act ended: what to say, and whether it went well.
-    Acted {
-        text: String,
-        ok: bool,
-    },
-}
-
-/// What the loop does for the interface.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    Quit,
-    Suspend,
-    Redraw,
-    Save,
-    /// Run `fsdiag` with these arguments and say how it ended.
-    Act {
-        args: Vec<String>,
-        /// A secret, for its standard input.
-        input: Option<String>,
-    },
-    Pause(bool),
-    Speed {
-        faster: bool,
-    },
-    Step,
-    NextStall,
-}
 
 /// Everything that a frame depends on.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +27,9 @@ pub struct State {
     pub paused: bool,
     /// Pictures held back while paused.
     pub buffered: u64,
-    pub lists: [List; 8],
+    lists: [List; 8],
+    /// Position in the list of mounts.
+    choice: List,
     pub dialog: Option<Dialog>,
     pub search: String,
     pub filter: bool,
@@ -129,7 +41,10 @@ pub struct State {
 
 impl State {
     pub fn new(read_only: bool) -> Self {
-        Self { read_only, ..Self::default() }
+        let mut state = Self { read_only, ..Self::default() };
+        // Of the raw lines the newest are looked at, and of the threads' history the present.
+        state.lists[Screen::Events.index()].follow = true;
+        state
     }
 
     /// Whether the next characters are text, not keys.
@@ -142,33 +57,22 @@ impl State {
         if self.read_only { &[] } else { &self.picture.acts }
     }
 
+    /// Whether the list of mounts stands in the place of every screen.
+    pub fn choosing(&self) -> bool {
+        self.picture.source.state == SourceState::Choosing
+    }
+
+    /// Whether time is the recording's, so that pausing is the source's business.
+    pub fn replaying(&self) -> bool {
+        matches!(self.picture.source.state, SourceState::Replay { .. })
+    }
+
     pub fn list(&self) -> &List {
-        &self.lists[self.screen.index()]
+        if self.choosing() { &self.choice } else { &self.lists[self.screen.index()] }
     }
 
-    /// Rows of the current screen.
-    pub fn rows(&self) -> usize {
-        let picture = &self.picture;
-        match self.screen {
-            Screen::Overview => picture.operations.len().min(8),
-            Screen::Operations => self.shown(&picture.operations, |o| format!("{} {} {}", o.op, o.id, o.path)).count(),
-            Screen::Locks => self.shown(&picture.locks, |l| format!("{} {}", l.name, l.holder)).count(),
-            Screen::Stacks => self.shown(&picture.stacks, |s| s.frames.join(" ")).count(),
-            Screen::Latency => picture.latency.len(),
-            Screen::Timeline => picture.lanes.len(),
-            Screen::Events => self.shown(&picture.events, |e| e.text.clone()).count(),
-            Screen::Act => self.acts().len(),
-        }
-    }
-
-    /// Rows that pass the filter.
-    pub fn shown<'a, T>(&'a self, rows: &'a [T], text: impl Fn(&T) -> String + 'a) -> impl Iterator<Item = &'a T> + 'a {
-        rows.iter().filter(move |row| !self.filter || self.matches(&text(row)))
-    }
-
-    /// Whether a row holds what is searched for, in any case.
-    pub fn matches(&self, text: &str) -> bool {
-        !self.search.is_empty() && text.to_lowercase().contains(&self.search.to_lowercase())
+    fn list_mut(&mut self) -> &mut List {
+        if self.choosing() { &mut self.choice } else { &mut self.lists[self.screen.index()] }
     }
 
     /// The next state; the effects are the loop's to carry out.
@@ -179,28 +83,48 @@ impl State {
             Msg::Typed(c) => self.with_dialog(|dialog| dialog.typed(c)),
             Msg::Erased => self.with_dialog(Dialog::erased),
             Msg::Entered => return self.entered(),
-            Msg::Clicked { row, column } => self.clicked(column, row),
+            Msg::Clicked { row, column } => return self.clicked(column, row),
             Msg::Scrolled(by) => self.scroll(isize::from(by)),
             Msg::Resized { width, height } => (self.width, self.height) = (width, height),
-            Msg::Acted { text, ok } => self.message = Some((text, ok)),
+            Msg::Previewed { args, lines } => self.with_dialog(|dialog| dialog.previewed(&args, lines)),
+            Msg::Said(line) => self.with_dialog(|dialog| dialog.said(line)),
+            Msg::Acted { text, ok } => {
+                self.with_dialog(|dialog| dialog.done(ok));
+                self.message = Some((text, ok));
+            }
         }
         Vec::new()
     }
 
     fn take(&mut self, picture: Box<Picture>) {
-        if self.paused && !matches!(picture.source.state, SourceState::Replay { .. }) {
+        let replay = matches!(picture.source.state, SourceState::Replay { .. });
+        if self.paused && !replay {
             self.buffered += 1;
             self.held = Some(picture);
             return;
         }
-        self.picture = *picture;
-        self.clamp();
+        self.show_picture(*picture);
+        if let SourceState::Replay { paused, .. } = self.picture.source.state {
+            self.paused = paused;
+        }
+    }
+
+    /// What was selected stays selected, wherever it stands now.
+    fn show_picture(&mut self, picture: Picture) {
+        let before = self.selected().filter(|_| !self.list().follow).map(|item| self.key_of(item));
+        self.picture = picture;
+        let rows = self.visible();
+        let moved = before.and_then(|key| rows.iter().position(|item| self.key_of(*item) == key));
+        let count = rows.len();
+        self.list_mut().refreshed(moved, count);
     }
 
     fn key(&mut self, action: Action) -> Vec<Effect> {
+        // What was said has been read: the verdict takes its place again.
+        let said = self.message.take().is_some();
         match action {
             Action::Quit => return vec![Effect::Quit],
-            Action::Back => return self.back(),
+            Action::Back => return self.back(said),
             Action::Suspend => return vec![Effect::Suspend],
             Action::Redraw => return vec![Effect::Redraw],
             Action::Save => return vec![Effect::Save],
@@ -209,8 +133,11 @@ impl State {
             Action::Faster => return vec![Effect::Speed { faster: true }],
             Action::Step => return vec![Effect::Step],
             Action::NextStall => return vec![Effect::NextStall],
+            Action::Rewind => return vec![Effect::Rewind],
+            Action::Mounts => return self.choose(),
             Action::Details => return self.details(),
             Action::Help => self.dialog = Some(Dialog::Help { top: 0 }),
+            Action::Evidence => self.evidence(),
             Action::Search => self.dialog = Some(Dialog::Search { text: self.search.clone() }),
             Action::Filter => self.toggle_filter(),
             Action::NextScreen => self.show(self.screen.turned(1)),
@@ -228,12 +155,21 @@ impl State {
         Vec::new()
     }
 
-    fn back(&mut self) -> Vec<Effect> {
-        if self.dialog.take().is_some() || self.message.take().is_some() {
+    /// The mounts are looked at anew, whatever was paused.
+    fn choose(&mut self) -> Vec<Effect> {
+        (self.dialog, self.paused, self.buffered, self.held) = (None, false, 0, None);
+        vec![Effect::Choose]
+    }
+
+    fn back(&mut self, said: bool) -> Vec<Effect> {
+        if self.dialog.take().is_some() || said {
             return Vec::new();
         }
+        if self.choosing() {
+            return vec![Effect::Quit];
+        }
         if self.filter {
-            self.filter = false;
+            self.toggle_filter();
         } else if self.screen != Screen::Overview {
             self.show(Screen::Overview);
         } else {
@@ -243,6 +179,9 @@ impl State {
     }
 
     fn show(&mut self, screen: Screen) {
+        if self.choosing() {
+            return;
+        }
         self.dialog = None;
         self.screen = screen;
         self.clamp();
@@ -253,41 +192,56 @@ impl State {
         if !self.paused {
             self.buffered = 0;
             if let Some(held) = self.held.take() {
-                self.picture = *held;
-                self.clamp();
+                self.show_picture(*held);
             }
         }
         vec![Effect::Pause(self.paused)]
     }
 
     fn details(&mut self) -> Vec<Effect> {
-        match (&self.dialog, self.screen) {
-            (Some(_), _) => return self.entered(),
-            (None, Screen::Act) => {
-                let chosen = self.acts().get(self.list().selected).cloned();
-                self.dialog = chosen.map(Dialog::asking);
+        if self.dialog.is_some() {
+            return self.entered();
+        }
+        let selected = self.selected();
+        if self.choosing() {
+            let chosen = selected.and_then(|item| self.picture.mounts.get(item));
+            return chosen.map(|choice| Effect::Open(choice.mount.clone())).into_iter().collect();
+        }
+        match self.screen {
+            Screen::Act => {
+                let chosen = selected.and_then(|item| self.acts().get(item)).cloned();
+                let Some(dialog) = chosen.map(Dialog::asking) else { return Vec::new() };
+                let effects = dialog.preview();
+                self.dialog = Some(dialog);
+                return effects;
             }
-            (None, Screen::Overview) if self.picture.verdict.is_some() => {
-                self.dialog = Some(Dialog::Evidence { top: 0 });
-            }
-            (None, _) => self.dialog = (self.rows() > 0).then_some(Dialog::Row { top: 0 }),
+            Screen::Overview if self.picture.verdict.is_some() => self.evidence(),
+            _ => self.dialog = selected.map(|_| Dialog::Row { top: 0 }),
         }
         Vec::new()
     }
 
+    fn evidence(&mut self) {
+        self.dialog = self.picture.verdict.is_some().then_some(Dialog::Evidence { top: 0 });
+    }
+
     fn entered(&mut self) -> Vec<Effect> {
         let Some(dialog) = self.dialog.take() else { return Vec::new() };
+        let prompted = matches!(dialog, Dialog::Prompt { .. });
         let (next, outcome) = dialog.entered();
         self.dialog = next;
         match outcome {
+            dialog::Outcome::Nothing if prompted => self.dialog.as_ref().map(Dialog::preview).unwrap_or_default(),
             dialog::Outcome::Nothing => Vec::new(),
             dialog::Outcome::Search(text) => {
                 self.search = text;
+                self.filter &= !self.search.is_empty();
+                self.clamp();
                 self.find(0);
                 Vec::new()
             }
             dialog::Outcome::Act { args, input } => {
-                self.message = Some((format!("running: fsdiag {}", args.join(" ")), true));
+                self.message = None;
                 vec![Effect::Act { args, input }]
             }
         }
@@ -300,12 +254,19 @@ impl State {
     }
 
     fn toggle_filter(&mut self) {
+        let selected = self.selected();
         self.filter = !self.filter && !self.search.is_empty();
-        self.clamp();
+        if self.search.is_empty() {
+            self.message = Some(("search for something first; the filter then shows only what matches".into(), false));
+        }
+        let rows = self.visible();
+        let at = selected.and_then(|item| rows.iter().position(|row| *row == item));
+        let count = rows.len();
+        self.list_mut().refreshed(at, count);
     }
 
     fn half_page(&self) -> isize {
-        isize::try_from((self.height.max(20) - 8) / 2).unwrap_or(6)
+        isize::try_from(frame::Frame::of(self).body.1 / 2).unwrap_or(1).max(1)
     }
 
     fn scroll(&mut self, by: isize) {
@@ -313,62 +274,55 @@ impl State {
             dialog.scroll(by);
             return;
         }
-        let rows = self.rows();
-        self.lists[self.screen.index()].scroll(by, rows);
+        let rows = self.visible().len();
+        self.list_mut().scroll(by, rows);
     }
 
     fn clamp(&mut self) {
-        let rows = self.rows();
-        self.lists[self.screen.index()].clamp(rows);
+        let rows = self.visible().len();
+        self.list_mut().clamp(rows);
     }
 
-    /// A click on a tab shows that screen, a click on a row selects it.
-    fn clicked(&mut self, column: u16, row: u16) {
+    /// A click on a tab shows that screen, on the verdict its evidence, on a row selects it, and again opens it.
+    fn clicked(&mut self, column: u16, row: u16) -> Vec<Effect> {
+        if self.dialog.as_ref().is_some_and(|dialog| !dialog.types()) {
+            self.dialog = None;
+            return Vec::new();
+        }
+        let frame = frame::Frame::of(self);
         match row {
-            super::view::TABS_ROW => {
-                if let Some(screen) = super::view::tab_at(column) {
+            row if row == frame.tabs => {
+                if let Some(screen) = frame::tab_at(column, self.width) {
                     self.show(screen);
                 }
             }
-            row if row >= super::view::FIRST_ROW => {
-                let rows = self.rows();
-                let at = usize::from(row - super::view::FIRST_ROW) + self.list().top;
-                self.lists[self.screen.index()].select(at, rows);
+            row if row > 0 && row < frame.tabs => self.evidence(),
+            _ => {
+                let top = super::view::first_row(self, frame);
+                let Some(at) = row.checked_sub(top.0).map(usize::from) else { return Vec::new() };
+                let (rows, at) = (self.visible().len(), at + top.1);
+                if at < rows && at == self.list().selected {
+                    return self.details();
+                }
+                self.list_mut().select(at, rows);
             }
-            _ => self.dialog = self.picture.verdict.is_some().then_some(Dialog::Evidence { top: 0 }),
         }
+        Vec::new()
     }
 
     /// Selects the next row that matches; 0 begins with the selected one.
     fn find(&mut self, by: isize) {
-        let texts = self.row_texts();
-        let count = texts.len() as isize;
+        let rows = self.visible();
+        let count = rows.len() as isize;
         if count == 0 || self.search.is_empty() {
             return;
         }
         let direction = if by < 0 { -1 } else { 1 };
         let start = self.list().selected as isize + by;
-        let order = (0..count).map(|step| (start + step * direction).rem_euclid(count) as usize);
-        match order.into_iter().find(|at| self.matches(&texts[*at])) {
-            Some(at) => self.lists[self.screen.index()].select(at, texts.len()),
+        let mut order = (0..count).map(|step| (start + step * direction).rem_euclid(count) as usize);
+        match order.find(|at| self.matches(&self.text_of(rows[*at]))) {
+            Some(at) => self.list_mut().select(at, rows.len()),
             None => self.message = Some((format!("nothing matches `{}`", self.search), false)),
-        }
-    }
-
-    fn row_texts(&self) -> Vec<String> {
-        let picture = &self.picture;
-        match self.screen {
-            Screen::Overview | Screen::Operations => {
-                picture.operations.iter().map(|o| format!("{} {} {} {}", o.op, o.id, o.path, o.waits)).collect()
-            }
-            Screen::Locks => picture.locks.iter().map(|l| format!("{} {}", l.name, l.holder)).collect(),
-            Screen::Stacks => {
-                picture.stacks.iter().map(|s| format!("{} {}", s.threads.join(" "), s.frames.join(" "))).collect()
-            }
-            Screen::Latency => picture.latency.iter().map(|l| l.op.clone()).collect(),
-            Screen::Timeline => picture.lanes.iter().map(|l| l.worker.clone()).collect(),
-            Screen::Events => picture.events.iter().map(|e| e.text.clone()).collect(),
-            Screen::Act => self.acts().iter().map(|a| a.title.clone()).collect(),
         }
     }
 }

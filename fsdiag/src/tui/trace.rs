@@ -1,146 +1,192 @@
 //! What passed by, second by second: the part of a picture that the engine's model does not keep.
 
-use std::collections::{BTreeMap, VecDeque};
+mod flow;
+mod heat;
+mod lanes;
+mod tap;
 
-use fsd_events::{
-    event::{Body, Event},
-    ids::RunId,
-    op::Op,
-};
+use std::{collections::VecDeque, sync::Arc};
 
-use super::picture::{EventLine, Lane, LaneSpan};
-use crate::engine::fact::{Fact, Place, Remains, Sink, What};
+use fsd_events::op::Op;
 
-/// Seconds, lines, spans and lanes that are kept.
-const SECONDS: usize = 600;
+pub use self::tap::Tap;
+use self::{flow::Flow, heat::Heat, lanes::Lanes};
+use super::picture::{EventLine, HEAT, Lane};
+use crate::engine::report::Verdict;
+
+/// Lines that are kept, and bytes of each.
 const LINES: usize = 5_000;
-const SPANS: usize = 400;
-const LANES: usize = 64;
+const LONGEST: usize = 2_000;
+/// What marks a line that is worth the eye.
+const LOUD: [&str; 6] =
+    ["\"ev\":\"stall", "\"ev\":\"invariant", "\"ev\":\"handover", "\"ev\":\"stop", "[watchdog]", "panicked at"];
 
 /// Recent history, bounded.
 #[derive(Debug, Default)]
 pub struct Trace {
-    /// Time of the newest observation, microseconds of the source's clock.
+    /// Time of the newest observation, or a later moment that is shown; microseconds of the source's clock.
     pub now_us: u64,
+    /// Time of the first one.
+    pub first_us: Option<u64>,
+    /// Wall clock minus the source's clock, where both are known.
+    wall_offset: Option<i64>,
     pub events: u64,
-    pub lines: VecDeque<EventLine>,
+    pub lines: VecDeque<Arc<EventLine>>,
+    /// Episodes of the watchdog.
     pub stalls: Vec<(u64, Option<u64>)>,
-    lanes: BTreeMap<String, VecDeque<LaneSpan>>,
-    /// Lane and start of each operation that runs.
-    running: BTreeMap<String, (String, u64)>,
-    /// Completions in each second.
-    completed: BTreeMap<u64, u64>,
-    /// Slowest completion of each operation in each second.
-    slowest: BTreeMap<Op, BTreeMap<u64, u64>>,
+    /// Dumps that those name and nobody has read yet.
+    pub dumps: Vec<String>,
+    lanes: Lanes,
+    flow: Flow,
+    heat: Heat,
+    /// Life of the daemon that was seen last.
+    run: Option<u64>,
+    /// What hung, as it was said last before it went on, and when that was.
+    pub ended: Option<(u64, Verdict)>,
 }
 
 impl Trace {
     /// Keeps a raw line.
     pub fn line(&mut self, number: u64, raw: &[u8]) {
-        let text = String::from_utf8_lossy(&raw[..raw.len().min(400)]).into_owned();
-        let loud = ["\"ev\":\"stall", "\"ev\":\"invariant", "[watchdog]"].iter().any(|word| text.contains(word));
+        let text = String::from_utf8_lossy(&raw[..raw.len().min(LONGEST)]).into_owned();
+        let loud = LOUD.iter().any(|word| text.contains(word));
         if self.lines.len() == LINES {
             self.lines.pop_front();
         }
-        self.lines.push_back(EventLine { line: number, text, loud });
+        self.lines.push_back(Arc::new(EventLine { line: number, text, loud }));
     }
 
-    /// Completions a second, newest last.
-    pub fn completed(&self) -> Vec<u64> {
-        self.series(|second| self.completed.get(&second).copied().unwrap_or(0))
+    /// Something was observed at that moment of the source's clock; without one, now.
+    pub fn at(&mut self, us: Option<u64>, wall_us: Option<u64>) -> u64 {
+        self.events += 1;
+        self.tick(us, wall_us)
     }
 
-    /// Slowest completion of an operation in each second, newest last.
-    pub fn slowest(&self, op: &str) -> Vec<u64> {
-        let seconds = Op::from_name(op).and_then(|op| self.slowest.get(&op));
-        self.series(|second| seconds.and_then(|s| s.get(&second)).copied().unwrap_or(0))
+    /// It is that time.
+    pub fn tick(&mut self, us: Option<u64>, wall_us: Option<u64>) -> u64 {
+        let at = us.or(wall_us).unwrap_or(self.now_us);
+        if let (Some(us), Some(wall)) = (us, wall_us) {
+            self.wall_offset = Some(wall.cast_signed() - us.cast_signed());
+        } else if us.is_none() && wall_us.is_some() {
+            self.wall_offset = Some(0);
+        }
+        self.first_us.get_or_insert(at);
+        self.now_us = self.now_us.max(at);
+        at
+    }
+
+    /// Time goes on though nothing is observed.
+    pub fn advance(&mut self, to_us: u64) {
+        self.now_us = self.now_us.max(to_us);
+    }
+
+    /// That moment of the wall clock on the source's clock.
+    pub fn of_wall(&self, wall_us: u64) -> Option<u64> {
+        self.wall_offset.map(|offset| wall_us.saturating_add_signed(-offset))
+    }
+
+    pub fn wall_of(&self, us: u64) -> Option<u64> {
+        self.wall_offset.map(|offset| us.saturating_add_signed(offset))
+    }
+
+    /// A request has begun.
+    pub fn enter(&mut self, key: (u64, u64), op: Op, thread: Option<&str>, at: u64) {
+        self.lanes.enter(key, op, thread.unwrap_or("daemon"), at);
+        self.flow.open(at, self.lanes.open());
+    }
+
+    /// It has ended, after as long as it says, else as was seen.
+    pub fn exit(&mut self, key: (u64, u64), op: Option<Op>, us: Option<u64>, at: u64) {
+        let began = self.lanes.exit(key, at);
+        let op = op.or(began.map(|(op, _)| op));
+        let us = us.or(began.map(|(_, start)| at.saturating_sub(start)));
+        self.completed(op, us, at);
+        self.flow.open(at, self.lanes.open());
+    }
+
+    /// So many are in flight, says somebody who has counted.
+    pub fn inflight_is(&mut self, count: usize) {
+        self.flow.open(self.now_us, count);
+    }
+
+    /// A request of which only the end is known, on that lane.
+    pub fn whole(&mut self, op: Op, lane: &str, us: u64, at: u64) {
+        self.lanes.whole(op, lane, at.saturating_sub(us), at);
+        self.completed(Some(op), Some(us), at);
+    }
+
+    fn completed(&mut self, op: Option<Op>, us: Option<u64>, at: u64) {
+        self.flow.completed(at);
+        if let (Some(op), Some(us)) = (op, us) {
+            self.heat.completed(op, us, at);
+        }
+    }
+
+    /// How long that request has been open.
+    pub fn age(&self, key: (u64, u64), at: u64) -> Option<u64> {
+        self.lanes.start(key).map(|start| at.saturating_sub(start))
+    }
+
+    /// The daemon says that nothing is open, or it is another one: what seems open has lost its end.
+    pub fn nothing_open(&mut self, before: u64, run: Option<u64>) {
+        self.lanes.close_before(before, run);
+        self.flow.open(self.now_us, self.lanes.open());
+    }
+
+    /// Completions a second, newest last; the current second is not over and left out.
+    pub fn completions(&self) -> Vec<u64> {
+        self.flow.completions(self.now_us)
+    }
+
+    /// Most requests in flight in each second, newest last.
+    pub fn inflight(&self) -> Vec<u64> {
+        self.flow.inflight(self.now_us)
+    }
+
+    /// Completions of each second by how long they took, newest second last.
+    pub fn heat(&self, op: &str) -> Vec<[u32; HEAT.len() + 1]> {
+        Op::from_name(op).map(|op| self.heat.of(op, self.now_us)).unwrap_or_default()
     }
 
     pub fn lanes(&self) -> Vec<Lane> {
-        let lane = |(worker, spans): (&String, &VecDeque<LaneSpan>)| Lane {
-            worker: worker.clone(),
-            spans: spans.iter().cloned().collect(),
-        };
-        self.lanes.iter().map(lane).collect()
-    }
-
-    fn series(&self, value: impl Fn(u64) -> u64) -> Vec<u64> {
-        let now = self.now_us / 1_000_000;
-        let first = self.completed.keys().next().copied().unwrap_or(now).max(now.saturating_sub(SECONDS as u64));
-        (first..=now).map(value).collect()
-    }
-
-    fn at(&mut self, us: Option<u64>) -> u64 {
-        self.events += 1;
-        self.now_us = self.now_us.max(us.unwrap_or(0));
-        us.unwrap_or(self.now_us)
-    }
-
-    fn enter(&mut self, key: String, op: Op, thread: Option<&str>, at: u64) {
-        let lane = thread.unwrap_or("daemon").to_owned();
-        if self.lanes.len() < LANES || self.lanes.contains_key(&lane) {
-            let spans = self.lanes.entry(lane.clone()).or_default();
-            if spans.len() == SPANS {
-                spans.pop_front();
-            }
-            spans.push_back(LaneSpan { start_us: at, end_us: None, op: op.name().to_owned() });
-            self.running.insert(key, (lane, at));
-        }
-    }
-
-    fn exit(&mut self, key: &str, op: Option<Op>, us: Option<u64>, at: u64) {
-        *self.completed.entry(at / 1_000_000).or_default() += 1;
-        if self.completed.len() > SECONDS {
-            self.completed.pop_first();
-        }
-        if let (Some(op), Some(us)) = (op, us) {
-            let seconds = self.slowest.entry(op).or_default();
-            let slowest = seconds.entry(at / 1_000_000).or_default();
-            *slowest = us.max(*slowest);
-            if seconds.len() > SECONDS {
-                seconds.pop_first();
-            }
-        }
-        let Some((lane, start)) = self.running.remove(key) else { return };
-        let span = self.lanes.get_mut(&lane).and_then(|spans| spans.iter_mut().rev().find(|s| s.start_us == start));
-        span.into_iter().for_each(|span| span.end_us = Some(at));
+        self.lanes.all()
     }
 }
 
-/// Shows everything to the trace on its way to the model.
-pub struct Tap<'a, S> {
-    pub sink: &'a mut S,
-    pub trace: &'a mut Trace,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<S: Sink> Sink for Tap<'_, S> {
-    fn fact(&mut self, fact: Fact) {
-        let at = self.trace.at(fact.at.mono_us.or(fact.at.wall_us));
-        match &fact.what {
-            What::Enter(call) => self.trace.enter(call.key.to_string(), call.op, call.thread.as_deref(), at),
-            What::Exit(done) => self.trace.exit(&done.key.to_string(), done.op, done.us, at),
-            _ => (),
+    #[test]
+    fn a_stream_without_ends_does_not_count_for_ever() {
+        let mut trace = Trace::default();
+        trace.at(Some(1_000_000), None);
+        trace.enter((1, 7), Op::Read, Some("fuser-0"), 1_000_000);
+        trace.at(Some(5_000_000), None);
+        trace.nothing_open(3_000_000, None);
+        trace.advance(6_000_000);
+        assert_eq!(trace.inflight(), [1, 1, 1, 1, 1, 0]);
+    }
+
+    #[test]
+    fn what_completes_is_counted_in_its_second_and_by_how_long_it_took() {
+        let mut trace = Trace::default();
+        for (id, us) in [(1, 50), (2, 2_000_000), (3, 60)] {
+            let at = trace.at(Some(4_000_000 + id), None);
+            trace.enter((1, id), Op::Read, None, at);
+            trace.exit((1, id), None, Some(us), at);
         }
-        self.sink.fact(fact);
+        trace.advance(5_500_000);
+        assert_eq!(trace.completions(), [3]);
+        assert_eq!(trace.heat("Read"), [[2, 0, 0, 0, 0, 1, 0], [0; 7]]);
+        assert_eq!(trace.inflight(), [1, 0]);
     }
 
-    fn event(&mut self, place: Place, event: &Event<'_>) {
-        let at = self.trace.at(Some(event.head.mono_us));
-        match &event.body {
-            Body::Enter(enter) => self.trace.enter(enter.id.to_string(), enter.op, Some(&enter.thread), at),
-            Body::Exit(exit) => self.trace.exit(&exit.id.to_string(), Some(exit.op), Some(exit.us), at),
-            Body::Stall(_) => self.trace.stalls.push((at, None)),
-            Body::StallEnd(_) => self.trace.stalls.iter_mut().for_each(|stall| stall.1 = stall.1.or(Some(at))),
-            _ => (),
-        }
-        self.sink.event(place, event);
-    }
-
-    fn unknown(&mut self, place: Place, run: RunId, seq: u64) {
-        self.sink.unknown(place, run, seq);
-    }
-
-    fn remains(&mut self, place: Place, remains: Remains) {
-        self.sink.remains(place, remains);
+    #[test]
+    fn both_clocks_are_joined() {
+        let mut trace = Trace::default();
+        assert_eq!(trace.of_wall(9), None);
+        trace.at(Some(100), Some(1_100));
+        assert_eq!((trace.of_wall(1_500), trace.wall_of(500)), (Some(500), Some(1_500)));
     }
 }

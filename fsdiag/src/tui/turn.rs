@@ -12,6 +12,13 @@ use super::{
 pub enum Turn {
     Terminal(Event),
     Picture(Box<Picture>),
+    /// What an act would do, in its command's own words.
+    Previewed {
+        args: Vec<String>,
+        lines: Vec<String>,
+    },
+    /// A line of an act that runs.
+    Said(String),
     /// A command ended: its last line, and whether it went well.
     Acted {
         text: String,

@@ -144,7 +144,7 @@ impl One<'_> {
 }
 
 /// Event files by their first record, so that rotated ones may be named in any order; the others as they came.
-fn in_order(inputs: &[Input]) -> Vec<Input> {
+pub fn in_order(inputs: &[Input]) -> Vec<Input> {
     let mut keyed: Vec<((u64, u64), usize, &Input)> =
         inputs.iter().enumerate().map(|(at, input)| (first_record(input).unwrap_or((0, 0)), at, input)).collect();
     keyed.sort_by_key(|(key, at, _)| (*key, *at));

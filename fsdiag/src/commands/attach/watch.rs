@@ -132,8 +132,17 @@ fn take(args: &Args, batch: &mut Vec<Event>, watched: &mut Watched) -> io::Resul
 }
 
 fn print(args: &Args, event: &Event) -> io::Result<()> {
+    let line = line(event);
+    match args.format {
+        Format::Json => writeln!(io::stderr(), "{line}"),
+        Format::Text => writeln!(io::stdout(), "{line}"),
+    }
+}
+
+/// One trace event for people.
+pub fn line(event: &Event) -> String {
     let seconds = event.time_ns as f64 / 1e9;
-    let line = match event.what {
+    match event.what {
         What::Send { opcode, len } => {
             let name = Op::from_opcode(opcode).map_or_else(|| format!("opcode {opcode}"), |op| op.to_string());
             format!("{seconds:.6} #{} {name} ENTER tid {} len {len}", event.unique, event.tid)
@@ -142,10 +151,6 @@ fn print(args: &Args, event: &Event) -> io::Result<()> {
         What::End { error, len } => {
             format!("{seconds:.6} #{} EXIT errno {} bytes {len} tid {}", event.unique, error.unsigned_abs(), event.tid)
         }
-    };
-    match args.format {
-        Format::Json => writeln!(io::stderr(), "{line}"),
-        Format::Text => writeln!(io::stdout(), "{line}"),
     }
 }
 

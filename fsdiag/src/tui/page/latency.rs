@@ -1,19 +1,26 @@
-//! Latency per operation: percentiles, histogram by powers of two, and the slowest of each second as a heat map.
+//! Latency per operation: percentiles, histogram by powers of two; of the selected one a heat map over time.
 
-use super::{Canvas, Cell, Look, Page, Row, table, words};
-use crate::tui::{picture::Latency, state::State};
+use super::{Canvas, Cell, Look, Page, Row, nothing, table::table, words};
+use crate::tui::{
+    picture::{HEAT, Latency},
+    state::State,
+};
+
+/// Rows of the list that the heat map leaves at least.
+const LEAST: usize = 3;
+/// Labels of the heat map's rows, fastest first.
+const ROWS: [&str; HEAT.len() + 1] = ["< 100us", "< 1ms", "< 10ms", "< 100ms", "< 1s", "< 10s", "> 10s"];
+const LABEL: usize = 10;
 
 pub fn page(state: &State, canvas: Canvas) -> Page {
-    let latency = &state.picture.latency;
-    if latency.is_empty() {
-        return Page { rows: vec![Row::looking("no operation has completed yet", Look::Dim)], ..Page::default() };
+    let (rows, latency) = (state.visible(), &state.picture.latency);
+    if rows.is_empty() {
+        return nothing(state, "no operation has completed yet", Look::Dim);
     }
     let names = ["operation", "count", "errors", "p50", "p90", "p99", "max", "1us .. 16s"];
-    let mut page = table(&names, latency.iter().map(|l| cells(l, canvas.ascii)).collect(), canvas.width);
-    page.rows.push(Row::default());
-    page.rows.push(Row::looking("slowest in each second, newest right", Look::Label));
-    page.rows.extend(latency.iter().map(|l| heat(l, canvas)));
-    page
+    let cells = rows.iter().filter_map(|at| latency.get(*at)).map(|l| cells(l, canvas.ascii)).collect();
+    let heat = state.selected().and_then(|at| latency.get(at)).map(|l| heat(l, canvas)).unwrap_or_default();
+    table(&names, cells, canvas.width).with_below(heat, canvas, LEAST)
 }
 
 fn cells(latency: &Latency, ascii: bool) -> Vec<Cell> {
@@ -30,14 +37,18 @@ fn cells(latency: &Latency, ascii: bool) -> Vec<Cell> {
     ]
 }
 
-/// A glyph a second, higher for slower on a logarithmic scale from 100 us to 10 s.
-fn heat(latency: &Latency, canvas: Canvas) -> Row {
-    let width = canvas.width.saturating_sub(14);
-    let shown = &latency.slowest[latency.slowest.len().saturating_sub(width)..];
-    let cells = shown.iter().map(|us| {
-        let steps = u64::from((us / 100).checked_ilog10().map_or(0, |log| log + 1));
-        let look = if *us >= 1_000_000 { Look::Victim } else { Look::Plain };
-        Cell::new(words::level(if *us == 0 { 0 } else { steps + 2 }, 8, canvas.ascii).to_string(), look)
-    });
-    Row(std::iter::once(Cell::new(format!("{:<12}  ", latency.op), Look::Label)).chain(cells).collect())
+/// A column a second, newest right; slower is higher, more is darker. The rows that hold nothing are left out at the
+/// fast end where there is no room for them.
+fn heat(latency: &Latency, canvas: Canvas) -> Vec<Row> {
+    let width = canvas.width.saturating_sub(LABEL);
+    let shown = &latency.heat[latency.heat.len().saturating_sub(width)..];
+    let title =
+        format!("{} in the last {} s, a column a second, newest right; darker is more", latency.op, shown.len());
+    let mut rows = vec![Row::looking(words::cut(&title, canvas.width), Look::Label)];
+    for row in (0..ROWS.len()).rev() {
+        let look = if row >= 5 { Look::Victim } else { Look::Plain };
+        let cells: String = shown.iter().map(|second| words::shade(second[row], canvas.ascii)).collect();
+        rows.push(Row(vec![Cell::new(format!("{:>8}  ", ROWS[row]), Look::Label), Cell::new(cells, look)]));
+    }
+    rows
 }

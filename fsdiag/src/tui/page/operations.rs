@@ -1,40 +1,49 @@
-//! Open operations: the culprit first, then those that wait, then the merely old.
+//! Open operations as a tree: the culprit first, below it those that wait for it, then the merely old.
 
-use super::{Canvas, Cell, Look, Page, table, words};
+use super::{Canvas, Cell, Look, Page, nothing, table::table, words};
 use crate::tui::{
     picture::{Operation, Rank},
     state::State,
 };
 
-const COLUMNS: [&str; 7] = ["", "age", "operation", "id", "thread", "waits for", "path"];
+/// Below this width the thread is left out, it stands in the details; above the other, nothing is.
+const NARROW: usize = 100;
 
 pub fn page(state: &State, canvas: Canvas) -> Page {
-    listed(state, canvas, usize::MAX)
-}
-
-/// The first `most` open operations.
-pub fn listed(state: &State, canvas: Canvas, most: usize) -> Page {
-    let rows = state.shown(&state.picture.operations, |o| format!("{} {} {}", o.op, o.id, o.path));
-    let rows: Vec<_> = rows.take(most).map(|o| cells(o, state)).collect();
+    let rows = state.visible();
     if rows.is_empty() {
-        return Page { rows: vec![super::Row::looking("no operation is open", Look::Good)], ..Page::default() };
+        return nothing(state, "no operation is open", Look::Good);
     }
-    table(&COLUMNS, rows, canvas.width)
+    let wide = canvas.width >= NARROW;
+    let operations = &state.picture.operations;
+    let rows = rows.into_iter().filter_map(|at| operations.get(at)).map(|o| cells(o, state, canvas, wide)).collect();
+    let names: &[&str] = match wide {
+        true => &["", "age", "operation", "id", "thread", "waits for", "path"],
+        false => &["", "age", "operation", "id", "waits for", "path"],
+    };
+    table(names, rows, canvas.width)
 }
 
-fn cells(operation: &Operation, state: &State) -> Vec<Cell> {
+fn cells(operation: &Operation, state: &State, canvas: Canvas, wide: bool) -> Vec<Cell> {
     let (letter, look) = mark(operation.rank);
-    let tree = "  ".repeat(usize::from(operation.depth.min(6)));
-    let path_look = if state.matches(&operation.path) { Look::Match } else { Look::Plain };
-    vec![
+    let branch = if canvas.ascii { "`-" } else { "└ " };
+    let tree = match usize::from(operation.depth) {
+        0 => String::new(),
+        depth => format!("{}{branch}", "  ".repeat(depth.min(12) - 1)),
+    };
+    let found = |text: &str, look| Cell::new(text, if state.matches(text) { Look::Match } else { look });
+    let mut cells = vec![
         Cell::new(letter, look),
         Cell::new(words::duration(operation.age_us), look),
         Cell::new(format!("{tree}{}", operation.op), look),
-        Cell::from(operation.id.as_str()),
-        Cell::new(operation.thread.as_str(), Look::Dim),
-        Cell::from(operation.waits.as_str()),
-        Cell::new(operation.path.as_str(), path_look),
-    ]
+        found(&operation.id, Look::Plain),
+    ];
+    if wide {
+        cells.push(found(&operation.thread, Look::Dim));
+    }
+    cells.push(found(&operation.waits, Look::Plain));
+    cells.push(found(&operation.path, Look::Plain));
+    cells
 }
 
 /// Letter and look of a rank: never the colour alone.

@@ -1,5 +1,6 @@
-//! What lies over a screen: help, evidence, a line being typed, an act being asked for.
+//! What lies over a screen: help, evidence, a line being typed, an act being asked for, and one that runs.
 
+use super::Effect;
 use crate::tui::picture::Act;
 
 /// Over the screen; keys go to it.
@@ -23,16 +24,23 @@ pub enum Dialog {
         act: Act,
         text: String,
     },
-    /// Shown before it is done.
+    /// Shown before it is done, with what the command itself says that it would do.
     Confirm {
         act: Act,
         value: String,
+        shown: Vec<String>,
     },
     /// The second question, for what can hurt: the word must be typed.
     Sure {
         act: Act,
         value: String,
         text: String,
+    },
+    /// An act that runs, or has ended, with what it says.
+    Running {
+        title: String,
+        lines: Vec<String>,
+        ok: Option<bool>,
     },
 }
 
@@ -46,12 +54,14 @@ pub enum Outcome {
 
 /// What must be typed before something that can hurt is done.
 pub const SURE: &str = "yes";
+/// Lines of an act that are kept.
+const LINES: usize = 500;
 
 impl Dialog {
     /// The first question for an act.
     pub fn asking(act: Act) -> Self {
         if act.prompt.is_empty() {
-            Self::Confirm { act, value: String::new() }
+            Self::Confirm { act, value: String::new(), shown: Vec::new() }
         } else {
             Self::Prompt { act, text: String::new() }
         }
@@ -87,6 +97,48 @@ impl Dialog {
         }
     }
 
+    /// The first line that is shown.
+    pub fn top(&self) -> usize {
+        match self {
+            Self::Help { top } | Self::Evidence { top } | Self::Row { top } => *top,
+            _ => 0,
+        }
+    }
+
+    /// What the command is asked for an act that is to be shown.
+    pub fn preview(&self) -> Vec<Effect> {
+        match self {
+            Self::Confirm { act, value, shown } if shown.is_empty() => {
+                vec![Effect::Preview { args: arguments(act, value) }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The command's own words about what it would do; a line with `!` hurts, and is asked about twice.
+    pub fn previewed(&mut self, args: &[String], lines: Vec<String>) {
+        if let Self::Confirm { act, value, shown } = self
+            && arguments(act, value) == args
+        {
+            act.hurts |= lines.iter().any(|line| line.starts_with('!'));
+            *shown = lines;
+        }
+    }
+
+    pub fn said(&mut self, line: String) {
+        if let Self::Running { lines, .. } = self
+            && lines.len() < LINES
+        {
+            lines.push(line);
+        }
+    }
+
+    pub fn done(&mut self, well: bool) {
+        if let Self::Running { ok, .. } = self {
+            *ok = Some(well);
+        }
+    }
+
     /// What Enter does: the dialog that follows, and what comes of it.
     pub fn entered(self) -> (Option<Self>, Outcome) {
         match self {
@@ -94,25 +146,33 @@ impl Dialog {
             Self::Prompt { act, text } if text.trim().is_empty() => {
                 (Some(Self::Prompt { act, text }), Outcome::Nothing)
             }
-            Self::Prompt { act, text } => (Some(Self::Confirm { act, value: text }), Outcome::Nothing),
-            Self::Confirm { act, value } if act.hurts => {
+            Self::Prompt { act, text } => {
+                (Some(Self::Confirm { act, value: text, shown: Vec::new() }), Outcome::Nothing)
+            }
+            // Not before it is seen what it would do.
+            Self::Confirm { act, value, shown } if shown.is_empty() => {
+                (Some(Self::Confirm { act, value, shown }), Outcome::Nothing)
+            }
+            Self::Confirm { act, value, .. } if act.hurts => {
                 (Some(Self::Sure { act, value, text: String::new() }), Outcome::Nothing)
             }
-            Self::Confirm { act, value } => (None, command(&act, value)),
-            Self::Sure { act, value, text } if text == SURE => (None, command(&act, value)),
-            Self::Help { .. } | Self::Evidence { .. } | Self::Row { .. } | Self::Sure { .. } => {
+            Self::Confirm { act, value, .. } => act_on(act, value),
+            Self::Sure { act, value, text } if text == SURE => act_on(act, value),
+            Self::Help { .. } | Self::Evidence { .. } | Self::Row { .. } | Self::Sure { .. } | Self::Running { .. } => {
                 (None, Outcome::Nothing)
             }
         }
     }
 }
 
+fn act_on(act: Act, value: String) -> (Option<Dialog>, Outcome) {
+    let args = arguments(&act, &value);
+    let running = Dialog::Running { title: act.title, lines: Vec::new(), ok: None };
+    (Some(running), Outcome::Act { args, input: act.secret.then_some(value) })
+}
+
 /// A secret is handed over as input; anything else ends the command line, word by word.
-fn command(act: &Act, value: String) -> Outcome {
-    let mut args = act.command.clone();
-    if act.secret {
-        return Outcome::Act { args, input: Some(value) };
-    }
-    args.extend(value.split_whitespace().map(str::to_owned));
-    Outcome::Act { args, input: None }
+fn arguments(act: &Act, value: &str) -> Vec<String> {
+    let words = value.split_whitespace().filter(|_| !act.secret).map(str::to_owned);
+    act.command.iter().cloned().chain(words).collect()
 }

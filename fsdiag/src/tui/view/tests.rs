@@ -3,17 +3,22 @@
 use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
+use std::sync::Arc;
+
+use fsd_events::op::Op;
+
 use crate::tui::{
     keys::Action,
     picture::{
-        Act, EventLine, Lane, LaneSpan, Latency, Lock, Moved, Operation, Picture, Rank, Source, SourceState, Speed,
-        StackGroup, Verdict,
+        Act, Choice, EventLine, Lane, LaneSpan, Latency, Lock, LockWaiter, Moved, Operation, Picture, Rank, Source,
+        SourceState, Speed, StackGroup, Verdict,
     },
     state::Msg,
     view::theme::{Palette, Theme},
 };
 
-const SIZES: [(u16, u16); 2] = [(80, 24), (140, 40)];
+/// The smallest, the classic, and a wide one.
+const SIZES: [(u16, u16); 3] = [(60, 15), (80, 24), (140, 40)];
 
 fn operation(rank: Rank, op: &str, id: u64, age_us: u64, depth: u16, waits: &str) -> Operation {
     let path = format!("/Staged/a/{}.mkv", op.to_lowercase());
@@ -27,8 +32,16 @@ fn operation(rank: Rank, op: &str, id: u64, age_us: u64, depth: u16, waits: &str
         path,
         waits: waits.into(),
         depth,
-        line: 8800 + id,
+        place: format!("events.jsonl:{}", 8800 + id),
     }
+}
+
+fn event(line: u64, text: &str, loud: bool) -> Arc<EventLine> {
+    Arc::new(EventLine { line, text: text.into(), loud })
+}
+
+fn waiter(name: &str, us: u64) -> LockWaiter {
+    LockWaiter { name: name.into(), us: Some(us) }
 }
 
 fn source(state: SourceState) -> Source {
@@ -60,13 +73,19 @@ fn healthy() -> Picture {
             p99_us: 2_100,
             max_us: 8_000_000,
             buckets: vec![0, 0, 0, 9, 50, 200, 90, 40, 20, 10, 5, 1],
-            slowest: vec![300, 0, 2_100, 40_000, 8_000_000],
+            heat: vec![
+                [0, 9, 1, 0, 0, 0, 0],
+                [0; 7],
+                [3, 120, 12, 0, 0, 0, 0],
+                [0, 4, 0, 1, 0, 0, 0],
+                [0, 0, 0, 0, 0, 1, 0],
+            ],
         }],
         lanes: vec![Lane {
             worker: "fuser-0".into(),
-            spans: vec![LaneSpan { start_us: 82_000_000, end_us: Some(88_000_000), op: "Read".into() }],
+            spans: vec![LaneSpan { start_us: 82_000_000, end_us: Some(88_000_000), op: Op::Read }],
         }],
-        events: vec![EventLine { line: 12, text: "enter Read id=77 /films/a.mkv".into(), loud: false }],
+        events: vec![event(12, "enter Read id=77 /films/a.mkv", false)],
         ..Picture::default()
     }
 }
@@ -98,8 +117,13 @@ fn stalled() -> Picture {
         name: "handles".into(),
         kind: "rwlock".into(),
         holder: "Release 456 (write)".into(),
-        held_us: 34_200_000,
-        waiters: vec!["Getattr 457".into(), "Getattr 458".into(), "Readdir 459".into()],
+        held_us: Some(34_200_000),
+        then: "bytes 0..4096 of download 12".into(),
+        waiters: vec![
+            waiter("Getattr 457", 33_000_000),
+            waiter("Getattr 458", 31_500_000),
+            waiter("Readdir 459", 30_100_000),
+        ],
     }];
     picture.stacks = vec![StackGroup {
         threads: vec!["fuser-3".into()],
@@ -110,10 +134,10 @@ fn stalled() -> Picture {
     }];
     picture.lanes.push(Lane {
         worker: "fuser-3".into(),
-        spans: vec![LaneSpan { start_us: 55_800_000, end_us: None, op: "Release".into() }],
+        spans: vec![LaneSpan { start_us: 55_800_000, end_us: None, op: Op::Release }],
     });
     picture.stalls = vec![(65_800_000, None)];
-    picture.events.push(EventLine { line: 8_990, text: "stall ops=[456 Release 34.2s]".into(), loud: true });
+    picture.events.push(event(8_990, "stall ops=[456 Release 34.2s]", true));
     picture.acts = vec![
         Act {
             title: "dump all stacks now".into(),
@@ -136,13 +160,17 @@ fn with_source(state: SourceState) -> Picture {
 }
 
 fn screen(picture: Picture, keys: &[Action], size: (u16, u16)) -> String {
+    drawn(&shown(picture, keys, size), size)
+}
+
+fn shown(picture: Picture, keys: &[Action], size: (u16, u16)) -> State {
     let mut state = State::new(false);
     state.update(Msg::Resized { width: size.0, height: size.1 });
     state.update(Msg::Data(Box::new(picture)));
     for key in keys {
         state.update(Msg::Key(*key));
     }
-    drawn(&state, size)
+    state
 }
 
 fn drawn(state: &State, size: (u16, u16)) -> String {
@@ -180,7 +208,13 @@ fn what_enter_and_help_open() {
     check("help", &stalled(), &[Action::Help]);
     check("operation", &stalled(), &[Action::Screen(2), Action::Details]);
     check("confirm", &stalled(), &[Action::Screen(8), Action::Down, Action::Details]);
-    check("confirm_twice", &stalled(), &[Action::Screen(8), Action::Down, Action::Details, Action::Details]);
+    for size in SIZES {
+        let mut state = shown(stalled(), &[Action::Screen(8), Action::Down, Action::Details], size);
+        let lines = vec!["/mnt/films (fuse.fsd): fsd (pid 4711), 21 requests waiting".to_owned()];
+        state.update(Msg::Previewed { args: stalled().acts[1].command.clone(), lines });
+        state.update(Msg::Key(Action::Details));
+        insta::assert_snapshot!(format!("confirm_twice_{}x{}", size.0, size.1), drawn(&state, size));
+    }
 }
 
 #[test]
@@ -200,14 +234,98 @@ fn every_state_of_the_source() {
     (partial.source.lost, partial.source.bad_lines) = (1_500, 3);
     check("partial", &partial, &[]);
     let mut replay = stalled();
-    replay.source.state = SourceState::Replay { speed: Speed(5), paused: true, end_us: 120_000_000 };
+    replay.source.state =
+        SourceState::Replay { speed: Speed(5), paused: true, at_us: 90_000_000, length_us: 120_000_000 };
     check("replay", &replay, &[]);
 }
 
 #[test]
+fn the_list_of_mounts() {
+    let row = |mount: &str, kind: &str, daemon: &str, waiting, sick| Choice {
+        mount: mount.into(),
+        kind: kind.into(),
+        daemon: daemon.into(),
+        waiting,
+        oldest: if sick { "Release".into() } else { String::new() },
+        oldest_us: sick.then_some(34_200_000),
+        health: if sick { "STALLED".into() } else { "ok".into() },
+        sick,
+    };
+    let mounts = vec![
+        row("/mnt/films", "fuse.fsd", "fsd-worker 4711", Some(21), true),
+        row("/mnt/archive", "fuse.rclone", "rclone 99", Some(0), false),
+        row("/run/user/1000/doc", "fuse.portal", "", None, false),
+    ];
+    check("mounts", &Picture { mounts, ..with_source(SourceState::Choosing) }, &[Action::Down]);
+    check("mounts_none", &with_source(SourceState::Choosing), &[]);
+}
+
+#[test]
+fn an_act_that_runs_and_one_that_has_ended() {
+    for size in SIZES {
+        let mut state = shown(stalled(), &[Action::Screen(8), Action::Details], size);
+        let lines = vec!["process 4711 (fsd-worker) has 12 threads".to_owned()];
+        state.update(Msg::Previewed { args: stalled().acts[0].command.clone(), lines });
+        insta::assert_snapshot!(format!("act_previewed_{}x{}", size.0, size.1), drawn(&state, size));
+        state.update(Msg::Key(Action::Details));
+        state.update(Msg::Said("12 threads paused".into()));
+        insta::assert_snapshot!(format!("act_runs_{}x{}", size.0, size.1), drawn(&state, size));
+        state.update(Msg::Acted { text: "no right to trace it".into(), ok: false });
+        insta::assert_snapshot!(format!("act_failed_{}x{}", size.0, size.1), drawn(&state, size));
+    }
+}
+
+#[test]
+fn search_and_filter_say_what_they_show() {
+    for size in SIZES {
+        let mut state = shown(stalled(), &[Action::Screen(7), Action::Search], size);
+        "getattr".chars().for_each(|c| drop(state.update(Msg::Typed(c))));
+        insta::assert_snapshot!(format!("search_{}x{}", size.0, size.1), drawn(&state, size));
+        state.update(Msg::Entered);
+        state.update(Msg::Key(Action::Filter));
+        insta::assert_snapshot!(format!("filter_{}x{}", size.0, size.1), drawn(&state, size));
+    }
+}
+
+#[test]
+fn nothing_outside_ascii_is_drawn_where_the_locale_has_no_more() {
+    let theme = Theme { palette: Palette::None, ascii: true };
+    for number in 1..=8 {
+        for keys in [&[Action::Screen(number)][..], &[Action::Screen(number), Action::Details]] {
+            let state = shown(stalled(), keys, (80, 24));
+            let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+            terminal.draw(|frame| draw(&state, &Keymap::default(), &theme, frame)).unwrap();
+            let text = terminal.backend().to_string();
+            assert!(text.is_ascii(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn colours_are_as_many_as_there_are_and_letters_say_the_same() {
+    let colours = |palette| {
+        let state = shown(stalled(), &[], (80, 24));
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        let theme = Theme { palette, ascii: false };
+        terminal.draw(|frame| draw(&state, &Keymap::default(), &theme, frame)).unwrap();
+        let colours: std::collections::HashSet<_> =
+            terminal.backend().buffer().content().iter().map(|cell| format!("{:?}", cell.fg)).collect();
+        (terminal.backend().to_string(), colours)
+    };
+    let (none, sixteen, many) = (colours(Palette::None), colours(Palette::Sixteen), colours(Palette::Many));
+    assert_eq!(none.1.len(), 1, "{:?}", none.1);
+    assert!(sixteen.1.len() > 3 && sixteen.1.iter().all(|c| !c.contains("Indexed")), "{:?}", sixteen.1);
+    assert!(many.1.len() > 3 && many.1.iter().any(|c| c.contains("Indexed")), "{:?}", many.1);
+    assert!(none.0 == sixteen.0 && none.0 == many.0, "the text does not depend on colours");
+}
+
+#[test]
 fn a_terminal_that_is_too_small_still_says_the_verdict() {
-    let shown = screen(stalled(), &[], (40, 10));
-    assert!(shown.contains("Release #456"), "{shown}");
+    for size in [(40, 10), (59, 15), (60, 14)] {
+        let shown = screen(stalled(), &[], size);
+        assert!(shown.contains("Release #456") && shown.contains("need 60x15"), "{shown}");
+        insta::assert_snapshot!(format!("too_small_{}x{}", size.0, size.1), shown);
+    }
 }
 
 #[test]
