@@ -28,7 +28,11 @@ fn origin() -> Origin {
 /// `fsdiag isolate`, beside the `fsd` under test; None where it was not built.
 fn isolate(mounted: &Mounted, args: &[&str], workload: &[&str]) -> Option<Output> {
     let mut command = command(mounted)?;
-    command.args(["--yes", "--format", "json", "--limit", "30", "--stalled-after", "2"]).args(args).args(workload);
+    command.args(["--yes", "--format", "json", "--stalled-after", "2"]).args(args);
+    if !args.contains(&"--limit") {
+        command.args(["--limit", "30"]);
+    }
+    command.args(workload);
     Some(command.output().unwrap())
 }
 
@@ -110,6 +114,29 @@ fn ctrl_c_restores_the_flags_and_frees_the_workload() {
     assert_eq!(flags(&mounted), [true, false], "the flags from before");
     assert_eq!(mounted.status()["worker_alive"], true);
     assert_eq!(mounted.status()["oldest_us"], 0, "nobody hangs");
+    finish(mounted, &origin);
+}
+
+#[test]
+fn without_a_command_the_mounts_own_users_are_watched() {
+    let origin = origin();
+    let mounted = mount(Some(&origin.url("")), &[&QUICK[..], &[BUG]].concat());
+    let going_on = mounted.dirs().root().join("going-on");
+    fs::write(&going_on, "").unwrap();
+    let script = format!("while [ -e {} ]; do {}; done", going_on.display(), WORKLOAD[3]);
+    let mut users = Command::new("sh");
+    users.args(["-c", &script]).env("FSD_MOUNT", mounted.dir()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut users = users.spawn().unwrap();
+    let output = isolate(&mounted, &["--runs", "1", "--limit", "8"], &[]);
+    fs::remove_file(&going_on).unwrap();
+    if let Some(output) = output {
+        let report = report(&output);
+        assert_eq!(output.status.code(), Some(0), "{}\n{report:#}", text(&output.stderr));
+        assert_eq!(report["conclusion"]["finding"], "close_path", "{report:#}");
+        assert_eq!(report["workload"], serde_json::json!([]));
+    }
+    origin.heal().release();
+    users.wait().unwrap();
     finish(mounted, &origin);
 }
 

@@ -3,6 +3,7 @@
 #![cfg(feature = "failpoints")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod acting;
 mod config;
 mod control;
 mod dice;
@@ -32,4 +33,5 @@ mod takeover;
 mod telling;
 mod uploads;
 mod waits;
+mod walk;
 mod wires;
