@@ -140,7 +140,8 @@ fn inversions(session: &Session) -> impl Iterator<Item = (&str, &str)> {
 }
 
 fn restarts(model: &Model) -> Vec<Note> {
-    let past = (0..model.sessions.len()).filter(|at| model.is_past(*at));
+    // A stack dump is no run of its own.
+    let past = (0..model.sessions.len()).filter(|at| model.is_past(*at) && !model.sessions[*at].of_dump);
     let told = past.map(|at| {
         let session = &model.sessions[at];
         let open = session.open.len();

@@ -91,7 +91,6 @@ impl KernelSide {
         };
         let mut picture = compose::picture(&judged.model, &judged.report, trace, source, now, Vec::new());
         picture.source.kernel_waiting = look.waiting;
-        picture.source.workers = look.daemon().and_then(threads);
         picture.operations.iter_mut().for_each(|operation| known(operation, rows));
         picture.stacks = look.daemon().map(|daemon| self.stacks(daemon)).unwrap_or_default();
         picture.notes.extend(look.missing.iter().map(|why| format!("not available: {why}")));
@@ -129,12 +128,6 @@ impl KernelSide {
             Some(_) => Moved::Moved,
         }
     }
-}
-
-/// Threads that do something else than read the device, of all.
-fn threads(daemon: &Daemon) -> Option<(u32, u32)> {
-    let all = u32::try_from(daemon.threads.len()).ok()?;
-    Some((all - daemon.idle_readers().min(all), all))
 }
 
 fn words(wait: Wait) -> &'static str {
