@@ -73,11 +73,13 @@ fn main() -> ExitCode {
         println!("SKIP peers benchmark (found a plain user, needs root to drop caches and mount)");
         return ExitCode::SUCCESS;
     }
-    let page = Page::new(options.write.clone());
+    let page = Page::new(options.write.clone(), "PERFORMANCE-PEERS.md");
     if options.wants("peers") {
         let samples = peers(&options);
         page.show("peers", &report::markdown(&samples, &options));
-        page.plot(&plot::svg(&samples));
+        if let Some(dir) = &options.write {
+            std::fs::write(dir.join("performance-peers.svg"), plot::svg(&samples)).unwrap();
+        }
     }
     if options.wants("slow") {
         let rounds: Vec<_> = (0..options.rounds).map(|_| slow::round()).collect();

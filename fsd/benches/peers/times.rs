@@ -1,25 +1,10 @@
 //! Times: durations of one kind of call, and what one in a hundred or a thousand of them takes.
 
-use std::time::{Duration, Instant};
-
 /// Milliseconds each.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Times(Vec<f64>);
 
 impl Times {
-    /// Calls `work` again and again until `until`, with a pause between two calls, so that calls are looked at and
-    /// not the processor's limit.
-    pub(crate) fn paced(until: Instant, pause: Duration, mut work: impl FnMut()) -> Self {
-        let mut taken = Vec::new();
-        while Instant::now() < until {
-            let start = Instant::now();
-            work();
-            taken.push(start.elapsed().as_secs_f64() * 1e3);
-            std::thread::sleep(pause);
-        }
-        Self::of(taken)
-    }
-
     pub(crate) fn of(mut taken: Vec<f64>) -> Self {
         taken.sort_by(f64::total_cmp);
         Self(taken)
