@@ -25,9 +25,10 @@ const BANDWIDTH: u64 = 2 * MIB;
 const BUG: &str = "--failpoint=every:release::close_under_lock=return";
 /// The origin may be silent for longer than a person looks at the screens.
 const QUICK: [&str; 3] = ["--stalled-after=2s", "--watchdog-interval=500ms", "--inactivity-timeout=10m"];
-/// Reads the start of a file, pauses while its download meets the stall of the origin, closes it, and reads another.
+/// Reads the last block before the stall of the origin, past the kernel's cache, so that the download stands still when
+/// the file is closed; then reads another.
 const REPRODUCE: &str = "\
-{ head -c 4096 >/dev/null; sleep 1; } <\"$FSD_MOUNT/slow.bin\"
+dd if=\"$FSD_MOUNT/slow.bin\" iflag=direct bs=4096 skip=255 count=1 of=/dev/null 2>/dev/null
 head -c 4096 \"$FSD_MOUNT/next.bin\" >/dev/null
 ";
 
@@ -137,7 +138,7 @@ impl Walk {
         self.page.text(&format!(
             "Is it the close path, or a race? `isolate` runs the reproduction under no flag, each flag and both, {runs} \
              times each, and compares the verdicts. Before each run a new worker takes the mount over, so whoever hung is \
-             freed. The script reads the start of a file, waits a second, closes it, and reads another."
+             freed. The script reads a file up to where its download stands still, closes it, and reads another."
         ));
         let command = format!(
             "clear; fsdiag isolate {} --yes --runs {runs} --limit 30 --stalled-after 2 -- sh {} 2>/dev/null",
