@@ -26,14 +26,20 @@ fn in_arguments() -> Vec<String> {
     shown.map(|entry| entry.path().display().to_string()).collect()
 }
 
-/// Children of `parent` whose environment holds the canary.
+/// Programs started by `parent` whose environment holds the canary. Between fork and exec a child still is its parent:
+/// the kernel shows the memory of the parent under the child's number.
 fn in_children(parent: u32) -> Vec<String> {
+    let arguments = |dir: &Path| fs::read(dir.join("cmdline")).unwrap_or_default();
+    let before_exec = arguments(Path::new(&format!("/proc/{parent}")));
     let child = |dir: &Path| {
         let stat = fs::read_to_string(dir.join("stat")).unwrap_or_default();
         stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse::<u32>().ok()) == Some(parent)
     };
     let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-    let found = entries.filter(|dir| child(dir) && fs::read(dir.join("environ")).is_ok_and(|bytes| contains(&bytes)));
+    let shows = |dir: &Path| fs::read(dir.join("environ")).is_ok_and(|bytes| contains(&bytes));
+    // The arguments are read last: a child that shows others than its parent's then has shown its own environment,
+    // unless it ran exec between the two looks, in which case a second look at the environment tells.
+    let found = entries.filter(|dir| child(dir) && shows(dir) && arguments(dir) != before_exec && shows(dir));
     found.map(|dir| dir.display().to_string()).collect()
 }
 
