@@ -54,7 +54,8 @@ impl Figure {
     pub(crate) fn base(self) -> Candidate {
         match self {
             Self::ColdSequential | Self::FirstByte => Candidate::Curl,
-            Self::WarmSequential | Self::Passthrough => Candidate::Native,
+            Self::WarmSequential => Candidate::Memory,
+            Self::Passthrough => Candidate::Native,
             Self::Random4k | Self::Fstat | Self::ListCold | Self::ListAgain => Candidate::Rclone,
         }
     }
@@ -81,15 +82,18 @@ pub(crate) struct Sample {
     pub(crate) value: f64,
 }
 
-/// Every figure of one candidate, mounted anew.
+/// Every figure of one candidate, mounted anew, and of the files that were read beside it.
 pub(crate) fn all(candidate: Candidate, origin: &Origin, round: usize) -> Vec<Sample> {
     let figures = match candidate {
         Candidate::Curl => curl(origin),
         Candidate::CurlFile => curl_file(origin),
-        Candidate::Native => native(origin),
         _ => mount(candidate, origin),
     };
-    figures.into_iter().map(|(figure, value)| Sample { candidate, figure, round, value }).collect()
+    let mut taken: Vec<_> = figures.into_iter().map(|(figure, value)| (candidate, figure, value)).collect();
+    if candidate == Candidate::FsdTempFile {
+        taken.extend(at_hand(origin));
+    }
+    taken.into_iter().map(|(candidate, figure, value)| Sample { candidate, figure, round, value }).collect()
 }
 
 fn curl(origin: &Origin) -> Vec<(Figure, f64)> {
@@ -116,12 +120,38 @@ fn curl_file(origin: &Origin) -> Vec<(Figure, f64)> {
     vec![(Figure::ColdSequential, cold)]
 }
 
-/// The file is where a mount of its directory shows it, too: what the mount then costs is seen beside it.
-fn native(origin: &Origin) -> Vec<(Figure, f64)> {
-    let file = origin.local();
-    read_all(&file, origin.file_mib);
-    let warm = rate(origin.file_mib, || read_all(&file, origin.file_mib));
-    vec![(Figure::WarmSequential, warm), (Figure::Passthrough, warm)]
+/// Bytes that are at hand, read through the mount and without it in turns, so that both see the same machine.
+fn at_hand(origin: &Origin) -> Vec<(Candidate, Figure, f64)> {
+    let [warm, memory] = warm(origin);
+    let [passed, native] = passthrough(origin);
+    vec![
+        (Candidate::FsdTempFile, Figure::WarmSequential, warm),
+        (Candidate::Memory, Figure::WarmSequential, memory),
+        (Candidate::FsdTempFile, Figure::Passthrough, passed),
+        (Candidate::Native, Figure::Passthrough, native),
+    ]
+}
+
+/// What the kernel has of a mount, beside a file that is pages and nothing else.
+fn warm(origin: &Origin) -> [f64; 2] {
+    let mounted = Mounted::new(Candidate::FsdTempFile, origin);
+    fs::read_dir(mounted.path()).unwrap().for_each(drop);
+    in_turns([&mounted.path().join("big.bin"), &origin.file()], origin.file_mib)
+}
+
+/// Of a local directory: its files are complete when they are opened, and the kernel reads the very same pages.
+fn passthrough(origin: &Origin) -> [f64; 2] {
+    let local = origin.local();
+    let source = local.parent().unwrap().to_str().unwrap();
+    let mounted = Mounted::of(Candidate::FsdTempFile, source, origin.scratch(), &[]);
+    in_turns([&mounted.path().join(local.file_name().unwrap()), &local], origin.file_mib)
+}
+
+/// MB/s of each file, the median of several reads in turns, after one that brought it in.
+fn in_turns(files: [&Path; 2], mib: u64) -> [f64; 2] {
+    files.iter().for_each(|file| read_all(file, mib));
+    let turns: Vec<_> = (0..7).map(|_| files.map(|file| rate(mib, || read_all(file, mib)))).collect();
+    [0, 1].map(|which| middle(turns.iter().map(|turn| turn[which]).collect()))
 }
 
 fn mount(candidate: Candidate, origin: &Origin) -> Vec<(Figure, f64)> {
@@ -136,25 +166,13 @@ fn mount(candidate: Candidate, origin: &Origin) -> Vec<(Figure, f64)> {
     drop_caches();
     fresh_memory();
     figures.push((Figure::ColdSequential, rate(origin.file_mib, || read_all(&big, origin.file_mib))));
-    figures.push((Figure::WarmSequential, rate(origin.file_mib, || read_all(&big, origin.file_mib))));
+    if candidate != Candidate::FsdTempFile {
+        figures.push((Figure::WarmSequential, rate(origin.file_mib, || read_all(&big, origin.file_mib))));
+    }
     drop_caches();
     figures.push((Figure::Random4k, random_reads(&big, origin.file_mib)));
     figures.push((Figure::Fstat, stats(&big)));
-    drop(mounted);
-    if candidate == Candidate::FsdTempFile {
-        figures.push((Figure::Passthrough, passthrough(origin)));
-    }
     figures
-}
-
-/// Of a local directory: its files are complete when they are opened.
-fn passthrough(origin: &Origin) -> f64 {
-    let local = origin.local();
-    let source = local.parent().unwrap().to_str().unwrap();
-    let mounted = Mounted::of(Candidate::FsdTempFile, source, origin.scratch(), &[]);
-    let file = mounted.path().join(local.file_name().unwrap());
-    read_all(&file, origin.file_mib);
-    rate(origin.file_mib, || read_all(&file, origin.file_mib))
 }
 
 /// After the directory was listed and one file was read, so that a connection is there, as in any mount that is used.

@@ -15,8 +15,10 @@ pub(crate) enum Candidate {
     Curl,
     /// The same into a file on the disk of the temp files.
     CurlFile,
-    /// No mount and no wire: a local file in the page cache.
+    /// No mount and no wire: a local file, its pages in memory. Read beside a mount, not in a turn of its own.
     Native,
+    /// The same on tmpfs.
+    Memory,
     FsdTempFile,
     FsdRangeLru,
     Rclone,
@@ -26,10 +28,9 @@ pub(crate) enum Candidate {
 }
 
 impl Candidate {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 7] = [
         Self::Curl,
         Self::CurlFile,
-        Self::Native,
         Self::FsdTempFile,
         Self::FsdRangeLru,
         Self::Rclone,
@@ -47,6 +48,7 @@ impl Candidate {
             Self::Curl => "curl -o /dev/null",
             Self::CurlFile => "curl -o file",
             Self::Native => "local file",
+            Self::Memory => "file in memory",
             Self::FsdTempFile => "fsd temp-file",
             Self::FsdRangeLru => "fsd range-lru",
             Self::Rclone => "rclone mount",
@@ -57,8 +59,7 @@ impl Candidate {
 
     fn program(self) -> &'static str {
         match self {
-            Self::Curl | Self::CurlFile => "curl",
-            Self::Native => "dd",
+            Self::Curl | Self::CurlFile | Self::Native | Self::Memory => "curl",
             Self::FsdTempFile | Self::FsdRangeLru => env!("CARGO_BIN_EXE_fsd"),
             Self::Rclone | Self::RcloneTuned => "rclone",
             Self::Httpdirfs => "httpdirfs",
@@ -68,7 +69,7 @@ impl Candidate {
     fn command(self, url: &str, at: &Path, scratch: &Path) -> Command {
         let mut command = Command::new(self.program());
         match self {
-            Self::Curl | Self::CurlFile | Self::Native => (),
+            Self::Curl | Self::CurlFile | Self::Native | Self::Memory => (),
             Self::FsdTempFile => fsd(&mut command, url, at, scratch, &["--fetch-mode", "temp-file"]),
             Self::FsdRangeLru => fsd(&mut command, url, at, scratch, &["--fetch-mode", "range-lru"]),
             Self::Rclone => rclone(&mut command, url, at, &[]),

@@ -18,8 +18,7 @@ const FIRST_MIB: u64 = 4;
 pub(crate) struct Origin {
     nginx: Child,
     dir: tempfile::TempDir,
-    /// Held for its end.
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
     port: u16,
     pub(crate) file_mib: u64,
     pub(crate) entries: usize,
@@ -46,13 +45,18 @@ impl Origin {
             .stderr(Stdio::null())
             .spawn()
             .expect("nginx is installed");
-        let origin = Self { nginx, dir, _files: files, port, file_mib, entries };
+        let origin = Self { nginx, dir, files, port, file_mib, entries };
         origin.wait_ready();
         origin
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// The big file where it lies.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.files.path().join("big.bin")
     }
 
     /// The big file again, in a directory of its own on the disk.

@@ -13,7 +13,7 @@ pub(crate) fn markdown(samples: &[Sample], options: &Options) -> String {
     let _ = writeln!(
         text,
         "Medians of {} interleaved rounds over one nginx on loopback: one file of {} MiB, a directory of {} files.\n\
-         In brackets the ratio: to `curl -o /dev/null` from the wire, to a local file where bytes are at hand, else to \
+         In brackets the ratio: to `curl -o /dev/null` from the wire, to the file without a mount where bytes are at hand, else to \
          `rclone mount`.\n",
         options.rounds, options.file_mib, options.entries
     );

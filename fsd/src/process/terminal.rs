@@ -1,6 +1,6 @@
 //! Terminal: where a command's own words go; a closed or full one never fails the command.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 
 /// The result of a command, on stdout.
 pub(super) fn say(text: impl AsRef<str>) {
@@ -15,12 +15,17 @@ pub(super) fn announce(text: String) {
     }
 }
 
+/// Words on stdout and messages on stderr meet in one person's terminal: what both would tell is told once.
+pub(super) fn shows_messages() -> bool {
+    std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
+}
+
 /// What went wrong or should be known, on stderr.
 pub(super) fn complain(text: impl AsRef<str>) {
     write_line(&mut std::io::stderr().lock(), &format!("fsd: {}", text.as_ref()));
 }
 
 fn write_line(to: &mut dyn Write, text: &str) {
-    // A reader that went away (`fsd list | head`) is no error of ours.
-    drop(writeln!(to, "{text}").and_then(|()| to.flush()));
+    // In one piece: others write to the same place. A reader that went away (`fsd list | head`) is no error of ours.
+    drop(to.write_all(format!("{text}\n").as_bytes()).and_then(|()| to.flush()));
 }

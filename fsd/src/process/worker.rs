@@ -362,7 +362,9 @@ impl Running {
             None if job.mount_run.is_some() => (),
             None => terminal::announce(text.clone()),
         }
-        tracing::info!("{text}");
+        if !terminal::shows_messages() {
+            tracing::info!("{text}");
+        }
         let last = loop {
             match self.mount.orders.1.recv() {
                 Ok(Order::Dumped(file)) => tracing::warn!("{}", orders::dumped(&self.places.state, file)),

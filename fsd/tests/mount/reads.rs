@@ -1,8 +1,8 @@
 //! Reads: files of a real web server, compared byte by byte.
 
 use std::{
-    fs::{self, File},
-    os::unix::fs::FileExt,
+    fs::{self, File, OpenOptions},
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
     process::Command,
 };
@@ -22,6 +22,24 @@ pub(crate) fn sparse(path: &Path, size: u64) {
 
 pub(crate) fn same(a: &Path, b: &Path) -> bool {
     Command::new("cmp").arg("-s").arg(a).arg(b).status().unwrap().success()
+}
+
+#[test]
+fn past_the_cache_a_complete_file_is_read_at_any_place_into_any_buffer() {
+    let www = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+    fs::write(www.path().join("complete"), &bytes).unwrap();
+    let mounted = mount(Some(&www.path().display().to_string()), &[]);
+    let path = mounted.path("complete");
+    let direct = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path).unwrap();
+    let mut block = vec![0; 70_001];
+    direct.read_exact_at(&mut block[1..], 4097).unwrap();
+    assert!(block[1..] == bytes[4097..][..70_000], "other bytes past the cache");
+    // Beside it, and after it, when the kernel may read the file by itself.
+    assert!(fs::read(&path).unwrap() == bytes, "other bytes beside it");
+    drop(direct);
+    assert!(fs::read(&path).unwrap() == bytes, "other bytes after it");
+    assert_eq!(orphans(&mounted.finish()), Vec::<String>::new());
 }
 
 #[test]

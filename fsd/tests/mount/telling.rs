@@ -1,6 +1,6 @@
 //! Telling: what fsd says of itself while it works, and that saying it changes nothing.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use fsd::process::config::keys::KEYS;
 use nix::errno::Errno;
@@ -25,6 +25,28 @@ fn r27_the_first_operation_stands_in_the_log_and_a_log_that_cannot_be_is_a_faile
     let (source, at) = (dirs.root().display().to_string(), dirs.home().mount_point().display().to_string());
     let said = dirs.fsd(&["mount", "--daemon", "--state-dir", &file.display().to_string(), &source, &at]);
     assert!(!said.status.success() && text(&said.stderr).contains("a file"), "{}", text(&said.stderr));
+}
+
+#[test]
+fn in_a_terminal_each_thing_is_said_once_and_on_a_line_of_its_own() {
+    if !have("script") {
+        return skip("terminal", "no script", "script of bsdutils");
+    }
+    let dirs = Dirs::new();
+    let (at, fsd) = (dirs.home().mount_point(), program().display());
+    let (source, at) = (dirs.root().display(), at.display());
+    let command = format!(
+        "{fsd} mount {source} {at} & until {fsd} status {at} >/dev/null 2>&1; do :; done; {fsd} umount {at}; wait"
+    );
+    let said = dirs.home().command(Path::new("script")).args(["-qec", &command, "/dev/null"]).output();
+    let said = text(&said.unwrap().stdout);
+    for words in ["is mounted at", "is unmounted"] {
+        let lines: Vec<&str> = said.lines().filter(|line| line.contains(words)).collect();
+        assert!(lines.iter().all(|line| line.matches(words).count() == 1), "{said}");
+        // The daemon itself and the order say the second, each in its own terminal.
+        assert!(lines.len() <= if words == "is mounted at" { 1 } else { 2 }, "{said}");
+        assert!(!lines.is_empty(), "{said}");
+    }
 }
 
 #[test]

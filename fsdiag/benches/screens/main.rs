@@ -65,8 +65,11 @@ fn nothing_happens(path: &Path) {
     let mut terminal = Terminal::start(path.to_str().unwrap());
     terminal.until("1 Overview", Duration::from_secs(10)).unwrap();
     std::thread::sleep(Duration::from_secs(3));
-    for (key, tab) in [("1", "1 Overview")].iter().chain(&SCREENS) {
-        terminal.press(key, tab);
+    // It opens on the overview: a key for what is shown already draws nothing.
+    for (at, (key, tab)) in [("1", "1 Overview")].iter().chain(&SCREENS).enumerate() {
+        if at > 0 {
+            terminal.press(key, tab);
+        }
         let (before, began) = (terminal.cpu(), Instant::now());
         std::thread::sleep(Duration::from_secs(5));
         let part = (terminal.cpu() - before).as_secs_f64() / began.elapsed().as_secs_f64() * 100.0;

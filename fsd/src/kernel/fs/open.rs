@@ -35,6 +35,12 @@ impl OpenFlags {
         self.0 & libc::O_ACCMODE != libc::O_RDONLY || self.0 & libc::O_TRUNC != 0
     }
 
+    /// Past the kernel's cache.
+    #[must_use]
+    pub fn direct(self) -> bool {
+        self.0 & libc::O_DIRECT != 0
+    }
+
     /// The kernel opens it to run it (`FMODE_EXEC`).
     fn executes(self) -> bool {
         self.0 & 0x20 != 0

@@ -192,8 +192,11 @@ impl Filesystem for Adapter {
         let fh = Fh(req.unique().0 & !RESEND_BIT);
         let target = Target { fh: Some(fh.0), ..target(req, ino) };
         self.lanes.run(Op::Open, &target, reply, |fs, call| {
-            let call = OpenCall { call, unique: req.unique().0, passthrough: self.passthrough };
-            fs.open(call, caller(req), Ino(ino.0), fh, fs::OpenFlags(flags.0));
+            let flags = fs::OpenFlags(flags.0);
+            // Past the cache, the disk below wants aligned reads, which nobody owes us.
+            let passthrough = self.passthrough && !flags.direct();
+            let call = OpenCall { call, unique: req.unique().0, passthrough };
+            fs.open(call, caller(req), Ino(ino.0), fh, flags);
         });
     }
 
