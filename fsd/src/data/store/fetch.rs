@@ -230,7 +230,7 @@ impl Store {
         };
         self.stores.ticker.left(ready.len());
         for (reader, range, parts) in ready {
-            self.fulfil(parts, range, reader);
+            self.fulfil_beside(parts, range, reader);
         }
         if write {
             self.write_behind();

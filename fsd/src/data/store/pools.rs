@@ -1,6 +1,6 @@
 //! Pools: the few threads on which file calls may block, apart by purpose so that none waits for another.
 
-use std::io;
+use std::{io, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -12,6 +12,11 @@ const READERS: usize = 4;
 const WRITERS: usize = 2;
 /// Threads that unlink and sweep, which takes half a second a gigabyte.
 const REMOVERS: usize = 2;
+/// Threads that answer who waited for bytes, so that these are copied to the kernel while the next come in.
+const ANSWERERS: usize = 2;
+
+/// Longer than any mount lives.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Runtimes are used for their bounded blocking pools only; nobody drives them.
 #[derive(Debug)]
@@ -19,15 +24,22 @@ pub(super) struct Pools {
     readers: Option<Runtime>,
     writers: Option<Runtime>,
     removers: Option<Runtime>,
+    answerers: Option<Runtime>,
 }
 
 impl Pools {
     pub(super) fn new() -> io::Result<Self> {
-        let pool = |name: &str, threads| {
-            Builder::new_current_thread().max_blocking_threads(threads).thread_name(name).build().map(Some)
-        };
-        let (readers, writers) = (pool("fsd-read", READERS)?, pool("fsd-write", WRITERS)?);
-        Ok(Self { readers, writers, removers: pool("fsd-remove", REMOVERS)? })
+        Ok(Self {
+            readers: pool("fsd-read", READERS)?,
+            writers: pool("fsd-write", WRITERS)?,
+            removers: pool("fsd-remove", REMOVERS)?,
+            answerers: pool("fsd-answer", ANSWERERS)?,
+        })
+    }
+
+    /// Answers, which wait for nothing.
+    pub(super) fn answer(&self, work: impl FnOnce() + Send + 'static) {
+        run(self.answerers.as_ref(), "answer", work);
     }
 
     pub(super) fn read(&self, work: impl FnOnce() + Send + 'static) {
@@ -48,6 +60,14 @@ impl Pools {
     }
 }
 
+/// Threads that have started stay, the first of them from now on: later there may be none to be had.
+fn pool(name: &str, threads: usize) -> io::Result<Option<Runtime>> {
+    let mut builder = Builder::new_current_thread();
+    let pool = builder.max_blocking_threads(threads).thread_keep_alive(FOR_EVER).thread_name(name).build()?;
+    drop(pool.handle().spawn_blocking(|| ()));
+    Ok(Some(pool))
+}
+
 async fn answer<T>(pool: Option<&Runtime>, what: &'static str, work: impl FnOnce() -> T + Send + 'static) -> Option<T>
 where
     T: Send + 'static,
@@ -57,7 +77,7 @@ where
 
 impl Drop for Pools {
     fn drop(&mut self) {
-        for pool in [&mut self.readers, &mut self.writers, &mut self.removers] {
+        for pool in [&mut self.readers, &mut self.writers, &mut self.removers, &mut self.answerers] {
             // Never waits: a thread may hang in a disk call.
             pool.take().into_iter().for_each(Runtime::shutdown_background);
         }

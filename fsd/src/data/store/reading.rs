@@ -6,6 +6,10 @@ use crate::observe::locks;
 
 use super::{Reader, Store, StoreError, failpoint, held::Part};
 
+/// An answer of so many bytes is copied to the kernel on another thread than the one that receives: less is copied
+/// sooner than handed over.
+const WORTH_A_THREAD: u64 = 64 << 10;
+
 /// Replies from page-aligned memory cost the kernel one page pin a page and not two.
 const PAGE: usize = 4096;
 
@@ -54,6 +58,15 @@ impl Store {
         if let Some(reader) = reader {
             self.fulfil_from_disk(parts, range, reader);
         }
+    }
+
+    /// The same for who receives: the next bytes are not to wait until these are copied.
+    pub(super) fn fulfil_beside(self: &Arc<Self>, parts: Vec<Part>, range: Range<u64>, reader: Box<dyn Reader>) {
+        if range.end - range.start < WORTH_A_THREAD {
+            return self.fulfil(parts, range, reader);
+        }
+        let store = Arc::clone(self);
+        self.stores.pools.answer(move || store.fulfil(parts, range, reader));
     }
 
     /// The same with a thread of the disk pool; the deadline holds there too.
