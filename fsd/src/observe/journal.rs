@@ -165,6 +165,8 @@ pub fn install(config: RecorderConfig) -> io::Result<Recorder> {
     Ok(recorder)
 }
 
+pub use super::memory::populate;
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 static NEXT_SEQ: AtomicU64 = AtomicU64::new(0);
 /// Only the watchdog's own events are recorded, and what is rare.

@@ -80,6 +80,8 @@ pub(super) struct Memory {
     pub(super) tasks: Words,
     pub(super) locks: Words,
     pub(super) threads: Vec<ThreadSlot>,
+    /// All of it that is shared.
+    mappings: Vec<&'static SharedWords>,
     /// Where the files are; None: private, not readable after a crash.
     pub(super) dir: Option<RunDir>,
 }
@@ -141,8 +143,15 @@ fn in_files(dir: &Path, sizes: Sizes, run: RunId, mount_run: RunId) -> io::Resul
     runtime_dir::make_private(dir)?;
     let alive = create(&dir.join(layout::ALIVE))?;
     alive.try_lock()?;
-    let mut memory = Memory::new(sizes, run, mount_run, |name, words| map(&create(&dir.join(name))?, words))?;
+    let mut mappings = Vec::new();
+    let mut memory = Memory::new(sizes, run, mount_run, |name, words| {
+        let mapping: &'static SharedWords =
+            Box::leak(Box::new(SharedWords::map(&create(&dir.join(name))?, 0, page_bytes(words))?));
+        mappings.push(mapping);
+        Ok(&mapping.words()[..words])
+    })?;
     memory.dir = Some(RunDir { path: dir.to_path_buf(), _alive: alive });
+    memory.mappings = mappings;
     Ok(memory)
 }
 
@@ -150,11 +159,13 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Maps a new file for good and touches every page of it, so that no later store meets a page that is missing.
-fn map(file: &File, words: usize) -> io::Result<Words> {
-    let memory: &'static SharedWords = Box::leak(Box::new(SharedWords::map(file, 0, page_bytes(words))?));
-    memory.words().iter().step_by(PAGE / 8).for_each(|word| word.store(0, Relaxed));
-    Ok(&memory.words()[..words])
+/// Brings in every page of the shared memory, beside the rest, so that no later event waits for one. Not before there
+/// is nobody who waits for the start: to clear all pages takes longer than the rest of it.
+pub fn populate() {
+    let mappings = installed().map_or(&[][..], |memory| &memory.mappings);
+    let work = move || mappings.iter().for_each(|mapping| mapping.populate());
+    // Without a thread each page comes when it is first used.
+    drop(std::thread::Builder::new().name("fsd-populate".to_owned()).spawn(work));
 }
 
 fn private(words: usize) -> Words {
@@ -196,7 +207,7 @@ impl Memory {
         let rings = (0..sizes.rings).map(ring).collect::<io::Result<Vec<_>>>()?;
         let threads = locks[tables::locks::THREADS_AT..].chunks_exact(tables::locks::THREAD_WORDS);
         let threads = threads.take(sizes.threads).filter_map(|words| words.try_into().ok().map(ThreadSlot::new));
-        Ok(Self { rings, inflight, tasks, locks, threads: threads.collect(), dir: None })
+        Ok(Self { rings, inflight, tasks, locks, threads: threads.collect(), mappings: Vec::new(), dir: None })
     }
 
     /// Stamps the wall clock into every ring: it may have been set since the last time.

@@ -29,6 +29,14 @@ impl SharedWords {
         Ok(Self(Memory::Mapped(Mapping::new(file, offset, bytes)?)))
     }
 
+    /// Brings in every page, so that no later access waits for one. Where the kernel cannot do that at once, each comes
+    /// when it is first used.
+    pub fn populate(&self) {
+        if let Memory::Mapped(mapping) = &self.0 {
+            mapping.populate();
+        }
+    }
+
     /// The same in private memory: gone with this process.
     pub fn private(bytes: usize) -> Self {
         Self(Memory::Private((0..bytes / 8).map(|_| AtomicU64::new(0)).collect()))
@@ -62,6 +70,10 @@ fn allocate(file: &File, offset: u64, bytes: usize) -> io::Result<()> {
     file.set_len(offset + bytes as u64)
 }
 
+/// Whoever maps memory meanwhile waits for so many bytes at most.
+#[cfg(target_os = "linux")]
+const POPULATED_AT_ONCE: usize = 64 << 10;
+
 impl Mapping {
     fn new(file: &File, offset: u64, bytes: usize) -> io::Result<Self> {
         let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -77,6 +89,22 @@ impl Mapping {
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Self { base, words: bytes / 8 })
     }
+
+    #[cfg(target_os = "linux")]
+    fn populate(&self) {
+        let bytes = self.words * 8;
+        for at in (0..bytes).step_by(POPULATED_AT_ONCE) {
+            // SAFETY: a part of exactly the mapping made in `new`; its pages are brought in and stay as they are.
+            #[expect(unsafe_code, reason = "std cannot advise the kernel")]
+            unsafe {
+                let part = self.base.as_ptr().cast::<u8>().add(at).cast();
+                libc::madvise(part, POPULATED_AT_ONCE.min(bytes - at), libc::MADV_POPULATE_WRITE);
+            }
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn populate(&self) {}
 
     fn words(&self) -> &[AtomicU64] {
         // SAFETY: the mapping is page-aligned, lives as long as `self`, has room for `words` values, and every

@@ -365,6 +365,7 @@ impl Running {
         if !terminal::shows_messages() {
             tracing::info!("{text}");
         }
+        observe::journal::populate();
         let last = loop {
             match self.mount.orders.1.recv() {
                 Ok(Order::Dumped(file)) => tracing::warn!("{}", orders::dumped(&self.places.state, file)),

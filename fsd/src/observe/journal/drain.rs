@@ -67,14 +67,17 @@ pub fn drain_with(run_dir: &Path, state_dir: &Path, handed: Option<&Handed>) -> 
 fn unwritten(run_dir: &Path) -> io::Result<(RunId, Vec<Event<'static>>)> {
     let name = run_dir.file_name().and_then(|name| name.to_str());
     let run = name.and_then(RunId::parse).ok_or(io::ErrorKind::InvalidInput)?;
-    let mut events = Vec::new();
+    // One buffer for all rings: fresh memory costs more than what is read into it.
+    let (mut events, mut bytes) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(run_dir)? {
         let entry = entry?;
         let ring = entry.file_name().to_str().is_some_and(|n| n.starts_with(layout::RING_PREFIX));
         if !ring {
             continue;
         }
-        let decoded = ring::decode(&fs::read(entry.path())?, &mut super::name_of);
+        bytes.clear();
+        File::open(entry.path())?.read_to_end(&mut bytes)?;
+        let decoded = ring::decode(&bytes, &mut super::name_of);
         let records = decoded.map(|d| d.records).unwrap_or_default();
         events.extend(records.into_iter().filter(|r| !r.written).map(|r| r.event));
     }
