@@ -115,9 +115,16 @@ fn sizes(inputs: &[Input]) -> Vec<(String, Option<u64>)> {
     inputs.iter().map(|i| (i.name(), i.size())).collect()
 }
 
+/// Whoever asks for certain operations may ask for one that a long list would leave out.
+fn limits(args: &Args) -> Limits {
+    let stalled_us = (args.stalled_after.clamp(0.0, 1e9) * 1e6) as i64;
+    let selected = args.op.is_some() || args.path.is_some() || args.id.is_some();
+    let listed = if selected { usize::MAX } else { Limits::default().listed };
+    Limits { stalled_us, listed }
+}
+
 fn once(args: &Args, inputs: &[Input], mut problems: Vec<String>, fail_on: &FailOn) -> anyhow::Result<ExitCode> {
-    let limits = Limits { stalled_us: (args.stalled_after.clamp(0.0, 1e9) * 1e6) as i64 };
-    let mut model = Model::new(limits);
+    let mut model = Model::new(limits(args));
     let window = Window { since: args.since, until: args.until };
     let mut tails = quote::Tails::default();
     let read = read::all(inputs, &mut model, read::How::of(window), &mut tails, &mut problems);

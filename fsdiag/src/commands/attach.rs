@@ -116,7 +116,7 @@ fn not_found(mounts: &[Mount], path: &Path) -> String {
 /// Everything into one model: the daemon's own record where it is fsd, and the kernel's word.
 fn report(look: &Look, rows: &mut [Row], watched: &Watched, args: &Args) -> anyhow::Result<Report> {
     let stalled_us = (args.stalled_after.clamp(0.0, 1e9) * 1e6) as u64;
-    let mut model = Model::new(Limits { stalled_us: i64::try_from(stalled_us)? });
+    let mut model = Model::new(Limits { stalled_us: i64::try_from(stalled_us)?, ..Limits::default() });
     let mut tails = Tails::default();
     let record = record(look, &mut model, &mut tails);
     join::own_operations(rows, &model, !record.is_empty());

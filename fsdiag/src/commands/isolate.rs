@@ -138,7 +138,7 @@ fn isolate(args: &Args, daemon: &Daemon, before: Setting) -> Result<ExitCode> {
     let signals = EndSignals::take().context("cannot take signals over")?;
     let terms = Terms {
         command: &args.command,
-        limits: Limits { stalled_us: (args.stalled_after.clamp(0.1, 1e9) * 1e6) as i64 },
+        limits: Limits { stalled_us: (args.stalled_after.clamp(0.1, 1e9) * 1e6) as i64, ..Limits::default() },
         limit_us: (args.limit.clamp(0.1, 1e9) * 1e6) as u64,
         signals: &signals,
     };

@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(NO_INPUT));
         }
     };
-    let limits = Limits { stalled_us: (args.stalled_after.clamp(0.1, 1e9) * 1e6) as i64 };
+    let limits = Limits { stalled_us: (args.stalled_after.clamp(0.1, 1e9) * 1e6) as i64, ..Limits::default() };
     let mut tail = Tail::new(args, limits, &target);
     let outcome = match &target {
         Target::Stdin => tail.stdin(),

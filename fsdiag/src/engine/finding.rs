@@ -1,5 +1,7 @@
 //! A verdict in the making, and how several of them are put in order.
 
+use std::collections::HashSet;
+
 use super::{
     case::{Case, seconds},
     fact::Place,
@@ -32,6 +34,7 @@ impl Finding {
             culprit: None,
             alternatives: Vec::new(),
             waiters: Vec::new(),
+            waiters_left_out: 0,
             evidence: Vec::new(),
             advice: Vec::new(),
             isolate: Vec::new(),
@@ -64,15 +67,17 @@ impl Finding {
 
     #[must_use]
     pub fn waiters(mut self, case: &Case<'_>, parties: &[usize]) -> Self {
-        self.verdict.waiters.extend(parties.iter().map(|p| case.waiter(*p)).filter(|w| *w != Waiter::default()));
+        let room = case.model.limits.listed.saturating_sub(self.verdict.waiters.len());
+        let mut named = parties.iter().map(|p| case.waiter(*p)).filter(|w| *w != Waiter::default());
+        self.verdict.waiters.extend(named.by_ref().take(room));
+        self.verdict.waiters_left_out += named.count() as u64;
         self.covers.extend_from_slice(parties);
-        let places: Vec<Place> = parties.iter().filter_map(|p| case.place_of(*p)).collect();
-        self.evidence(case, places)
+        self.evidence(case, parties.iter().filter_map(|p| case.place_of(*p)))
     }
 
     #[must_use]
     pub fn alternatives(mut self, case: &Case<'_>, parties: &[usize]) -> Self {
-        self.verdict.alternatives.extend(parties.iter().map(|p| case.culprit(*p)));
+        self.verdict.alternatives.extend(parties.iter().take(ALTERNATIVES).map(|p| case.culprit(*p)));
         self
     }
 
@@ -99,11 +104,14 @@ impl Finding {
     }
 }
 
+/// More candidates than that are no help.
+const ALTERNATIVES: usize = 100;
+
 /// Surest first, then as the rules stand in their table; what an earlier one explains is dropped.
 pub fn in_order(found: Vec<(usize, Finding)>) -> Vec<Verdict> {
     let mut found = found;
     found.sort_by_key(|(rule, f)| (std::cmp::Reverse(f.verdict.confidence), *rule, std::cmp::Reverse(f.covers.len())));
-    let mut explained: Vec<usize> = Vec::new();
+    let mut explained: HashSet<usize> = HashSet::new();
     let mut verdicts: Vec<Verdict> = Vec::new();
     for (_, finding) in found {
         let known = match finding.party {

@@ -29,11 +29,22 @@ impl KernelState {
         match fact {
             KernelFact::Waiting { waiting, .. } => self.waiting = Some(*waiting),
             KernelFact::Pending(pending) => self.pending.push((place, (**pending).clone())),
-            KernelFact::Blocked(task) => self.blocked.push((place, (**task).clone())),
+            KernelFact::Blocked(task) => self.blocked(place, task),
             KernelFact::Dead { aborted, .. } => self.dead = Some((place, *aborted)),
             KernelFact::Readers { idle, threads } => self.readers = Some((place, *idle, *threads)),
             KernelFact::Daemon(process) => self.daemon = Some((place, (**process).clone())),
             KernelFact::Connection { max_background, .. } => self.max_background = *max_background,
+        }
+    }
+
+    /// A task that is seen again is one task: a file of such looks has no end.
+    fn blocked(&mut self, place: Place, task: &BlockedTask) {
+        const KEPT: usize = 1 << 12;
+        let same = |(at, known): &(Place, BlockedTask)| known.pid == task.pid && at.input == place.input;
+        match self.blocked.iter().position(|known| task.pid != 0 && same(known)) {
+            Some(known) => self.blocked[known] = (place, task.clone()),
+            None if self.blocked.len() < KEPT => self.blocked.push((place, task.clone())),
+            None => {}
         }
     }
 
@@ -140,6 +151,7 @@ impl Case<'_> {
             culprit: of.map(culprit),
             alternatives: Vec::new(),
             waiters: waiters.chain(silent).collect(),
+            waiters_left_out: 0,
             evidence: Vec::new(),
             advice: Vec::new(),
             isolate: Vec::new(),

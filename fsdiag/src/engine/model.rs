@@ -8,6 +8,7 @@ pub mod gaps;
 pub mod hash;
 pub mod locks;
 pub mod ops;
+pub mod past;
 pub mod session;
 pub mod tasks;
 
@@ -20,6 +21,7 @@ use self::{
     dumped::Told,
     hash::NumberMap,
     ops::{Micros, OpenOp},
+    past::Past,
     session::{Origin, Session},
 };
 use super::{
@@ -32,11 +34,13 @@ use super::{
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub stalled_us: Micros,
+    /// Most open requests that a report lists, and most waiters of a verdict; all are counted.
+    pub listed: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { stalled_us: 10_000_000 }
+        Self { stalled_us: 10_000_000, listed: 1000 }
     }
 }
 
@@ -51,6 +55,8 @@ pub struct Now {
 pub struct Model {
     pub limits: Limits,
     pub sessions: Vec<Session>,
+    /// Lives of foreign logs that another one of the same log followed.
+    pub past: Past,
     pub dumps: Vec<(Place, Dump, Option<u64>)>,
     pub kernel: KernelState,
     pub kernel_waiting: Option<u64>,
@@ -159,9 +165,19 @@ impl Model {
         &mut self.sessions[at]
     }
 
+    /// Past and present lives, for what is counted over all of them.
+    pub fn lives(&self) -> impl Iterator<Item = &Session> {
+        self.past.all().chain(&self.sessions)
+    }
+
     fn start_session(&mut self, stream: InputId, place: Place) -> usize {
         let mut session = Session::default();
         session.about.input = place;
+        // A dump's session is known by its number: it stays where it is.
+        if let Some(at) = self.by_stream.get(&stream).copied().filter(|at| !self.sessions[*at].of_dump) {
+            self.past.add(std::mem::replace(&mut self.sessions[at], session));
+            return at;
+        }
         self.sessions.push(session);
         self.by_stream.insert(stream, self.sessions.len() - 1);
         self.sessions.len() - 1

@@ -18,7 +18,11 @@ pub struct Report {
     /// Best first.
     pub verdicts: Vec<Verdict>,
     pub notes: Vec<Note>,
+    /// Requests without an answer; of very many the oldest.
     pub orphans: Vec<Orphan>,
+    /// Open requests that are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub orphans_left_out: u64,
     /// Operations open at the end, per operation.
     pub inflight: BTreeMap<String, u64>,
     /// The kernel's count of unanswered requests.
@@ -28,6 +32,25 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub episodes: Vec<Episode>,
     pub loss: Loss,
+}
+
+impl Report {
+    /// Open requests, listed or not.
+    pub fn open(&self) -> usize {
+        self.orphans.len() + usize::try_from(self.orphans_left_out).unwrap_or(0)
+    }
+}
+
+impl Verdict {
+    /// Waiters, listed or not.
+    pub fn waiting(&self) -> usize {
+        self.waiters.len() + usize::try_from(self.waiters_left_out).unwrap_or(0)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,7 +71,11 @@ pub struct Verdict {
     pub culprit: Option<Culprit>,
     /// What else it could be, best first.
     pub alternatives: Vec<Culprit>,
+    /// Of very many the first.
     pub waiters: Vec<Waiter>,
+    /// Waiters that are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waiters_left_out: u64,
     pub evidence: Vec<Evidence>,
     pub advice: Vec<String>,
     /// Debug flags that would settle it.

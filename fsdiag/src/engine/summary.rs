@@ -8,7 +8,7 @@ use super::{
     case::{Case, seconds},
     episode,
     finding::{self, Rule},
-    model::{Model, Now, ops::OpStats, session::Session},
+    model::{Model, Now, ops::OpStats, past::Counted, session::Session},
     report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
     rules::RULES,
     witness,
@@ -28,7 +28,8 @@ pub(super) fn report_of(model: &Model, now: Now) -> Report {
         inputs: model.inputs.clone(),
         verdicts,
         notes,
-        orphans: (0..case.ops.len()).map(|op| orphan(&case, op)).collect(),
+        orphans_left_out: case.ops.len().saturating_sub(model.limits.listed) as u64,
+        orphans: listed(&case).into_iter().map(|op| orphan(&case, op)).collect(),
         inflight: inflight(&case),
         kernel_waiting: case.kernel_waiting(),
         ops: summaries(model),
@@ -49,6 +50,17 @@ fn verdicts(case: &Case<'_>) -> Vec<Verdict> {
         verdicts.clear();
     }
     verdicts
+}
+
+/// The operations that the report names: all, or the oldest.
+fn listed(case: &Case<'_>) -> Vec<usize> {
+    let mut ops: Vec<usize> = (0..case.ops.len()).collect();
+    if ops.len() > case.model.limits.listed {
+        ops.sort_by_key(|op| std::cmp::Reverse((case.ops[*op].watched, case.ops[*op].age)));
+        ops.truncate(case.model.limits.listed);
+        ops.sort_unstable();
+    }
+    ops
 }
 
 fn orphan(case: &Case<'_>, op: usize) -> Orphan {
@@ -73,7 +85,7 @@ fn inflight(case: &Case<'_>) -> BTreeMap<String, u64> {
 
 fn summaries(model: &Model) -> BTreeMap<String, OpSummary> {
     let mut merged: BTreeMap<Op, OpStats> = BTreeMap::new();
-    for (op, stats) in model.sessions.iter().flat_map(|s| &s.stats) {
+    for (op, stats) in model.lives().flat_map(|s| &s.stats) {
         merged.entry(*op).or_default().merge(stats);
     }
     merged.iter().map(|(op, stats)| (op.to_string(), summary(stats))).collect()
@@ -92,7 +104,7 @@ fn summary(stats: &OpStats) -> OpSummary {
 }
 
 fn loss(model: &Model) -> Loss {
-    let sum = |each: fn(&Session) -> u64| model.sessions.iter().map(each).sum();
+    let sum = |each: fn(&Session) -> u64| model.lives().map(each).sum();
     Loss {
         bad_lines: model.inputs.iter().map(|i| i.bad_lines).sum(),
         seq_gaps: sum(|s| s.sequence.missing()),
@@ -107,7 +119,7 @@ fn note(kind: &str, op: Option<Op>, id: Option<String>, text: String) -> Note {
 
 fn notes(case: &Case<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
-    for session in &case.model.sessions {
+    for session in case.model.lives() {
         for slow in session.slowest() {
             let text = format!("one {} took {:.1} s and completed", slow.op, slow.us as f64 / 1e6);
             notes.push(note("slow", Some(slow.op), Some(slow.key.to_string()), text));
@@ -129,7 +141,24 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         }
     }
     notes.extend(restarts(case.model));
-    notes
+    few_of_a_kind(notes)
+}
+
+/// A clock that goes wild makes a note for each step: the first tell what is the matter.
+fn few_of_a_kind(notes: Vec<Note>) -> Vec<Note> {
+    const KEPT: u64 = 100;
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for note in notes {
+        let count = counts.entry(note.kind.clone()).or_default();
+        *count += 1;
+        if *count <= KEPT {
+            kept.push(note);
+        }
+    }
+    let left_out = counts.into_iter().filter(|(_, n)| *n > KEPT);
+    kept.extend(left_out.map(|(kind, n)| note(&kind, None, None, format!("{} more notes like these", n - KEPT))));
+    kept
 }
 
 /// D6: pairs of lock classes that were taken in both orders.
@@ -142,8 +171,7 @@ fn inversions(session: &Session) -> impl Iterator<Item = (&str, &str)> {
 fn restarts(model: &Model) -> Vec<Note> {
     // A stack dump is no run of its own.
     let past = (0..model.sessions.len()).filter(|at| model.is_past(*at) && !model.sessions[*at].of_dump);
-    let told = past.map(|at| {
-        let session = &model.sessions[at];
+    let told = model.past.latest().chain(past.map(|at| &model.sessions[at])).map(|session| {
         let open = session.open.len();
         let how = match (&session.handed_over, &session.ended) {
             (Some((_, result)), _) => format!("handed over to a new worker ({result})"),
@@ -158,7 +186,15 @@ fn restarts(model: &Model) -> Vec<Note> {
         };
         note("restart", None, None, format!("an earlier run of the daemon {how}{killed}"))
     });
-    told.collect()
+    model.past.counted().map(earlier).into_iter().chain(told).collect()
+}
+
+fn earlier(counted: &Counted) -> Note {
+    let Counted { lives, killed, .. } = counted;
+    let text = format!(
+        "{lives} runs of the daemon before those are only counted; {killed} requests that were open ended with them"
+    );
+    note("restart", None, None, text)
 }
 
 /// What is open without being a verdict.

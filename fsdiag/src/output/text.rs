@@ -63,7 +63,7 @@ fn one_verdict(text: &mut String, number: usize, verdict: &Verdict, paint: Paint
             w.id.as_ref().map_or_else(|| name.to_owned(), |id| format!("{name} #{id}"))
         };
         let shown: Vec<_> = verdict.waiters.iter().take(SHOWN).map(who).collect();
-        say!(text, "  waiting   {}{}", shown.join(", "), more(verdict.waiters.len()));
+        say!(text, "  waiting   {}{}", shown.join(", "), more(verdict.waiting()));
     }
     for evidence in verdict.evidence.iter().take(SHOWN) {
         let place = format!("{}:{}", evidence.input, evidence.line);
@@ -97,7 +97,7 @@ fn orphans(text: &mut String, report: &Report, paint: Paint) {
     if report.orphans.is_empty() {
         return;
     }
-    say!(text, "\n{} without an answer{}", paint.tone("open operations", Tone::Bold), more(report.orphans.len()));
+    say!(text, "\n{} without an answer{}", paint.tone("open operations", Tone::Bold), more(report.open()));
     for orphan in report.orphans.iter().take(SHOWN) {
         let age = orphan.age_s.map_or_else(|| "?".to_owned(), |age| format!("{age:.1} s"));
         let path = orphan.path.as_deref().unwrap_or("");
@@ -231,6 +231,7 @@ mod tests {
             }),
             alternatives: Vec::new(),
             waiters: vec![Waiter { op: Some("Getattr".into()), id: Some("457".into()), thread: None }],
+            waiters_left_out: 0,
             evidence: vec![Evidence { input: "e.jsonl".into(), line: 8801, text: "x".repeat(500) }],
             advice: vec!["restart with debug_skip_eviction".into()],
             isolate: Vec::new(),

@@ -74,7 +74,7 @@ const USAGE: u8 = 2;
 /// # Errors
 /// When the terminal cannot be taken.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let limits = Limits { stalled_us: (args.stalled_after.clamp(0.1, 1e9) * 1e6) as i64 };
+    let limits = Limits { stalled_us: (args.stalled_after.clamp(0.1, 1e9) * 1e6) as i64, ..Limits::default() };
     let subject = match subject(args) {
         Ok(subject) => subject,
         Err(problem) => {

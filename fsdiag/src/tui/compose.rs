@@ -15,7 +15,7 @@ use super::{
     trace::Trace,
 };
 use crate::engine::{
-    model::{Model, Now},
+    model::{Model, Now, ops::count_between},
     report::Report,
 };
 
@@ -29,7 +29,7 @@ pub fn picture(model: &Model, report: &Report, trace: &Trace, source: Source, no
     let mut inflight = trace.inflight();
     // Those whose end was lost are open no more for the model; the trace has only counted.
     if let Some(last) = inflight.last_mut() {
-        *last = report.orphans.len() as u64;
+        *last = report.inflight.values().sum();
     }
     let mut verdicts = report.verdicts.iter().map(verdict);
     let (first, others) = (verdicts.next(), verdicts.collect());
@@ -92,11 +92,11 @@ fn latency(model: &Model, report: &Report, trace: &Trace) -> Vec<Latency> {
 
 /// Of all lives of the daemon, as the percentiles are.
 fn histogram(model: &Model, op: &str) -> Vec<u64> {
-    let stats = model.sessions.iter().flat_map(|s| &s.stats).filter(|(o, _)| o.name() == op);
+    let stats = model.lives().flat_map(|s| &s.stats).filter(|(o, _)| o.name() == op);
     let each = stats.map(|(_, stats)| buckets(&stats.latency));
     each.reduce(|sum, more| sum.iter().zip(more).map(|(a, b)| a + b).collect()).unwrap_or_default()
 }
 
 pub fn buckets(latency: &Histogram<u64>) -> Vec<u64> {
-    (0..BUCKETS).map(|n| latency.count_between(1 << n, (2 << n) - 1)).collect()
+    (0..BUCKETS).map(|n| count_between(latency, 1 << n, (2 << n) - 1)).collect()
 }

@@ -7,6 +7,7 @@ mod attach;
 mod causes;
 mod chunks;
 mod corpus;
+mod crowd;
 mod dump;
 mod field;
 mod old_events;

@@ -17,7 +17,7 @@ impl Model {
             What::Enter(call) => {
                 let session = self.foreign(fact.place);
                 let at = session.clock.time(fact.at);
-                session.enter(*call, at, fact.place);
+                session.enter(call, at, fact.place);
             }
             What::Dump(dump) => self.dumped(fact.place, fact.at, *dump),
             _ => self.apply(&fact),
@@ -37,7 +37,7 @@ impl Model {
         let session = self.foreign(place);
         let at = session.clock.time(fact.at);
         match &fact.what {
-            What::Enter(call) => session.enter((**call).clone(), at, place),
+            What::Enter(call) => session.enter(call.clone(), at, place),
             What::Exit(done) => drop(session.exit(done, at, place)),
             What::Completed(c) => {
                 session.entered += 1;
@@ -141,7 +141,7 @@ impl Session {
         body.ids(|id| self.top = self.top.max(id.0));
         match body {
             Body::Start(start) => self.started(start, place),
-            Body::Enter(enter) => self.enter(call(enter), at, place),
+            Body::Enter(enter) => self.enter(Box::new(call(enter)), at, place),
             Body::Exit(exit) => drop(self.exit(&done(exit), at, place)),
             Body::Phase(change) => self.phase(change, at, place),
             Body::Lock(step) => self.locks.step(step, at, place),
@@ -184,7 +184,7 @@ impl Session {
     fn phase(&mut self, change: &PhaseChange<'_>, at: Option<Micros>, place: Place) {
         let now = PhaseAt { phase: change.phase, detail: (&*change.detail).into(), since: at, place };
         if let Some(open) = self.open.get_mut(&Key::Num(change.id.0)) {
-            open.phase = Some(now);
+            open.phase = Some(Box::new(now));
         } else if let Some(task) = self.tasks.get_mut(&change.id.0) {
             task.phase = Some(now);
         }
@@ -238,7 +238,7 @@ impl Session {
             if !self.open.contains_key(&key) {
                 let since = at.map(|t| t - Micros::try_from(op.us).unwrap_or(0));
                 let call = Call { asynchronous: true, ..Call::new(key, op.op) };
-                self.enter(call, since, place);
+                self.enter(Box::new(call), since, place);
             }
         }
     }

@@ -11,17 +11,16 @@ pub type Micros = i64;
 /// A request without an answer so far.
 #[derive(Clone, Debug)]
 pub struct OpenOp {
-    pub call: Call,
+    /// As its source made it: a copy would be the greater part of what an open request costs.
+    pub call: Box<Call>,
     pub place: Place,
     /// None where the source has no clock.
     pub at: Option<Micros>,
     /// Place in the session's order of ENTERs: the age of a source without a clock.
     pub order: u64,
-    pub phase: Option<PhaseAt>,
+    pub phase: Option<Box<PhaseAt>>,
     /// Its client was signalled while it was unanswered.
     pub interrupted: bool,
-    /// Its EXIT may lie in a hole of the log.
-    pub blind: bool,
 }
 
 /// What an operation or task is doing, as it says itself.
@@ -59,17 +58,17 @@ pub struct OpStats {
     starts: Latest,
 }
 
+/// Precision of latencies, decimal digits.
+const DIGITS: u8 = 2;
+/// Latencies beyond a day count as a day.
+const LONGEST_US: u64 = 86_400_000_000;
+
 impl Default for OpStats {
     fn default() -> Self {
-        let latency = Histogram::new_with_bounds(1, 86_400_000_000, 2);
-        Self {
-            count: 0,
-            errors: 0,
-            latency: latency.expect("a day with two digits is a valid range"),
-            last_exit: None,
-            first_exit: None,
-            starts: Latest::default(),
-        }
+        let mut latency = Histogram::new_with_bounds(1, 2, DIGITS).expect("two digits are a valid precision");
+        // It grows with what it records: most kinds of most lives never take long.
+        latency.auto(true);
+        Self { count: 0, errors: 0, latency, last_exit: None, first_exit: None, starts: Latest::default() }
     }
 }
 
@@ -78,7 +77,8 @@ impl OpStats {
         self.count += 1;
         self.errors += u64::from(errno.is_some_and(|e| e != 0));
         if let Some(us) = us {
-            self.latency.saturating_record(us.max(1));
+            // It cannot fail: it grows.
+            _ = self.latency.record(us.clamp(1, LONGEST_US));
         }
         let Some(end) = end else { return };
         self.last_exit = self.last_exit.max(Some(end));
@@ -108,12 +108,17 @@ impl OpStats {
 
     /// How many took longer than `us`.
     pub fn slower_than(&self, us: u64) -> u64 {
-        self.latency.count_between(us.saturating_add(us / 100), u64::MAX)
+        count_between(&self.latency, us.saturating_add(us / 100), u64::MAX)
     }
 
     pub fn first_exit(&self) -> Option<Micros> {
         self.first_exit
     }
+}
+
+/// How many lie between two values. A histogram counts what lies beyond its end as its last value.
+pub fn count_between(latency: &Histogram<u64>, from: u64, to: u64) -> u64 {
+    if from > latency.max() { 0 } else { latency.count_between(from, to) }
 }
 
 /// The latest start times: all that the question "how many began after t" needs.

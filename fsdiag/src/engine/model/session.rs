@@ -87,6 +87,15 @@ pub struct LossSeen {
     pub lines: u64,
 }
 
+impl LossSeen {
+    fn add(&mut self, other: &Self) {
+        self.lone_exits += other.lone_exits;
+        self.superseded += other.superseded;
+        self.lost_exits += other.lost_exits;
+        self.lines += other.lines;
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct StallSeen {
     pub place: Place,
@@ -159,7 +168,7 @@ impl Session {
     }
 
     /// A request begins. Rules R2 (id reuse), R3 (thread reuse), R4 (no reply).
-    pub fn enter(&mut self, call: Call, at: Option<Micros>, place: Place) {
+    pub fn enter(&mut self, call: Box<Call>, at: Option<Micros>, place: Place) {
         self.entered += 1;
         if let (Key::Num(n) | Key::Hex(n), None) = (call.key, self.first_key) {
             self.first_key = Some(n);
@@ -173,7 +182,7 @@ impl Session {
             self.loss.superseded += 1;
         }
         let order = self.entered;
-        let op = OpenOp { call, place, at, order, phase: None, interrupted: false, blind: false };
+        let op = OpenOp { call, place, at, order, phase: None, interrupted: false };
         self.open.insert(key, op);
         self.max_open = self.max_open.max(self.open.len());
     }
@@ -222,6 +231,14 @@ impl Session {
 
     fn trim_slow(&mut self) {
         self.slow = self.slowest();
+    }
+
+    /// Counts what an earlier life of the same daemon did; of what it was doing nothing is kept.
+    pub(super) fn absorb(&mut self, earlier: &Self) {
+        earlier.stats.iter().for_each(|(op, stats)| self.stats(*op).merge(stats));
+        self.loss.add(&earlier.loss);
+        self.slow.extend_from_slice(&earlier.slow);
+        self.trim_slow();
     }
 
     pub fn hint(&mut self, hint: Hint) {

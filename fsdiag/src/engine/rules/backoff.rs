@@ -35,7 +35,7 @@ fn stated(case: &Case<'_>, op: usize) -> Option<Finding> {
         })
     };
     let backs_off = |p: &&PhaseAt| p.phase == Phase::Backoff;
-    let phase = case.ops[op].open.phase.as_ref().filter(backs_off).or_else(|| of_task().filter(backs_off))?;
+    let phase = case.ops[op].open.phase.as_deref().filter(backs_off).or_else(|| of_task().filter(backs_off))?;
     let finding = Finding::new(Cause::Backoff, Confidence::Certain, sentence(case, op, party, &phase.detail));
     let mut finding = finding.blames(case, party).evidence(case, [phase.place]).advice(ADVICE);
     finding.covers.extend(case.graph.out(party).map(|e| e.to));

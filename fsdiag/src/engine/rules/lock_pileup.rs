@@ -1,6 +1,8 @@
 //! > Release #456 has held lock `handles` (write) for 34.2 s while closing a store; 3 operations wait behind it (2
 //! > Getattr, 1 Readdir), and 17 requests that the daemon has not read.
 
+use std::collections::HashSet;
+
 use fsd_events::{
     event::Phase,
     op::{Class, Op},
@@ -27,7 +29,8 @@ impl Rule for LockPileup {
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
         let mut found: Vec<Finding> = case.graph.lock_roots().iter().filter_map(|root| known(case, *root)).collect();
         let covered = |f: &[Finding], guess: &Guess| {
-            let in_one = |op: &usize| case.party_of(*op).is_some_and(|p| f.iter().any(|f| f.covers.contains(&p)));
+            let all: HashSet<usize> = f.iter().flat_map(|f| f.covers.iter().copied()).collect();
+            let in_one = |op: &usize| case.party_of(*op).is_some_and(|p| all.contains(&p));
             in_one(&guess.culprit) || !guess.victims.is_empty() && guess.victims.iter().all(in_one)
         };
         found.extend(dumped::findings(case, self.cause()).into_iter().map(|f| match f.party {
@@ -102,7 +105,7 @@ fn held_for(case: &Case<'_>, root: usize, lock: &str) -> Option<i64> {
 /// ` while closing a store`: what the holder does, by its own word or by its stack.
 pub(super) fn activity(case: &Case<'_>, party: usize) -> String {
     let phase = match case.parties[party].who {
-        Who::Op(op) => case.ops[op].open.phase.as_ref(),
+        Who::Op(op) => case.ops[op].open.phase.as_deref(),
         Who::Task { task, .. } => task.phase.as_ref(),
         _ => None,
     };

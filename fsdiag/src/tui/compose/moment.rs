@@ -61,7 +61,7 @@ impl<'a> Moment<'a> {
             return waiting.on.map_or(bytes.clone(), |on| format!("{bytes} of {}", self.named(on)));
         }
         let phase = match (self.open(id), self.task(id)) {
-            (Some(op), _) => op.phase.as_ref(),
+            (Some(op), _) => op.phase.as_deref(),
             (None, task) => task.and_then(|task| task.phase.as_ref()),
         };
         let doing = phase.map(|phase| format!("{} {}", phase.phase.name(), phase.detail).trim_end().to_owned());

@@ -15,7 +15,7 @@ pub fn verdict(verdict: &report::Verdict) -> Verdict {
         sentence: verdict.sentence.clone(),
         culprit: parts.into_iter().flatten().collect::<Vec<_>>().join(" "),
         age_s: culprit.age_s,
-        waiters: verdict.waiters.len(),
+        waiters: verdict.waiting(),
         evidence: verdict.evidence.iter().map(evidence).collect(),
         advice: verdict.advice.clone(),
         recovered: false,

@@ -10,7 +10,7 @@ use std::{
 use super::{live::Live, record::Record, replay::Replay, *};
 use crate::tui::picture::{Source, SourceState, Speed};
 
-const LIMITS: Limits = Limits { stalled_us: 3_000_000 };
+const LIMITS: Limits = Limits { stalled_us: 3_000_000, listed: 1000 };
 
 /// A recording in which a Release hangs, is freed, and everything ends well.
 fn recording() -> PathBuf {

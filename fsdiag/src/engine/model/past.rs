@@ -1,0 +1,51 @@
+//! Lives of foreign logs that are over: the latest whole, the others only counted, however often a daemon restarts.
+
+use std::collections::VecDeque;
+
+use super::session::Session;
+
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    latest: VecDeque<Session>,
+    counted: Counted,
+}
+
+/// All the lives before those.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    pub lives: u64,
+    /// Requests that were open when their life ended.
+    pub killed: u64,
+    sum: Session,
+}
+
+impl Past {
+    /// A restart loop has no end, and each life would keep its latencies.
+    const KEPT: usize = 16;
+
+    pub(super) fn add(&mut self, session: Session) {
+        self.latest.push_back(session);
+        if self.latest.len() > Self::KEPT
+            && let Some(oldest) = self.latest.pop_front()
+        {
+            self.counted.lives += 1;
+            self.counted.killed += oldest.open.len() as u64;
+            self.counted.sum.absorb(&oldest);
+        }
+    }
+
+    /// The latest ones, oldest first.
+    pub fn latest(&self) -> impl Iterator<Item = &Session> {
+        self.latest.iter()
+    }
+
+    /// Those before the latest ones, if there are any.
+    pub fn counted(&self) -> Option<&Counted> {
+        Some(&self.counted).filter(|counted| counted.lives > 0)
+    }
+
+    /// Everything that past lives did, in as few sessions as are left of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Session> {
+        self.counted().map(|counted| &counted.sum).into_iter().chain(&self.latest)
+    }
+}
