@@ -1,7 +1,8 @@
 //! Envelopes: what containers, journals, terminals and loggers put in front of a line, taken off again.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
+use memchr::memmem::Finder;
 use serde::Deserialize;
 
 use super::clock::{self, Stamp};
@@ -137,9 +138,11 @@ struct Fields<'a> {
     message: Option<Cow<'a, str>>,
 }
 
+static WRAPPERS: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| ["{\"log\":", "\"MESSAGE\":", "\"fields\":{"].map(Finder::new));
+
 fn unwrapped(line: &str) -> Option<Opened<'_>> {
-    let known = ["{\"log\":", "\"MESSAGE\":", "\"fields\":{"];
-    known.iter().find(|key| memchr::memmem::find(line.as_bytes(), key.as_bytes()).is_some())?;
+    WRAPPERS.iter().find(|key| key.find(line.as_bytes()).is_some())?;
     let found: Wrapped<'_> = serde_json::from_str(line).ok()?;
     let stamp = |text: Option<Cow<'_, str>>| text.and_then(|t| clock::leading(&t).map(|(s, _)| s));
     if let Some(inner) = found.log.or(found.journal) {

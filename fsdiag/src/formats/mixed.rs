@@ -1,8 +1,9 @@
 //! Mixed input: every parser over one file, each line to the first that takes it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use fsd_events::line::{Decoded, Decoder};
+use memchr::memmem::Finder;
 
 use super::{Entry, Line, PARSERS, Parser, Taken, UNKNOWN, clock::Days, envelope, salvage};
 use crate::engine::fact::{Fact, InputId, Place, Sink};
@@ -222,5 +223,6 @@ impl Slot {
 
 /// Whether it is worth reading a line as an event of fsd.
 fn is_event(raw: &[u8]) -> bool {
-    raw.starts_with(OWN) || memchr::memmem::find(raw, b"\"ev\"").is_some()
+    static NAMED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"ev\""));
+    raw.starts_with(OWN) || NAMED.find(raw).is_some()
 }
