@@ -6,6 +6,7 @@ mod dumped;
 mod fold;
 pub mod gaps;
 pub mod hash;
+mod ids;
 pub mod locks;
 pub mod ops;
 pub mod past;
@@ -25,7 +26,7 @@ use self::{
     session::{Origin, Session},
 };
 use super::{
-    fact::{Dump, Fact, InputId, Key, Place, Remains, Sink},
+    fact::{At, Call, Dump, Fact, InputId, Key, Place, Remains, Sink},
     kernel::KernelState,
     report::{Input, Report},
 };
@@ -181,6 +182,19 @@ impl Model {
         self.sessions.push(session);
         self.by_stream.insert(stream, self.sessions.len() - 1);
         self.sessions.len() - 1
+    }
+
+    /// A request of a foreign log begins, and perhaps a new life with it.
+    fn begin(&mut self, call: Box<Call>, at: At, place: Place) {
+        let session = self.foreign(place);
+        let at = session.clock.time(at);
+        let key = call.key;
+        session.enter(call, at, place);
+        if let Some(first) = session.is_anew(key) {
+            let later = session.split(first);
+            let slot = self.start_session(self.stream(place.input), place);
+            self.sessions[slot] = later;
+        }
     }
 
     /// An ENTER that the kernel sent again: the old worker's entry ends, its age goes on (it is the same clock).

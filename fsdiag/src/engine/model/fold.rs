@@ -14,11 +14,7 @@ impl Model {
     /// Takes one observation for good.
     pub(super) fn take(&mut self, fact: Fact) {
         match fact.what {
-            What::Enter(call) => {
-                let session = self.foreign(fact.place);
-                let at = session.clock.time(fact.at);
-                session.enter(call, at, fact.place);
-            }
+            What::Enter(call) => self.begin(call, fact.at, fact.place),
             What::Dump(dump) => self.dumped(fact.place, fact.at, *dump),
             _ => self.apply(&fact),
         }
@@ -28,6 +24,7 @@ impl Model {
     pub fn apply(&mut self, fact: &Fact) {
         let place = fact.place;
         match &fact.what {
+            What::Enter(call) => return self.begin(call.clone(), fact.at, place),
             What::Own(body) => return self.own(place, fact.at, body, None),
             What::Dump(dump) => return self.dumped(place, fact.at, (**dump).clone()),
             What::Kernel(kernel) => return self.kernel_fact(place, kernel),
@@ -37,7 +34,6 @@ impl Model {
         let session = self.foreign(place);
         let at = session.clock.time(fact.at);
         match &fact.what {
-            What::Enter(call) => session.enter(call.clone(), at, place),
             What::Exit(done) => drop(session.exit(done, at, place)),
             What::Completed(c) => {
                 session.entered += 1;

@@ -13,6 +13,7 @@ use super::{
     clock::Clock,
     gaps::Sequence,
     hash::NumberMap,
+    ids::Ids,
     locks::Locks,
     ops::{Micros, OpStats, OpenOp},
     tasks::{Task, Waiting},
@@ -52,6 +53,7 @@ pub struct Session {
     pub max_open: usize,
     pub entered: u64,
     first_key: Option<u64>,
+    ids: Ids,
     /// Greatest id that any event has named.
     pub(super) top: u64,
 }
@@ -196,6 +198,7 @@ impl Session {
             }
             return None;
         };
+        self.ids.exit(open.order);
         let us = done.us.or_else(|| u64::try_from(at? - open.at?).ok());
         let op = done.op.unwrap_or(open.op());
         self.clock.measured(open.at, at, done.us);
@@ -231,6 +234,25 @@ impl Session {
 
     fn trim_slow(&mut self) {
         self.slow = self.slowest();
+    }
+
+    /// Rule R0: the order of the first request of a new life, once it is sure that one has begun.
+    pub(super) fn is_anew(&mut self, key: Key) -> Option<u64> {
+        let (Key::Num(id) | Key::Hex(id)) = key else { return None };
+        self.ids.enter(id, self.entered)
+    }
+
+    /// The life that began with the request of that order; what was open before stays here.
+    pub(super) fn split(&mut self, first: u64) -> Self {
+        let (clock, about) = (self.clock.clone(), self.about.clone());
+        let mut later = Self { clock, about, first_key: self.first_key, ..Self::default() };
+        let mut keys: Vec<(u64, Key)> =
+            self.open.values().filter(|op| op.order >= first).map(|op| (op.order, op.key())).collect();
+        keys.sort_unstable();
+        for op in keys.into_iter().filter_map(|(_, key)| self.close(key)) {
+            later.enter(op.call, op.at, op.place);
+        }
+        later
     }
 
     /// Counts what an earlier life of the same daemon did; of what it was doing nothing is kept.
