@@ -1,8 +1,9 @@
 //! The model at one moment, arranged for the rules: who is open, for how long, who waits for whom.
 
 mod seats;
+mod twins;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use fsd_events::op::Op;
 
@@ -54,6 +55,8 @@ pub struct OpenAt<'m> {
     pub age: Option<Micros>,
     /// A watchdog called it stalled.
     pub watched: bool,
+    /// Where another witness tells of the same request.
+    pub also: Option<Place>,
 }
 
 /// Somebody who waits or is waited for.
@@ -83,7 +86,7 @@ pub enum Who<'m> {
 impl<'m> Case<'m> {
     pub fn new(model: &'m Model, now: Now) -> Self {
         let lives = lives(model, now);
-        let ops = open_ops(model, &lives);
+        let ops = twins::open_ops(&lives);
         let Latest { threads, proofs } = Latest::of(model);
         let mut case = Self {
             model,
@@ -224,16 +227,20 @@ impl<'m> Case<'m> {
 
     pub fn places(&self, party: usize) -> Vec<Place> {
         let thread = self.parties[party].thread.map(|at| self.threads[at].place);
-        let mut places: Vec<Place> = self.place_of(party).into_iter().chain(thread).collect();
+        let also = self.op_of(party).and_then(|op| self.ops[op].also);
+        let mut places: Vec<Place> = self.place_of(party).into_iter().chain(also).chain(thread).collect();
         places.dedup();
         places
     }
 
     /// Evidence for places; the text is filled in by whoever can read the inputs.
     pub fn evidence(&self, places: impl IntoIterator<Item = Place>) -> Vec<Evidence> {
-        let mut seen = Vec::new();
+        let mut seen: Vec<Place> = Vec::new();
         for place in places {
-            if !seen.contains(&place) && seen.len() < 12 {
+            if seen.len() == 12 {
+                break;
+            }
+            if !seen.contains(&place) {
                 seen.push(place);
             }
         }
@@ -301,50 +308,6 @@ fn lives(model: &Model, now: Now) -> Vec<Life<'_>> {
         Life { session, now: if dead { session.clock.last } else { alive((at, session)) }, dead }
     });
     made.collect()
-}
-
-/// Requests of two logs of one daemon are the same when they are of one kind and began at the same moment.
-const SAME_MOMENT: Micros = 20_000;
-
-fn open_ops<'m>(_model: &'m Model, lives: &[Life<'m>]) -> Vec<OpenAt<'m>> {
-    let mut ops: Vec<OpenAt<'m>> = Vec::new();
-    // By kind and moment; of many at one moment the first stand for all.
-    let mut began: HashMap<(Op, Micros), Vec<(Micros, usize)>> = HashMap::new();
-    for (life, l) in by_quality(lives) {
-        let handed = l.session.handed_over.is_some();
-        let ended = l.session.ended.as_ref().is_some_and(|e| !e.crash);
-        if handed || ended {
-            continue;
-        }
-        let mut open: Vec<&OpenOp> = l.session.open.values().collect();
-        open.sort_by_key(|o| (o.order, o.place));
-        for open in open {
-            let wall = open.at.and_then(|t| l.session.clock.wall_of(t));
-            let twin = wall.is_some_and(|w| {
-                let near = (-1..=1).filter_map(|step| began.get(&(open.op(), w.div_euclid(SAME_MOMENT) + step)));
-                near.flatten().any(|(other, of)| (other - w).abs() < SAME_MOMENT && *of != life)
-            });
-            if let Some(w) = wall {
-                let moment = began.entry((open.op(), w.div_euclid(SAME_MOMENT))).or_default();
-                if !moment.iter().any(|(_, of)| *of == life) {
-                    moment.push((w, life));
-                }
-            }
-            let watched = l.session.watch_stalled.iter().any(|(key, op, _)| *key == open.key() && *op == open.op());
-            if !twin {
-                ops.push(OpenAt { open, life, age: l.session.age(open.at, l.now), watched });
-            }
-        }
-    }
-    ops
-}
-
-/// Logs whose requests have numbers first: where two logs tell the same, their names are kept.
-fn by_quality<'l, 'm>(lives: &'l [Life<'m>]) -> Vec<(usize, &'l Life<'m>)> {
-    let mut lives: Vec<(usize, &Life<'m>)> = lives.iter().enumerate().collect();
-    let numbered = |l: &Life<'_>| l.session.open.keys().any(|k| matches!(k, Key::Num(_) | Key::Hex(_)));
-    lives.sort_by_key(|(at, l)| (!numbered(l), *at));
-    lives
 }
 
 pub fn seconds(us: Micros) -> f64 {

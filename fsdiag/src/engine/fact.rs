@@ -111,7 +111,7 @@ pub struct Call {
     pub path: Option<Box<str>>,
     pub off: Option<u64>,
     pub len: Option<u64>,
-    /// The kernel's id where it differs from `key` (fsd's own events).
+    /// The kernel's id, where the source is sure of it (fsd's own events, the kernel's trace).
     pub unique: Option<u64>,
     pub resent: bool,
     /// The handler may answer from elsewhere: a later ENTER on its thread does not end it (rule R3 is off).

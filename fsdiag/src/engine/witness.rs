@@ -47,7 +47,9 @@ fn count(case: &Case<'_>, finding: &Finding) -> usize {
     let blocked = ops.iter().filter_map(|op| case.ops[*op].open.call.pid).any(|pid| pid > 0 && clients.contains(&pid));
     // The kernel waits for at least as many as the log shows open.
     let counted = !ops.is_empty() && case.model.kernel_waiting.is_some_and(|n| n >= case.ops.len() as u64);
-    [interrupted, blocked, counted].into_iter().filter(|witness| *witness).count()
+    // Two inputs tell of it, each by itself.
+    let seen_twice = blamed.is_some_and(|op| case.ops[op].also.is_some());
+    [interrupted, blocked, counted, seen_twice].into_iter().filter(|witness| *witness).count()
 }
 
 /// Says what to capture, unless the rule said it.
@@ -57,4 +59,49 @@ fn settle(case: &Case<'_>, finding: &mut Finding) {
     }
     let capture = if case.threads.is_empty() { advice::DUMP_NOW } else { advice::SECOND_DUMP };
     finding.verdict.advice.insert(0, capture.to_owned());
+}
+
+#[cfg(test)]
+mod tests {
+    use fsd_events::op::Op;
+
+    use crate::engine::{
+        fact::{At, Call, Done, Fact, Key, Place, What},
+        model::{Limits, Model},
+        report::{Cause, Confidence, Report},
+    };
+
+    /// Twenty Reads that end, one that does not, and a minute of other work.
+    fn report(interrupted: bool) -> Report {
+        let mut model = Model::new(Limits::default());
+        let input = model.input("log");
+        let mut line = 0;
+        let mut say = |ms: u64, what: What| {
+            line += 1;
+            let at = At { mono_us: Some(ms * 1000), wall_us: None };
+            model.apply(&Fact { place: Place { input, line }, at, what });
+        };
+        let enter = |id: u64, op: Op| What::Enter(Box::new(Call { pid: Some(70), ..Call::new(Key::Num(id), op) }));
+        let exit = |id: u64| What::Exit(Done { key: Key::Num(id), op: None, us: None, errno: Some(0), bytes: None });
+        for id in 1..=20 {
+            say(id * 1000, enter(id, Op::Read));
+            say(id * 1000 + 10, exit(id));
+        }
+        say(21_000, enter(21, Op::Read));
+        for id in 22..80 {
+            say(id * 1000, enter(id, Op::Getattr));
+            say(id * 1000 + 1, exit(id));
+        }
+        if interrupted {
+            say(79_500, What::Interrupt(Key::Num(21)));
+        }
+        model.report(Default::default())
+    }
+
+    #[test]
+    fn a_client_that_gave_up_is_a_witness_that_its_request_hangs() {
+        let told = |report: &Report| report.verdicts.first().map(|first| (first.cause, first.confidence));
+        assert_eq!(told(&report(false)), Some((Cause::UpstreamStall, Confidence::Low)));
+        assert_eq!(told(&report(true)), Some((Cause::UpstreamStall, Confidence::Medium)));
+    }
 }

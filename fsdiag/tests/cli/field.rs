@@ -173,3 +173,22 @@ fn a_log_of_beginnings_alone_proves_nothing() {
     let report = cut("c43/hello.log", "unmounting session");
     assert!(report.healthy, "{}", told(&report));
 }
+
+#[test]
+fn the_kernel_s_trace_and_the_daemon_s_log_are_two_witnesses_of_one_incident() {
+    let name = "rclone-stall-seen-by-the-kernel";
+    for files in [["trace.txt", "rclone.log"], ["rclone.log", "trace.txt"]] {
+        let report = case(name, &files);
+        let [verdict] = &report.verdicts[..] else { panic!("{}", told(&report)) };
+        let culprit = verdict.culprit.clone().unwrap_or_default();
+        assert_eq!((verdict.cause, culprit.op.as_deref()), (Cause::UpstreamStall, Some("Read")), "{}", told(&report));
+        let cited = |file: &str, words: &str| {
+            verdict.evidence.iter().any(|e| e.input.ends_with(file) && e.text.contains(words))
+        };
+        assert!(cited("trace.txt", "FUSE_READ") && cited("rclone.log", "<- Read"), "{:?}", verdict.evidence);
+        // Each request once, whoever tells of it.
+        assert_eq!(report.inflight.get("Read"), Some(&3), "{:?}", report.orphans);
+        let alone = case(name, &[files[0]]).verdicts[0].confidence.max(case(name, &[files[1]]).verdicts[0].confidence);
+        assert!(verdict.confidence > alone, "{} than {}", verdict.confidence.name(), alone.name());
+    }
+}

@@ -84,6 +84,10 @@ impl BazilFuse {
         let rest = rest.strip_prefix("] ").or_else(|| rest.strip_prefix(']'))?;
         let (name, details) = scan::word(rest);
         let known = self.open.remove(&id);
+        if known.is_none() && name == "Header" {
+            // The library refuses an operation that it has no name for; it was not logged as a request.
+            return Some(Taken::Yes);
+        }
         let op = known.as_ref().map(|(op, _)| *op).or_else(|| scan::op(name));
         let failed = details.strip_prefix("error=").or_else(|| rest.strip_prefix("error="));
         if let Some((_, Some(path))) = known.filter(|_| failed.is_none())

@@ -44,7 +44,8 @@ impl Parser for KernelTrace {
 impl KernelTrace {
     fn event(&mut self, line: &Line<'_>, before: &str, event: &str, out: &mut Vec<Fact>) -> Option<Taken> {
         let (name, fields) = event.split_once(':')?;
-        let key = self.key(scan::num_after(fields, "connection ")?, scan::num_after(fields, "req ")?);
+        let unique = scan::num_after(fields, "req ")?;
+        let key = self.key(scan::num_after(fields, "connection ")?, unique);
         if name == "end" {
             let (error, _) = scan::num(scan::after(fields, "error ")?.trim_start_matches('-'))?;
             return Some(line.exit(Done { errno: Some(error as u32), ..done(key) }, out));
@@ -57,7 +58,7 @@ impl KernelTrace {
         if op == Op::Interrupt {
             return Some(Taken::Yes);
         }
-        Some(line.enter(Call { pid, asynchronous: true, ..Call::new(key, op) }, out))
+        Some(line.enter(Call { pid, unique: Some(unique), asynchronous: true, ..Call::new(key, op) }, out))
     }
 
     fn key(&mut self, connection: u64, unique: u64) -> Key {
