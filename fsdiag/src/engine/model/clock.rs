@@ -90,6 +90,11 @@ impl Clock {
         self.wall = self.wall.max(Some(span.wall));
     }
 
+    /// The same clock for a later life; its steps so far were those of the earlier one.
+    pub(super) fn going_on(&self) -> Self {
+        Self { steps: Vec::new(), ..*self }
+    }
+
     pub fn is_monotonic(&self) -> bool {
         self.monotonic
     }

@@ -244,7 +244,7 @@ impl Session {
 
     /// The life that began with the request of that order; what was open before stays here.
     pub(super) fn split(&mut self, first: u64) -> Self {
-        let (clock, about) = (self.clock.clone(), self.about.clone());
+        let (clock, about) = (self.clock.going_on(), self.about.clone());
         let mut later = Self { clock, about, first_key: self.first_key, ..Self::default() };
         let mut keys: Vec<(u64, Key)> =
             self.open.values().filter(|op| op.order >= first).map(|op| (op.order, op.key())).collect();
