@@ -1,5 +1,9 @@
 //! Locks in stacks: which lock a thread waits for, as far as its frames say so.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use crate::{
     engine::fact::{Frame, LockRef, LockUse},
     formats::scan,
@@ -34,7 +38,6 @@ const NATIVE: &[(&str, LockUse)] = &[
 /// The lock that a native thread waits for.
 pub(super) fn native(frames: &[Frame]) -> Option<LockRef> {
     let near = &frames[..frames.len().min(REACH)];
-    let locking = |frame: &Frame| NATIVE.iter().find(|(name, _)| scan::has(&frame.function, name));
     let outermost = near.iter().rposition(|frame| locking(frame).is_some())?;
     // Frames in front of a lock function belong to it only if they wait, e.g. in a system call.
     if !near[..=outermost].iter().all(|frame| locking(frame).is_some() || is_waiting(&frame.function)) {
@@ -45,6 +48,18 @@ pub(super) fn native(frames: &[Frame]) -> Option<LockRef> {
     let key = address.or_else(|| caller(&frames[outermost + 1..]))?;
     Some(LockRef { key: key.into(), mode, owner: None })
 }
+
+/// The row of the lock function that a frame is in.
+fn locking(frame: &Frame) -> Option<&'static (&'static str, LockUse)> {
+    // Hardly any function is one, and every frame of every dump is asked.
+    if !MARKS.iter().any(|mark| mark.find(frame.function.as_bytes()).is_some()) {
+        return None;
+    }
+    NATIVE.iter().find(|(name, _)| scan::has(&frame.function, name))
+}
+
+/// Each name of [`NATIVE`] contains one of these.
+static MARKS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["ock", "tokio::sync::mutex"].map(Finder::new));
 
 /// What stands between a lock function and the kernel.
 fn is_waiting(function: &str) -> bool {
@@ -136,6 +151,14 @@ mod tests {
             frame("pf_getattr", "p=0x1"),
         ];
         assert_eq!(native(&frames).map(|l| l.key), Some("0x55871bba9060 <cache_lock>".into()));
+    }
+
+    #[test]
+    fn every_lock_function_is_found_by_its_name() {
+        for (name, mode) in NATIVE {
+            let frames = [frame(name, ""), frame("getattr", "")];
+            assert_eq!(native(&frames).map(|lock| (lock.key, lock.mode)), Some(("getattr".into(), *mode)), "{name}");
+        }
     }
 
     #[test]
