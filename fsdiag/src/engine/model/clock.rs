@@ -137,13 +137,22 @@ impl Clock {
         let offset = wall - mono;
         if let Some(before) = self.offset.filter(|before| (offset - before).abs() > BACK) {
             self.steps.push(Step { at: mono, by: offset - before });
+            self.set_back(offset - before, wall);
         }
         self.offset = Some(offset);
+    }
+
+    /// Times before a step back lie in the future of the clock as it is now: they are no present.
+    fn set_back(&mut self, by: Micros, wall: Micros) {
+        if by < 0 {
+            self.wall = u64::try_from(wall).ok();
+        }
     }
 
     fn unstepped(&mut self, wall: Micros) -> Micros {
         if let Some(before) = self.last_wall.filter(|before| wall < before - BACK) {
             self.steps.push(Step { at: before - self.shift, by: wall - before });
+            self.set_back(wall - before, wall);
             self.shift += wall - before;
         }
         self.last_wall = Some(wall);
