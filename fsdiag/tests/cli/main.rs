@@ -11,6 +11,7 @@ mod crowd;
 mod dump;
 mod field;
 mod old_events;
+mod rules;
 mod simulation;
 mod triage;
 mod tui;
