@@ -7,6 +7,11 @@ use std::{
     process::Command,
 };
 
+use fsd_events::{
+    layout,
+    names::{OpenAs, read_opens},
+};
+
 use super::{servers::Server, support::*};
 
 pub(crate) const SMALL_FILES: usize = 10_000;
@@ -22,6 +27,29 @@ pub(crate) fn sparse(path: &Path, size: u64) {
 
 pub(crate) fn same(a: &Path, b: &Path) -> bool {
     Command::new("cmp").arg("-s").arg(a).arg(b).status().unwrap().success()
+}
+
+#[test]
+fn a_local_file_is_read_by_the_kernel_alone_from_its_first_open_on() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("passthrough", "a plain user", "root");
+    }
+    let www = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    fs::write(www.path().join("local"), &bytes).unwrap();
+    let mounted = mount(Some(&www.path().display().to_string()), &[]);
+    let held = File::open(mounted.path("local")).unwrap();
+    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let opens = read_opens(&fs::read(runtime.join(layout::OPENS)).unwrap()).unwrap();
+    assert!(fs::read(mounted.path("local")).unwrap() == bytes);
+    drop(held);
+    let record = mounted.finish();
+    if opens[0].how == OpenAs::Cached {
+        return skip("passthrough", "a kernel that refuses it", "Linux 6.9 and a file system that it takes");
+    }
+    let reads = record.iter().filter(|event| event["ev"] == "enter" && event["op"] == "Read").count();
+    assert_eq!(reads, 0, "the kernel asked for bytes");
+    assert_eq!(orphans(&record), Vec::<String>::new());
 }
 
 #[test]

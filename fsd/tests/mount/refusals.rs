@@ -1,5 +1,7 @@
 //! Refusals: each says what to do and ends with its own exit code.
 
+use nix::sys::signal::Signal;
+
 use super::support::*;
 
 /// Mounts, and expects a refusal with that code and those words.
@@ -108,6 +110,25 @@ fn nobody_to_ask() {
     let dirs = Dirs::new();
     for command in ["status", "list", "umount", "dump"] {
         run(&dirs, &[command, "/nowhere"], 3, &["no fsd serves /nowhere"]);
+    }
+}
+
+#[test]
+fn a_frozen_fsd_holds_nobody_who_asks_how_it_is() {
+    for args in [&["--no-supervisor"][..], &[]] {
+        let mounted = mount(None, args);
+        let pid = mounted.pid();
+        let signal = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal).unwrap();
+        signal(Signal::SIGSTOP);
+        for order in ["status", "list"] {
+            let asked = mounted.fsd(&[order]);
+            let said = text(&asked.stderr);
+            assert!(!asked.status.success() && said.contains("did not answer within"), "{order}: {said}");
+            assert!(said.contains(&format!("kill -CONT {pid}")) && said.contains("fsdiag dump"), "{said}");
+        }
+        signal(Signal::SIGCONT);
+        assert!(mounted.fsd(&["status"]).status.success());
+        mounted.finish();
     }
 }
 

@@ -6,13 +6,14 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use rustix::fs::OFlags;
 
 use crate::data::source::{self, Place};
 
-use super::{Store, StoreError, held::Part};
+use super::{Store, StoreError, held::Part, state::Keep};
 
 impl Store {
     pub(super) fn open_local(self: &Arc<Self>) {
@@ -24,6 +25,30 @@ impl Store {
             Ok(file) => store.opened(Arc::new(file)),
             Err(error) => store.die(&error),
         });
+    }
+
+    /// Whether it is a local file whose disk has not answered yet.
+    pub fn is_opening(&self) -> bool {
+        self.complete.get().is_none() && {
+            let state = self.state.lock();
+            state.keep == Keep::Local && state.dead.is_none()
+        }
+    }
+
+    /// Waits as long as it is one, `limit` at most.
+    pub async fn opened_within(&self, limit: Duration) {
+        let opened = async {
+            loop {
+                let settled = self.room.notified();
+                tokio::pin!(settled);
+                settled.as_mut().enable();
+                if !self.is_opening() {
+                    return;
+                }
+                settled.await;
+            }
+        };
+        drop(tokio::time::timeout(limit, opened).await);
     }
 
     /// The file that was listed, or an error when it is another by now.
@@ -45,6 +70,7 @@ impl Store {
             state.held.written(0..self.content.size);
             state.waiters.take_hopeless(|_| true)
         };
+        self.room.notify_waiters();
         self.stores.ticker.left(waiting.len());
         for (reader, need) in waiting {
             self.fulfil(vec![Part::Disk(need.clone())], need, reader);

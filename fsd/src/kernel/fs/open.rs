@@ -1,6 +1,9 @@
 //! Open and release: a handle and its store come together, and part without anybody waiting.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use fsd_events::{
     event::TaskKind,
@@ -25,6 +28,9 @@ use crate::{
 };
 
 use super::{Ask, AskOpen, Caller, Errno, Fs, Opened, attr};
+
+/// A disk opens a file within that time, or the file is read through the daemon.
+const DISK_OPENS: Duration = Duration::from_millis(200);
 
 /// Flags of open(2) that matter to a read-only file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +78,25 @@ impl Fs {
         }
         let by = ask.span().id();
         match self.inner.parts.stores.open(self.content(ino, file), by) {
+            Ok(store) if store.is_opening() => self.open_with_disk(ask, ino, fh, file.clone(), store),
             Ok(store) => self.open_with(ask, ino, fh, file, store),
             Err(_) if self.give_up_kept(by) > 0 => self.open_after_closing(ask, ino, fh, file.clone()),
             Err(_) => self.open_with(ask, ino, fh, file, self.store(ino, file, by)),
         }
+    }
+
+    /// The same once the disk of a local file has answered: then the kernel may read it by itself. A disk that does
+    /// not answer holds the reads, not the OPEN.
+    fn open_with_disk<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: FileInfo, store: Arc<Store>) {
+        let (fs, path) = (self.clone(), Arc::clone(&store.content().path));
+        let parent = Some(ask.span().id());
+        let spec = Spec { kind: TaskKind::Download, parent, fh: Some(fh.0), path: Some(&path) };
+        tasks::spawn(&self.inner.parts.runtime, spec, |id| async move {
+            ask.span().wait(Some(id), 0..0);
+            store.opened_within(DISK_OPENS).await;
+            fs.open_with(ask, ino, fh, &file, store);
+            Ok(())
+        });
     }
 
     fn open_with<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo, store: Arc<Store>) {

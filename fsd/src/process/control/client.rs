@@ -21,6 +21,8 @@ use crate::process::{
 
 /// Longest wait for an answer; staging may have to ask a slow origin.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// The same where nothing has to be asked of anybody: whoever wants to know how a mount is must not hang with it.
+const QUICK_LIMIT: Duration = Duration::from_secs(10);
 
 /// A connection to a running fsd.
 pub(in crate::process) struct Client {
@@ -34,12 +36,8 @@ pub(in crate::process) struct Client {
 /// [`Exit::NotRunning`] when none runs there, or several do and none is named.
 pub(in crate::process) fn connect(mount: Option<&Path>, runtime_dir: Option<&Path>) -> Result<Client, Failure> {
     let presence = choose(running(runtime_dir), mount)?;
-    let socket = UnixStream::connect(&presence.socket).and_then(|socket| {
-        socket.set_read_timeout(Some(ANSWER_LIMIT))?;
-        Ok(BufReader::new(socket))
-    });
-    match socket {
-        Ok(socket) => Ok(Client { presence, socket }),
+    match UnixStream::connect(&presence.socket) {
+        Ok(socket) => Ok(Client { presence, socket: BufReader::new(socket) }),
         Err(error) => Err(Exit::NotRunning.because(format!(
             "fsd {} serves {} but its control socket {} does not answer: {error}",
             presence.pid, presence.mount, presence.socket
@@ -55,15 +53,17 @@ impl Client {
     pub(in crate::process) fn ask(&mut self, request: &Request) -> Result<Answer, Failure> {
         // Whoever has the socket: under a supervisor that is not the worker.
         let pid = Some(self.presence.supervisor).filter(|pid| *pid != 0).unwrap_or(self.presence.pid);
+        let limit = if matches!(request, Request::Status | Request::List) { QUICK_LIMIT } else { ANSWER_LIMIT };
         let broken = |error: io::Error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Exit::Internal.because(format!(
                 "fsd {pid} did not answer within {} s: it is stopped (kill -CONT {pid}) or hangs (fsdiag dump {pid})",
-                ANSWER_LIMIT.as_secs()
+                limit.as_secs()
             )),
             _ => Exit::Internal.because(format!("fsd {pid} did not answer: {error}")),
         };
         let mut line = serde_json::to_vec(request).map_err(|error| broken(error.into()))?;
         line.push(b'\n');
+        self.socket.get_ref().set_read_timeout(Some(limit)).map_err(broken)?;
         self.socket.get_mut().write_all(&line).map_err(broken)?;
         let mut text = String::new();
         self.socket.read_line(&mut text).map_err(broken)?;
