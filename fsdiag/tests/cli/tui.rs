@@ -180,6 +180,7 @@ fn it_goes_to_the_background_and_comes_back() {
 #[test]
 fn a_signal_gives_the_terminal_back_and_the_verdict_stays() {
     let Some(terminal) = Terminal::start("term", "sh -i") else { return };
+    terminal.type_keys(&["PS1='shell> '", "Enter"]);
     terminal.type_keys(&[&format!("{FSDIAG} tui {}", pileup()), "Enter"]);
     terminal.until("lock_pileup");
     let shell = terminal.tmux(&["display-message", "-p", "-t", "t", "#{pane_pid}"]);
@@ -187,6 +188,8 @@ fn a_signal_gives_the_terminal_back_and_the_verdict_stays() {
     let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
     assert!(Command::new("kill").arg("-TERM").args(children.split_whitespace()).status().unwrap().success());
     terminal.until_normal();
+    // What is typed before the shell has its terminal back may be lost.
+    terminal.until_it("the prompt", |screen| screen.trim_end().ends_with("shell>"));
     terminal.until_sane();
 }
 
