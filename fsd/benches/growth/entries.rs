@@ -47,12 +47,17 @@ fn row(entries: usize) -> String {
 
 /// What the origin itself needs to send its page: it is part of a cold listing.
 fn page(origin: &Origin) -> usize {
-    use std::io::{Read as _, Write as _};
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(origin.address()).unwrap();
     stream.write_all(b"GET /many/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
-    let mut body = Vec::new();
-    stream.read_to_end(&mut body).unwrap();
-    body.len()
+    // The origin keeps the connection: its answer ends where it says so.
+    let mut answer = BufReader::new(stream);
+    let length = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse::<usize>().ok();
+    let heads = answer.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty());
+    let length = heads.filter_map(|line| length(&line)).last().unwrap();
+    let mut body = vec![0; length];
+    answer.read_exact(&mut body).unwrap();
+    length
 }
 
 fn attributes(dir: &Path) -> usize {
