@@ -56,7 +56,7 @@ fn soak(lane: Lane) {
     let origin = origin();
     let cache = format!("{CACHE_MIB}MiB");
     let args = ["--fetch-mode", lane.mode, "--cache-size", &cache];
-    let limits = ["--inactivity-timeout=2s", "--first-byte-timeout=2s", "--read-timeout=30s", "--stalled-after=60s"];
+    let limits = ["--inactivity-timeout=2s", "--first-byte-timeout=2s", "--read-timeout=20s", "--stalled-after=60s"];
     let record = ["--events-limit=8MiB", "--events-total=64MiB"];
     let args: Vec<&str> = args.into_iter().chain(limits).chain(record).collect();
     let ground = Ground::lay(&origin);

@@ -14,7 +14,7 @@ use super::super::support::*;
 
 /// No call of a client may take longer, whatever is wrong: the limit of a read for each that the kernel makes of one,
 /// on a machine that is busy.
-pub(super) const PATIENCE: Duration = Duration::from_secs(150);
+pub(super) const PATIENCE: Duration = Duration::from_secs(75);
 
 /// One byte, pages with one more, what stays in memory, and what does not.
 const SIZES: [u64; 6] = [1, 4097, 100 << 10, (1 << 20) + 3, (5 << 20) + 1, 12 << 20];
