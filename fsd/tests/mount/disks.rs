@@ -9,6 +9,7 @@ use std::{
 };
 
 use fsd::process::demo::origin::first_difference;
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::{health::*, support::*};
@@ -150,6 +151,28 @@ fn s02_readers_of_a_disk_that_answers_no_read_end_by_their_deadline() {
     drop(held);
     nothing_is_left(&mounted, &origin);
     finish_clean(mounted);
+}
+
+#[test]
+fn law_05_a_local_disk_that_does_not_answer_holds_the_reads_and_not_the_open() {
+    let origin = origin();
+    origin.file("f", MIB);
+    // The disk is another mount, which stands still.
+    let lower = mount(Some(&origin.url("")), &["--no-supervisor"]);
+    let upper = mount(Some(&lower.dir().display().to_string()), &["--read-timeout", "2s"]);
+    assert!(in_time("ls", &["-l"], &upper.dir()));
+    let signal = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(lower.pid() as i32), signal).unwrap();
+    signal(Signal::SIGSTOP);
+    let opened = in_time("head", &["-c", "0"], &upper.path("f"));
+    let (got, took) = reading(upper.path("f"), 0, 4096).join().unwrap();
+    let listed = in_time("ls", &["-l"], &upper.dir());
+    signal(Signal::SIGCONT);
+    assert!(opened, "the OPEN hangs with the disk");
+    assert_eq!(got.err(), Some(libc::ETIMEDOUT), "after {took:?}");
+    assert!(listed, "ls hangs with the disk");
+    assert!(fs::read(upper.path("f")).unwrap() == origin.bytes("f", 0, MIB as usize));
+    finish_clean(upper);
+    finish_clean(lower);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 
 use crate::data::source::{self, Place};
 
-use super::{Store, StoreError, held::Part, state::Keep};
+use super::{Store, StoreError, held::Part};
 
 impl Store {
     pub(super) fn open_local(self: &Arc<Self>) {
@@ -29,10 +29,8 @@ impl Store {
 
     /// Whether it is a local file whose disk has not answered yet.
     pub fn is_opening(&self) -> bool {
-        self.complete.get().is_none() && {
-            let state = self.state.lock();
-            state.keep == Keep::Local && state.dead.is_none()
-        }
+        let local = matches!(self.content.place, Place::Local(_));
+        local && self.complete.get().is_none() && self.state.lock().dead.is_none()
     }
 
     /// Waits as long as it is one, `limit` at most.

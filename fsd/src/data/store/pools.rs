@@ -62,6 +62,8 @@ impl Pools {
 
 /// Threads that have started stay, the first of them from now on: later there may be none to be had.
 fn pool(name: &str, threads: usize) -> io::Result<Option<Runtime>> {
+    // The pool panics where no thread can be started; a mount says so and does not begin.
+    std::thread::Builder::new().name(name.to_owned()).spawn(|| ())?;
     let mut builder = Builder::new_current_thread();
     let pool = builder.max_blocking_threads(threads).thread_keep_alive(FOR_EVER).thread_name(name).build()?;
     drop(pool.handle().spawn_blocking(|| ()));

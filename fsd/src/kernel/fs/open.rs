@@ -78,7 +78,7 @@ impl Fs {
         }
         let by = ask.span().id();
         match self.inner.parts.stores.open(self.content(ino, file), by) {
-            Ok(store) if store.is_opening() => self.open_with_disk(ask, ino, fh, file.clone(), store),
+            Ok(store) if ask.backs() && store.is_opening() => self.open_with_disk(ask, ino, fh, file.clone(), store),
             Ok(store) => self.open_with(ask, ino, fh, file, store),
             Err(_) if self.give_up_kept(by) > 0 => self.open_after_closing(ask, ino, fh, file.clone()),
             Err(_) => self.open_with(ask, ino, fh, file, self.store(ino, file, by)),
