@@ -119,9 +119,7 @@ impl Loop {
         let messages = match turn {
             Turn::Signal => return Ok(true),
             Turn::Picture(picture) => vec![Msg::Data(picture)],
-            Turn::Acted { text, ok } => vec![Msg::Acted { text, ok }],
-            Turn::Previewed { args, lines } => vec![Msg::Previewed { args, lines }],
-            Turn::Said(line) => vec![Msg::Said(line)],
+            Turn::Told(message) => vec![message],
             Turn::Terminal(event) => turn::messages(event, &self.state, &self.options.keys),
         };
         for message in messages {

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use super::turn::Turn;
+use super::{state::Msg, turn::Turn};
 
 /// Asks `fsdiag` what it would do.
 pub fn preview(args: Vec<String>, sender: Sender<Turn>) -> io::Result<()> {
@@ -20,7 +20,7 @@ pub fn preview(args: Vec<String>, sender: Sender<Turn>) -> io::Result<()> {
         };
         let lines: Vec<String> = if lines.is_empty() { vec!["it says nothing about it".to_owned()] } else { lines };
         // A loop that has ended has no use for it.
-        let _ = sender.send(Turn::Previewed { args, lines });
+        let _ = sender.send(Turn::Told(Msg::Previewed { args, lines }));
     })
 }
 
@@ -35,7 +35,7 @@ pub fn act(args: Vec<String>, input: Option<String>, sender: Sender<Turn>) -> io
             Ok((status, last)) => (last, status.success()),
             Err(error) => (format!("cannot run fsdiag {}: {error}", args.join(" ")), false),
         };
-        let _ = sender.send(Turn::Acted { text, ok });
+        let _ = sender.send(Turn::Told(Msg::Acted { text, ok }));
     })
 }
 
@@ -74,7 +74,7 @@ fn say(stream: Option<impl Read>, sender: &Sender<Turn>) -> String {
         if !line.trim().is_empty() {
             last.clone_from(&line);
         }
-        let _ = sender.send(Turn::Said(line));
+        let _ = sender.send(Turn::Told(Msg::Said(line)));
     }
     last
 }

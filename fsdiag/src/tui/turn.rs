@@ -12,18 +12,8 @@ use super::{
 pub enum Turn {
     Terminal(Event),
     Picture(Box<Picture>),
-    /// What an act would do, in its command's own words.
-    Previewed {
-        args: Vec<String>,
-        lines: Vec<String>,
-    },
-    /// A line of an act that runs.
-    Said(String),
-    /// A command ended: its last line, and whether it went well.
-    Acted {
-        text: String,
-        ok: bool,
-    },
+    /// What an act says while it runs beside the loop.
+    Told(Msg),
     /// INT, TERM, HUP: leave, with the terminal in order.
     Signal,
 }
