@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use fsd_events::op::Op;
 
 use super::{
+    advice,
     case::{Case, seconds},
     episode,
     finding::{self, Rule},
     model::{Model, Now, ops::OpStats, past::Counted, session::Session},
     report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
-    rules::RULES,
+    rules::{RULES, lock_pileup},
     witness,
 };
 
@@ -133,6 +134,16 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         }
         for (first, second) in inversions(session) {
             let text = format!("`{first}` and `{second}` were taken in both orders: a deadlock in waiting");
+            notes.push(note("latent", None, None, text));
+        }
+        for ((class, phase), place) in &session.locks.across {
+            let doing = lock_pileup::phase_words(*phase);
+            let text = format!(
+                "`{class}` was held while {doing} ({} line {}): {}",
+                case.input_name(*place),
+                place.line,
+                advice::NO_LOCK_ACROSS_IO
+            );
             notes.push(note("latent", None, None, text));
         }
         if session.sequence.missing() > 0 {

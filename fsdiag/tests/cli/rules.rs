@@ -1,7 +1,7 @@
 //! The rules of pairing and waiting, each with the smallest log that fails without it.
 
 use fsd_events::{
-    event::{Body, LockKind, LockMode, LockStep, Step},
+    event::{Body, LockKind, LockMode, LockStep, Phase, PhaseChange, Step},
     ids::OpId,
     op::Op,
 };
@@ -165,6 +165,53 @@ fn d4_a_lock_whose_holder_is_not_in_the_data_is_no_deadlock() {
     let report = log.at(40_000, What::Lost { lines: 0 }).report();
     assert_eq!(first(&report), Some((Cause::LockPileup, Confidence::Low, None)));
     assert!(report.verdicts.iter().all(|verdict| verdict.cause != Cause::DeadlockCycle));
+}
+
+#[test]
+fn d5_a_lock_that_was_held_across_io_is_told_though_nothing_hangs() {
+    let hold = |phase: Phase, kind: LockKind, before: bool| {
+        let mut log = Log::new();
+        let step = |step: Step, us: u64| {
+            let (id, holder) = (OpId(1), Vec::new());
+            What::Own(Box::new(Body::Lock(LockStep {
+                id,
+                lock: "store#7".into(),
+                kind,
+                mode: LockMode::Write,
+                step,
+                holder,
+                us,
+            })))
+        };
+        let change = PhaseChange { id: OpId(1), phase, detail: "".into() };
+        let phase = What::Own(Box::new(Body::Phase(change)));
+        log.at(10, enter(1, Op::Release));
+        if before {
+            log.at(11, step(Step::Hold, 0));
+        }
+        // A hold of a while is told at its end only, where not every step is logged.
+        log.at(20, phase).at(900, step(Step::Free, 889_000)).at(901, exit(1));
+        let report = log.report();
+        assert!(report.healthy, "{:?}", report.verdicts);
+        report.notes.into_iter().filter(|note| note.kind == "latent").map(|note| note.text).collect::<Vec<_>>()
+    };
+    for before in [true, false] {
+        let told = hold(Phase::Close, LockKind::RwLock, before);
+        assert!(matches!(&told[..], [one] if one.starts_with("`store` was held while closing a store")), "{told:?}");
+        assert_eq!(hold(Phase::Alloc, LockKind::RwLock, before), Vec::<String>::new(), "no I/O");
+        assert_eq!(hold(Phase::Upstream, LockKind::Permit, before), Vec::<String>::new(), "permits are held so");
+    }
+}
+
+#[test]
+fn d5_a_lock_that_was_given_back_before_the_io_is_not_told() {
+    let mut log = Log::new();
+    log.at(10, enter(1, Op::Release)).lock(11, 1, "tree", LockMode::Write, Step::Hold);
+    log.lock(12, 1, "tree", LockMode::Write, Step::Free);
+    let change = PhaseChange { id: OpId(1), phase: Phase::Close, detail: "".into() };
+    log.at(13, What::Own(Box::new(Body::Phase(change)))).lock(500, 1, "tree", LockMode::Write, Step::Hold);
+    let report = log.at(501, exit(1)).report();
+    assert!(report.notes.iter().all(|note| note.kind != "latent"), "{:?}", report.notes);
 }
 
 #[test]

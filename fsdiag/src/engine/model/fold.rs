@@ -1,6 +1,6 @@
 //! How one fact or event changes the model.
 
-use fsd_events::event::{Body, Enter, Event, Exit, PhaseChange, Stall, TaskEnd, TaskKind, TaskStart, Wait};
+use fsd_events::event::{Body, Enter, Event, Exit, LockStep, PhaseChange, Stall, TaskEnd, TaskKind, TaskStart, Wait};
 
 use super::{
     Model,
@@ -140,7 +140,7 @@ impl Session {
             Body::Enter(enter) => self.enter(Box::new(call(enter)), at, place),
             Body::Exit(exit) => drop(self.exit(&done(exit), at, place)),
             Body::Phase(change) => self.phase(change, at, place),
-            Body::Lock(step) => self.locks.step(step, at, place),
+            Body::Lock(step) => self.lock(step, at, place),
             Body::Task(task) => self.task(task, at, place),
             Body::TaskEnd(end) => self.task_end(end, at, place),
             Body::Progress(p) => {
@@ -177,7 +177,22 @@ impl Session {
         }
     }
 
+    fn lock(&mut self, step: &LockStep<'_>, at: Option<Micros>, place: Place) {
+        // A hold is told once it has lasted, or only at its end.
+        let since = at.map(|at| at - Micros::try_from(step.us).unwrap_or(0));
+        if let Some(doing) = self.phase_of(step.id.0).filter(|doing| doing.since > since).map(|doing| doing.phase) {
+            self.locks.held_across(step, doing, place);
+        }
+        self.locks.step(step, at, place);
+    }
+
+    fn phase_of(&self, id: u64) -> Option<&PhaseAt> {
+        let open = self.open.get(&Key::Num(id)).and_then(|open| open.phase.as_deref());
+        open.or_else(|| self.tasks.get(&id).and_then(|task| task.phase.as_ref()))
+    }
+
     fn phase(&mut self, change: &PhaseChange<'_>, at: Option<Micros>, place: Place) {
+        self.locks.began(change.id.0, change.phase, place);
         let now = PhaseAt { phase: change.phase, detail: (&*change.detail).into(), since: at, place };
         if let Some(open) = self.open.get_mut(&Key::Num(change.id.0)) {
             open.phase = Some(Box::new(now));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fsd_events::event::{LockKind, LockMode, LockStep, Step};
+use fsd_events::event::{LockKind, LockMode, LockStep, Phase, Step};
 
 use super::ops::Micros;
 use crate::engine::fact::Place;
@@ -13,6 +13,8 @@ pub struct Locks {
     by_name: BTreeMap<Box<str>, Lock>,
     /// Order in which one task took lock classes: holder's class, then the class it took while holding.
     pub order: BTreeMap<(Box<str>, Box<str>), Place>,
+    /// Classes of locks that were held across I/O, with what was done meanwhile; the first case of each.
+    pub across: BTreeMap<(Box<str>, Phase), Place>,
 }
 
 /// One lock.
@@ -83,6 +85,25 @@ impl Locks {
         }
     }
 
+    /// Rule D5: `id` begins something, perhaps with a lock held. Only what it was seen taking counts: who was named by
+    /// a waiter may have let go since.
+    pub(super) fn began(&mut self, id: u64, phase: Phase, place: Place) {
+        if self.by_name.is_empty() || !is_io(phase) {
+            return;
+        }
+        let holds = |lock: &Lock| lock.holders.get(&id).is_some_and(|held| held.stated);
+        let held = self.by_name.iter().filter(|(_, lock)| lock.kind != LockKind::Permit && holds(lock));
+        let held: Vec<Box<str>> = held.map(|(name, _)| class(name).into()).collect();
+        held.into_iter().for_each(|class| _ = self.across.entry((class, phase)).or_insert(place));
+    }
+
+    /// Rule D5: that lock was held while its holder did something. Permits are there to be held meanwhile.
+    pub(super) fn held_across(&mut self, step: &LockStep<'_>, phase: Phase, place: Place) {
+        if step.step != Step::Wait && step.kind != LockKind::Permit && is_io(phase) {
+            self.across.entry((class(&step.lock).into(), phase)).or_insert(place);
+        }
+    }
+
     /// What a `stall` event says of a lock, where the steps before it were lost.
     pub fn snapshot(&mut self, name: &str, holders: &[u64], waiters: &[u64], since: Option<Micros>, place: Place) {
         let lock = self.lock(name, LockKind::Mutex);
@@ -145,6 +166,14 @@ impl Lock {
         }
         let place = self.holders.get(&id).filter(|h| h.stated).map_or(hold.place, |h| h.place);
         self.holders.insert(id, Use { place, ..hold });
+    }
+}
+
+fn is_io(phase: Phase) -> bool {
+    use Phase::{Alloc, Backoff, Close, Disk, Listing, Lock, Notify, Permit, Reply, Upstream};
+    match phase {
+        Upstream | Disk | Close | Reply | Notify | Backoff | Listing => true,
+        Lock | Permit | Alloc => false,
     }
 }
 

@@ -117,7 +117,7 @@ pub(super) fn activity(case: &Case<'_>, party: usize) -> String {
     seen.filter(|s| s.doing != Doing::Other).map(|s| format!(" while {}", s.activity())).unwrap_or_default()
 }
 
-pub(super) fn phase_words(phase: Phase) -> &'static str {
+pub(in crate::engine) fn phase_words(phase: Phase) -> &'static str {
     match phase {
         Phase::Upstream => "waiting for the origin",
         Phase::Disk => "working on the disk",
