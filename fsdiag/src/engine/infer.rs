@@ -38,7 +38,7 @@ pub enum GuessKind {
 
 const STUCK: Micros = 2_000_000;
 /// Completions that a race may let slip through a lock.
-const RACES: usize = 3;
+pub const RACES: usize = 3;
 /// So long may an operation take from its ENTER to the lock: who came that little later may have it.
 const RACE_US: Micros = 500;
 

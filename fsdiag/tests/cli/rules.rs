@@ -1,5 +1,7 @@
 //! The rules of pairing and waiting, each with the smallest log that fails without it.
 
+mod inference;
+
 use fsd_events::{
     event::{Body, LockKind, LockMode, LockStep, Phase, PhaseChange, Step},
     ids::OpId,

@@ -13,7 +13,7 @@ use crate::engine::{
     case::{Case, Who, seconds},
     dumped,
     finding::{Finding, Rule, count, for_time, verb},
-    infer::{Guess, GuessKind},
+    infer::{Guess, GuessKind, RACES},
     report::{Cause, Confidence, Culprit},
     stacks::doing::Doing,
     waits::{Edge, Why},
@@ -164,9 +164,10 @@ fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
     let kind = case.ops[guess.culprit].open.op();
     let global = same_object(case, guess);
     let sentence = format!(
-        "{} entered{} ago and has not ended; nothing that began after it has completed, {}: it holds a lock that they need ({global}).",
+        "{} entered{} ago and has not ended; {}, {}: it holds a lock that they need ({global}).",
         case.name_of(root),
         case.ops[guess.culprit].age.map(|us| format!(" {:.1} s", seconds(us))).unwrap_or_default(),
+        since_then(guess),
         behind_it(case, &victims),
     );
     let confidence = witnessed(case, root, guess.confidence);
@@ -185,6 +186,15 @@ fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
         finding = finding.advice(&[advice::KERNEL_LOOK]);
     }
     Some(advised(case, finding, root, confidence))
+}
+
+/// What the log shows of those that began after it.
+fn since_then(guess: &Guess) -> &'static str {
+    match guess.completed_after {
+        ..=RACES => "nothing that began after it has completed",
+        // It shares the lock, or took it late.
+        _ => "later ones still ended, and now none does",
+    }
 }
 
 /// A dump that shows the holder blocked outside locks is a second witness.
