@@ -1,5 +1,6 @@
 //! The model at one moment, arranged for the rules: who is open, for how long, who waits for whom.
 
+mod kin;
 mod seats;
 mod twins;
 
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 
 use fsd_events::op::Op;
 
+use self::kin::Kin;
 use super::{
     fact::{Key, Place},
     infer::{self, Guess},
@@ -27,6 +29,8 @@ pub struct Case<'m> {
     pub model: &'m Model,
     /// Lives that nothing followed, with their own present.
     pub lives: Vec<Life<'m>>,
+    /// For each life, whose second witness it is.
+    pub kin: Vec<Option<Kin>>,
     /// Requests without an answer, oldest first within a life.
     pub ops: Vec<OpenAt<'m>>,
     /// Threads of the latest dump of each process.
@@ -52,6 +56,10 @@ pub struct Life<'m> {
 pub struct OpenAt<'m> {
     pub open: &'m OpenOp,
     pub life: usize,
+    /// The life whose course tells what holds it up: another one where this one is a second witness of the same daemon.
+    pub daemon: usize,
+    /// When it began, in the time of that life.
+    pub at: Option<Micros>,
     pub age: Option<Micros>,
     /// A watchdog called it stalled.
     pub watched: bool,
@@ -86,11 +94,13 @@ pub enum Who<'m> {
 impl<'m> Case<'m> {
     pub fn new(model: &'m Model, now: Now) -> Self {
         let lives = lives(model, now);
-        let ops = twins::open_ops(&lives);
+        let kin = kin::of(&lives);
+        let ops = twins::open_ops(&lives, &kin);
         let Latest { threads, proofs } = Latest::of(model);
         let mut case = Self {
             model,
             lives,
+            kin,
             ops,
             threads,
             seats: Vec::new(),

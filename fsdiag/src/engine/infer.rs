@@ -54,7 +54,7 @@ pub fn guess(case: &Case<'_>, life: usize) -> Option<Guess> {
     }
     let stalled = view.stalled();
     let mut victims: Vec<usize> = view.ops.iter().copied().filter(|op| view.is_victim(*op, &stalled)).collect();
-    victims.sort_by_key(|op| case.ops[*op].open.at);
+    victims.sort_by_key(|op| case.ops[*op].at);
     // One of a kind that is known to be slow may be slow by itself: it does not tell when the trouble began.
     let first = *victims.iter().find(|op| view.is_novel(**op)).or(victims.first())?;
     view.pool().or_else(|| view.lock(first, &victims, &stalled))
@@ -67,8 +67,8 @@ fn view<'c, 'm>(case: &'c Case<'m>, life: usize) -> Option<View<'c, 'm>> {
 
 fn ops_of(case: &Case<'_>, life: usize) -> Vec<usize> {
     let mut ops: Vec<usize> =
-        (0..case.ops.len()).filter(|op| case.ops[*op].life == life && case.ops[*op].open.at.is_some()).collect();
-    ops.sort_by_key(|op| (case.ops[*op].open.at, case.ops[*op].open.order));
+        (0..case.ops.len()).filter(|op| case.ops[*op].daemon == life && case.ops[*op].at.is_some()).collect();
+    ops.sort_by_key(|op| (case.ops[*op].at, case.ops[*op].open.order));
     ops
 }
 
@@ -85,7 +85,7 @@ impl View<'_, '_> {
     }
 
     fn at(&self, op: usize) -> Micros {
-        self.op(op).open.at.unwrap_or(0)
+        self.op(op).at.unwrap_or(0)
     }
 
     fn kind(&self, op: usize) -> Op {

@@ -33,7 +33,7 @@ pub(super) fn report_of(model: &Model, now: Now) -> Report {
         orphans: listed(&case).into_iter().map(|op| orphan(&case, op)).collect(),
         inflight: inflight(&case),
         kernel_waiting: case.kernel_waiting(),
-        ops: summaries(model),
+        ops: summaries(&case),
         episodes: episode::all(model),
         loss: loss(model),
     }
@@ -84,9 +84,10 @@ fn inflight(case: &Case<'_>) -> BTreeMap<String, u64> {
     counts
 }
 
-fn summaries(model: &Model) -> BTreeMap<String, OpSummary> {
+fn summaries(case: &Case<'_>) -> BTreeMap<String, OpSummary> {
     let mut merged: BTreeMap<Op, OpStats> = BTreeMap::new();
-    for (op, stats) in model.lives().flat_map(|s| &s.stats) {
+    let told = case.model.lives().flat_map(|session| session.stats.iter().map(move |(op, stats)| (session, op, stats)));
+    for (_, op, stats) in told.filter(|(session, op, _)| case.speaks(session, **op)) {
         merged.entry(*op).or_default().merge(stats);
     }
     merged.iter().map(|(op, stats)| (op.to_string(), summary(stats))).collect()
@@ -121,7 +122,7 @@ fn note(kind: &str, op: Option<Op>, id: Option<String>, text: String) -> Note {
 fn notes(case: &Case<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
     for session in case.model.lives() {
-        for slow in session.slowest() {
+        for slow in session.slowest().iter().filter(|slow| case.speaks(session, slow.op)) {
             let text = format!("one {} took {:.1} s and completed", slow.op, slow.us as f64 / 1e6);
             notes.push(note("slow", Some(slow.op), Some(slow.key.to_string()), text));
         }

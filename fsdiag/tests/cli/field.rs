@@ -174,21 +174,60 @@ fn a_log_of_beginnings_alone_proves_nothing() {
     assert!(report.healthy, "{}", told(&report));
 }
 
+/// How many requests of that kind have ended.
+fn ended(report: &Report, op: &str) -> u64 {
+    report.ops.get(op).map_or(0, |op| op.count)
+}
+
 #[test]
 fn the_kernel_s_trace_and_the_daemon_s_log_are_two_witnesses_of_one_incident() {
-    let name = "rclone-stall-seen-by-the-kernel";
-    for files in [["trace.txt", "rclone.log"], ["rclone.log", "trace.txt"]] {
-        let report = case(name, &files);
-        let [verdict] = &report.verdicts[..] else { panic!("{}", told(&report)) };
-        let culprit = verdict.culprit.clone().unwrap_or_default();
-        assert_eq!((verdict.cause, culprit.op.as_deref()), (Cause::UpstreamStall, Some("Read")), "{}", told(&report));
-        let cited = |file: &str, words: &str| {
-            verdict.evidence.iter().any(|e| e.input.ends_with(file) && e.text.contains(words))
-        };
-        assert!(cited("trace.txt", "FUSE_READ") && cited("rclone.log", "<- Read"), "{:?}", verdict.evidence);
-        // Each request once, whoever tells of it.
-        assert_eq!(report.inflight.get("Read"), Some(&3), "{:?}", report.orphans);
-        let alone = case(name, &[files[0]]).verdicts[0].confidence.max(case(name, &[files[1]]).verdicts[0].confidence);
-        assert!(verdict.confidence > alone, "{} than {}", verdict.confidence.name(), alone.name());
+    // In one the log has the kernel's numbers, in the other it has none and whole seconds; no trace knows the day.
+    for name in ["rclone-stall-seen-by-the-kernel", "rclone-stall-without-numbers"] {
+        for files in [["trace.txt", "rclone.log"], ["rclone.log", "trace.txt"]] {
+            let report = case(name, &files);
+            let [verdict] = &report.verdicts[..] else { panic!("{}", told(&report)) };
+            let culprit = verdict.culprit.clone().unwrap_or_default();
+            let words = (verdict.cause, culprit.op.as_deref());
+            assert_eq!(words, (Cause::UpstreamStall, Some("Read")), "{}", told(&report));
+            let cited = |file: &str, words: &str| {
+                verdict.evidence.iter().any(|e| e.input.ends_with(file) && e.text.contains(words))
+            };
+            assert!(cited("trace.txt", "FUSE_READ") && cited("rclone.log", "Read"), "{:?}", verdict.evidence);
+            // Each request once, whoever tells of it.
+            assert_eq!(report.inflight.get("Read"), Some(&3), "{:?}", report.orphans);
+            let alone = [case(name, &[files[0]]), case(name, &[files[1]])];
+            for op in ["Read", "Lookup", "Open", "Flush", "Release", "Getattr", "Init"] {
+                let most = alone.iter().map(|report| ended(report, op)).max();
+                assert_eq!(Some(ended(&report, op)), most, "{name}: {op}");
+            }
+            let alone = alone.iter().map(|report| report.verdicts[0].confidence).max();
+            assert!(Some(verdict.confidence) > alone, "{} than {alone:?}", verdict.confidence.name());
+        }
+    }
+}
+
+#[test]
+fn the_log_and_the_trace_of_two_incidents_stay_two() {
+    let dirs = ["rclone-stall-seen-by-the-kernel", "rclone-stall-without-numbers"].map(|name| field().join(name));
+    for [one, two] in [[&dirs[0], &dirs[1]], [&dirs[1], &dirs[0]]] {
+        let (log, trace) = (one.join("rclone.log"), two.join("trace.txt"));
+        let both = analyze(&[log.clone(), trace.clone()]);
+        let alone = [analyze(&[log]), analyze(&[trace])];
+        assert_eq!(both.orphans.len(), alone[0].orphans.len() + alone[1].orphans.len(), "{}", told(&both));
+        assert_eq!(ended(&both, "Lookup"), ended(&alone[0], "Lookup") + ended(&alone[1], "Lookup"));
+    }
+}
+
+#[test]
+fn two_logs_of_one_daemon_count_each_request_once() {
+    for name in ["c40", "c48"] {
+        let dir = field().join("../corpus").join(name);
+        let [plain, numbered] = ["fuse.log", "fusestream.log"].map(|file| dir.join(file));
+        let both = analyze(&[plain.clone(), numbered]);
+        let (both, alone) = (both.ops, analyze(&[plain]).ops);
+        assert_eq!(both.keys().collect::<Vec<_>>(), alone.keys().collect::<Vec<_>>());
+        for (op, summary) in &both {
+            assert_eq!(summary.count, alone[op].count, "{name}: {op}");
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! Twins: the same request as two witnesses tell it, e.g. a daemon's log and the kernel's trace; it is one request.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use fsd_events::op::Op;
 
-use super::{Life, OpenAt};
+use super::{
+    Life, OpenAt,
+    kin::{Apart, Kin, pairs, plain},
+};
 use crate::engine::{
     fact::Key,
     model::ops::{Micros, OpenOp},
@@ -13,23 +16,53 @@ use crate::engine::{
 /// Requests of two logs of one daemon are the same when they are of one kind and began at the same moment.
 const SAME_MOMENT: Micros = 20_000;
 
-pub(super) fn open_ops<'m>(lives: &[Life<'m>]) -> Vec<OpenAt<'m>> {
+pub(super) fn open_ops<'m>(lives: &[Life<'m>], kin: &[Option<Kin>]) -> Vec<OpenAt<'m>> {
     let mut ops: Vec<OpenAt<'m>> = Vec::new();
     let mut told = (lives.iter().filter(|l| is_open(l)).count() > 1).then(Told::default);
-    for (life, l) in by_quality(lives) {
+    for (life, l) in by_quality(lives, kin) {
         let mut open: Vec<&OpenOp> = l.session.open.values().collect();
         open.sort_by_key(|o| (o.order, o.place));
-        for open in open {
+        let apart = kin[life].and_then(|kin| Some((kin.of, kin.apart?)));
+        let known = apart.map(|(of, apart)| fall_together(&ops, of, &open, apart)).unwrap_or_default();
+        for (index, open) in open.into_iter().enumerate() {
             let wall = open.at.and_then(|t| l.session.clock.wall_of(t));
-            let twin = told.as_mut().and_then(|told| told.before(open, wall, life, ops.len()));
+            let told_before = || told.as_mut().and_then(|told| told.before(open, wall, life, ops.len()));
             let watched = l.session.watch_stalled.iter().any(|(key, op, _)| *key == open.key() && *op == open.op());
-            match twin {
-                Some(twin) => _ = ops[twin].also.get_or_insert(open.place),
-                None => ops.push(OpenAt { open, life, age: l.session.age(open.at, l.now), watched, also: None }),
+            let age = l.session.age(open.at, l.now);
+            match known.get(&index).copied().or_else(told_before) {
+                Some(twin) => {
+                    ops[twin].also.get_or_insert(open.place);
+                    ops[twin].age = ops[twin].age.max(age);
+                }
+                None => {
+                    let (daemon, shift) = apart.map_or((life, 0), |(of, apart)| (of, apart.shift));
+                    let at = open.at.map(|at| at + shift);
+                    ops.push(OpenAt { open, life, daemon, at, age, watched, also: None });
+                }
             }
         }
     }
     ops
+}
+
+/// Which requests of a second witness are which of those that the first one told of.
+fn fall_together(ops: &[OpenAt<'_>], of: usize, open: &[&OpenOp], apart: Apart) -> HashMap<usize, usize> {
+    let mut kinds: BTreeMap<Op, [Vec<(Micros, usize)>; 2]> = BTreeMap::new();
+    for (index, op) in ops.iter().enumerate().filter(|(_, op)| op.life == of) {
+        kinds.entry(plain(op.open.op())).or_default()[0].extend(op.at.map(|at| (at, index)));
+    }
+    for (index, op) in open.iter().enumerate() {
+        kinds.entry(plain(op.op())).or_default()[1].extend(op.at.map(|at| (at, index)));
+    }
+    let mut known = HashMap::new();
+    for [mut first, mut second] in kinds.into_values() {
+        first.sort_unstable();
+        second.sort_unstable();
+        let times = |list: &[(Micros, usize)]| list.iter().map(|(at, _)| *at).collect::<Vec<_>>();
+        let pairs = pairs(&times(&first), &times(&second), apart.shift, apart.blur);
+        known.extend(pairs.into_iter().map(|(a, b)| (second[b].1, first[a].1)));
+    }
+    known
 }
 
 /// Whether what is open there still counts.
@@ -40,11 +73,12 @@ fn is_open(l: &Life<'_>) -> bool {
 }
 
 /// Logs whose requests have numbers first, and before the others those that know the time of day: where two tell the
-/// same, their words are kept.
-fn by_quality<'l, 'm>(lives: &'l [Life<'m>]) -> Vec<(usize, &'l Life<'m>)> {
+/// same, their words are kept. Last those that are known to be second witnesses.
+fn by_quality<'l, 'm>(lives: &'l [Life<'m>], kin: &[Option<Kin>]) -> Vec<(usize, &'l Life<'m>)> {
     let mut lives: Vec<(usize, &Life<'m>)> = lives.iter().enumerate().filter(|(_, l)| is_open(l)).collect();
     let numbered = |l: &Life<'_>| l.session.open.keys().any(|k| matches!(k, Key::Num(_) | Key::Hex(_)));
-    lives.sort_by_key(|(at, l)| (!numbered(l), l.session.clock.wall.is_none(), *at));
+    let second = |at: usize| kin[at].is_some_and(|kin| kin.apart.is_some());
+    lives.sort_by_key(|(at, l)| (second(*at), !numbered(l), l.session.clock.wall.is_none(), *at));
     lives
 }
 

@@ -111,6 +111,15 @@ impl OpStats {
         count_between(&self.latency, us.saturating_add(us / 100), u64::MAX)
     }
 
+    /// When the latest of them began, in no order; the same however they were read.
+    pub fn latest_starts(&self) -> Vec<Micros> {
+        let mut starts = self.starts.clone();
+        if starts.times.len() > Latest::KEPT {
+            starts.trim();
+        }
+        starts.times
+    }
+
     pub fn first_exit(&self) -> Option<Micros> {
         self.first_exit
     }

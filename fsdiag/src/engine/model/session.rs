@@ -53,6 +53,8 @@ pub struct Session {
     pub max_open: usize,
     pub entered: u64,
     first_key: Option<u64>,
+    /// Its source knows the kernel's own numbers.
+    pub tells_uniques: bool,
     ids: Ids,
     /// Greatest id that any event has named.
     pub(super) top: u64,
@@ -151,6 +153,11 @@ impl Session {
         matches!(self.origin, Origin::Own { .. })
     }
 
+    /// Whether its requests have numbers of their own.
+    pub fn has_numbers(&self) -> bool {
+        self.first_key.is_some()
+    }
+
     /// Whether a request has begun.
     pub(super) fn has_entered(&self) -> bool {
         self.first_key.is_some()
@@ -175,6 +182,7 @@ impl Session {
         if let (Key::Num(n) | Key::Hex(n), None) = (call.key, self.first_key) {
             self.first_key = Some(n);
         }
+        self.tells_uniques |= call.unique.is_some();
         if !waits_for_an_answer(call.op) {
             return;
         }

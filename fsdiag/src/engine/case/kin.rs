@@ -1,0 +1,347 @@
+//! Kin: lives that are one daemon told by two witnesses, e.g. by its log and by the kernel's trace, and how far their
+//! clocks are apart.
+//!
+//! A trace knows no time of day and a plain log no numbers: what both tell of is the same only by its kind and by the
+//! rhythm in which it comes. A shift of the clocks that makes most beginnings fall together, and that no other shift
+//! comes near, is no accident. Where traffic is so dense that any shift would do, nothing is joined.
+
+use std::collections::BTreeMap;
+
+use fsd_events::op::Op;
+
+use super::{Case, Life};
+use crate::engine::model::{ops::Micros, session::Session};
+
+/// Another life of which this one tells too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kin {
+    pub of: usize,
+    /// None where one of them knows no times: then they are the same by their numbers.
+    pub apart: Option<Apart>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// Added to a time of this life, it is the time of the other one.
+    pub shift: Micros,
+    /// Two times this far apart may be the same.
+    pub blur: Micros,
+}
+
+/// For each life whose second witness it is.
+pub(super) fn of(lives: &[Life<'_>]) -> Vec<Option<Kin>> {
+    let mut kin: Vec<Option<Kin>> = vec![None; lives.len()];
+    let mut told: Vec<(usize, Begins)> = lives
+        .iter()
+        .enumerate()
+        .map(|(at, life)| (at, Begins::of(life.session)))
+        .filter(|told| told.1.count > 0)
+        .collect();
+    told.sort_by_key(|(at, _)| (rank(lives[*at].session), *at));
+    told.truncate(MOST_LIVES);
+    for later in 1..told.len() {
+        let (second, begins) = &told[later];
+        let first = told[..later].iter().filter(|(first, _)| kin[*first].is_none()).find_map(|(first, known)| {
+            let (one, two) = ((lives[*first].session, known), (lives[*second].session, begins));
+            kin_of(one, two).map(|apart| Kin { of: *first, apart })
+        });
+        kin[*second] = first;
+    }
+    kin
+}
+
+impl Case<'_> {
+    /// Whether what that life counts of that kind is counted: of several witnesses of one daemon the one is believed
+    /// that saw most, or whose clock is finer.
+    pub fn speaks(&self, session: &Session, op: Op) -> bool {
+        let root = |life: usize| self.kin[life].map_or(life, |kin| kin.of);
+        let Some(own) = self.lives.iter().position(|life| std::ptr::eq(life.session, session)) else { return true };
+        let family = (0..self.lives.len()).filter(|life| root(*life) == root(own));
+        let count = |life: &usize| self.lives[*life].session.stats.get(&op).map_or(0, |stats| stats.count);
+        family.max_by_key(|life| (count(life), is_trace(self.lives[*life].session))) == Some(own)
+    }
+}
+
+/// Beyond that they are not compared: a directory may hold the logs of many daemons.
+const MOST_LIVES: usize = 12;
+/// So many beginnings must fall together.
+const ENOUGH: usize = 8;
+
+/// Whose words are kept comes first: the daemon's own, then what knows numbers, and the kernel's trace last, which
+/// knows no names.
+fn rank(session: &Session) -> (bool, bool, bool, bool) {
+    (is_trace(session), !session.is_own(), !session.has_numbers(), session.clock.wall.is_none())
+}
+
+fn is_trace(session: &Session) -> bool {
+    !session.is_own() && session.tells_uniques
+}
+
+/// When requests began, by kind, in order; of very many the latest.
+struct Begins {
+    times: BTreeMap<Op, Vec<Micros>>,
+    /// How many there are in all.
+    count: u64,
+    /// The clock shows whole seconds.
+    coarse: bool,
+}
+
+impl Begins {
+    fn of(session: &Session) -> Self {
+        let mut times: BTreeMap<Op, Vec<Micros>> = BTreeMap::new();
+        let ended: u64 = session.stats.values().map(|stats| stats.count).sum();
+        let count = if session.of_dump { 0 } else { ended + session.open.len() as u64 };
+        for (op, stats) in &session.stats {
+            times.entry(plain(*op)).or_default().extend(stats.latest_starts());
+        }
+        for open in session.open.values() {
+            times.entry(plain(open.op())).or_default().extend(open.at);
+        }
+        times.values_mut().for_each(|times| {
+            times.sort_unstable();
+            times.drain(..times.len().saturating_sub(MOST_TIMES));
+        });
+        let coarse = times.values().flatten().all(|t| t % 1_000_000 == 0);
+        Self { times, count, coarse }
+    }
+
+    fn has_times(&self) -> bool {
+        self.times.values().any(|times| !times.is_empty())
+    }
+}
+
+const MOST_TIMES: usize = 96;
+
+/// What some witnesses call by one name.
+pub(super) fn plain(op: Op) -> Op {
+    if op == Op::Readdirplus { Op::Readdir } else { op }
+}
+
+/// Whether two lives tell of the same requests, and how far their clocks are apart.
+fn kin_of(first: (&Session, &Begins), second: (&Session, &Begins)) -> Option<Option<Apart>> {
+    let ((one, begins), (two, others)) = (first, second);
+    if one.is_own() && two.is_own() || is_trace(one) {
+        return None;
+    }
+    let timed = (begins.has_times() && others.has_times()).then(|| apart(first, second)).flatten();
+    let numbered = is_trace(two) && one.has_numbers() && alike(one, two);
+    timed.map(Some).or_else(|| numbered.then_some(None))
+}
+
+/// As many of each kind, or nearly so: one of them may have begun a little later.
+fn alike(one: &Session, two: &Session) -> bool {
+    let count = |session: &Session, op: &Op| session.stats.get(op).map_or(0, |stats| stats.count);
+    let (same, all) = two.stats.keys().filter(|op| one.stats.contains_key(*op)).fold((0, 0), |(same, all), op| {
+        let (a, b) = (count(one, op), count(two, op));
+        (same + a.min(b), all + a.max(b))
+    });
+    same >= ENOUGH as u64 && same * 10 >= all * 9
+}
+
+fn apart(first: (&Session, &Begins), second: (&Session, &Begins)) -> Option<Apart> {
+    let ((one, begins), (two, others)) = (first, second);
+    let coarse = begins.coarse || others.coarse;
+    let blur = if coarse { 550_000 } else { 20_000 };
+    let known = known(one, two);
+    if known.is_some() && coarse {
+        // Two daemons may be busy in the same second.
+        return None;
+    }
+    let fit = |shift: Micros| Fit::of(begins, others, shift, blur);
+    let tried: Vec<Fit> = known.into_iter().chain(shifts(begins, others, blur)).map(fit).collect();
+    let best = *tried.iter().max_by_key(|fit| (fit.together, Some(fit.shift) == known))?;
+    let far = |shift: Micros| (shift - best.shift).abs() > 4 * blur;
+    // Where traffic is dense or regular any shift would do: then hardly anything misses its twin at others either.
+    let elsewhere = ELSEWHERE.iter().flat_map(|far| [best.shift - far * blur, best.shift + far * blur]).map(fit);
+    let others = tried.iter().copied().filter(|fit| far(fit.shift)).chain(elsewhere);
+    let others: Vec<Fit> = others.filter(|other| other.possible * 2 >= best.possible).collect();
+    let alone = (known.is_some() || others.len() >= COMPARED) && others.iter().all(|other| best.is_better_than(*other));
+    let right = best.together >= ENOUGH && best.together * 10 >= best.possible * 7;
+    (right && alone && !known.is_some_and(far)).then_some(Apart { shift: best.shift, blur })
+}
+
+/// With so many other shifts, at least, one that was searched for must compare.
+const COMPARED: usize = 4;
+/// Shifts to compare with, in blurs.
+const ELSEWHERE: [Micros; 6] = [5, 7, 11, 13, 17, 23];
+
+/// What a shift of the clocks makes of two witnesses.
+#[derive(Clone, Copy)]
+struct Fit {
+    shift: Micros,
+    together: usize,
+    possible: usize,
+}
+
+impl Fit {
+    fn of(begins: &Begins, others: &Begins, shift: Micros, blur: Micros) -> Self {
+        let together = together(begins, others, shift, blur);
+        Self { shift, together, possible: possible(begins, others, shift, blur) }
+    }
+
+    /// As many as here would miss their twin by far less there.
+    fn is_better_than(self, other: Self) -> bool {
+        let missed = |fit: Self| fit.possible.saturating_sub(fit.together);
+        let margin = (self.possible * 7 / 100).max(4);
+        missed(other) * self.possible >= (missed(self) + margin) * other.possible
+    }
+}
+
+/// The same by the time of day, where both know it.
+fn known(one: &Session, two: &Session) -> Option<Micros> {
+    let last = two.clock.last?;
+    let wall = u64::try_from(two.clock.wall_of(last)?).ok()?;
+    Some(one.clock.at_wall(wall)? - last)
+}
+
+/// Shifts at which many beginnings fall together, each in a place of its own.
+fn shifts(begins: &Begins, others: &Begins, blur: Micros) -> Vec<Micros> {
+    const TRIED: usize = 12;
+    let mut bins: BTreeMap<Micros, (u32, Micros)> = BTreeMap::new();
+    for (op, times) in &begins.times {
+        let pairs = times.iter().flat_map(|a| others.times.get(op).into_iter().flatten().map(move |b| a - b));
+        for apart in pairs {
+            let bin = bins.entry(apart.div_euclid(blur)).or_default();
+            *bin = (bin.0 + 1, bin.1 + apart.rem_euclid(blur));
+        }
+    }
+    // Those at the edge of a bin count in both.
+    let full = |bin: &Micros| {
+        let two = [*bin, bin + 1].map(|bin| (bin, bins.get(&bin).copied().unwrap_or_default()));
+        let count: u32 = two.iter().map(|(_, bin)| bin.0).sum();
+        let sum: Micros = two.iter().map(|(at, bin)| at * blur * Micros::from(bin.0) + bin.1).sum();
+        (count, sum / Micros::from(count.max(1)))
+    };
+    let mut all: Vec<(u32, Micros)> = bins.keys().flat_map(|bin| [full(bin), full(&(bin - 1))]).collect();
+    all.sort_unstable_by_key(|bin| std::cmp::Reverse(*bin));
+    let mut chosen: Vec<Micros> = Vec::new();
+    for (_, shift) in all {
+        if chosen.iter().all(|known| (known - shift).abs() > blur) {
+            chosen.push(shift);
+        }
+        if chosen.len() == TRIED {
+            break;
+        }
+    }
+    chosen
+}
+
+/// How many beginnings fall together, one with one.
+fn together(begins: &Begins, others: &Begins, shift: Micros, blur: Micros) -> usize {
+    let of_kind = |(op, times): (&Op, &Vec<Micros>)| {
+        others.times.get(op).map_or(0, |others| pairs(times, others, shift, blur).len())
+    };
+    begins.times.iter().map(of_kind).sum()
+}
+
+/// How many could: of each kind no more than the one that tells of fewer, in the time of which both tell.
+fn possible(begins: &Begins, others: &Begins, shift: Micros, blur: Micros) -> usize {
+    let of_kind = |(op, times): (&Op, &Vec<Micros>)| {
+        let others = others.times.get(op)?;
+        let from = (*times.first()?).max(others.first()? + shift) - blur;
+        let to = (*times.last()?).min(others.last()? + shift) + blur;
+        let within = |t: Micros| (from..=to).contains(&t);
+        let (own, theirs) = (times.iter().filter(|t| within(**t)), others.iter().filter(|t| within(**t + shift)));
+        Some(own.count().min(theirs.count()))
+    };
+    begins.times.iter().filter_map(of_kind).sum()
+}
+
+/// Those of two lists in order that fall together, each once, as indices.
+pub(super) fn pairs(times: &[Micros], others: &[Micros], shift: Micros, blur: Micros) -> Vec<(usize, usize)> {
+    let (mut a, mut b, mut found) = (0, 0, Vec::new());
+    while let (Some(time), Some(other)) = (times.get(a), others.get(b)) {
+        match time - (other + shift) {
+            apart if apart.abs() <= blur => {
+                found.push((a, b));
+                (a, b) = (a + 1, b + 1);
+            }
+            apart if apart < 0 => a += 1,
+            _ => b += 1,
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{
+        fact::{At, Call, Done, Fact, Key, Place, What},
+        model::{Limits, Model},
+        report::Report,
+    };
+
+    /// A log with the time of day, in whole seconds or not, and no numbers; a trace with numbers and its own clock.
+    /// Each request: its kind, when it began, and whether it has ended.
+    fn report(log: &[(Op, u64, bool)], trace: &[(Op, u64, bool)], whole: bool) -> Report {
+        let mut model = Model::new(Limits::default());
+        for (requests, is_log) in [(log, true), (trace, false)] {
+            let input = model.input(if is_log { "log" } else { "trace" });
+            for (n, (op, ms, ended)) in (1..).zip(requests) {
+                let us = ms * 1000;
+                let wall = 1_795_000_000_000_000 + if whole { us / 1_000_000 * 1_000_000 } else { us + 300 };
+                let place = Place { input, line: n };
+                let (at, key) = match is_log {
+                    true => (At { mono_us: None, wall_us: Some(wall) }, Key::Line(n)),
+                    false => (At { mono_us: Some(77_000_000 + us), wall_us: None }, Key::Num(n * 2)),
+                };
+                let unique = (!is_log).then_some(n * 2);
+                let call = Call { unique, asynchronous: true, ..Call::new(key, *op) };
+                model.apply(&Fact { place, at, what: What::Enter(Box::new(call)) });
+                if *ended {
+                    let done = Done { key, op: None, us: (!whole).then_some(700), errno: Some(0), bytes: None };
+                    model.apply(&Fact { place, at, what: What::Exit(done) });
+                }
+            }
+        }
+        model.report(crate::engine::model::Now::default())
+    }
+
+    /// Requests without a rhythm, and at the end one that hangs.
+    fn requests(count: u64, apart: u64) -> Vec<(Op, u64, bool)> {
+        let kinds = [Op::Lookup, Op::Open, Op::Read, Op::Read, Op::Release];
+        let ended = (0..count).map(|n| (kinds[(n * n % 5) as usize], n * apart + n * n * 7919 % (apart * 2), true));
+        let mut all: Vec<_> = ended.chain([(Op::Read, (count + 2) * apart, false)]).collect();
+        all.sort_by_key(|request| request.1);
+        all
+    }
+
+    fn counted(report: &Report) -> u64 {
+        report.ops.values().map(|op| op.count).sum()
+    }
+
+    #[test]
+    fn a_log_without_numbers_and_a_trace_without_the_time_of_day_tell_of_one_incident() {
+        let told = requests(30, 2500);
+        for whole in [true, false] {
+            let report = report(&told, &told, whole);
+            assert_eq!((report.orphans.len(), counted(&report)), (1, 30), "whole seconds: {whole}");
+            assert_eq!(report.orphans[0].id, "line 31");
+        }
+    }
+
+    #[test]
+    fn what_only_one_of_them_tells_is_not_lost() {
+        let told = requests(30, 2500);
+        let trace = [&told[..], &[(Op::Read, 80_100, false), (Op::Getattr, 80_200, true)]].concat();
+        let report = report(&told, &trace, true);
+        assert_eq!((report.orphans.len(), counted(&report)), (2, 31));
+    }
+
+    #[test]
+    fn two_daemons_with_the_same_kinds_of_work_are_two() {
+        let other: Vec<_> =
+            requests(40, 1700).into_iter().map(|(op, ms, ended)| (op, ms * ms / 40_000, ended)).collect();
+        for whole in [true, false] {
+            let report = report(&requests(30, 2500), &other, whole);
+            assert_eq!((report.orphans.len(), counted(&report)), (2, 70), "whole seconds: {whole}");
+        }
+    }
+
+    #[test]
+    fn where_any_shift_would_do_nothing_is_joined() {
+        let other = report(&requests(2000, 20), &requests(1900, 21), true);
+        assert_eq!(counted(&other), 3900);
+    }
+}
