@@ -8,6 +8,7 @@ mod clock;
 mod dialect;
 mod dump;
 mod envelope;
+mod gate;
 mod hint;
 mod mixed;
 mod nodes;
@@ -15,9 +16,11 @@ mod salvage;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use crate::engine::fact::{At, Call, Done, Fact, HintKind, Key, Place, What};
 
+pub use gate::Mark;
 pub use mixed::{Counts, Mixed};
 
 /// One line without its envelope (container, journal, colour) and without the time it started with.
@@ -42,6 +45,12 @@ pub enum Taken {
 pub trait Parser: Send {
     /// Name of the format in the report.
     fn format(&self) -> &'static str;
+    /// What the lines have that it takes while it waits for nothing.
+    fn marks(&self) -> &'static [Mark];
+    /// Whether it waits for nothing: then it refuses every line without a mark, and nothing changes by that.
+    fn is_idle(&self) -> bool {
+        true
+    }
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken;
     /// No further line is there for now: hands over what was held back to join it with later lines, and goes on.
     fn settle(&mut self, _out: &mut Vec<Fact>) {}

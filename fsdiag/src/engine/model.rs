@@ -7,6 +7,7 @@ mod fold;
 pub mod gaps;
 pub mod hash;
 mod ids;
+mod latency;
 pub mod locks;
 pub mod ops;
 pub mod past;
@@ -161,8 +162,8 @@ impl Model {
     /// The session that a foreign fact belongs to.
     fn foreign(&mut self, place: Place) -> &mut Session {
         let stream = self.stream(place.input);
-        let fresh = !self.by_stream.contains_key(&stream);
-        let at = if fresh { self.start_session(stream, place) } else { self.by_stream[&stream] };
+        let known = self.by_stream.get(&stream).copied();
+        let at = known.unwrap_or_else(|| self.start_session(stream, place));
         &mut self.sessions[at]
     }
 

@@ -122,6 +122,9 @@ fn zone(text: &str) -> (i64, &str) {
 /// `Nov 22 09:26:51`: syslog's stamp, which says no year; comparable within one file only.
 pub(super) fn month_first(text: &str) -> Option<(Stamp, &str)> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    if !matches!(text.as_bytes().get(3)?, b' ' | b'0'..=b'9') {
+        return None;
+    }
     let name = text.get(..3)?;
     let month = 1 + MONTHS.iter().position(|m| *m == name)? as u64;
     let (day, rest) = scan::num(text.get(3..)?.trim_start_matches(' '))?;

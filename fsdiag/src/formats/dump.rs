@@ -15,10 +15,11 @@ pub(super) mod rust_panic;
 pub(super) mod seed_stacks;
 pub(super) mod tokio_dump;
 
-use std::collections::HashSet;
-
-use super::{Line, REMEMBERED, scan};
-use crate::engine::fact::{At, Dump, Fact, Frame, Place, Thread, What};
+use super::{Line, REMEMBERED};
+use crate::engine::{
+    fact::{At, Dump, Fact, Frame, Place, Thread, What},
+    model::hash::NumberMap,
+};
 
 /// A dump that is being read.
 #[derive(Default)]
@@ -28,7 +29,7 @@ struct Draft {
     at: At,
     /// The last thread still takes frames.
     in_thread: bool,
-    numbers: HashSet<u64>,
+    numbers: NumberMap<u64, ()>,
 }
 
 /// Deepest stack that is kept, frames.
@@ -39,19 +40,19 @@ const LONGEST: usize = 4096;
 impl Draft {
     fn start(line: &Line<'_>, format: &str) -> Self {
         let dump = Dump { format: format.into(), ..Dump::default() };
-        Self { dump, place: line.place, at: line.at, in_thread: false, numbers: HashSet::new() }
+        Self { dump, place: line.place, at: line.at, in_thread: false, numbers: NumberMap::default() }
     }
 
     /// Whether a thread of that number is there already: then a second dump begins.
     fn has(&self, number: u64) -> bool {
-        self.numbers.contains(&number)
+        self.numbers.contains_key(&number)
     }
 
     /// Begins a thread, unless the dump has absurdly many.
     fn thread(&mut self, line: &Line<'_>, thread: Thread) {
         self.in_thread = self.dump.threads.len() < REMEMBERED;
         if self.in_thread {
-            self.numbers.insert(thread.number);
+            self.numbers.insert(thread.number, ());
             self.dump.threads.push(Thread { line: line.place.line, count: thread.count.max(1), ..thread });
         }
     }
@@ -109,13 +110,16 @@ fn demangled(symbol: &str) -> Box<str> {
         return format!("{:#}", rustc_demangle::demangle(symbol)).into();
     }
     let plain = without_hash(symbol);
-    if scan::has(plain, "$") { legacy(plain).into() } else { plain.into() }
+    if plain.contains('$') { legacy(plain).into() } else { plain.into() }
 }
 
 /// Cuts `::h0123456789abcdef`.
 fn without_hash(symbol: &str) -> &str {
-    match symbol.rsplit_once("::h") {
-        Some((plain, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => plain,
+    const LENGTH: usize = "::h0123456789abcdef".len();
+    let hash = symbol.len().checked_sub(LENGTH).and_then(|at| symbol.split_at_checked(at));
+    let hash = hash.and_then(|(plain, hash)| Some((plain, hash.strip_prefix("::h")?)));
+    match hash {
+        Some((plain, hash)) if hash.bytes().all(|b| b.is_ascii_hexdigit()) => plain,
         _ => symbol,
     }
 }
@@ -134,5 +138,34 @@ fn legacy(symbol: &str) -> String {
         ("$RP$", ")"),
         ("$u20$", " "),
     ];
-    ESCAPES.iter().fold(symbol.to_owned(), |name, (escape, text)| name.replace(escape, text))
+    let mut name = String::with_capacity(symbol.len());
+    let mut rest = symbol;
+    while let Some(at) = rest.find(['$', '_']) {
+        let (before, from) = rest.split_at(at);
+        name.push_str(before);
+        let escape = ESCAPES.iter().find(|(escape, _)| from.starts_with(escape));
+        let (escape, text) = escape.copied().unwrap_or((&from[..1], &from[..1]));
+        name.push_str(text);
+        rest = &from[escape.len()..];
+    }
+    name.push_str(rest);
+    name
+}
+
+/// `thread 17`, without the machinery that formats: a dump has a label for each of its threads.
+fn numbered(kind: &str, number: u64) -> Box<str> {
+    let mut digits = [0; 20];
+    let (mut at, mut rest) = (digits.len(), number);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    let mut label = String::with_capacity(kind.len() + digits.len() - at);
+    label.push_str(kind);
+    label.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+    label.into()
 }

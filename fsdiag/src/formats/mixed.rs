@@ -5,7 +5,13 @@ use std::{borrow::Cow, sync::LazyLock};
 use fsd_events::line::{Decoded, Decoder};
 use memchr::memmem::Finder;
 
-use super::{Entry, Line, PARSERS, Parser, Taken, UNKNOWN, clock::Days, envelope, salvage};
+use super::{
+    Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
+    clock::Days,
+    envelope,
+    gate::{Formats, GATE},
+    salvage,
+};
 use crate::engine::fact::{Fact, InputId, Place, Sink};
 
 /// How fsd writes its lines, and nobody else.
@@ -17,6 +23,8 @@ pub struct Mixed {
     slots: Vec<Slot>,
     /// Who took the line before: lines of one format come in runs.
     recent: Option<usize>,
+    /// Formats that wait for more: they are offered every line.
+    awake: Formats,
     days: Days,
     decoder: Decoder,
     own_events: u64,
@@ -26,6 +34,7 @@ pub struct Mixed {
 
 struct Slot {
     parser: Box<dyn Parser>,
+    bit: Formats,
     /// Slots that are asked before this one.
     yields_to: Vec<usize>,
     lines: u64,
@@ -49,15 +58,17 @@ impl Mixed {
     /// Only these formats; a fuzz target runs one alone.
     pub fn with(input: InputId, entries: &[Entry]) -> Self {
         let place = |format: &&str| entries.iter().position(|entry| entry.format == *format);
+        let bit = |entry: &Entry| PARSERS.iter().position(|other| other.format == entry.format).map_or(0, |at| 1 << at);
         let slot = |entry: &Entry| Slot {
             parser: (entry.make)(),
+            bit: bit(entry),
             yields_to: entry.yields_to.iter().filter_map(place).collect(),
             lines: 0,
             events: 0,
         };
         let slots = entries.iter().map(slot).collect();
         let (days, decoder, counts) = (Days::default(), Decoder::default(), Counts::default());
-        Self { input, slots, recent: None, days, decoder, own_events: 0, counts, facts: Vec::new() }
+        Self { input, slots, recent: None, awake: 0, days, decoder, own_events: 0, counts, facts: Vec::new() }
     }
 
     /// The same log goes on in another input: a request that began in the one before may end here.
@@ -163,7 +174,9 @@ impl Mixed {
     fn foreign(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
         let before = self.recent;
         if before.is_none_or(|at| !self.in_turn(at, line)) {
-            let taken = (0..self.slots.len()).find(|at| Some(*at) != self.recent && self.offer(*at, line));
+            let asked = self.awake | GATE.of(line.text);
+            let of_them = |mixed: &Self, at: usize| Some(at) != mixed.recent && mixed.slots[at].bit & asked != 0;
+            let taken = (0..self.slots.len()).find(|at| of_them(self, *at) && self.offer(*at, line));
             self.recent = taken.filter(|at| self.slots[*at].parser.format() != UNKNOWN);
             if let Some(before) = before.filter(|_| taken.is_some()) {
                 self.settle_first(before);
@@ -177,6 +190,7 @@ impl Mixed {
         let mut later = std::mem::take(&mut self.facts);
         let slot = &mut self.slots[before];
         slot.parser.settle(&mut self.facts);
+        slot.note(&mut self.awake);
         slot.events += self.facts.len() as u64;
         self.facts.append(&mut later);
     }
@@ -189,7 +203,9 @@ impl Mixed {
 
     fn offer(&mut self, at: usize, line: &Line<'_>) -> bool {
         let slot = &mut self.slots[at];
-        match slot.parser.line(line, &mut self.facts) {
+        let taken = slot.parser.line(line, &mut self.facts);
+        slot.note(&mut self.awake);
+        match taken {
             Taken::No => return false,
             Taken::Yes => slot.lines += 1,
             Taken::Bad => self.counts.bad_lines += 1,
@@ -202,6 +218,7 @@ impl Mixed {
         let mut before = 0;
         for slot in &mut self.slots {
             step(slot.parser.as_mut(), &mut self.facts);
+            slot.note(&mut self.awake);
             slot.events += (self.facts.len() - before) as u64;
             before = self.facts.len();
         }
@@ -216,6 +233,11 @@ impl Mixed {
 }
 
 impl Slot {
+    /// Notes whether it waits for more.
+    fn note(&self, awake: &mut Formats) {
+        *awake = if self.parser.is_idle() { *awake & !self.bit } else { *awake | self.bit };
+    }
+
     fn known(&self) -> bool {
         self.lines > 0 && self.parser.format() != UNKNOWN
     }

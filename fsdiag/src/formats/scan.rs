@@ -1,20 +1,31 @@
 //! Scanning: the few steps that hand-written parsers of lines are made of.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::sync::LazyLock;
 
 use fsd_events::op::Op;
 
+use crate::engine::model::hash::NumberMap;
+
 /// The decimal number that `text` starts with, and what follows.
 pub(super) fn num(text: &str) -> Option<(u64, &str)> {
-    let end = text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
-    Some((text[..end].parse().ok()?, &text[end..]))
+    let (mut number, mut end) = (0_u64, 0);
+    for byte in text.bytes().take_while(u8::is_ascii_digit) {
+        number = number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+        end += 1;
+    }
+    (end > 0).then(|| (number, &text[end..]))
 }
 
 /// The hexadecimal number that `text` starts with (`0x` allowed), and what follows.
 pub(super) fn hex(text: &str) -> Option<(u64, &str)> {
     let text = text.strip_prefix("0x").unwrap_or(text);
-    let end = text.bytes().position(|b| !b.is_ascii_hexdigit()).unwrap_or(text.len());
-    Some((u64::from_str_radix(&text[..end], 16).ok()?, &text[end..]))
+    let (mut number, mut end) = (0_u64, 0);
+    for byte in text.bytes() {
+        let Some(digit) = char::from(byte).to_digit(16) else { break };
+        number = number.checked_mul(16)? | u64::from(digit);
+        end += 1;
+    }
+    (end > 0).then(|| (number, &text[end..]))
 }
 
 /// The number behind `key`, wherever `key` first stands.
@@ -95,13 +106,14 @@ pub(super) fn seconds_us(text: &str) -> Option<u64> {
 
 /// Microseconds of the digits behind a decimal point, and how many bytes they take.
 pub(super) fn fraction_us(digits: &str) -> (u64, usize) {
-    let len = digits.bytes().take_while(u8::is_ascii_digit).count();
-    let mut us = 0;
-    for place in 0..6 {
-        let digit = digits.as_bytes().get(place).filter(|_| place < len).map_or(0, |b| u64::from(b - b'0'));
-        us = us * 10 + digit;
+    let (mut us, mut len) = (0, 0);
+    for digit in digits.bytes().take_while(u8::is_ascii_digit) {
+        if len < 6 {
+            us = us * 10 + u64::from(digit - b'0');
+        }
+        len += 1;
     }
-    (us, len)
+    (us * 10_u64.pow(6_u32.saturating_sub(len)), len as usize)
 }
 
 /// What stands between the quotes that `text` starts with; a backslash escapes, and stays.
@@ -201,7 +213,7 @@ const ALIASES: &[(&str, Op)] = &[
 ];
 
 /// Every spelling in small letters without punctuation.
-static SPELLINGS: LazyLock<HashMap<&[u8], Op>> = LazyLock::new(|| {
+static SPELLINGS: LazyLock<NumberMap<&[u8], Op>> = LazyLock::new(|| {
     let names = Op::all().map(|op| (op.name().to_ascii_lowercase().leak().as_bytes(), op));
     let aliases = ALIASES.iter().map(|(alias, op)| (alias.as_bytes(), *op));
     aliases.chain(names).collect()

@@ -4,8 +4,8 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 
 use proptest::prelude::*;
 
-use super::{Mixed, PARSERS, UNKNOWN, scan};
-use crate::engine::fact::{Call, Dump, Fact, InputId, KernelFact, Place, Sink, Thread, What};
+use super::{Line, Mixed, PARSERS, Taken, UNKNOWN, gate::GATE, scan};
+use crate::engine::fact::{At, Call, Dump, Fact, InputId, KernelFact, Place, Sink, Thread, What};
 use fsd_events::{event::Event, ids::RunId};
 
 /// Keeps what it is given.
@@ -229,6 +229,35 @@ fn a_log_of_nothing_but_begins_does_not_grow_the_parsers() {
     assert_eq!(counted.0, 280_000);
 }
 
+/// Offers lines to each parser alone, as if no other took them: what the gate keeps from it, it must refuse.
+fn check_gate<'a>(lines: impl Iterator<Item = &'a str> + Clone) {
+    for (at, entry) in PARSERS.iter().enumerate() {
+        let (mut parser, mut out) = ((entry.make)(), Vec::new());
+        for (number, text) in lines.clone().enumerate() {
+            let place = Place { input: InputId(0), line: number as u64 + 1 };
+            let kept_off = parser.is_idle() && GATE.of(text) & (1 << at) == 0;
+            let before = out.len();
+            let taken = parser.line(&Line { place, text, at: At::default() }, &mut out);
+            if kept_off {
+                assert_eq!((taken, out.len(), parser.is_idle()), (Taken::No, before, true), "{}: {text}", entry.format);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_line_that_a_parser_takes_is_kept_from_it() {
+    let texts: Vec<String> =
+        samples().iter().map(|path| String::from_utf8_lossy(&fs::read(path).expect("sample")).into_owned()).collect();
+    let opened = |line| super::envelope::open(line).text.into_owned();
+    let lines: Vec<String> = texts.iter().flat_map(|text| text.lines()).map(opened).collect();
+    check_gate(lines.iter().map(String::as_str));
+    check_gate(lines.iter().rev().map(String::as_str));
+    for step in [7, 31, 101] {
+        check_gate((0..lines.len()).map(|n| &*lines[n * step % lines.len()]));
+    }
+}
+
 /// Keeps nothing.
 struct Counted(u64);
 
@@ -259,5 +288,6 @@ proptest! {
         while !text.is_char_boundary(to) { to += 1; }
         text.replace_range(from..to, &with);
         read(text.as_bytes());
+        check_gate(text.lines());
     }
 }

@@ -74,11 +74,12 @@ pub fn fill(report: &mut Report, inputs: &[Input], tails: &Tails) {
 fn read_again(input: &Input, wanted: &BTreeSet<u64>) -> Vec<(u64, String)> {
     let (mut found, mut number) = (Vec::new(), 0);
     let (Ok(mut source), Some(last)) = (input.open(), wanted.last()) else { return found };
-    let (mut lines, mut block) = (Lines::default(), vec![0; 1 << 20]);
+    let (mut lines, mut block) = (Lines::default(), vec![0; 256 << 10]);
+    let mut next = wanted.iter().copied().peekable();
     while let Ok(got @ 1..) = source.read(&mut block) {
         lines.feed(&block[..got], |line| {
             number += 1;
-            if wanted.contains(&number) {
+            if next.next_if_eq(&number).is_some() {
                 found.push((number, quotation(line)));
             }
         });

@@ -25,6 +25,10 @@ impl Hasher for NumberHasher {
         self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(26);
     }
 
+    fn write_usize(&mut self, n: usize) {
+        self.write_u64(n as u64);
+    }
+
     fn write_isize(&mut self, n: isize) {
         self.write_u64(n.unsigned_abs() as u64);
     }

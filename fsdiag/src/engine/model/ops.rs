@@ -3,6 +3,7 @@
 use fsd_events::{event::Phase, op::Op};
 use hdrhistogram::Histogram;
 
+use super::latency::Latency;
 use crate::engine::fact::{Call, Key, Place};
 
 /// Microseconds on the clock of one session.
@@ -47,29 +48,14 @@ impl OpenOp {
 }
 
 /// The completed operations of one kind. Two of them merge to the same value in any order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct OpStats {
     pub count: u64,
     pub errors: u64,
-    /// Latencies, microseconds.
-    pub latency: Histogram<u64>,
+    pub latency: Latency,
     pub last_exit: Option<Micros>,
     first_exit: Option<Micros>,
     starts: Latest,
-}
-
-/// Precision of latencies, decimal digits.
-const DIGITS: u8 = 2;
-/// Latencies beyond a day count as a day.
-const LONGEST_US: u64 = 86_400_000_000;
-
-impl Default for OpStats {
-    fn default() -> Self {
-        let mut latency = Histogram::new_with_bounds(1, 2, DIGITS).expect("two digits are a valid precision");
-        // It grows with what it records: most kinds of most lives never take long.
-        latency.auto(true);
-        Self { count: 0, errors: 0, latency, last_exit: None, first_exit: None, starts: Latest::default() }
-    }
 }
 
 impl OpStats {
@@ -77,8 +63,7 @@ impl OpStats {
         self.count += 1;
         self.errors += u64::from(errno.is_some_and(|e| e != 0));
         if let Some(us) = us {
-            // It cannot fail: it grows.
-            _ = self.latency.record(us.clamp(1, LONGEST_US));
+            self.latency.record(us);
         }
         let Some(end) = end else { return };
         self.last_exit = self.last_exit.max(Some(end));
@@ -89,9 +74,7 @@ impl OpStats {
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.errors += other.errors;
-        if self.latency.add(&other.latency).is_err() {
-            self.latency.reset();
-        }
+        self.latency.merge(&other.latency);
         self.last_exit = self.last_exit.max(other.last_exit);
         self.first_exit = match (self.first_exit, other.first_exit) {
             (Some(a), Some(b)) => Some(a.min(b)),

@@ -48,7 +48,8 @@ pub struct Session {
     /// A watchdog's last list of stalled requests: key, operation, age in us.
     pub watch_stalled: Vec<(Key, Op, u64)>,
     pub watch_place: Option<(Place, Option<Micros>)>,
-    on_thread: HashMap<Box<str>, Key>,
+    /// What each thread serves, of those that were ever named.
+    on_thread: HashMap<Box<str>, Option<Key>>,
     pub threads: BTreeSet<Box<str>>,
     pub max_open: usize,
     pub entered: u64,
@@ -287,10 +288,8 @@ impl Session {
                 self.locks.op_ended(id);
             }
         }
-        if let Some(thread) = open.call.thread.as_deref()
-            && self.on_thread.get(thread) == Some(&key)
-        {
-            self.on_thread.remove(thread);
+        if let Some(serves) = open.call.thread.as_deref().and_then(|thread| self.on_thread.get_mut(thread)) {
+            serves.take_if(|serves| *serves == key);
         }
         Some(open)
     }
@@ -317,17 +316,18 @@ impl Session {
         if call.asynchronous {
             return;
         }
-        if let Some(before) = self.on_thread.get(thread).copied()
+        let Some(serves) = self.on_thread.get_mut(thread) else {
+            self.threads.insert(thread.into());
+            self.on_thread.insert(thread.into(), Some(call.key));
+            return;
+        };
+        if let Some(before) = serves.replace(call.key)
             && before != call.key
             && self.open.get(&before).is_some_and(|o| !o.call.asynchronous)
         {
             self.close(before);
             self.loss.lost_exits += 1;
         }
-        if !self.threads.contains(thread) {
-            self.threads.insert(thread.into());
-        }
-        self.on_thread.insert(thread.into(), call.key);
     }
 
     /// The EXIT of an operation that began before the log is no loss.

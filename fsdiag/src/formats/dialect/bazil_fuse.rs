@@ -7,7 +7,7 @@ use crate::{
         fact::{Call, Done, Fact, Key, What},
         model::hash::NumberMap,
     },
-    formats::{Line, Parser, REMEMBERED, Taken, dialect::rclone, done, nodes::Nodes, scan},
+    formats::{Line, Mark, Parser, REMEMBERED, Taken, dialect::rclone, done, nodes::Nodes, scan},
 };
 use fsd_events::op::Op;
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -27,6 +27,14 @@ impl Parser for BazilFuse {
         "bazil-fuse"
     }
 
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Has("[ID=0x")]
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.seen
+    }
+
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
         if let Some(rest) = arrow(line.text, "<- ") {
             return self.request(line, rest, out).unwrap_or(Taken::Bad);
@@ -41,6 +49,10 @@ impl Parser for BazilFuse {
 
 /// What follows the arrow, if this is a line of this log.
 fn arrow<'a>(text: &'a str, arrow: &str) -> Option<&'a str> {
+    // Every line of rclone is asked, and this bracket is rare there.
+    if !scan::has(text, "[ID=0x") {
+        return None;
+    }
     let rest = text.strip_prefix(arrow).or_else(|| scan::after(text, "fuse: ")?.strip_prefix(arrow))?;
     scan::has(scan::clip(rest, 64), "[ID=0x").then_some(rest)
 }

@@ -1,8 +1,10 @@
 //! Endings: what shells, init systems and the kernel say when a daemon dies, and causes in lines of unknown logs.
 
+use std::sync::LazyLock;
+
 use crate::{
     engine::fact::{Fact, HintKind},
-    formats::{Line, Parser, Taken, UNKNOWN, hint, scan},
+    formats::{Line, Mark, Parser, Taken, UNKNOWN, hint, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -11,9 +13,21 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 
 struct Ending;
 
+static MARKS: LazyLock<Vec<Mark>> = LazyLock::new(|| {
+    let said = ["oom-kill:", "exited with status ", "exit code ", "code=killed", "code=dumped"];
+    said.iter().chain(&STATES).chain(&*hint::ALL).map(|word| Mark::Has(word)).collect()
+});
+
+/// Why a shell's job ended.
+const STATES: [&str; 5] = ["Killed", "Segmentation fault", "Aborted", "Bus error", "Illegal instruction"];
+
 impl Parser for Ending {
     fn format(&self) -> &'static str {
         UNKNOWN
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &MARKS
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
@@ -38,8 +52,7 @@ fn is_death(text: &str) -> bool {
         || scan::num_after(text, "exit code ").is_some_and(|status| (129..=159).contains(&status))
         || scan::has(text, "code=killed")
         || scan::has(text, "code=dumped");
-    let words = ["Killed", "Segmentation fault", "Aborted", "Bus error", "Illegal instruction"];
-    let by_shell = words.iter().any(|word| match text.strip_prefix(word) {
+    let by_shell = STATES.iter().any(|word| match text.strip_prefix(word) {
         Some(rest) => rest.is_empty() || rest.starts_with(" (core dumped)"),
         None => job(text).is_some_and(|state| state.starts_with(word)),
     });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::{
     engine::fact::{Call, Done, Fact, Key},
-    formats::{Line, Parser, REMEMBERED, Taken, done, scan},
+    formats::{Line, Mark, Parser, REMEMBERED, Taken, done, scan},
 };
 use fsd_events::op::Op;
 
@@ -15,7 +15,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct Fusepy {
     /// A thread has one call at a time: a later one says that the end of this is lost.
-    by_thread: HashMap<Box<str>, (Op, Key)>,
+    by_thread: HashMap<Box<str>, Option<(Op, Key)>>,
     /// Lines of calls without a thread, oldest first.
     by_kind: BTreeMap<Op, VecDeque<Key>>,
 }
@@ -23,6 +23,10 @@ struct Fusepy {
 impl Parser for Fusepy {
     fn format(&self) -> &'static str {
         "fusepy"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Has("log-mixin:")]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
@@ -68,10 +72,10 @@ impl Fusepy {
     /// Whether the end of this call cannot be told from that of another.
     fn remember(&mut self, op: Op, thread: &str, key: Key) -> bool {
         if !thread.is_empty() {
-            if self.by_thread.len() >= REMEMBERED {
-                self.by_thread.clear();
+            match self.by_thread.get_mut(thread) {
+                Some(serves) => *serves = Some((op, key)),
+                None => self.new_thread(thread, (op, key)),
             }
-            self.by_thread.insert(thread.into(), (op, key));
             return false;
         }
         let open = self.by_kind.entry(op).or_default();
@@ -82,12 +86,24 @@ impl Fusepy {
         open.len() > 1
     }
 
+    fn new_thread(&mut self, thread: &str, serves: (Op, Key)) {
+        if self.by_thread.len() >= REMEMBERED {
+            self.by_thread.clear();
+        }
+        self.by_thread.insert(thread.into(), Some(serves));
+    }
+
     fn end(&mut self, line: &Line<'_>, thread: &str, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let (name, result) = scan::word(rest);
         let Some(op) = scan::op(name) else { return Taken::Yes };
         let found = match thread {
             "" => self.by_kind.get_mut(&op).and_then(VecDeque::pop_front),
-            thread => self.by_thread.remove(thread).filter(|(began, _)| *began == op).map(|(_, key)| key),
+            thread => self
+                .by_thread
+                .get_mut(thread)
+                .and_then(Option::take)
+                .filter(|(began, _)| *began == op)
+                .map(|(_, key)| key),
         };
         let key = found.unwrap_or_else(|| line.place.key());
         let failed = scan::num_after(scan::clip(result, 64), "[Errno ").map(|n| n as u32);

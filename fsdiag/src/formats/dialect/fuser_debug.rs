@@ -4,7 +4,7 @@
 
 use crate::{
     engine::fact::{Call, Done, Fact, Key, What},
-    formats::{Line, Parser, Taken, done, scan},
+    formats::{Line, Mark, Parser, Taken, done, scan},
 };
 use fsd_events::op::Op;
 
@@ -17,6 +17,10 @@ struct FuserDebug;
 impl Parser for FuserDebug {
     fn format(&self) -> &'static str {
         "fuser-debug"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Has("FUSE("), Mark::Has("Reply not sent for operation "), Mark::Has("fuser")]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

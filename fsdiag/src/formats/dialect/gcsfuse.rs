@@ -5,7 +5,7 @@ use crate::{
         fact::{Call, Done, Fact, Key, What},
         model::hash::NumberMap,
     },
-    formats::{Line, Parser, REMEMBERED, Taken, clock, done, scan},
+    formats::{Line, Mark, Parser, REMEMBERED, Taken, clock, done, scan},
 };
 use fsd_events::op::Op;
 
@@ -21,6 +21,10 @@ struct Gcsfuse {
 impl Parser for Gcsfuse {
     fn format(&self) -> &'static str {
         "gcsfuse"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Has("fuse_debug: "), Mark::Has("severity="), Mark::Has("\"severity\":\"")]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

@@ -5,7 +5,7 @@ use crate::{
         fact::{Call, Done, Fact, Key, What},
         model::hash::NumberMap,
     },
-    formats::{Line, Parser, REMEMBERED, Taken, done, nodes::Nodes, scan},
+    formats::{Line, Mark, Parser, REMEMBERED, Taken, done, nodes::Nodes, scan},
 };
 use fsd_events::op::Op;
 
@@ -22,6 +22,10 @@ struct GoFuse {
 impl Parser for GoFuse {
     fn format(&self) -> &'static str {
         "go-fuse"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Starts("rx "), Mark::Starts("tx "), Mark::Has(": rx "), Mark::Has(": tx ")]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

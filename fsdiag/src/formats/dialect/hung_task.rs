@@ -2,7 +2,7 @@
 
 use crate::{
     engine::fact::{At, BlockedTask, Fact, KernelFact, Place, What},
-    formats::{Line, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -22,6 +22,14 @@ const DEEPEST: usize = 64;
 impl Parser for HungTask {
     fn format(&self) -> &'static str {
         "hung-task"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Starts("INFO: task "), Mark::Starts("task:")]
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.tracing
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

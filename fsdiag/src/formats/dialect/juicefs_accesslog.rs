@@ -4,7 +4,7 @@
 
 use crate::{
     engine::fact::{Completed, Fact, What},
-    formats::{Line, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -16,6 +16,10 @@ struct JuicefsAccesslog;
 impl Parser for JuicefsAccesslog {
     fn format(&self) -> &'static str {
         "juicefs-accesslog"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Starts("[uid:"), Mark::Starts("#"), Mark::Has("juicefs[")]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

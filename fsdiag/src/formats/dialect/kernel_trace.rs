@@ -2,7 +2,7 @@
 
 use crate::{
     engine::fact::{Call, Done, Fact, Key},
-    formats::{Line, Parser, Taken, clock, done, scan},
+    formats::{Line, Mark, Parser, Taken, clock, done, scan},
 };
 use fsd_events::op::Op;
 
@@ -22,6 +22,10 @@ const CONNECTION_SHIFT: u32 = 40;
 impl Parser for KernelTrace {
     fn format(&self) -> &'static str {
         "kernel-trace"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Has(": fuse_request_"), Mark::Starts("CPU:"), Mark::Starts("# tracer:"), Mark::Starts("#  ")]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

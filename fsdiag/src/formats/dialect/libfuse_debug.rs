@@ -11,7 +11,7 @@ use crate::{
         fact::{Call, Done, Fact, HintKind, Key, What},
         model::hash::NumberMap,
     },
-    formats::{Line, Parser, REMEMBERED, Taken, done, nodes::Nodes, scan},
+    formats::{Line, Mark, Parser, REMEMBERED, Taken, done, nodes::Nodes, scan},
 };
 use fsd_events::op::Op;
 
@@ -40,6 +40,19 @@ struct Open {
 impl Parser for LibfuseDebug {
     fn format(&self) -> &'static str {
         "libfuse-debug"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[
+            Mark::Starts("unique: "),
+            Mark::Starts("dev unique: "),
+            Mark::Starts("cqe unique: "),
+            Mark::Starts("FUSE library version"),
+        ]
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.seen
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

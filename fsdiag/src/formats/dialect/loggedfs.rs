@@ -2,7 +2,7 @@
 
 use crate::{
     engine::fact::{Call, Done, Fact},
-    formats::{Line, Parser, Taken, done, scan},
+    formats::{Line, Mark, Parser, Taken, done, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -14,6 +14,10 @@ struct Loggedfs;
 impl Parser for Loggedfs {
     fn format(&self) -> &'static str {
         "loggedfs"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Has("[default] "), Mark::Has("} [ pid = ")]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

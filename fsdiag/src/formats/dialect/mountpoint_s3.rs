@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::fuser_debug;
 use crate::{
     engine::fact::{Call, Done, Fact, HintKind, Key},
-    formats::{Line, Parser, REMEMBERED, Taken, done, scan},
+    formats::{Line, Mark, Parser, REMEMBERED, Taken, done, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -25,6 +25,16 @@ struct MountpointS3 {
 impl Parser for MountpointS3 {
     fn format(&self) -> &'static str {
         "mountpoint-s3"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[
+            Mark::Has("{req="),
+            Mark::Has("FUSE("),
+            Mark::Has("mountpoint_s3"),
+            Mark::Has("awscrt::"),
+            Mark::Has("mount_s3"),
+        ]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

@@ -5,14 +5,14 @@
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
 };
 
 use serde::Deserialize;
 
 use crate::{
     engine::fact::{Call, Done, Fact, Key},
-    formats::{Line, Parser, REMEMBERED, Taken, clock, done, scan},
+    formats::{Line, Mark, Parser, REMEMBERED, Taken, clock, done, scan},
 };
 use fsd_events::op::Op;
 
@@ -22,14 +22,19 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 
 #[derive(Default)]
 struct Rclone {
-    open: HashMap<(Op, Box<str>), VecDeque<Open>>,
+    /// By their object.
+    open: HashMap<Box<str>, Vec<Queue>>,
     count: usize,
 }
 
-struct Open {
-    key: Key,
-    /// What a Lookup looks for; its end names it again.
-    name: Box<str>,
+/// Requests of one kind, oldest first.
+struct Queue {
+    op: Op,
+    nameless: VecDeque<Key>,
+    /// By what a Lookup looks for; its end names it again.
+    named: HashMap<Box<str>, VecDeque<Key>>,
+    /// All of those.
+    names: BTreeMap<Key, Box<str>>,
 }
 
 /// One line: what it is about and what it says.
@@ -62,6 +67,17 @@ struct Json<'a> {
 impl Parser for Rclone {
     fn format(&self) -> &'static str {
         "rclone"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[
+            Mark::Has("DEBUG : "),
+            Mark::Has("INFO  : "),
+            Mark::Has("NOTICE: "),
+            Mark::Has("ERROR : "),
+            Mark::Has("WARNIN: "),
+            Mark::Has("\"msg\":\""),
+        ]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
@@ -108,9 +124,7 @@ impl Rclone {
             self.open.clear();
             self.count = 0;
         }
-        let queue = self.open.entry((step.op, entry.object.into())).or_default();
-        let ambiguous = queue.iter().any(|open| *open.name == *name);
-        queue.push_back(Open { key: line.place.key(), name: name.into() });
+        let ambiguous = self.queue(entry.object, step.op).begin(line.place.key(), name);
         self.count += 1;
         let call = Call {
             path: Some(path(entry.object, name)),
@@ -123,18 +137,39 @@ impl Rclone {
         line.enter(call, out)
     }
 
+    fn queue(&mut self, object: &str, op: Op) -> &mut Queue {
+        if !self.open.contains_key(object) {
+            self.open.insert(object.into(), Vec::new());
+        }
+        let queues = self.open.get_mut(object).expect("it was put there above");
+        let at = queues.iter().position(|queue| queue.op == op).unwrap_or_else(|| {
+            queues.push(Queue::new(op));
+            queues.len() - 1
+        });
+        &mut queues[at]
+    }
+
+    /// Nothing of that kind is open there any more.
+    fn forget(&mut self, object: &str, op: Op) {
+        let Some(queues) = self.open.get_mut(object) else { return };
+        queues.retain(|queue| queue.op != op);
+        if queues.is_empty() {
+            self.open.remove(object);
+        }
+    }
+
     fn end(&mut self, line: &Line<'_>, entry: &Entry<'_>, step: &Step<'_>, out: &mut Vec<Fact>) -> Taken {
         let end = outcome(step);
-        let Some(queue) = self.open.get_mut(&(step.op, entry.object.into())) else {
+        let queue = self.open.get_mut(entry.object).and_then(|queues| queues.iter_mut().find(|q| q.op == step.op));
+        let Some(queue) = queue else {
             return line.exit(Done { op: Some(step.op), ..end(line.place.key()) }, out);
         };
-        let node = between_or_end(step.details, "node=");
-        let found = node.and_then(|node| queue.iter().position(|open| is_node(node, &open.name))).unwrap_or(0);
-        let key = queue.remove(found).map_or_else(|| line.place.key(), |open| open.key);
-        self.count = self.count.saturating_sub(1);
+        let name = between_or_end(step.details, "node=").map_or("", last_name);
+        let key = queue.end(name).unwrap_or_else(|| line.place.key());
         if queue.is_empty() {
-            self.open.remove(&(step.op, Box::from(entry.object)));
+            self.forget(entry.object, step.op);
         }
+        self.count = self.count.saturating_sub(1);
         line.exit(Done { op: Some(step.op), ..end(key) }, out)
     }
 
@@ -149,6 +184,54 @@ impl Rclone {
         };
         let path = Some(object).filter(|o| !o.is_empty() && !o.contains("://") && o.len() < 4096);
         line.telling(path, out)
+    }
+}
+
+impl Queue {
+    fn new(op: Op) -> Self {
+        Self { op, nameless: VecDeque::new(), named: HashMap::new(), names: BTreeMap::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.nameless.is_empty() && self.names.is_empty()
+    }
+
+    /// Whether another one of that name is open.
+    fn begin(&mut self, key: Key, name: &str) -> bool {
+        if name.is_empty() {
+            self.nameless.push_back(key);
+            return self.nameless.len() > 1;
+        }
+        self.names.insert(key, name.into());
+        let same = self.named.entry(name.into()).or_default();
+        same.push_back(key);
+        same.len() > 1
+    }
+
+    /// The oldest of that name, or else the oldest of all.
+    fn end(&mut self, name: &str) -> Option<Key> {
+        if self.names.is_empty() {
+            return self.nameless.pop_front();
+        }
+        if let Some(key) = self.of_name(name) {
+            self.names.remove(&key);
+            return Some(key);
+        }
+        let (key, name) = self.names.pop_first()?;
+        if self.nameless.front().is_some_and(|nameless| *nameless < key) {
+            self.names.insert(key, name);
+            return self.nameless.pop_front();
+        }
+        self.of_name(&name)
+    }
+
+    fn of_name(&mut self, name: &str) -> Option<Key> {
+        let same = self.named.get_mut(name)?;
+        let key = same.pop_front();
+        if same.is_empty() {
+            self.named.remove(name);
+        }
+        key
     }
 }
 
@@ -243,9 +326,9 @@ fn between_or_end<'a>(details: &'a str, key: &str) -> Option<&'a str> {
     Some(&rest[..rest.rfind(", err=").unwrap_or(rest.len())])
 }
 
-/// Whether a Lookup's answer `reel/take1.mov` or `reel/` is what `name` asked for.
-fn is_node(node: &str, name: &str) -> bool {
-    !name.is_empty() && node.trim_end_matches('/').rsplit('/').next() == Some(name)
+/// What a Lookup asked for whose answer is `reel/take1.mov` or `reel/`.
+fn last_name(node: &str) -> &str {
+    node.trim_end_matches('/').rsplit('/').next().unwrap_or("")
 }
 
 /// The path behind an object as rclone prints it: `&{clip.mxf (r)}`, `&{Handle:clip.mxf (rw)}`, `reel/`, `/`.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::{
     engine::fact::{Call, Done, Fact, Key, Place, What},
-    formats::{Line, Parser, REMEMBERED, SNIPPET, Taken, done, scan},
+    formats::{Line, Mark, Parser, REMEMBERED, SNIPPET, Taken, done, scan},
 };
 use fsd_events::op::Op;
 
@@ -39,6 +39,20 @@ struct Watch {
 impl Parser for SeedLog {
     fn format(&self) -> &'static str {
         "seed-log"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[
+            Mark::Has("[FUSE] "),
+            Mark::Has("[watchdog] "),
+            Mark::Has("[TempFileStore"),
+            Mark::Has("[RangeLRUStore"),
+            Mark::Has("[fs] "),
+            Mark::Has("[Open] "),
+            Mark::Has("[Release] "),
+            Mark::Has("[logging] "),
+            Mark::Has("[Evict"),
+        ]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

@@ -7,7 +7,7 @@ use crate::{
         fact::{Call, Done, Fact, Key, What},
         model::hash::NumberMap,
     },
-    formats::{Line, Parser, REMEMBERED, Taken, done, scan},
+    formats::{Line, Mark, Parser, REMEMBERED, Taken, done, scan},
 };
 use fsd_events::{
     event::{Body, Phase, PhaseChange},
@@ -28,6 +28,21 @@ struct SshfsDebug {
 impl Parser for SshfsDebug {
     fn format(&self) -> &'static str {
         "sshfs-debug"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[
+            Mark::Starts("["),
+            Mark::Starts("SSHFS version"),
+            Mark::Starts("remote host has disconnected"),
+            Mark::Starts("Connection reset"),
+            Mark::Starts("sent: "),
+            Mark::Starts("Server version: "),
+            Mark::Starts("Extension: "),
+            Mark::Starts("received: "),
+            Mark::Starts("rtt min/max/avg: "),
+            Mark::Starts("num connect: "),
+        ]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

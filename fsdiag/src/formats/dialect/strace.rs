@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     engine::fact::{At, Dump, Fact, Frame, LockRef, LockUse, Place, Thread, What},
-    formats::{Line, Parser, Taken, clock, scan},
+    formats::{Line, Mark, Parser, Taken, clock, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -37,6 +37,14 @@ const MOST: usize = 1 << 14;
 impl Parser for Strace {
     fn format(&self) -> &'static str {
         "strace"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::First(b"abcdefghijklmnopqrstuvwxyz_0123456789[<+-")]
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.seen
     }
 
     fn line(&mut self, line: &Line<'_>, _out: &mut Vec<Fact>) -> Taken {

@@ -3,7 +3,7 @@
 use super::{Draft, demangled, hand_over, location, locks};
 use crate::{
     engine::fact::{Fact, Frame, Thread},
-    formats::{Line, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -18,6 +18,14 @@ struct EuStack {
 impl Parser for EuStack {
     fn format(&self) -> &'static str {
         "eu-stack"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Starts("PID "), Mark::Starts("TID ")]
+    }
+
+    fn is_idle(&self) -> bool {
+        self.draft.is_none()
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
@@ -35,7 +43,7 @@ impl Parser for EuStack {
         if let Some((number, ":")) = text.strip_prefix("TID ").and_then(scan::num) {
             self.close();
             let draft = self.draft.get_or_insert_with(|| Draft::start(line, "eu-stack"));
-            draft.thread(line, Thread { label: format!("thread {number}").into(), number, ..Thread::default() });
+            draft.thread(line, Thread { label: super::numbered("thread ", number), number, ..Thread::default() });
             return Taken::Yes;
         }
         let Some(draft) = self.draft.as_mut().filter(|draft| draft.in_thread) else { return Taken::No };

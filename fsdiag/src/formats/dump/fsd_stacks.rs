@@ -2,8 +2,6 @@
 
 mod tables;
 
-use std::collections::HashMap;
-
 use fsd_events::{
     event::LockMode,
     ids::OpId,
@@ -12,8 +10,11 @@ use fsd_events::{
 };
 
 use crate::{
-    engine::fact::{At, Dump, Fact, Frame, KernelFact, Key, LockRef, LockUse, Place, Thread, What},
-    formats::{Line, Parser, Taken},
+    engine::{
+        fact::{At, Dump, Fact, Frame, KernelFact, Key, LockRef, LockUse, Place, Thread, What},
+        model::hash::NumberMap,
+    },
+    formats::{Line, Mark, Parser, Taken},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -30,9 +31,9 @@ struct File {
     place: Place,
     text: String,
     /// Where each thread's block begins.
-    lines: HashMap<u32, u64>,
+    lines: NumberMap<u64, u64>,
     /// Where each operation and each task stands.
-    rows: HashMap<u64, u64>,
+    rows: NumberMap<u64, u64>,
 }
 
 /// Largest dump that is read, bytes: 512 threads of 512 frames fit.
@@ -43,12 +44,24 @@ impl Parser for FsdStacks {
         "fsd-stacks"
     }
 
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Starts("fsd-stacks ")]
+    }
+
+    fn is_idle(&self) -> bool {
+        self.file.is_none()
+    }
+
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
         let text = line.text;
         if text.strip_prefix("fsd-stacks ").is_some_and(|version| version.parse::<u32>().is_ok()) {
             self.finish(out);
-            self.file =
-                Some(File { place: line.place, text: String::new(), lines: HashMap::new(), rows: HashMap::new() });
+            self.file = Some(File {
+                place: line.place,
+                text: String::new(),
+                lines: NumberMap::default(),
+                rows: NumberMap::default(),
+            });
         }
         let Some(file) = &mut self.file else { return Taken::No };
         if !is_part(text) {
@@ -163,7 +176,7 @@ fn thread(read: &StackDump<'_>, block: &ThreadBlock<'_>, file: &File) -> Thread 
         frames: block.frames.iter().filter_map(|f| frame(read, f)).collect(),
         waits_for: block.waiting.as_ref().map(|wait| waits(read, wait)),
         holds: block.holding.iter().map(holds).collect(),
-        line: file.lines.get(&head.tid).copied().unwrap_or(file.place.line),
+        line: file.lines.get(&u64::from(head.tid)).copied().unwrap_or(file.place.line),
         op: head.op.and_then(|id| Some((Some(Key::Num(id.0)), op(read, id)?))),
         created_by: None,
     }

@@ -3,7 +3,7 @@
 use super::{Draft, LONGEST, append, demangled, hand_over, location, locks};
 use crate::{
     engine::fact::{Fact, Frame, Thread},
-    formats::{Line, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -20,6 +20,19 @@ struct Gdb {
 impl Parser for Gdb {
     fn format(&self) -> &'static str {
         "gdb"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[
+            Mark::Starts("Thread "),
+            Mark::Starts("[Inferior "),
+            Mark::Starts("[New LWP "),
+            Mark::Starts("[Thread debugging using"),
+        ]
+    }
+
+    fn is_idle(&self) -> bool {
+        self.draft.is_none()
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
@@ -134,7 +147,7 @@ fn header(text: &str) -> Option<Thread> {
     let inner = rest.strip_prefix(" (")?.trim_end().strip_suffix(':')?;
     let number = scan::num_after(inner, "LWP ").or_else(|| scan::num_after(inner, "process "))?;
     let name = scan::after(inner, " \"").and_then(|name| name.split_once('"')).map(|(name, _)| name.into());
-    Some(Thread { label: format!("thread {number}").into(), number, name, ..Thread::default() })
+    Some(Thread { label: super::numbered("thread ", number), number, name, ..Thread::default() })
 }
 
 /// `#3  0x000055871bba63be in close_store (a=1) at pile.c:20`.

@@ -3,7 +3,7 @@
 use super::goroutines::Goroutines;
 use crate::{
     engine::fact::{Fact, HintKind},
-    formats::{Line, Parser, Taken},
+    formats::{Line, Mark, Parser, Taken},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -18,6 +18,19 @@ struct GoPanic {
 impl Parser for GoPanic {
     fn format(&self) -> &'static str {
         "go-panic"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[
+            Mark::Starts("panic: "),
+            Mark::Starts("fatal error: "),
+            Mark::Starts("unexpected fault address "),
+            Mark::Starts("runtime: out of memory"),
+        ]
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.crashed
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

@@ -3,7 +3,7 @@
 use super::goroutines::Goroutines;
 use crate::{
     engine::fact::Fact,
-    formats::{Line, Parser, Taken},
+    formats::{Line, Mark, Parser, Taken},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -15,6 +15,14 @@ struct GoStacks(Goroutines);
 impl Parser for GoStacks {
     fn format(&self) -> &'static str {
         "go-stacks"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Starts("SIGQUIT: quit"), Mark::Starts("goroutine ")]
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.0.is_reading()
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

@@ -80,7 +80,7 @@ impl Goroutines {
             self.begin(line, out);
         }
         let thread = Thread {
-            label: format!("goroutine {}", header.number).into(),
+            label: super::numbered("goroutine ", header.number),
             number: header.number,
             state: Some(header.state.into()),
             since_us: header.minutes.map(|minutes| minutes * 60_000_000),
@@ -99,7 +99,7 @@ impl Goroutines {
         self.records += 1;
         let number = self.records;
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let label = format!("goroutine record {number}").into();
+        let label = super::numbered("goroutine record ", number);
         if let Some(draft) = &mut self.draft {
             draft.thread(line, Thread { label, number, count, ..Thread::default() });
         }

@@ -3,7 +3,7 @@
 use super::{Draft, hand_over, location};
 use crate::{
     engine::fact::{Fact, Frame, LockRef, LockUse, Thread},
-    formats::{Line, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -24,6 +24,14 @@ struct Jstack {
 impl Parser for Jstack {
     fn format(&self) -> &'static str {
         "jstack"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Starts("Full thread dump ")]
+    }
+
+    fn is_idle(&self) -> bool {
+        self.draft.is_none()
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

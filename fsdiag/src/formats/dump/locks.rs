@@ -2,11 +2,9 @@
 
 use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
-
 use crate::{
     engine::fact::{Frame, LockRef, LockUse},
-    formats::scan,
+    formats::{scan, words::Words},
 };
 
 /// How many of the innermost frames may belong to the locking itself.
@@ -38,12 +36,19 @@ const NATIVE: &[(&str, LockUse)] = &[
 /// The lock that a native thread waits for.
 pub(super) fn native(frames: &[Frame]) -> Option<LockRef> {
     let near = &frames[..frames.len().min(REACH)];
-    let outermost = near.iter().rposition(|frame| locking(frame).is_some())?;
+    let (mut outermost, mut working) = (None, None);
+    for (at, frame) in near.iter().enumerate() {
+        match locking(frame) {
+            Some((_, mode)) => outermost = Some((at, *mode)),
+            None if working.is_none() && !WAITING.any(&frame.function) => working = Some(at),
+            None => {}
+        }
+    }
+    let (outermost, mode) = outermost?;
     // Frames in front of a lock function belong to it only if they wait, e.g. in a system call.
-    if !near[..=outermost].iter().all(|frame| locking(frame).is_some() || is_waiting(&frame.function)) {
+    if working.is_some_and(|working| working < outermost) {
         return None;
     }
-    let mode = locking(&near[outermost])?.1;
     let address = near[..=outermost].iter().rev().find_map(|frame| address(&frame.args));
     let key = address.or_else(|| caller(&frames[outermost + 1..]))?;
     Some(LockRef { key: key.into(), mode, owner: None })
@@ -51,27 +56,26 @@ pub(super) fn native(frames: &[Frame]) -> Option<LockRef> {
 
 /// The row of the lock function that a frame is in.
 fn locking(frame: &Frame) -> Option<&'static (&'static str, LockUse)> {
-    // Hardly any function is one, and every frame of every dump is asked.
-    if !MARKS.iter().any(|mark| mark.find(frame.function.as_bytes()).is_some()) {
-        return None;
-    }
-    NATIVE.iter().find(|(name, _)| scan::has(&frame.function, name))
+    NAMES.first_of(&frame.function).map(|row| &NATIVE[row])
 }
 
-/// Each name of [`NATIVE`] contains one of these.
-static MARKS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["ock", "tokio::sync::mutex"].map(Finder::new));
+/// The names of [`NATIVE`]: every frame of every dump is asked.
+static NAMES: LazyLock<Words> = LazyLock::new(|| Words::new(&NATIVE.iter().map(|row| row.0).collect::<Vec<_>>()));
 
 /// What stands between a lock function and the kernel.
-fn is_waiting(function: &str) -> bool {
-    ["futex", "syscall", "lll_", "park", "lock", "Lock", "sem_wait", "sem_clockwait", "nanosleep", "sched_yield", "?? "]
-        .iter()
-        .any(|part| scan::has(function, part))
-}
+static WAITING: LazyLock<Words> = LazyLock::new(|| {
+    let parts =
+        ["futex", "syscall", "lll_", "park", "lock", "Lock", "sem_wait", "sem_clockwait", "nanosleep", "sched_yield"];
+    Words::new(&[&parts[..], &["?? "]].concat())
+});
 
 /// `mutex=0x55871bba9060 <cache_lock>` among a frame's arguments, without its name.
 fn address(args: &str) -> Option<String> {
+    if args.is_empty() {
+        return None;
+    }
     let value = ["mutex=", "rwlock=", "self=", "this=", "sem=", "futex=", "futex_word="].iter().find_map(|name| {
-        let at = args.find(name)?;
+        let at = scan::find(args, name)?;
         (at == 0 || args[..at].ends_with([' ', '('])).then(|| &args[at + name.len()..])
     })?;
     let value = value.split_once("@entry=").filter(|(name, _)| !name.contains([',', ' '])).map_or(value, |(_, v)| v);

@@ -3,7 +3,7 @@
 use super::{Draft, hand_over};
 use crate::{
     engine::fact::{BlockedTask, Fact, Frame, KernelFact, Thread, What},
-    formats::{Line, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -18,6 +18,10 @@ struct ProcStacks {
 impl Parser for ProcStacks {
     fn format(&self) -> &'static str {
         "proc-stacks"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Starts("[<"), Mark::Has("/proc/")]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
@@ -41,7 +45,7 @@ impl Parser for ProcStacks {
         let function = function.1.split("+0x").next().unwrap_or(function.1);
         let draft = self.draft.get_or_insert_with(|| Draft::start(line, "proc-stacks"));
         if draft.dump.threads.is_empty() {
-            draft.thread(line, Thread { label: format!("line {}", line.place.line).into(), ..Thread::default() });
+            draft.thread(line, Thread { label: super::numbered("line ", line.place.line), ..Thread::default() });
         }
         draft.frame(Frame { function: function.into(), ..Frame::default() });
         Taken::Yes
@@ -73,7 +77,7 @@ fn heading(text: &str) -> Option<(u32, Thread)> {
     let wchan = field("wchan=").filter(|wchan| !matches!(*wchan, "0" | "-" | ""));
     let state = field("state=").map(|state| wchan.map_or(state.into(), |w| format!("{state} {w}").into()));
     let thread = Thread {
-        label: format!("thread {number}").into(),
+        label: super::numbered("thread ", number),
         number,
         name: field("comm=").or(named).map(Into::into),
         state,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{Draft, append, hand_over, location};
 use crate::{
     engine::fact::{Fact, Frame, Thread},
-    formats::{Line, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -31,6 +31,14 @@ const LARGEST: usize = 64 << 20;
 impl Parser for PySpy {
     fn format(&self) -> &'static str {
         "py-spy"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Starts("["), Mark::Starts("Process ")]
+    }
+
+    fn is_idle(&self) -> bool {
+        self.draft.is_none() && self.json.is_none()
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
@@ -105,7 +113,7 @@ fn header(text: &str) -> Option<Thread> {
 }
 
 fn thread(number: u64, name: Option<Box<str>>, state: &str) -> Thread {
-    Thread { label: format!("thread {number}").into(), number, name, state: Some(state.into()), ..Thread::default() }
+    Thread { label: super::numbered("thread ", number), number, name, state: Some(state.into()), ..Thread::default() }
 }
 
 /// `    release (pile.py:5)`, or a line of `--locals` below it.

@@ -3,7 +3,7 @@
 use super::{Draft, hand_over};
 use crate::{
     engine::fact::{Fact, Frame, HintKind, Thread},
-    formats::{Line, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -18,6 +18,14 @@ struct PythonFaulthandler {
 impl Parser for PythonFaulthandler {
     fn format(&self) -> &'static str {
         "python-faulthandler"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Starts("Fatal Python error: "), Mark::Starts("Thread "), Mark::Starts("Current thread ")]
+    }
+
+    fn is_idle(&self) -> bool {
+        self.draft.is_none()
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

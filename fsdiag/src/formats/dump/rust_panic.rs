@@ -6,7 +6,7 @@
 use super::{Draft, demangled, hand_over, location};
 use crate::{
     engine::fact::{Fact, Frame, HintKind, Thread},
-    formats::{Line, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -25,6 +25,19 @@ struct RustPanic {
 impl Parser for RustPanic {
     fn format(&self) -> &'static str {
         "rust-panic"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[
+            Mark::Starts("Deadlock #"),
+            Mark::Starts("fatal runtime error: "),
+            Mark::Starts("thread panicked while processing panic"),
+            Mark::Has("thread '"),
+        ]
+    }
+
+    fn is_idle(&self) -> bool {
+        self.draft.is_none()
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

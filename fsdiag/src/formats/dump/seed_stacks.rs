@@ -3,7 +3,7 @@
 use super::goroutines::{self, Goroutines};
 use crate::{
     engine::fact::{At, Fact, Key, Place, What},
-    formats::{Line, Parser, REMEMBERED, Taken, clock, scan},
+    formats::{Line, Mark, Parser, REMEMBERED, Taken, clock, scan},
 };
 use fsd_events::op::Op;
 
@@ -21,6 +21,14 @@ struct SeedStacks {
 impl Parser for SeedStacks {
     fn format(&self) -> &'static str {
         "seed-stacks"
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Has("Watchdog Stack Dump")]
+    }
+
+    fn is_idle(&self) -> bool {
+        self.head.is_none()
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {

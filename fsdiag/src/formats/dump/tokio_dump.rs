@@ -3,7 +3,7 @@
 use super::{Draft, hand_over, location, locks};
 use crate::{
     engine::fact::{Fact, Frame, Thread},
-    formats::{Line, Parser, Taken},
+    formats::{Line, Mark, Parser, Taken},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -21,6 +21,14 @@ impl Parser for TokioDump {
         "tokio-dump"
     }
 
+    fn marks(&self) -> &'static [Mark] {
+        &[Mark::Starts("╼ ")]
+    }
+
+    fn is_idle(&self) -> bool {
+        self.draft.is_none()
+    }
+
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
         let text = line.text.trim_end();
         if let Some(root) = text.strip_prefix("╼ ") {
@@ -28,7 +36,7 @@ impl Parser for TokioDump {
             self.tasks += 1;
             let number = self.tasks;
             let draft = self.draft.get_or_insert_with(|| Draft::start(line, "tokio-dump"));
-            draft.thread(line, Thread { label: format!("task {number}").into(), number, ..Thread::default() });
+            draft.thread(line, Thread { label: super::numbered("task ", number), number, ..Thread::default() });
             draft.frame(frame(root));
             return Taken::Yes;
         }

@@ -1,17 +1,18 @@
 //! The sections beside the threads, as the engine takes them.
 
-use std::collections::HashMap;
-
 use fsd_events::{
     ids::OpId,
     stacks::{LockBlock, LockUser, OpLine, OpWait, StackDump, TaskBlock},
 };
 
-use crate::engine::tables::{LockParty, LockRow, OpRow, Tables, TaskRow};
+use crate::engine::{
+    model::hash::NumberMap,
+    tables::{LockParty, LockRow, OpRow, Tables, TaskRow},
+};
 
 /// Where each operation and task stands; the start of the dump for one that is not there.
 pub(super) struct Lines<'a> {
-    pub(super) rows: &'a HashMap<u64, u64>,
+    pub(super) rows: &'a NumberMap<u64, u64>,
     pub(super) start: u64,
 }
 

@@ -1,0 +1,89 @@
+//! Latency: how long the requests of one kind took, exact in number, two digits precise in time.
+//!
+//! Most kinds of most lives end a handful of times, e.g. where a daemon restarts again and again: those are kept as
+//! they are, and become a histogram only when they are many, or when somebody asks.
+
+use std::{ops::Deref, sync::OnceLock};
+
+use hdrhistogram::Histogram;
+
+#[derive(Clone, Debug, Default)]
+pub struct Latency {
+    /// Microseconds; only as long as there is no histogram.
+    few: Vec<u64>,
+    whole: OnceLock<Box<Histogram<u64>>>,
+}
+
+/// Precision, decimal digits.
+const DIGITS: u8 = 2;
+/// Latencies beyond a day count as a day.
+const LONGEST_US: u64 = 86_400_000_000;
+/// So many are cheaper as a list.
+const FEW: usize = 32;
+
+impl Latency {
+    pub(super) fn record(&mut self, us: u64) {
+        let us = us.clamp(1, LONGEST_US);
+        if self.whole.get().is_none() && self.few.len() < FEW {
+            return self.few.push(us);
+        }
+        // It cannot fail: it grows.
+        _ = self.whole().record(us);
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        match other.whole.get() {
+            None => other.few.iter().for_each(|us| self.record(*us)),
+            Some(more) => {
+                let whole = self.whole();
+                if whole.add(&**more).is_err() {
+                    whole.reset();
+                }
+            }
+        }
+    }
+
+    fn whole(&mut self) -> &mut Histogram<u64> {
+        let _made: &Histogram<u64> = self;
+        self.few = Vec::new();
+        self.whole.get_mut().expect("it was made above")
+    }
+}
+
+impl Deref for Latency {
+    type Target = Histogram<u64>;
+
+    fn deref(&self) -> &Self::Target {
+        self.whole.get_or_init(|| {
+            let mut whole = Histogram::new_with_bounds(1, 2, DIGITS).expect("two digits are a valid precision");
+            // It grows with what it records: most kinds never take long.
+            whole.auto(true);
+            self.few.iter().for_each(|us| _ = whole.record(*us));
+            Box::new(whole)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_and_many_are_told_alike_whoever_looked_in_between() {
+        for count in [1, FEW as u64, FEW as u64 + 1, 500] {
+            let (mut plain, mut looked, mut merged) = (Latency::default(), Latency::default(), Latency::default());
+            for us in 0..count {
+                plain.record(us * 37);
+                looked.record(us * 37);
+                assert_eq!(looked.len(), us + 1);
+                let mut one = Latency::default();
+                one.record(us * 37);
+                merged.merge(&one);
+            }
+            for latency in [&looked, &merged] {
+                assert_eq!((plain.len(), plain.max()), (latency.len(), latency.max()));
+                assert_eq!(plain.value_at_quantile(0.9), latency.value_at_quantile(0.9));
+            }
+        }
+    }
+}

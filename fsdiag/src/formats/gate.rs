@@ -1,0 +1,74 @@
+//! Gate: which formats a line may be of, told by one look at it.
+//!
+//! A parser that waits for nothing knows its lines by a mark. One automaton finds the marks of all formats in one
+//! pass, so that a line which the format before it refuses is not offered to every parser there is.
+
+use std::sync::LazyLock;
+
+use super::{PARSERS, words::Words};
+
+/// What a line has that a parser may take while it waits for nothing.
+#[derive(Clone, Copy, Debug)]
+pub enum Mark {
+    /// Its text, without the blanks before it, starts so.
+    Starts(&'static str),
+    /// These letters, large or small, stand somewhere in it.
+    Has(&'static str),
+    /// Its first byte is one of these.
+    First(&'static [u8]),
+}
+
+/// Formats by their place in [`PARSERS`], a bit each.
+pub(super) type Formats = u32;
+
+const _: () = assert!(PARSERS.len() <= Formats::BITS as usize, "each format has a bit");
+
+pub(super) static GATE: LazyLock<Gate> = LazyLock::new(Gate::new);
+
+pub(super) struct Gate {
+    first: [Formats; 256],
+    /// By the first byte of the trimmed text.
+    starts: Vec<Vec<(&'static [u8], Formats)>>,
+    words: Words,
+    of_word: Vec<Formats>,
+}
+
+impl Gate {
+    fn new() -> Self {
+        let mut first = [0; 256];
+        let mut starts = vec![Vec::new(); 256];
+        let (mut words, mut of_word) = (Vec::new(), Vec::new());
+        for (at, entry) in PARSERS.iter().enumerate() {
+            let bit: Formats = 1 << at;
+            for mark in (entry.make)().marks() {
+                match mark {
+                    Mark::Starts(start) => starts[usize::from(start.as_bytes()[0])].push((start.as_bytes(), bit)),
+                    Mark::First(bytes) => bytes.iter().for_each(|byte| first[usize::from(*byte)] |= bit),
+                    Mark::Has(word) => {
+                        words.push(*word);
+                        of_word.push(bit);
+                    }
+                }
+            }
+        }
+        Self { first, starts, words: Words::in_any_case(&words), of_word }
+    }
+
+    /// The formats that may take the line while they wait for nothing.
+    pub(super) fn of(&self, text: &str) -> Formats {
+        let Some(first) = text.as_bytes().first() else { return 0 };
+        let trimmed = text.trim_start().as_bytes();
+        let starts = trimmed.first().map_or(&[][..], |byte| &self.starts[usize::from(*byte)]);
+        let starting = starts.iter().filter(|(start, _)| trimmed.starts_with(start));
+        starting.fold(self.first[usize::from(*first)], |formats, (_, bit)| formats | bit) | self.having(trimmed)
+    }
+
+    fn having(&self, text: &[u8]) -> Formats {
+        let mut formats = 0;
+        self.words.each(text, |word| {
+            formats |= self.of_word[word];
+            false
+        });
+        formats
+    }
+}
