@@ -14,6 +14,7 @@ use super::{
     infer::{self, Guess},
     model::{
         Model, Now,
+        open::Unjudged,
         ops::{Micros, OpenOp},
         session::Session,
         tasks::Task,
@@ -42,6 +43,8 @@ pub struct Case<'m> {
     pub parties: Vec<Party<'m>>,
     pub graph: Graph,
     pub guesses: Vec<Guess>,
+    /// Requests that are open too, and only counted.
+    pub unjudged: Unjudged,
 }
 
 pub struct Life<'m> {
@@ -96,6 +99,7 @@ impl<'m> Case<'m> {
         let lives = lives(model, now);
         let kin = kin::of(&lives);
         let ops = twins::open_ops(&lives, &kin);
+        let unjudged = twins::unjudged(&lives);
         let Latest { threads, proofs } = Latest::of(model);
         let mut case = Self {
             model,
@@ -108,11 +112,17 @@ impl<'m> Case<'m> {
             parties: Vec::new(),
             graph: Graph::default(),
             guesses: Vec::new(),
+            unjudged,
         };
         case.seat();
         case.graph = Graph::of(&mut case);
         case.guesses = (0..case.lives.len()).filter_map(|life| infer::guess(&case, life)).collect();
         case
+    }
+
+    /// How many requests have no answer.
+    pub fn open_count(&self) -> u64 {
+        self.ops.len() as u64 + self.unjudged.count()
     }
 
     pub fn life_of(&self, op: usize) -> &Life<'m> {
@@ -295,7 +305,7 @@ impl<'m> Case<'m> {
     pub fn unread(&self) -> Option<u64> {
         let queued =
             self.lives.iter().rev().find_map(|l| l.session.last_beat.as_ref()).map_or(0, |b| b.0.replies_queued);
-        Some(self.kernel_waiting()?.saturating_sub(self.ops.len() as u64 + queued))
+        Some(self.kernel_waiting()?.saturating_sub(self.open_count() + queued))
     }
 }
 

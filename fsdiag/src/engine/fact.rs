@@ -3,7 +3,7 @@
 //! Formats and sources make facts, the model folds them, rules read the model. A fact carries its own time and
 //! its own place in an input, because the engine has neither clock nor I/O.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use fsd_events::{
     event::{Body, Event},
@@ -96,19 +96,22 @@ impl fmt::Display for Key {
     }
 }
 
+/// A text that many requests share.
+pub type Name = Arc<str>;
+
 /// A request begins.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub key: Key,
     pub op: Op,
     /// Worker that runs the callback, where the source names it.
-    pub thread: Option<Box<str>>,
+    pub thread: Option<Name>,
     pub tid: Option<u32>,
     /// The calling process; 0 for the kernel's own requests.
     pub pid: Option<u32>,
     pub ino: Option<u64>,
     pub fh: Option<u64>,
-    pub path: Option<Box<str>>,
+    pub path: Option<Name>,
     pub off: Option<u64>,
     pub len: Option<u64>,
     /// The kernel's id, where the source is sure of it (fsd's own events, the kernel's trace).

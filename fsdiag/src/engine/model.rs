@@ -9,6 +9,7 @@ pub mod hash;
 mod ids;
 mod latency;
 pub mod locks;
+pub mod open;
 pub mod ops;
 pub mod past;
 pub mod session;
@@ -143,6 +144,7 @@ impl Model {
         }
         let at = *self.by_run.entry(run.0).or_insert_with(|| {
             let mut session = Session::own(run, mount_run);
+            session.open.judge(self.limits);
             session.about.input = place;
             self.sessions.push(session);
             self.sessions.len() - 1
@@ -174,6 +176,7 @@ impl Model {
 
     fn start_session(&mut self, stream: InputId, place: Place) -> usize {
         let mut session = Session::default();
+        session.open.judge(self.limits);
         session.about.input = place;
         // A dump's session is known by its number: it stays where it is.
         if let Some(at) = self.by_stream.get(&stream).copied().filter(|at| !self.sessions[*at].of_dump) {
@@ -204,8 +207,8 @@ impl Model {
         let same_mount = |s: &Session| matches!(s.origin, Origin::Own { mount_run: m, .. } if m == mount_run);
         let before = self.sessions[..at].iter_mut().filter(|s| same_mount(s));
         before.rev().find_map(|session| {
-            let key = session.open.values().find(|o| o.call.unique == Some(unique.0)).map(OpenOp::key)?;
-            session.close(key)
+            let open = session.open.glances().find(|open| open.unique == Some(unique.0))?;
+            session.close(open.key)
         })
     }
 }

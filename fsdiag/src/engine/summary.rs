@@ -29,7 +29,7 @@ pub(super) fn report_of(model: &Model, now: Now) -> Report {
         inputs: model.inputs.clone(),
         verdicts,
         notes,
-        orphans_left_out: case.ops.len().saturating_sub(model.limits.listed) as u64,
+        orphans_left_out: case.open_count().saturating_sub(model.limits.listed as u64),
         orphans: listed(&case).into_iter().map(|op| orphan(&case, op)).collect(),
         inflight: inflight(&case),
         kernel_waiting: case.kernel_waiting(),
@@ -81,6 +81,9 @@ fn inflight(case: &Case<'_>) -> BTreeMap<String, u64> {
     for op in &case.ops {
         *counts.entry(op.open.op().to_string()).or_default() += 1;
     }
+    for (op, count) in &case.unjudged.kinds {
+        *counts.entry(op.to_string()).or_default() += count;
+    }
     counts
 }
 
@@ -121,6 +124,10 @@ fn note(kind: &str, op: Option<Op>, id: Option<String>, text: String) -> Note {
 
 fn notes(case: &Case<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
+    if case.unjudged.count() > 0 {
+        let text = format!("{} more requests are open; only the oldest are judged one by one", case.unjudged.count());
+        notes.push(note("crowd", None, None, text));
+    }
     for session in case.model.lives() {
         for slow in session.slowest().iter().filter(|slow| case.speaks(session, slow.op)) {
             let text = format!("one {} took {:.1} s and completed", slow.op, slow.us as f64 / 1e6);
@@ -212,7 +219,7 @@ fn earlier(counted: &Counted) -> Note {
 /// What is open without being a verdict.
 fn open_notes(case: &Case<'_>) -> Vec<Note> {
     let mut notes: Vec<Note> = Vec::new();
-    let timeless = case.ops.iter().filter(|o| o.age.is_none()).count();
+    let timeless = case.ops.iter().filter(|o| o.age.is_none()).count() as u64 + case.unjudged.timeless;
     if timeless > 0 {
         let text = format!(
             "{timeless} requests have no reply in this log, which has no times: it cannot tell whether they hang; a stack dump would"

@@ -132,17 +132,18 @@ impl Graph {
                 self.add(from, to, Why::Bytes, wait.place);
             }
         }
-        for (op, open) in &session.open {
-            let Key::Num(id) = op else { continue };
+        for open in session.judged() {
+            let Key::Num(id) = open.key() else { continue };
             let Some(phase) = open.phase.as_ref().filter(|p| p.phase == Phase::Close) else { continue };
             let joined = session.tasks.iter().find(|(_, t)| {
-                let close = t.kind == TaskKind::Close && t.parent == Some(*id);
+                let close = t.kind == TaskKind::Close && t.parent == Some(id);
                 let download = t.kind == TaskKind::Download && t.ended.is_none();
-                let same = t.fh.is_some() && t.fh == open.call.fh || t.path.is_some() && t.path == open.call.path;
+                let same = t.fh.is_some() && t.fh == open.call.fh
+                    || t.path.is_some() && t.path.as_deref() == open.call.path.as_deref();
                 t.ended.is_none() && (close || download && same)
             });
             if let Some((task, _)) = joined {
-                let (from, to) = (party(case, life, *id), party(case, life, *task));
+                let (from, to) = (party(case, life, id), party(case, life, *task));
                 self.add(from, to, Why::Join, phase.place);
             }
         }

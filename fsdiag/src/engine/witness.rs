@@ -46,7 +46,7 @@ fn count(case: &Case<'_>, finding: &Finding) -> usize {
     let clients: Vec<u32> = case.model.kernel.waiting_clients().collect();
     let blocked = ops.iter().filter_map(|op| case.ops[*op].open.call.pid).any(|pid| pid > 0 && clients.contains(&pid));
     // The kernel waits for at least as many as the log shows open.
-    let counted = !ops.is_empty() && case.model.kernel_waiting.is_some_and(|n| n >= case.ops.len() as u64);
+    let counted = !ops.is_empty() && case.model.kernel_waiting.is_some_and(|n| n >= case.open_count());
     // Two inputs tell of it, each by itself.
     let seen_twice = blamed.is_some_and(|op| case.ops[op].also.is_some());
     [interrupted, blocked, counted, seen_twice].into_iter().filter(|witness| *witness).count()

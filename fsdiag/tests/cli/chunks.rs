@@ -204,7 +204,7 @@ fn in_blocks(input: &Input, how: How) -> String {
 
 /// What a report does not show of every request, and rules may ask for.
 fn open_of(model: &Model) -> String {
-    let mut open: Vec<String> = model.sessions.iter().flat_map(|s| s.open.values()).map(|o| format!("{o:?}")).collect();
+    let mut open: Vec<String> = model.sessions.iter().flat_map(|s| s.judged()).map(|o| format!("{o:?}")).collect();
     open.sort();
     let sums = model.sessions.iter().map(|s| (s.max_open, s.entered, &s.loss, &s.sequence.holes, &s.clock, &s.waits));
     format!("{:?}\n{open:?}\n", sums.collect::<Vec<_>>())

@@ -15,7 +15,7 @@ pub(super) fn own_operations(rows: &mut [Row], model: &Model, has_record: bool) 
         return;
     }
     for row in rows.iter_mut().filter(|row| row.unique != 0) {
-        let open = model.current().flat_map(|(_, session)| session.open.values());
+        let open = model.current().flat_map(|(_, session)| session.judged());
         let twin = open.into_iter().find(|op| op.call.unique == Some(row.unique));
         row.own = match (twin, row.state) {
             (Some(op), _) => {

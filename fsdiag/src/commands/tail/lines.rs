@@ -216,7 +216,7 @@ fn background(body: &Body<'_>) -> String {
 
 fn path_of(model: &Model, id: u64) -> String {
     let open = model.sessions.iter().rev().find_map(|s| s.open.get(&Key::Num(id)));
-    open.and_then(|o| o.call.path.as_deref()).unwrap_or("").to_owned()
+    open.and_then(|o| o.call.path.as_deref().map(str::to_owned)).unwrap_or_default()
 }
 
 pub(super) fn micros(us: u64) -> String {

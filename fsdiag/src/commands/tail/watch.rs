@@ -58,7 +58,8 @@ impl Watch {
         let mut alive = HashMap::new();
         for (at, session) in model.current() {
             let present = now.wall_us.and_then(|w| session.clock.at_wall(w)).max(session.clock.last);
-            for (key, open) in &session.open {
+            for open in session.judged() {
+                let key = &open.key();
                 let Some(age) = session.age(open.at, present) else { continue };
                 let passed = MARKS.iter().filter(|m| age >= **m).count();
                 old |= passed > 0;

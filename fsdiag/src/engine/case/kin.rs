@@ -94,7 +94,7 @@ impl Begins {
         for (op, stats) in &session.stats {
             times.entry(plain(*op)).or_default().extend(stats.latest_starts());
         }
-        for open in session.open.values() {
+        for open in session.judged() {
             times.entry(plain(open.op())).or_default().extend(open.at);
         }
         times.values_mut().for_each(|times| {

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::engine::{
     fact::Key,
-    model::ops::{Micros, OpenOp},
+    model::{
+        open::Unjudged,
+        ops::{Micros, OpenOp},
+    },
 };
 
 /// Requests of two logs of one daemon are the same when they are of one kind and began at the same moment.
@@ -20,7 +23,7 @@ pub(super) fn open_ops<'m>(lives: &[Life<'m>], kin: &[Option<Kin>]) -> Vec<OpenA
     let mut ops: Vec<OpenAt<'m>> = Vec::new();
     let mut told = (lives.iter().filter(|l| is_open(l)).count() > 1).then(Told::default);
     for (life, l) in by_quality(lives, kin) {
-        let mut open: Vec<&OpenOp> = l.session.open.values().collect();
+        let mut open: Vec<&OpenOp> = l.session.judged().collect();
         open.sort_by_key(|o| (o.order, o.place));
         let apart = kin[life].and_then(|kin| Some((kin.of, kin.apart?)));
         let known = apart.map(|(of, apart)| fall_together(&ops, of, &open, apart)).unwrap_or_default();
@@ -43,6 +46,13 @@ pub(super) fn open_ops<'m>(lives: &[Life<'m>], kin: &[Option<Kin>]) -> Vec<OpenA
         }
     }
     ops
+}
+
+/// What is open beside those, in crowds so large that only the oldest are judged.
+pub(super) fn unjudged(lives: &[Life<'_>]) -> Unjudged {
+    let mut all = Unjudged::default();
+    lives.iter().filter(|l| is_open(l)).for_each(|l| all.add(&l.session.open.unjudged()));
+    all
 }
 
 /// Which requests of a second witness are which of those that the first one told of.
@@ -76,7 +86,7 @@ fn is_open(l: &Life<'_>) -> bool {
 /// same, their words are kept. Last those that are known to be second witnesses.
 fn by_quality<'l, 'm>(lives: &'l [Life<'m>], kin: &[Option<Kin>]) -> Vec<(usize, &'l Life<'m>)> {
     let mut lives: Vec<(usize, &Life<'m>)> = lives.iter().enumerate().filter(|(_, l)| is_open(l)).collect();
-    let numbered = |l: &Life<'_>| l.session.open.keys().any(|k| matches!(k, Key::Num(_) | Key::Hex(_)));
+    let numbered = |l: &Life<'_>| l.session.open.glances().any(|open| matches!(open.key, Key::Num(_) | Key::Hex(_)));
     let second = |at: usize| kin[at].is_some_and(|kin| kin.apart.is_some());
     lives.sort_by_key(|(at, l)| (second(*at), !numbered(l), l.session.clock.wall.is_none(), *at));
     lives

@@ -91,15 +91,11 @@ impl Session {
             && self.clock.is_before(&block.span)
             && !self.sequence.knows_any(&block.numbers)
             && (self.top < block.ids.iter().copied().min().unwrap_or(u64::MAX)
-                || !block.ids.iter().any(|id| *id <= self.top && self.mentions(*id)))
+                || !block.ids.iter().any(|id| *id <= self.top && self.knows_id(*id)))
     }
 
-    /// Whether anything is remembered under that id.
-    fn mentions(&self, id: u64) -> bool {
-        self.open.contains_key(&Key::Num(id))
-            || self.waits.contains_key(&id)
-            || self.tasks.contains_key(&id)
-            || self.locks.mentions(id)
+    fn knows_id(&self, id: u64) -> bool {
+        self.open.contains_key(&Key::Num(id)) || self.mentions(id)
     }
 
     fn take_block(&mut self, input: InputId, first: u64, block: &Block) {

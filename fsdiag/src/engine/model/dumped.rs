@@ -148,7 +148,7 @@ fn call(row: &OpRow) -> Call {
         tid: Some(row.thread),
         ino: Some(row.ino),
         fh: row.fh,
-        path: row.path.clone(),
+        path: row.path.as_deref().map(Into::into),
         asynchronous: true,
         ..Call::new(Key::Num(row.id), row.op)
     }
@@ -204,7 +204,7 @@ mod tests {
             let at = At { wall_us: Some(second * 1_000_000), mono_us: None };
             model.apply(&Fact { place: Place { input, line: 1 }, at, what: What::Dump(Box::new(dump(*pid, ids))) });
         }
-        model.current().flat_map(|(_, session)| session.open.keys().copied()).collect()
+        model.current().flat_map(|(_, session)| session.open.glances()).map(|open| open.key).collect()
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! How one fact or event changes the model.
 
-use fsd_events::event::{Body, Enter, Event, Exit, LockStep, PhaseChange, Stall, TaskEnd, TaskKind, TaskStart, Wait};
+use fsd_events::event::{
+    Body, Enter, Event, Exit, LockStep, Phase, PhaseChange, Stall, TaskEnd, TaskKind, TaskStart, Wait,
+};
 
 use super::{
     Model,
-    ops::{Micros, OpenOp, PhaseAt},
+    open::Glance,
+    ops::{Micros, PhaseAt},
     session::{Ended, Hint, Session, StallSeen},
     tasks::{Task, TaskEnded, Waiting},
 };
@@ -180,15 +183,17 @@ impl Session {
     fn lock(&mut self, step: &LockStep<'_>, at: Option<Micros>, place: Place) {
         // A hold is told once it has lasted, or only at its end.
         let since = at.map(|at| at - Micros::try_from(step.us).unwrap_or(0));
-        if let Some(doing) = self.phase_of(step.id.0).filter(|doing| doing.since > since).map(|doing| doing.phase) {
+        if let Some(doing) = self.phase_of(step.id.0).filter(|doing| doing.1 > since).map(|doing| doing.0) {
             self.locks.held_across(step, doing, place);
         }
         self.locks.step(step, at, place);
     }
 
-    fn phase_of(&self, id: u64) -> Option<&PhaseAt> {
-        let open = self.open.get(&Key::Num(id)).and_then(|open| open.phase.as_deref());
-        open.or_else(|| self.tasks.get(&id).and_then(|task| task.phase.as_ref()))
+    /// What an operation or task is doing, and since when.
+    fn phase_of(&self, id: u64) -> Option<(Phase, Option<Micros>)> {
+        let told = |doing: &PhaseAt| (doing.phase, doing.since);
+        let open = self.open.get(&Key::Num(id)).and_then(|open| open.phase.as_deref().map(told));
+        open.or_else(|| self.tasks.get(&id)?.phase.as_ref().map(told))
     }
 
     fn phase(&mut self, change: &PhaseChange<'_>, at: Option<Micros>, place: Place) {
@@ -255,8 +260,9 @@ impl Session {
     }
 
     fn interrupted(&mut self, unique: u64, id: Option<u64>) {
-        let is_it = |o: &&mut OpenOp| o.call.unique == Some(unique) || id.is_some_and(|id| o.key() == Key::Num(id));
-        if let Some(open) = self.open.values_mut().find(is_it) {
+        let is_it = |open: &Glance| open.unique == Some(unique) || id.is_some_and(|id| open.key == Key::Num(id));
+        let key = self.open.glances().find(is_it).map(|open| open.key);
+        if let Some(open) = key.and_then(|key| self.open.get_mut(&key)) {
             open.interrupted = true;
         }
     }

@@ -15,6 +15,7 @@ use super::{
     hash::NumberMap,
     ids::Ids,
     locks::Locks,
+    open::{Glance, OpenOps},
     ops::{Micros, OpStats, OpenOp},
     tasks::{Task, Waiting},
 };
@@ -28,7 +29,7 @@ pub struct Session {
     pub of_dump: bool,
     pub clock: Clock,
     pub about: About,
-    pub open: NumberMap<Key, OpenOp>,
+    pub open: OpenOps,
     pub stats: BTreeMap<Op, OpStats>,
     pub locks: Locks,
     pub tasks: BTreeMap<u64, Task>,
@@ -194,7 +195,7 @@ impl Session {
         }
         let order = self.entered;
         let op = OpenOp { call, place, at, order, phase: None, interrupted: false };
-        self.open.insert(key, op);
+        self.open.insert(op);
         self.max_open = self.max_open.max(self.open.len());
     }
 
@@ -255,8 +256,9 @@ impl Session {
     pub(super) fn split(&mut self, first: u64) -> Self {
         let (clock, about) = (self.clock.going_on(), self.about.clone());
         let mut later = Self { clock, about, first_key: self.first_key, ..Self::default() };
+        later.open.judge_as(&self.open);
         let mut keys: Vec<(u64, Key)> =
-            self.open.values().filter(|op| op.order >= first).map(|op| (op.order, op.key())).collect();
+            self.open.glances().filter(|op| op.order >= first).map(|op| (op.order, op.key)).collect();
         keys.sort_unstable();
         for op in keys.into_iter().filter_map(|(_, key)| self.close(key)) {
             later.enter(op.call, op.at, op.place);
@@ -294,17 +296,28 @@ impl Session {
         Some(open)
     }
 
+    /// The open requests that a report judges.
+    pub fn judged(&self) -> impl Iterator<Item = &OpenOp> {
+        let watched = |key: Key| self.watch_stalled.iter().any(|(stalled, ..)| *stalled == key);
+        self.open.judged(move |key| matches!(key, Key::Num(id) if self.mentions(id)) || watched(key))
+    }
+
+    /// Whether anything else than that it is open is remembered under that id.
+    pub(super) fn mentions(&self, id: u64) -> bool {
+        self.waits.contains_key(&id) || self.tasks.contains_key(&id) || self.locks.mentions(id)
+    }
+
     /// What the daemon's own pulse contradicts: older than the oldest, or of a kind of which none is in flight.
     pub fn beat(&mut self, beat: &Beat, at: Option<Micros>, place: Place) {
         const SLACK: Micros = 1_000_000;
         self.last_beat = Some((beat.clone(), at, place));
         let (Some(now), Ok(oldest)) = (at, Micros::try_from(beat.oldest_us)) else { return };
         let counted = |op: Op| beat.inflight.iter().find(|(o, _)| *o == op).map_or(0, |(_, n)| *n);
-        let gone = |open: &OpenOp| {
+        let gone = |open: &Glance| {
             let Some(age) = open.at.map(|t| now - t) else { return false };
-            age > SLACK && (age > oldest + SLACK || counted(open.op()) == 0)
+            age > SLACK && (age > oldest + SLACK || counted(open.op) == 0)
         };
-        let gone: Vec<Key> = self.open.values().filter(|o| gone(o)).map(OpenOp::key).collect();
+        let gone: Vec<Key> = self.open.glances().filter(gone).map(|open| open.key).collect();
         for key in gone {
             self.close(key);
             self.loss.lost_exits += 1;

@@ -18,17 +18,18 @@ impl Rule for ReverseNotify {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        let mut found: Vec<Finding> = (0..case.parties.len()).filter_map(|party| finding(case, party)).collect();
+        let stuck = case.ops.is_empty() || case.stuck().next().is_some();
+        let mut found: Vec<Finding> = (0..case.parties.len()).filter_map(|party| finding(case, party, stuck)).collect();
         found.extend(super::unread_queue::by_kernel(case, Cause::ReverseNotify));
         found
     }
 }
 
-fn finding(case: &Case<'_>, party: usize) -> Option<Finding> {
+/// `stuck`: whether anything is, or no request is known.
+fn finding(case: &Case<'_>, party: usize, stuck: bool) -> Option<Finding> {
     let by_phase =
         case.op_of(party).is_some_and(|op| case.is_stuck(op) && case.ops[op].open.doing() == Some(Phase::Notify));
     let by_stack = case.parties[party].thread.is_some_and(|at| case.threads[at].doing == Doing::Notify);
-    let stuck = case.ops.is_empty() || case.stuck().next().is_some();
     if !(by_phase || by_stack && stuck) {
         return None;
     }

@@ -4,7 +4,7 @@
 
 use crate::{
     engine::{
-        fact::{Call, Done, Fact, Key, What},
+        fact::{Call, Done, Fact, Key, Name, What},
         model::hash::NumberMap,
     },
     formats::{Line, Mark, Parser, REMEMBERED, Taken, dialect::rclone, done, nodes::Nodes, scan},
@@ -18,7 +18,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 struct BazilFuse {
     nodes: Nodes,
     /// Operation, and the path that a successful Lookup will name.
-    open: NumberMap<u64, (Op, Option<String>)>,
+    open: NumberMap<u64, (Op, Option<Name>)>,
     seen: bool,
 }
 
@@ -79,7 +79,7 @@ impl BazilFuse {
         let named = scan::quoted(details).map(|(name, _)| name).filter(|_| names_a_file(op));
         let path = match named {
             Some(name) => ino.map(|dir| self.nodes.child(dir, name)),
-            None => ino.and_then(|ino| self.nodes.path(ino)).map(str::to_owned),
+            None => ino.and_then(|ino| self.nodes.path(ino)),
         };
         let (fh, len, off) = range(op, details);
         if self.open.len() >= REMEMBERED {
@@ -87,7 +87,6 @@ impl BazilFuse {
         }
         self.open.insert(id, (op, path.clone().filter(|_| op == Op::Lookup)));
         let pid = field("Pid=").and_then(scan::num).and_then(|(n, _)| u32::try_from(n).ok());
-        let path = path.map(Into::into);
         Some(line.enter(Call { ino, pid, path, fh, len, off, ..Call::new(Key::Hex(id), op) }, out))
     }
 

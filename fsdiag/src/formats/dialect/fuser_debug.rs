@@ -3,7 +3,7 @@
 //! It tells of requests only, never of answers: a missing EXIT means nothing here.
 
 use crate::{
-    engine::fact::{Call, Done, Fact, Key, What},
+    engine::fact::{Call, Done, Fact, Key, Name, What},
     formats::{Line, Mark, Parser, Taken, done, scan},
 };
 use fsd_events::op::Op;
@@ -86,7 +86,7 @@ fn in_parens_or_bare(details: &str, key: &str) -> Option<u64> {
 }
 
 /// The name that a request carries, relative to its inode.
-fn name_of(op: Op, details: &str) -> Option<Box<str>> {
+fn name_of(op: Op, details: &str) -> Option<Name> {
     let named = matches!(op, Op::Lookup | Op::Create | Op::Mkdir | Op::Unlink | Op::Rmdir | Op::Mknod | Op::Rename);
     let name = scan::after(details, "name ").filter(|_| named).and_then(scan::quoted)?.0;
     Some(name.into())

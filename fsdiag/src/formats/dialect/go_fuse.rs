@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{
-        fact::{Call, Done, Fact, Key, What},
+        fact::{Call, Done, Fact, Key, Name, What},
         model::hash::NumberMap,
     },
     formats::{Line, Mark, Parser, REMEMBERED, Taken, done, nodes::Nodes, scan},
@@ -16,7 +16,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct GoFuse {
     nodes: Nodes,
-    open: NumberMap<u64, (Op, Option<String>)>,
+    open: NumberMap<u64, (Op, Option<Name>)>,
 }
 
 impl Parser for GoFuse {
@@ -73,7 +73,7 @@ impl GoFuse {
         let named = named.filter(|_| matches!(op, Op::Lookup | Op::Create | Op::Mkdir | Op::Unlink | Op::Rmdir));
         let path = match named {
             Some(name) => ino.map(|dir| self.nodes.child(dir, name)),
-            None => ino.and_then(|ino| self.nodes.path(ino)).map(str::to_owned),
+            None => ino.and_then(|ino| self.nodes.path(ino)),
         };
         if op.replied() {
             if self.open.len() >= REMEMBERED {
@@ -87,7 +87,7 @@ impl GoFuse {
             fh: scan::num_after(details, "Fh "),
             off: range.map(|(off, _)| off),
             len: range.map(|(_, len)| len),
-            path: path.map(Into::into),
+            path,
             ..Call::new(Key::Num(unique), op)
         };
         line.enter(call, out)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     engine::{
-        fact::{Call, Done, Fact, HintKind, Key, What},
+        fact::{Call, Done, Fact, HintKind, Key, Name, What},
         model::hash::NumberMap,
     },
     formats::{Line, Mark, Parser, REMEMBERED, Taken, done, nodes::Nodes, scan},
@@ -22,19 +22,56 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct LibfuseDebug {
     nodes: Nodes,
-    open: NumberMap<u64, Open>,
+    open: Requests,
     /// The begin of the latest request, held back for the details that may follow.
     held: Option<Fact>,
     /// Path of the latest LOOKUP line, for the `NODEID:` that follows.
-    looked_up: Option<String>,
+    looked_up: Option<Name>,
     /// Requests of sshfs that its server has not answered: number to (line, name).
     sftp: BTreeMap<u64, (u64, Box<str>)>,
     seen: bool,
 }
 
+/// Requests that are not answered.
+#[derive(Default)]
+struct Requests {
+    all: NumberMap<u64, Open>,
+    /// How many of each kind still wait for their details.
+    bare: BTreeMap<Op, usize>,
+}
+
 struct Open {
     op: Op,
     detailed: bool,
+}
+
+impl Requests {
+    /// When full it starts anew.
+    fn begin(&mut self, unique: u64, op: Op) {
+        if self.all.len() >= REMEMBERED {
+            *self = Self::default();
+        }
+        self.end(unique);
+        self.all.insert(unique, Open { op, detailed: false });
+        *self.bare.entry(op).or_default() += 1;
+    }
+
+    fn end(&mut self, unique: u64) -> Option<Op> {
+        let open = self.all.remove(&unique)?;
+        if !open.detailed {
+            self.bare.entry(open.op).and_modify(|count| *count -= 1);
+        }
+        Some(open.op)
+    }
+
+    /// Whether details of that kind can only be those of this request; they come once.
+    fn detail(&mut self, unique: u64, op: Op) -> bool {
+        let Some(bare) = self.bare.get_mut(&op).filter(|bare| **bare == 1) else { return false };
+        let Some(open) = self.all.get_mut(&unique).filter(|open| open.op == op && !open.detailed) else { return false };
+        open.detailed = true;
+        *bare = 0;
+        true
+    }
 }
 
 impl Parser for LibfuseDebug {
@@ -100,22 +137,19 @@ impl LibfuseDebug {
         match op {
             Op::Init => {
                 self.nodes.clear();
-                self.open.clear();
+                self.open = Requests::default();
                 line.session("libfuse INIT", None, out);
             }
             Op::Destroy => return line.end(false, out),
             _ => {}
         }
         if op.replied() {
-            if self.open.len() >= REMEMBERED {
-                self.open.clear();
-            }
-            self.open.insert(begin.unique, Open { op, detailed: false });
+            self.open.begin(begin.unique, op);
         }
         let call = Call {
             ino: Some(begin.ino).filter(|ino| *ino != 0),
             pid: Some(begin.pid),
-            path: self.nodes.path(begin.ino).map(Into::into),
+            path: self.nodes.path(begin.ino),
             ..Call::new(Key::Num(begin.unique), op)
         };
         self.held = Some(line.fact(What::Enter(Box::new(call))));
@@ -134,7 +168,7 @@ impl LibfuseDebug {
             return Taken::Bad;
         };
         self.seen = true;
-        let op = self.open.remove(&unique).map(|open| open.op);
+        let op = self.open.end(unique);
         let size = scan::num_after(rest, "outsize: ").map(|n| n.saturating_sub(16));
         let bytes = size.filter(|_| op == Some(Op::Read) && errno == 0);
         line.exit(Done { op, errno: Some(errno), bytes, ..done(Key::Num(unique)) }, out)
@@ -159,8 +193,9 @@ impl LibfuseDebug {
             }
             "NOTIFY:" | "INIT:" => Taken::Yes,
             "LOOKUP" => {
-                self.looked_up = Some(rest.to_owned());
-                self.attach(Op::Lookup, |call| call.path = Some(rest.into()))
+                let path: Name = rest.into();
+                self.looked_up = Some(path.clone());
+                self.attach(Op::Lookup, |call| call.path = Some(path))
             }
             _ if verb.starts_with('[') || text.starts_with("  [") => self.sftp(line, inner),
             _ if text.starts_with("   ") || is_setting(inner) => is_library_line(inner),
@@ -192,9 +227,7 @@ impl LibfuseDebug {
     fn attach(&mut self, op: Op, add: impl FnOnce(&mut Call)) -> Taken {
         let Some(What::Enter(call)) = self.held.as_mut().map(|fact| &mut fact.what) else { return Taken::Yes };
         let Key::Num(unique) = call.key else { return Taken::Yes };
-        let fits = call.op == op && self.open.values().filter(|o| o.op == op && !o.detailed).count() == 1;
-        if let Some(open) = self.open.get_mut(&unique).filter(|open| fits && !open.detailed) {
-            open.detailed = true;
+        if call.op == op && self.open.detail(unique, op) {
             add(call);
         }
         Taken::Yes

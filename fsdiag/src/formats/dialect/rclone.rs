@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    engine::fact::{Call, Done, Fact, Key},
+    engine::fact::{Call, Done, Fact, Key, Name},
     formats::{Line, Mark, Parser, REMEMBERED, Taken, clock, done, scan},
 };
 use fsd_events::op::Op;
@@ -332,7 +332,7 @@ fn last_name(node: &str) -> &str {
 }
 
 /// The path behind an object as rclone prints it: `&{clip.mxf (r)}`, `&{Handle:clip.mxf (rw)}`, `reel/`, `/`.
-fn path(object: &str, name: &str) -> Box<str> {
+fn path(object: &str, name: &str) -> Name {
     let handle = object.strip_prefix("&{").and_then(|o| o.rsplit_once(" (")).map(|(path, _)| path);
     let plain = handle.map(|path| path.strip_prefix("Handle:").unwrap_or(path)).unwrap_or(object);
     if name.is_empty() {

@@ -1,5 +1,7 @@
 //! Moment: one life of a daemon at the time of the picture, and what its parties are called.
 
+use std::borrow::Cow;
+
 use crate::engine::{
     fact::Key,
     model::{
@@ -26,7 +28,7 @@ impl<'a> Moment<'a> {
         u64::try_from(self.session.age(then, self.now)?).ok()
     }
 
-    pub(super) fn open(&self, id: u64) -> Option<&'a OpenOp> {
+    pub(super) fn open(&self, id: u64) -> Option<Cow<'a, OpenOp>> {
         self.session.open.get(&Key::Num(id))
     }
 
@@ -60,7 +62,8 @@ impl<'a> Moment<'a> {
             let bytes = format!("bytes {from}..{to}");
             return waiting.on.map_or(bytes.clone(), |on| format!("{bytes} of {}", self.named(on)));
         }
-        let phase = match (self.open(id), self.task(id)) {
+        let open = self.open(id);
+        let phase = match (&open, self.task(id)) {
             (Some(op), _) => op.phase.as_deref(),
             (None, task) => task.and_then(|task| task.phase.as_ref()),
         };

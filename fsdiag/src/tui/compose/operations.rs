@@ -39,8 +39,7 @@ type Known<'a> = (&'a Moment<'a>, &'a OpenOp);
 
 /// What is open, by the id that the report gives it.
 fn open<'a>(moments: &'a [Moment<'a>]) -> HashMap<String, Known<'a>> {
-    let each =
-        |moment: &'a Moment<'a>| moment.session.open.values().map(move |op| (op.key().to_string(), (moment, op)));
+    let each = |moment: &'a Moment<'a>| moment.session.judged().map(move |op| (op.key().to_string(), (moment, op)));
     moments.iter().flat_map(each).collect()
 }
 
@@ -74,7 +73,7 @@ fn tasks(moment: &Moment<'_>, ranks: &Ranks<'_>) -> BTreeMap<String, Node> {
         Key::Num(id) => Some(id),
         _ => None,
     };
-    let mut wanted: Vec<u64> = moment.session.open.values().filter_map(number).collect();
+    let mut wanted: Vec<u64> = moment.session.judged().filter_map(number).collect();
     wanted.extend(ranks.culprits.iter().filter_map(|id| id.parse::<u64>().ok()));
     let mut seen: HashSet<u64> = HashSet::new();
     let mut found = BTreeMap::new();

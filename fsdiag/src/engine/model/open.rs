@@ -1,0 +1,168 @@
+//! Open: the requests without an answer, the latest as they came, the crowd behind them packed.
+//!
+//! Most requests end soon, and a few stay; a log of which every end is lost has millions. So the latest are kept as
+//! they came, and when there are many of them the older half is packed into a tenth of the room.
+
+mod names;
+mod packed;
+mod row;
+
+use std::{borrow::Cow, collections::BTreeMap, mem, sync::OnceLock};
+
+use fsd_events::op::Op;
+
+use self::packed::Packed;
+use super::{
+    Limits,
+    hash::NumberMap,
+    ops::{Micros, OpenOp},
+};
+use crate::engine::fact::Key;
+
+#[derive(Clone, Debug, Default)]
+pub struct OpenOps {
+    latest: NumberMap<Key, OpenOp>,
+    /// Made when it is needed: most lives have none.
+    crowd: Option<Box<Packed>>,
+    /// Those of the crowd that a report judges, unpacked when one is made.
+    judged: OnceLock<Vec<OpenOp>>,
+    /// All of them are judged, however many: somebody asks for certain ones.
+    all: bool,
+}
+
+/// What can be told of each request, packed or not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Glance {
+    pub key: Key,
+    pub op: Op,
+    pub at: Option<Micros>,
+    pub order: u64,
+    pub unique: Option<u64>,
+}
+
+/// Requests that are only counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unjudged {
+    pub kinds: BTreeMap<Op, u64>,
+    /// Those whose source has no clock.
+    pub timeless: u64,
+}
+
+/// Most that are kept as they came.
+const LATEST: usize = 8192;
+/// Most of a crowd that a report weighs one by one; the others it counts.
+const JUDGED: usize = 1 << 17;
+
+impl OpenOps {
+    pub fn len(&self) -> usize {
+        self.latest.len() + self.crowd.as_ref().map_or(0, |crowd| crowd.len())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn contains_key(&self, key: &Key) -> bool {
+        self.latest.contains_key(key) || self.crowd.as_ref().is_some_and(|crowd| crowd.contains(key))
+    }
+
+    pub fn get(&self, key: &Key) -> Option<Cow<'_, OpenOp>> {
+        let latest = self.latest.get(key).map(Cow::Borrowed);
+        latest.or_else(|| self.crowd.as_ref()?.get(key).map(Cow::Owned))
+    }
+
+    pub fn glances(&self) -> impl Iterator<Item = Glance> {
+        self.latest.values().map(Glance::of).chain(self.crowd.iter().flat_map(|crowd| crowd.glances()))
+    }
+
+    /// Those that a report judges, in any order: all, or of a large crowd the oldest and those that are `mentioned`.
+    pub fn judged(&self, mentioned: impl Fn(Key) -> bool) -> impl Iterator<Item = &OpenOp> {
+        let most = if self.all { usize::MAX } else { JUDGED };
+        let judged = |crowd: &Packed| self.judged.get_or_init(|| crowd.oldest(most, mentioned));
+        self.latest.values().chain(self.crowd.as_deref().map(judged).into_iter().flatten())
+    }
+
+    pub(super) fn judge(&mut self, limits: Limits) {
+        self.all = limits.listed == usize::MAX;
+    }
+
+    pub(super) fn judge_as(&mut self, other: &Self) {
+        self.all = other.all;
+    }
+
+    /// What the judged ones leave out of a crowd.
+    pub fn unjudged(&self) -> Unjudged {
+        let judged = self.judged.get().map_or(&[][..], Vec::as_slice);
+        let mut left = Unjudged::default();
+        let Some(crowd) = self.crowd.as_ref().filter(|crowd| crowd.len() > judged.len()) else { return left };
+        for glance in crowd.glances() {
+            *left.kinds.entry(glance.op).or_default() += 1;
+            left.timeless += u64::from(glance.at.is_none());
+        }
+        for op in judged {
+            left.kinds.entry(op.op()).and_modify(|count| *count -= 1);
+            left.timeless -= u64::from(op.at.is_none());
+        }
+        left
+    }
+
+    pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut OpenOp> {
+        if !self.latest.contains_key(key) {
+            let op = self.remove(key)?;
+            self.insert(op);
+        }
+        self.latest.get_mut(key)
+    }
+
+    /// One of that key must not be there.
+    pub(super) fn insert(&mut self, op: OpenOp) {
+        if self.latest.len() >= LATEST && self.crowd.as_ref().is_none_or(|crowd| crowd.has_room()) {
+            self.pack();
+        }
+        self.latest.insert(op.key(), op);
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) -> Option<OpenOp> {
+        if let Some(op) = self.latest.remove(key) {
+            return Some(op);
+        }
+        let op = self.crowd.as_mut()?.remove(key)?;
+        self.judged.take();
+        Some(op)
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self { all: self.all, ..Self::default() };
+    }
+
+    /// The older half joins the crowd.
+    fn pack(&mut self) {
+        self.judged.take();
+        let mut all: Vec<OpenOp> = mem::take(&mut self.latest).into_values().collect();
+        all.sort_unstable_by_key(|op| op.order);
+        let younger = all.split_off(all.len() / 2);
+        self.latest = younger.into_iter().map(|op| (op.key(), op)).collect();
+        let crowd = self.crowd.get_or_insert_default();
+        all.into_iter().for_each(|op| crowd.insert(op));
+    }
+}
+
+impl Unjudged {
+    pub fn count(&self) -> u64 {
+        self.kinds.values().sum()
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        other.kinds.iter().for_each(|(op, count)| *self.kinds.entry(*op).or_default() += count);
+        self.timeless += other.timeless;
+    }
+}
+
+impl Glance {
+    fn of(op: &OpenOp) -> Self {
+        Self { key: op.key(), op: op.op(), at: op.at, order: op.order, unique: op.call.unique }
+    }
+}
+
+#[cfg(test)]
+mod tests;
