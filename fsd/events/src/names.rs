@@ -3,7 +3,10 @@
 //! Both are rows of 64-bit little-endian words. A writer publishes a name by raising [`header::USED`] after the
 //! record is written, and a reference by storing its handle last; so a reader never sees half of either.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    io::{self, Read},
+};
 
 use crate::ids::{Fh, Ino, RunId};
 
@@ -159,6 +162,18 @@ fn check_header(words: &[u64], magic: u64) -> Result<(), Unreadable> {
 }
 
 impl Names {
+    /// Reads as much of the file as is in use: the rest is room for more, and as large.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no name table of this version.
+    pub fn read_from(mut file: impl Read) -> io::Result<Self> {
+        let mut bytes = vec![0; header::WORDS * 8];
+        file.read_exact(&mut bytes)?;
+        let used = words(&bytes)[header::USED].saturating_mul(8);
+        file.take(used.saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;
+        Self::read(&bytes).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, format!("no name table: {why:?}")))
+    }
+
     /// Reads a copy of the file; what is damaged is counted and skipped.
     ///
     /// # Errors
@@ -292,7 +307,8 @@ mod tests {
     fn paths_are_found_across_segments() {
         let long = "n".repeat(NAME_MAX);
         let bytes = file(&[name(10, 1, "films"), name(11, 10, "a b.mkv"), name(12, 10, &long)], 40);
-        let names = Names::read(&bytes).unwrap();
+        // Room for more lies behind what is in use.
+        let names = Names::read_from([bytes, vec![0; 4096]].concat().as_slice()).unwrap();
         assert_eq!((names.len(), names.damaged, names.mount_run), (3, 0, RunId(5)));
         assert_eq!(names.path(Ino(11)).as_deref(), Some("films/a b.mkv"));
         assert_eq!(names.path(Ino(12)), Some(format!("films/{long}")));

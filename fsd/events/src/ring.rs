@@ -15,6 +15,8 @@ pub use body::EnterWords;
 pub use draft::{Draft, Kind, RecordHead, SMALL, WIDE};
 pub use words::{name_words, pack_name};
 
+use std::ops::Range;
+
 use crate::{
     event::{Event, Text},
     ids::RunId,
@@ -27,6 +29,8 @@ pub const HEADER_WORDS: usize = 64;
 pub const SLOT_WORDS: usize = 8;
 /// Most slots that a ring may have.
 pub const MAX_SLOTS: usize = 1 << 20;
+/// Most slots that a record takes.
+pub const RECORD_SLOTS: u64 = 127;
 
 /// Words of the header. The owner's, the reader's and the watchdog's words lie in cache lines of their own.
 pub mod header {
@@ -98,6 +102,27 @@ pub struct RingHead {
 }
 
 impl RingHead {
+    /// Reads it from the first bytes of a file.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        Self::read(&words::reader(bytes))
+    }
+
+    /// Positions whose records the event file may lack, once the owner is dead: the last record may be whole though
+    /// the header does not count it yet.
+    pub fn unwritten(&self) -> Range<u64> {
+        let oldest = self.head.saturating_sub(self.slots as u64);
+        self.tail.clamp(oldest, self.head)..self.head.saturating_add(RECORD_SLOTS)
+    }
+
+    /// Where positions lie in the file, in bytes: in two parts where the ring begins anew between them.
+    pub fn bytes_of(&self, positions: &Range<u64>) -> [Range<usize>; 2] {
+        let count = usize::try_from(positions.end - positions.start).unwrap_or(usize::MAX);
+        let first = positions.start as usize & (self.slots - 1);
+        let end = first.saturating_add(count.min(self.slots));
+        let parts = [first..end.min(self.slots), 0..end.saturating_sub(self.slots)];
+        parts.map(|part| file_words(part.start) * 8..file_words(part.end) * 8)
+    }
+
     /// Reads it through `word`; None when this is no ring file of this version.
     pub fn read(word: &impl Fn(usize) -> u64) -> Option<Self> {
         let slots = usize::try_from(word(header::SLOTS)).ok()?;
@@ -200,15 +225,31 @@ pub struct Record {
 /// Decodes a copy of a ring file, oldest record first. Text that the file does not hold comes from `names`, which
 /// turns an inode number into a path. None when the bytes are no ring file of this version.
 pub fn decode(bytes: &[u8], names: &mut dyn FnMut(u64) -> Option<String>) -> Option<Decoded> {
-    let word = words::reader(bytes);
-    let ring = RingHead::read(&word)?;
-    let mut records = Vec::new();
-    let mut payload = Vec::new();
-    let mut torn = 0;
+    let ring = RingHead::parse(bytes)?;
     // The copy's slots may be newer than its header: the owner wrote on meanwhile.
     let newest = ring.head.saturating_add(ring.slots as u64);
-    let mut position = ring.head.saturating_sub(ring.slots as u64);
-    while position < newest {
+    let oldest = ring.head.saturating_sub(ring.slots as u64);
+    Some(decode_between(bytes, ring, oldest..newest, names))
+}
+
+/// The same for what the event file may lack of a dead owner's ring, of which only [`RingHead::unwritten`] need be
+/// there.
+pub fn decode_unwritten(bytes: &[u8], names: &mut dyn FnMut(u64) -> Option<String>) -> Option<Decoded> {
+    let ring = RingHead::parse(bytes)?;
+    let positions = ring.unwritten();
+    Some(decode_between(bytes, ring, positions, names))
+}
+
+fn decode_between(
+    bytes: &[u8],
+    ring: RingHead,
+    positions: Range<u64>,
+    names: &mut dyn FnMut(u64) -> Option<String>,
+) -> Decoded {
+    let word = words::reader(bytes);
+    let (mut records, mut payload, mut torn) = (Vec::new(), Vec::new(), 0);
+    let mut position = positions.start;
+    while position < positions.end {
         let found = match read_at(&word, ring.slots, position, &mut payload) {
             Found::Record(head) => event(&ring, &head, &payload, names).map(|event| (event, head.slots)),
             Found::Torn => None,
@@ -225,7 +266,7 @@ pub fn decode(bytes: &[u8], names: &mut dyn FnMut(u64) -> Option<String>) -> Opt
             }
         }
     }
-    Some(Decoded { head: ring, records, torn })
+    Decoded { head: ring, records, torn }
 }
 
 #[cfg(test)]

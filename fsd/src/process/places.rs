@@ -8,7 +8,7 @@ use std::{
         net::UnixStream,
     },
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -169,10 +169,10 @@ impl Drop for Places {
 
 /// Events drained from now on have their paths from the table in `runtime`.
 pub(super) fn name_runs(runtime: &Path) {
-    let table = std::fs::read(runtime.join(layout::NAMES)).ok();
-    if let Some(names) = table.and_then(|bytes| Names::read(&bytes).ok()) {
-        crate::observe::journal::set_names(Arc::new(move |ino| names.path(Ino(ino))));
-    }
+    let table = runtime.join(layout::NAMES);
+    // Only now and then is there something to be named, and a table may have millions of names.
+    let names = LazyLock::new(move || Names::read_from(File::open(table).ok()?).ok());
+    crate::observe::journal::set_names(Arc::new(move |ino| names.as_ref()?.path(Ino(ino))));
 }
 
 /// The first candidate that is private, ours and on tmpfs; else a place below the state directory.

@@ -97,7 +97,7 @@ fn is_locked(path: &Path) -> Option<bool> {
 
 /// Records of the current run that its event file does not have, in the order of their numbers.
 pub fn undrained(mount: &Mount) -> Vec<Event<'static>> {
-    let names = fs::read(mount.dir.join(layout::NAMES)).ok().and_then(|bytes| Names::read(&bytes).ok());
+    let names = fs::File::open(mount.dir.join(layout::NAMES)).and_then(Names::read_from).ok();
     let mut path_of = |ino: u64| names.as_ref().and_then(|n| n.path(Ino(ino)));
     let run = mount.dir.join(mount.run.to_string());
     let files = fs::read_dir(&run).into_iter().flatten().flatten().map(|e| e.path());

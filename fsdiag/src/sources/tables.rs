@@ -44,7 +44,7 @@ fn of_mount(mount: Mount, pid: u32) -> Option<Shared> {
         ops,
         tasks: read(layout::TASKS).and_then(|bytes| tables::decode_tasks(&bytes)).unwrap_or_default(),
         locks: read(layout::LOCKS).and_then(|bytes| tables::decode_locks(&bytes)).unwrap_or_default(),
-        names: fs::read(mount.dir.join(layout::NAMES)).ok().and_then(|bytes| Names::read(&bytes).ok()),
+        names: fs::File::open(mount.dir.join(layout::NAMES)).and_then(Names::read_from).ok(),
         now_us: sys::mono_ns() / 1000,
         mount,
     })

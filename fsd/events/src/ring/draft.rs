@@ -2,7 +2,7 @@
 
 use crate::ids::OpId;
 
-use super::{SLOT_WORDS, words};
+use super::{RECORD_SLOTS, SLOT_WORDS, words};
 
 /// Words of a record's first slot before its payload: stamp excluded.
 pub(super) const HEAD_WORDS: usize = 3;
@@ -12,7 +12,7 @@ const NEXT: usize = SLOT_WORDS - 1;
 /// Payload words of a draft for what happens per operation.
 pub const SMALL: usize = FIRST + NEXT * 8;
 /// Payload words of a draft for everything; as many as a record can have.
-pub const WIDE: usize = FIRST + NEXT * 126;
+pub const WIDE: usize = FIRST + NEXT * (RECORD_SLOTS as usize - 1);
 
 /// Kinds of records: the bodies of events, except `start`, which only the writer makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

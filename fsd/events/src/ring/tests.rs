@@ -274,8 +274,24 @@ fn records_newer_than_the_copied_header_are_read_too() {
 
 proptest! {
     #[test]
+    fn what_is_unwritten_is_read_from_its_own_bytes_alone(records in 0_usize..150, behind in 0_u64..80) {
+        let mut ring = Ring::new();
+        bodies().iter().cycle().take(records).for_each(|body| ring.push(body));
+        ring.words[header::TAIL] = ring.head.saturating_sub(behind);
+        let whole = ring.bytes();
+        let head = RingHead::parse(&whole).unwrap();
+        let mut some = vec![0; whole.len()];
+        some[..HEADER_WORDS * 8].copy_from_slice(&whole[..HEADER_WORDS * 8]);
+        for part in head.bytes_of(&head.unwritten()) {
+            some[part.clone()].copy_from_slice(&whole[part]);
+        }
+        let wanted = decode(&whole, &mut names).unwrap().records.into_iter().filter(|r| !r.written);
+        prop_assert_eq!(decode_unwritten(&some, &mut names).unwrap().records, wanted.collect::<Vec<_>>());
+    }
+
+    #[test]
     fn garbage_is_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..8192)) {
-        let _ = decode(&bytes, &mut names);
+        let _ = (decode(&bytes, &mut names), decode_unwritten(&bytes, &mut names));
         let _ = (tables::decode_inflight(&bytes), tables::decode_tasks(&bytes), tables::decode_locks(&bytes));
     }
 
@@ -308,7 +324,8 @@ proptest! {
         let mut ring = Ring::new();
         bodies().iter().for_each(|b| ring.push(b));
         ring.words[at] = value;
-        let _ = decode(&ring.bytes(), &mut names);
+        let _ = (decode(&ring.bytes(), &mut names), decode_unwritten(&ring.bytes(), &mut names));
+        let _ = RingHead::parse(&ring.bytes()).map(|head| head.bytes_of(&head.unwritten()));
     }
 
     #[test]

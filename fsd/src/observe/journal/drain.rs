@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -12,7 +13,7 @@ use fsd_events::{
     ids::RunId,
     layout,
     line::{self, Decoded},
-    ring,
+    ring::{self, RingHead},
 };
 
 use super::file;
@@ -55,10 +56,7 @@ pub fn drain_with(run_dir: &Path, state_dir: &Path, handed: Option<&Handed>) -> 
     }
     let (run, events) = unwritten(run_dir)?;
     let path = state_dir.join(layout::events_file(run));
-    let appended = append(&path, events)?;
-    if let Some(handed) = handed {
-        last_line(&path, run, handed)?;
-    }
+    let appended = if events.is_empty() && handed.is_none() { 0 } else { append(&path, run, events, handed)? };
     fs::remove_dir_all(run_dir)?;
     Ok(appended)
 }
@@ -67,31 +65,40 @@ pub fn drain_with(run_dir: &Path, state_dir: &Path, handed: Option<&Handed>) -> 
 fn unwritten(run_dir: &Path) -> io::Result<(RunId, Vec<Event<'static>>)> {
     let name = run_dir.file_name().and_then(|name| name.to_str());
     let run = name.and_then(RunId::parse).ok_or(io::ErrorKind::InvalidInput)?;
-    // One buffer for all rings: fresh memory costs more than what is read into it.
-    let (mut events, mut bytes) = (Vec::new(), Vec::new());
+    let mut events = Vec::new();
     for entry in fs::read_dir(run_dir)? {
         let entry = entry?;
         let ring = entry.file_name().to_str().is_some_and(|n| n.starts_with(layout::RING_PREFIX));
-        if !ring {
-            continue;
+        if ring {
+            let bytes = ring_bytes(&File::open(entry.path())?)?;
+            let decoded = ring::decode_unwritten(&bytes, &mut super::name_of);
+            events.extend(decoded.map(|d| d.records).unwrap_or_default().into_iter().map(|r| r.event));
         }
-        bytes.clear();
-        File::open(entry.path())?.read_to_end(&mut bytes)?;
-        let decoded = ring::decode(&bytes, &mut super::name_of);
-        let records = decoded.map(|d| d.records).unwrap_or_default();
-        events.extend(records.into_iter().filter(|r| !r.written).map(|r| r.event));
     }
     events.sort_by_key(|event| (event.head.mono_us, event.head.seq));
     Ok((run, events))
 }
 
-fn append(path: &Path, mut events: Vec<Event<'static>>) -> io::Result<u64> {
-    if events.is_empty() {
-        return Ok(0);
+/// What is needed of a ring's file, each part at its place and zeros between: most of it is in the event file already,
+/// and to copy all would take longer than everything else.
+fn ring_bytes(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
+    let head = bytes.len().min(ring::file_words(0) * 8);
+    file.read_exact_at(&mut bytes[..head], 0)?;
+    let Some(head) = RingHead::parse(&bytes) else { return Ok(bytes) };
+    for part in head.bytes_of(&head.unwritten()) {
+        let part = part.start.min(bytes.len())..part.end.min(bytes.len());
+        file.read_exact_at(&mut bytes[part.clone()], part.start as u64)?;
     }
+    Ok(bytes)
+}
+
+/// Writes `events` and the hand-over at the end of the file, but for those that it has; returns how many were missing.
+fn append(path: &Path, run: RunId, mut events: Vec<Event<'static>>, handed: Option<&Handed>) -> io::Result<u64> {
     let mut file = file::append(path)?;
     let tail = tail(path)?;
-    let known = numbers(&tail);
+    let mut heads: Vec<_> = heads(&tail).collect();
+    let known: HashSet<u64> = heads.iter().map(|head| head.seq).collect();
     events.retain(|event| !known.contains(&event.head.seq));
     let mut lines = Vec::new();
     if tail.last().is_some_and(|last| *last != b'\n') {
@@ -99,27 +106,24 @@ fn append(path: &Path, mut events: Vec<Event<'static>>) -> io::Result<u64> {
         lines.push(b'\n');
     }
     events.iter().for_each(|event| line::encode(event, &mut lines));
+    if let Some(handed) = handed {
+        heads.extend(events.iter().map(|event| event.head));
+        line::encode(&last_event(run, &heads, handed), &mut lines);
+    }
     file.write_all(&lines)?;
     file.sync_data()?;
     Ok(events.len() as u64)
 }
 
 /// Says who came after, with the number after the last one.
-fn last_line(path: &Path, run: RunId, handed: &Handed) -> io::Result<()> {
-    let tail = tail(path)?;
-    let heads = tail.split(|b| *b == b'\n').filter_map(|line| match line::decode(line) {
-        Decoded::Event(event) => Some(event.head),
-        _ => None,
-    });
-    let last = heads.max_by_key(|head| head.seq).unwrap_or_default();
-    let head = Head { run, seq: last.seq + 1, ts_us: clock::now_wall_us(), mono_us: clock::now_mono_us(), ..last };
+fn last_event(run: RunId, before: &[Head], handed: &Handed) -> Event<'static> {
+    let seq = before.iter().map(|head| head.seq + 1).max().unwrap_or_default();
+    let mount_run = before.iter().map(|head| head.mount_run).max().unwrap_or_default();
+    let head = Head { run, mount_run, seq, ts_us: clock::now_wall_us(), mono_us: clock::now_mono_us() };
     let cause = handed.cause.clone().into();
     let handover =
         Handover { old_run: run, new_run: handed.new_run, cause, result: "ok".into(), resent: handed.resent };
-    let mut text = Vec::new();
-    let body = Body::Handover(Box::new(handover));
-    line::encode(&Event { head, body, carried: false, late: false }, &mut text);
-    file::append(path)?.write_all(&text)
+    Event { head, body: Body::Handover(Box::new(handover)), carried: false, late: false }
 }
 
 /// The end of the file.
@@ -132,13 +136,11 @@ fn tail(path: &Path) -> io::Result<Vec<u8>> {
     Ok(tail)
 }
 
-/// Numbers of the records in these lines.
-fn numbers(lines: &[u8]) -> HashSet<u64> {
-    let decoded = lines.split(|b| *b == b'\n').map(line::decode);
-    let seq = |line| match line {
-        Decoded::Event(event) => Some(event.head.seq),
-        Decoded::Unknown { seq, .. } => Some(seq),
+/// Heads of the records in these lines.
+fn heads(lines: &[u8]) -> impl Iterator<Item = Head> {
+    lines.split(|b| *b == b'\n').filter_map(|line| match line::decode(line) {
+        Decoded::Event(event) => Some(event.head),
+        Decoded::Unknown { seq, .. } => Some(Head { seq, ..Head::default() }),
         Decoded::Malformed => None,
-    };
-    decoded.filter_map(seq).collect()
+    })
 }

@@ -84,7 +84,8 @@ fn write(path: &Path, dump: &StackDump<'_>, about: usize) -> Result<(), NameErro
 
 /// The dumper asks nobody for names; a moment later the tables still have them.
 fn add_paths(dump: &mut StackDump<'_>, tables: &Path) {
-    let names = tables.parent().and_then(|mount| Names::read(&fs::read(mount.join(layout::NAMES)).ok()?).ok());
+    let names =
+        tables.parent().and_then(|mount| Names::read_from(fs::File::open(mount.join(layout::NAMES)).ok()?).ok());
     for op in dump.ops.iter_mut().filter(|op| op.path.is_none()) {
         op.path = names.as_ref().and_then(|names| names.path(op.ino)).map(Into::into);
     }
