@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
     io,
+    ops::Range,
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::atomic::Ordering,
@@ -30,7 +31,10 @@ const BYTES: [usize; 3] = [2 << 20, 256 << 10, 16 << 10];
 pub(super) struct OpenSet {
     words: SharedWords,
     slots: HashMap<(u64, u64), Option<u32>>,
+    /// Used once, and free again.
     free: Vec<u32>,
+    /// Never used since this worker began; behind all others.
+    fresh: Range<u32>,
 }
 
 impl OpenSet {
@@ -43,7 +47,7 @@ impl OpenSet {
     fn shared(path: &Path, run: RunId) -> io::Result<Option<SharedWords>> {
         if let Ok(file) = open_private(path, OpenOptions::new().read(true).write(true)) {
             let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-            let known = BYTES.contains(&length).then(|| SharedWords::map(&file, 0, length)).transpose()?;
+            let known = BYTES.contains(&length).then(|| SharedWords::again(&file, 0, length)).transpose()?;
             if let Some(words) = known.filter(|words| is_of(words, run)) {
                 return Ok(Some(words));
             }
@@ -69,13 +73,17 @@ impl OpenSet {
             head[header::MOUNT_RUN].store(run.0, Ordering::Relaxed);
             head[header::MAGIC].store(OPENS_MAGIC, Ordering::Release);
         }
-        let mut set = Self { words, slots: HashMap::new(), free: Vec::new() };
-        for slot in (0..u32::try_from(count).unwrap_or(u32::MAX)).rev() {
+        let end = u32::try_from(count).unwrap_or(u32::MAX);
+        let mut set = Self { words, slots: HashMap::new(), free: Vec::new(), fresh: 0..end };
+        // Most slots were never used: to write there, or to list them, costs more than the rest of a hand-over.
+        for slot in (0..end).filter(|slot| set.words.words()[at(*slot)].load(Ordering::Acquire) != 0) {
+            set.free.extend(set.fresh.start..slot);
+            set.fresh.start = slot + 1;
             let [fh, ino, how, backing] = [0, 1, 2, 3].map(|n| set.words.words()[at(slot) + n].load(Ordering::Acquire));
-            if fh != 0 && backing == checked(fh, ino, how, backing as u32) {
+            if backing == checked(fh, ino, how, backing as u32) {
                 set.slots.insert((ino, fh), Some(slot));
             } else {
-                // Free, or damaged: a reference that is lost costs ESTALE, a wrong backing file another file's bytes.
+                // Damaged: a reference that is lost costs ESTALE, a wrong backing file another file's bytes.
                 set.words.words()[at(slot)].store(0, Ordering::Release);
                 set.free.push(slot);
             }
@@ -89,7 +97,7 @@ impl OpenSet {
         if self.slots.contains_key(&(ino.0, fh.0)) {
             return false;
         }
-        let slot = self.free.pop();
+        let slot = self.free.pop().or_else(|| self.fresh.next());
         if let Some(slot) = slot {
             let words = &self.words.words()[at(slot)..at(slot) + SLOT];
             words[1].store(ino.0, Ordering::Relaxed);
@@ -196,6 +204,6 @@ mod tests {
         (1..500).for_each(|n| assert!(set.insert(Ino(1), Fh(n), OpenAs::Cached, 0)));
         assert_eq!(set.len(), 499);
         (1..500).for_each(|n| assert!(set.remove(Ino(1), Fh(n))));
-        assert_eq!((set.len(), set.free.len()), (0, (4096 / 8 - header::WORDS) / SLOT));
+        assert_eq!((set.len(), set.free.len(), set.fresh.len()), (0, (4096 / 8 - header::WORDS) / SLOT, 0));
     }
 }

@@ -113,7 +113,7 @@ impl NameTable {
         else {
             return Ok(None);
         };
-        let first = SharedWords::map(&file, 0, bytes)?;
+        let first = SharedWords::again(&file, 0, bytes)?;
         let word = |at: usize| first.words()[at].load(Ordering::Acquire);
         let ours = word(header::MAGIC) == NAMES_MAGIC && word(header::VERSION) == VERSION;
         if !ours || word(header::MOUNT_RUN) != run.0 || word(header::SIZE) != bytes as u64 / 8 {
@@ -122,7 +122,7 @@ impl NameTable {
         let used = usize::try_from(word(header::USED)).unwrap_or(0).min(length / 8);
         let segments = used.div_ceil(bytes / 8).max(1);
         let rest: io::Result<Vec<_>> =
-            (1..segments).map(|n| SharedWords::map(&file, (n * bytes) as u64, bytes)).collect();
+            (1..segments).map(|n| SharedWords::again(&file, (n * bytes) as u64, bytes)).collect();
         let table = Self::over(first, bytes / 8, Append { file: Some(file), used, entries: 0 });
         for (n, segment) in rest?.into_iter().enumerate() {
             drop(table.segments[n + 1].set(segment));

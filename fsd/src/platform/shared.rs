@@ -26,6 +26,14 @@ impl SharedWords {
     /// When the file system has no room or cannot map.
     pub fn map(file: &File, offset: u64, bytes: usize) -> io::Result<Self> {
         allocate(file, offset, bytes)?;
+        Self::again(file, offset, bytes)
+    }
+
+    /// The same where another process did so before, and therefore all is allocated.
+    ///
+    /// # Errors
+    /// When the file system cannot map.
+    pub fn again(file: &File, offset: u64, bytes: usize) -> io::Result<Self> {
         Ok(Self(Memory::Mapped(Mapping::new(file, offset, bytes)?)))
     }
 
