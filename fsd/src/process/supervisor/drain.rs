@@ -44,7 +44,7 @@ pub(super) fn beat(places: &Places, run_id: &str) -> u64 {
 
 /// Whether that run answered anybody, from its shared table.
 pub(super) fn served(places: &Places, run_id: &str) -> bool {
-    let bytes = std::fs::read(places.runtime.join(run_id).join(layout::INFLIGHT)).unwrap_or_default();
+    let bytes = used(places, run_id).unwrap_or_default();
     let words = bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word));
     inflight::served(&words.collect::<Vec<_>>())
 }
@@ -83,7 +83,26 @@ pub(super) fn in_flight(places: &Places, run_id: &str) -> (Vec<(String, u64)>, u
 }
 
 fn table(places: &Places, run_id: &str) -> Option<InFlightTable> {
-    decode_inflight(&std::fs::read(places.runtime.join(run_id).join(layout::INFLIGHT)).ok()?)
+    decode_inflight(&used(places, run_id).ok()?)
+}
+
+/// A run's table of operations without the rows that never were in use: they are most of it, and a hand-over is no
+/// time to clear fresh memory for zeros.
+fn used(places: &Places, run_id: &str) -> io::Result<Vec<u8>> {
+    const HEAD: usize = inflight::ROWS_AT * 8;
+    const ROW: usize = inflight::ROW_WORDS * 8;
+    let mut file = File::open(places.runtime.join(run_id).join(layout::INFLIGHT))?;
+    let mut table = vec![0; HEAD];
+    file.read_exact(&mut table)?;
+    let mut part = [0; 64 * ROW];
+    loop {
+        let read = file.read(&mut part)?;
+        if read == 0 {
+            return Ok(table);
+        }
+        let rows = part[..read].chunks(ROW).filter(|row| row.iter().any(|byte| *byte != 0));
+        rows.for_each(|row| table.extend_from_slice(row));
+    }
 }
 
 /// Starts `program drain`: appends what the old run did not write, and the hand-over, to its event file.
