@@ -8,6 +8,10 @@ pub(super) const BEAT_LIMIT: Duration = Duration::from_secs(10);
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between the starts of workers that served, in the long run: a start takes about half of it.
+const BETWEEN_STARTS: Duration = Duration::from_millis(50);
+/// As many starts as fit in here may follow each other without a pause.
+const CREDIT: Duration = Duration::from_secs(1);
 
 /// Why a worker is replaced; the words of the `handover` event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +77,17 @@ pub(super) fn judge(seen: Seen, wishes: Wishes) -> Option<Cause> {
 }
 
 /// How long to wait before the next worker: hardly, unless workers keep dying before they have served anybody.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     young_deaths: u32,
+    /// What the next starts may use up.
+    credit: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { young_deaths: 0, credit: CREDIT }
+    }
 }
 
 /// A worker's life, from its start to its death.
@@ -87,13 +99,16 @@ pub(super) struct Life {
 }
 
 impl Backoff {
-    /// The pause before the next worker. One that served is followed at once, but no two start closer together than
-    /// the first pause: a request that kills whoever reads it must not take a whole processor.
+    /// The pause before the next worker. One that served is followed at once, but in the long run no two start closer
+    /// together than 50 ms: a request that kills whoever reads it must not take a whole processor.
     pub(super) fn after(&mut self, life: Life) -> Duration {
+        let credit = (self.credit + life.length).min(CREDIT);
         if life.served || life.length >= SHORT_LIFE {
             self.young_deaths = 0;
-            return FIRST_PAUSE.saturating_sub(life.length);
+            self.credit = credit.saturating_sub(BETWEEN_STARTS);
+            return BETWEEN_STARTS.saturating_sub(credit);
         }
+        self.credit = credit;
         let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.young_deaths.min(16));
         self.young_deaths += 1;
         pause.min(LONGEST_PAUSE)
@@ -148,8 +163,11 @@ mod tests {
     fn a_worker_that_served_is_followed_at_once_however_often_that_happens() {
         let mut backoff = Backoff::default();
         let life = |ms: u64| Life { length: Duration::from_millis(ms), served: true };
-        assert!((0..100).all(|_| backoff.after(life(150)).is_zero()));
-        assert_eq!(backoff.after(life(30)).as_millis(), 70);
+        assert!((0..100).all(|_| backoff.after(life(50)).is_zero()));
+        // Some at once, and from then on twenty a second.
+        assert!((0..19).all(|_| backoff.after(life(0)).is_zero()));
+        assert_eq!(backoff.after(life(30)).as_millis(), 20);
+        assert_eq!(backoff.after(life(0)).as_millis(), 50);
         assert_eq!(backoff.young_deaths(), 0);
     }
 }
