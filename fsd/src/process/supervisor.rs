@@ -13,6 +13,7 @@ mod estate;
 pub(super) mod janitor;
 mod life;
 mod policy;
+mod standby;
 
 use std::{
     io,
@@ -35,6 +36,7 @@ use self::{
     janitor::Janitor,
     life::Outcome,
     policy::{Backoff, Cause},
+    standby::Standby,
 };
 pub(super) use estate::{Estate, succeed};
 
@@ -82,6 +84,7 @@ struct Supervisor {
     signals: SignalFd,
     mounted: Option<Mounted>,
     worker: Option<Worker>,
+    standby: Standby,
     /// A respawn that waits for its time.
     respawn: Option<(Instant, Cause)>,
     backoff: Backoff,
@@ -238,6 +241,7 @@ impl Supervisor {
             order,
             mounted: None,
             worker: None,
+            standby: Standby::default(),
             respawn: None,
             backoff: Backoff::default(),
             lost: None,

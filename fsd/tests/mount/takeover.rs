@@ -9,6 +9,7 @@ mod old_kernels;
 mod restarts;
 mod roles;
 mod silent;
+mod standby;
 mod state;
 
 use std::{

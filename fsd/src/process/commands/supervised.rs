@@ -4,6 +4,7 @@ use fsd_events::ids::RunId;
 
 use crate::{
     observe,
+    platform::process::set_title,
     process::{
         cli::Drain,
         config::{
@@ -23,9 +24,13 @@ use crate::{
 pub(in crate::process) fn worker() -> Result<Exit, Failure> {
     let internal = |error: std::io::Error| Exit::Internal.because(format!("no supervisor: {error}"));
     let mut link = Link::from_stdin().map_err(internal)?;
-    let Some(Down::Job(job)) = link.receive::<Down>().map_err(internal)? else {
-        return Err(Exit::Usage.because("`fsd worker` is started by a supervisor only"));
+    let job = match link.receive::<Down>().map_err(internal)? {
+        Some(Down::Job(job)) => job,
+        Some(_) => return Err(Exit::Usage.because("`fsd worker` is started by a supervisor only")),
+        // It stood by for nothing.
+        None => return Ok(Exit::Done),
     };
+    set_title("fsd-worker\0worker");
     let config = config(&job)?;
     super::mount::messages(&config)?;
     let Job { mountpoint, argv, runtime, state, shared, mount_run, .. } = (*job).clone();

@@ -35,14 +35,15 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts `program worker` in a process group of its own, so that Ctrl-C in the terminal does not reach it.
+    /// Starts `program worker` in a process group of its own, so that Ctrl-C in the terminal does not reach it. It is
+    /// called a standby until it gets its job.
     /// The link is its stdin; nothing else is inherited but stdout and stderr.
     ///
     /// A bug on purpose that is armed through the environment goes to the first worker only.
     pub(super) fn start(program: &Path, first: bool) -> io::Result<Self> {
         let (here, there) = UnixStream::pair()?;
         let mut command = Command::new(program);
-        command.arg0("fsd-worker").arg("worker").stdin(Stdio::from(OwnedFd::from(there))).process_group(0);
+        command.arg0("fsd-standby").arg("worker").stdin(Stdio::from(OwnedFd::from(there))).process_group(0);
         if !first {
             command.env_remove("FAILPOINTS");
         }

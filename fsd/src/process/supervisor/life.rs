@@ -6,7 +6,6 @@ use fsd_events::control::Code;
 
 use super::{
     Beat, Ending, Handed, Supervisor, Worker,
-    child::Child,
     doubt::Doubt,
     drain, duplicate,
     policy::{self, Cause, Life, Wishes},
@@ -52,7 +51,7 @@ impl Supervisor {
     /// Starts a worker; with `after` it takes over from the one before.
     pub(super) fn start_worker(&mut self, after: Option<Handed>) -> io::Result<()> {
         self.doubt = None;
-        let mut child = Child::start(&self.program, after.is_none() && !self.remade)?;
+        let mut child = self.new_worker(after.as_ref())?;
         let takeover = after.as_ref().and_then(|handed| self.takeover(handed));
         let job = Job {
             settings: self.order.settings.clone(),
@@ -176,6 +175,7 @@ impl Supervisor {
                 }
             }
         }
+        self.standby.keep(&self.program);
         self.ask_worker();
         if let (Some(ending), Some(worker)) = (&self.ending, &mut self.worker) {
             let stop = Down::Stop { abort: ending.aborted, reason: ending.reason.clone() };

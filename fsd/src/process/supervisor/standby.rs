@@ -1,0 +1,62 @@
+//! Standby: the next worker, started before anybody needs it. Loading and relocating the program, which is most of a
+//! start, is over by then; it has no job, no mount and no descriptor but its link, and goes when that is closed.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{Handed, Supervisor, child::Child, policy::Cause};
+use crate::platform::clock;
+
+/// At most one process that waits for a job.
+#[derive(Default)]
+pub(super) struct Standby(Option<(PathBuf, Child)>);
+
+impl Standby {
+    /// The one of `program`, if it still waits.
+    pub(super) fn take(&mut self, program: &Path) -> Option<Child> {
+        let fits = |its: &Path, child: &mut Child| its == program && child.outcome().is_none();
+        let (_, mut child) = self.0.take_if(|(its, child)| fits(its, child))?;
+        child.born = clock::now();
+        Some(child)
+    }
+
+    /// Sees to it that one of `program` waits. Without one the next hand-over only takes longer.
+    pub(super) fn keep(&mut self, program: &Path) {
+        if !matches!(&self.0, Some((its, _)) if its == program) {
+            self.dismiss();
+            // One that is armed with bugs on purpose through the environment is the first worker only.
+            let started = Child::start(program, false);
+            self.0 = started.ok().map(|child| (program.to_owned(), child));
+        }
+    }
+
+    /// Ends the one that waits, if any.
+    pub(super) fn dismiss(&mut self) {
+        if let Some((_, mut child)) = self.0.take() {
+            child.kill();
+        }
+    }
+}
+
+impl Supervisor {
+    /// The process that takes over. Whoever asks for a restart may have put another program in the place of ours: it is
+    /// loaded then.
+    pub(super) fn new_worker(&mut self, after: Option<&Handed>) -> io::Result<Child> {
+        let asked = after.is_none_or(|handed| matches!(handed.cause, Cause::Restart | Cause::Upgrade));
+        if asked {
+            self.standby.dismiss();
+        }
+        match self.standby.take(&self.program) {
+            Some(child) => Ok(child),
+            None => Child::start(&self.program, after.is_none() && !self.remade),
+        }
+    }
+}
+
+impl Drop for Standby {
+    fn drop(&mut self) {
+        self.dismiss();
+    }
+}
