@@ -151,6 +151,15 @@ pub fn serving(major: u32, minor: u32, workers: u32) {
     SERVING.get_or_init(|| [major, minor, workers]);
 }
 
+/// Makes the first dump as fast as any other, on the thread that will make it: to be called once all threads are there.
+/// Neither allocates nor locks, and disturbs no other thread.
+pub fn rehearse() {
+    #[cfg(target_os = "linux")]
+    if let Some(mut dumper) = DUMPER.get().and_then(|dumper| dumper.try_lock().ok()) {
+        dumper.rehearse();
+    }
+}
+
 /// Writes a dump now, on this thread. Neither allocates nor locks.
 ///
 /// # Errors

@@ -63,6 +63,8 @@ pub struct WatchdogConfig {
     /// The kernel's count of unanswered requests; must not allocate (read a file that is open already).
     pub kernel_waiting: Box<dyn Fn() -> Option<u64> + Send>,
     pub on_dump: DumpFn,
+    /// Called once, when the daemon serves: brings in what a dump needs. Must not allocate.
+    pub rehearse: Box<dyn FnMut() + Send>,
 }
 
 impl Default for WatchdogConfig {
@@ -74,6 +76,7 @@ impl Default for WatchdogConfig {
             loop_names: "",
             kernel_waiting: Box::new(|| None),
             on_dump: Box::new(|_, _| false),
+            rehearse: Box::new(|| ()),
         }
     }
 }
@@ -212,6 +215,7 @@ impl Thread {
     fn run(mut self, wake: &Wake, stop: &AtomicBool) {
         let every_us = u64::try_from(self.config.every.as_micros()).unwrap_or(u64::MAX).max(1_000);
         let mut next_us = clock::now_mono_us();
+        let mut looks = 0_u32;
         while !stop.load(Acquire) {
             let pause = next_us.saturating_sub(clock::now_mono_us());
             if pause > 0 && wake.sleep(Duration::from_micros(pause)) && !stop.load(Acquire) {
@@ -221,6 +225,11 @@ impl Thread {
             if now_us >= next_us {
                 self.look();
                 next_us = now_us + every_us;
+                looks = looks.saturating_add(1);
+                // The first look is at the very start, before there are other threads.
+                if looks == 2 {
+                    (self.config.rehearse)();
+                }
             }
         }
         self.look();

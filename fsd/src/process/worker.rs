@@ -326,6 +326,7 @@ fn watchdog(config: &Config, pending: &Pending) -> std::io::Result<Watchdog> {
         loop_names: fuse::LOOP_NAMES,
         kernel_waiting: Box::new(move || pending.get().and_then(Waiting::read)),
         on_dump: stacks::for_watchdog(),
+        rehearse: Box::new(stacks::rehearse),
     })
 }
 

@@ -26,6 +26,7 @@ fn r10_r47_s95_law_15_one_episode_is_one_stall_one_dump_and_one_end() {
 
 pub(super) fn stalls(scene: &Scene) {
     static DUMPS: AtomicU64 = AtomicU64::new(0);
+    static REHEARSALS: AtomicU64 = AtomicU64::new(0);
     static HANDLES: Class = Class::new("handles", Rank::Handles);
     let recorder = scene.install();
     let watchdog = watchdog::start(WatchdogConfig {
@@ -40,6 +41,7 @@ pub(super) fn stalls(scene: &Scene) {
             name.push_str("stacks-1.log");
             true
         }),
+        rehearse: Box::new(|| _ = REHEARSALS.fetch_add(1, SeqCst)),
     });
     let watchdog = watchdog.unwrap();
     let lock = Mutex::new(&HANDLES, ());
@@ -80,7 +82,7 @@ pub(super) fn stalls(scene: &Scene) {
     let stalls: Vec<_> =
         events.iter().filter_map(|e| if let Body::Stall(s) = &e.body { Some(s) } else { None }).collect();
     let ends = events.iter().filter(|e| matches!(e.body, Body::StallEnd(_))).count();
-    assert_eq!((stalls.len(), ends, DUMPS.load(SeqCst)), (1, 1, 1));
+    assert_eq!((stalls.len(), ends, DUMPS.load(SeqCst), REHEARSALS.load(SeqCst)), (1, 1, 1, 1));
     assert_eq!(watchdog::last_dump(), (1, Some("stacks-1.log".to_owned())));
     let stall = stalls[0];
     assert_eq!(stall.ops.iter().map(|op| op.id).collect::<Vec<_>>().first(), Some(&release_id));

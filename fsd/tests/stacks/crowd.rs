@@ -81,6 +81,8 @@ pub(crate) fn run(args: &[String]) {
         load_library();
         stacks::refresh();
     }
+    // As the watchdog does soon after the start.
+    stacks::rehearse();
     if has("malloc") {
         gate::lock();
         start_allocator();

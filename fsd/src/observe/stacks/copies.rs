@@ -17,6 +17,7 @@ use std::{
 use fsd_unwind::Registers;
 
 use super::{registers, system};
+use crate::platform::thread;
 
 /// Threads that one dump can ask.
 pub(super) const SLOTS: usize = 1024;
@@ -91,6 +92,18 @@ impl Copies {
 
     pub(super) fn signal(&self) -> c_int {
         self.signal
+    }
+
+    /// Brings in the memory for the copies of so many threads, and the handler's code, by asking this thread. Where the
+    /// kernel cannot bring memory in at once, it comes when it is first used.
+    pub(super) fn warm(&mut self, threads: usize) {
+        let bytes = threads.min(SLOTS) * mem::size_of::<Slot>();
+        // SAFETY: the start of the mapping made in `install`, whose contents stay as they are.
+        unsafe { libc::madvise(SLOTS_AT.load(Acquire).cast(), bytes, libc::MADV_POPULATE_WRITE) };
+        self.begin();
+        if let Some(own) = self.ask(thread::tid(), 0) {
+            own.abandon();
+        }
     }
 
     /// Begins a new dump; requests of the one before are void.

@@ -3,7 +3,7 @@
 use std::{
     ffi::{CStr, CString},
     fmt,
-    fs::File,
+    fs::{File, OpenOptions},
     io,
     os::unix::ffi::OsStrExt,
     path::Path,
@@ -34,6 +34,8 @@ use crate::platform::clock;
 const NAMING: Duration = Duration::from_secs(1);
 /// Helpers at work at once.
 const HELPERS: usize = 4;
+/// Threads that may have been started between a rehearsal and a dump.
+const NEWCOMERS: usize = 16;
 /// A person cannot ask more often than this.
 const REQUEST_GAP: Duration = Duration::from_millis(200);
 
@@ -110,16 +112,36 @@ impl Dumper {
         let c_name = Fixed::<64>::of(format_args!("{name}"));
         let c_name = c_name.as_c_str().ok_or(DumpError::Write(libc::ENAMETOOLONG))?;
         let file = system::create(&self.dir, c_name).map_err(DumpError::Write)?;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let mut out = Buffered::new(&file, &mut buffer);
-        let written = self.write(&header, &mut out);
-        let flushed = out.finish();
-        self.buffer = buffer;
-        written.map_err(|fmt::Error| DumpError::Write(flushed.err().unwrap_or(libc::EIO)))?;
-        flushed.map_err(DumpError::Write)?;
+        self.put(&header, &file)?;
         keep::newest(&self.dir, self.config.keep);
         self.add_names(c_name);
         Ok(name)
+    }
+
+    /// Does all of a dump but ask the other threads and leave a file, so that a real one finds its memory in place:
+    /// fresh pages are most of what a first dump costs, and of what its threads are kept from their work.
+    pub(super) fn rehearse(&mut self) {
+        let Ok(nowhere) = OpenOptions::new().write(true).open("/dev/null") else { return };
+        self.threads.capture(None);
+        if let Some(copies) = &mut self.copies {
+            copies.warm(self.threads.all.len() + NEWCOMERS);
+        }
+        self.tables.fill();
+        let header = self.header(Reason::default(), clock::now());
+        self.findings.find(&self.tables, &self.threads, header.fuse);
+        // Nothing is kept, so nothing can fail.
+        let _nowhere = self.put(&header, &nowhere);
+    }
+
+    /// Writes the file through the buffer.
+    fn put(&mut self, header: &Header<'_>, file: &File) -> Result<(), DumpError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut out = Buffered::new(file, &mut buffer);
+        let written = self.write(header, &mut out);
+        let flushed = out.finish();
+        self.buffer = buffer;
+        written.map_err(|fmt::Error| DumpError::Write(flushed.err().unwrap_or(libc::EIO)))?;
+        flushed.map_err(DumpError::Write)
     }
 
     /// Refuses what comes too soon after the last dump for the same reason.
