@@ -124,7 +124,8 @@ fn take(step: Step, situation: &Situation, mounts: &[mountinfo::Mount]) -> io::R
             .or_else(|_| sys::umount(&situation.point, sys::Unmount::Detach))
             .or_else(|error| fusermount(&situation.point).map_err(|_| error)),
         Step::AwaitDaemon { pid } => sys::await_end(pid, NOTICE_MS),
-        Step::Kill { pid } => sys::kill(pid),
+        // Until it is gone it answers for the mount, and nobody else may.
+        Step::Kill { pid } => sys::kill(pid).and_then(|()| sys::await_end(pid, NOTICE_MS)),
     }
 }
 
