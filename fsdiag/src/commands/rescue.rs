@@ -35,7 +35,7 @@ pub struct Args {
     pub kill: bool,
 }
 
-/// How long a daemon may take to notice the abort, milliseconds.
+/// How long a daemon may take to notice the abort, or to be gone once it is killed, milliseconds.
 const NOTICE_MS: i32 = 3_000;
 
 /// Exit codes: 0 done, or nothing to do · 1 a step failed · 3 no such FUSE mount · 4 not confirmed.
