@@ -11,7 +11,7 @@ use super::{
 
 /// Every process whose dumps tell of operations.
 pub fn all(model: &Model) -> Vec<Episode> {
-    let mut left: Vec<&(Place, Dump, Option<u64>)> = model.dumps.iter().collect();
+    let mut left: Vec<&(Place, Box<Dump>, Option<u64>)> = model.dumps.iter().collect();
     // Sorting keeps the order of the inputs where a tool tells no time.
     left.sort_by_key(|(.., wall)| *wall);
     let mut episodes = Vec::new();
@@ -26,18 +26,18 @@ pub fn all(model: &Model) -> Vec<Episode> {
     episodes
 }
 
-fn episode(model: &Model, dumps: &[&(Place, Dump, Option<u64>)]) -> Episode {
-    let (last, before) = dumps.split_last().map_or((None, dumps), |(last, before)| (Some(&last.1), before));
+fn episode(model: &Model, dumps: &[&(Place, Box<Dump>, Option<u64>)]) -> Episode {
+    let (last, before) = dumps.split_last().map_or((None, dumps), |(last, before)| (Some(&*last.1), before));
     let mut ops: Vec<Compared> = Vec::new();
     if let Some(last) = last {
-        let earlier: Vec<&Dump> = before.iter().map(|(_, dump, _)| dump).collect();
+        let earlier: Vec<&Dump> = before.iter().map(|(_, dump, _)| &**dump).collect();
         ops.extend(last.tables.ops.iter().map(|op| still(last, op, &earlier)));
         ops.extend(gone(last, &earlier));
     }
-    let path = |(place, ..): &&(Place, Dump, Option<u64>)| {
+    let path = |(place, ..): &&(Place, Box<Dump>, Option<u64>)| {
         model.inputs.get(usize::from(place.input.0)).map(|input| input.path.clone()).unwrap_or_default()
     };
-    let wall = |at: Option<&&(Place, Dump, Option<u64>)>| at.and_then(|(.., wall)| *wall);
+    let wall = |at: Option<&&(Place, Box<Dump>, Option<u64>)>| at.and_then(|(.., wall)| *wall);
     let span = wall(dumps.last()).zip(wall(dumps.first())).map(|(last, first)| last.saturating_sub(first));
     Episode {
         process: last.and_then(|dump| dump.process.as_deref()).map(str::to_owned),

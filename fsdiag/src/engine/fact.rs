@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use fsd_events::{
-    event::{Body, Event},
+    event::{Body, Event, Phase},
     ids::RunId,
     op::Op,
 };
@@ -183,6 +183,12 @@ pub enum What {
     Enter(Box<Call>),
     Exit(Done),
     Completed(Completed),
+    /// What the daemon itself does for that request from here on.
+    Phase {
+        key: Key,
+        phase: Phase,
+        detail: Name,
+    },
     /// The client of that request was signalled while it was unanswered.
     Interrupt(Key),
     /// An event of fsd that foreign formats do not have (lock, task, progress, wait, beat, stall, phase, flag ...).

@@ -60,7 +60,7 @@ pub struct Model {
     pub sessions: Vec<Session>,
     /// Lives of foreign logs that another one of the same log followed.
     pub past: Past,
-    pub dumps: Vec<(Place, Dump, Option<u64>)>,
+    pub dumps: Vec<(Place, Box<Dump>, Option<u64>)>,
     pub kernel: KernelState,
     pub kernel_waiting: Option<u64>,
     pub kernel_seen: bool,

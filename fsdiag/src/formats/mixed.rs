@@ -82,6 +82,15 @@ impl Mixed {
 
     /// Reads one line, without its line feed; bytes that are no UTF-8 are replaced.
     pub fn line(&mut self, raw: &[u8], sink: &mut dyn Sink) {
+        self.read(raw, None, sink);
+    }
+
+    /// The same for a line that is known to be UTF-8.
+    pub fn text(&mut self, text: &str, sink: &mut dyn Sink) {
+        self.read(text.as_bytes(), Some(text), sink);
+    }
+
+    fn read(&mut self, raw: &[u8], text: Option<&str>, sink: &mut dyn Sink) {
         self.counts.lines += 1;
         let place = Place { input: self.input, line: self.counts.lines };
         let Some(raw) = self.whole(raw) else { return };
@@ -91,10 +100,8 @@ impl Mixed {
         if raw.starts_with(OWN) {
             return self.damaged(place, &String::from_utf8_lossy(raw), sink);
         }
-        let raw = match std::str::from_utf8(raw) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => String::from_utf8_lossy(raw),
-        };
+        let text = text.filter(|text| text.len() == raw.len());
+        let raw = text.map_or_else(|| String::from_utf8_lossy(raw), Cow::Borrowed);
         let opened = envelope::open(&raw);
         let inner = matches!(opened.text, Cow::Owned(_)) && is_event(opened.text.as_bytes());
         if inner && self.own(place, opened.text.as_bytes(), sink) {
@@ -177,7 +184,10 @@ impl Mixed {
             let asked = self.awake | GATE.of(line.text);
             let of_them = |mixed: &Self, at: usize| Some(at) != mixed.recent && mixed.slots[at].bit & asked != 0;
             let taken = (0..self.slots.len()).find(|at| of_them(self, *at) && self.offer(*at, line));
-            self.recent = taken.filter(|at| self.slots[*at].parser.format() != UNKNOWN);
+            // A blank line parts the blocks of one dump.
+            if taken.is_some() || !line.text.is_empty() {
+                self.recent = taken.filter(|at| self.slots[*at].parser.format() != UNKNOWN);
+            }
             if let Some(before) = before.filter(|_| taken.is_some()) {
                 self.settle_first(before);
             }

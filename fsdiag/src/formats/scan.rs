@@ -69,6 +69,9 @@ pub(super) fn word(text: &str) -> (&str, &str) {
 
 /// A duration as Go, ts(1) and people write it: `1m2.5s`, `45ms`, `27.01µs`, `12s`; microseconds.
 pub(super) fn duration_us(text: &str) -> Option<u64> {
+    if let Some(us) = whole_us(text) {
+        return Some(us);
+    }
     let mut rest = text;
     let mut total = 0.0;
     while rest.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
@@ -79,6 +82,17 @@ pub(super) fn duration_us(text: &str) -> Option<u64> {
         rest = &rest[end + unit..];
     }
     (rest.len() < text.len() && total.is_finite()).then_some(total as u64)
+}
+
+/// A whole number of milliseconds or microseconds, as most are.
+fn whole_us(text: &str) -> Option<u64> {
+    let (number, unit) = num(text)?;
+    let (scale, rest) = match unit.strip_prefix("ms") {
+        Some(rest) => (1000, rest),
+        None => (1, unit.strip_prefix("us")?),
+    };
+    let goes_on = rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    number.checked_mul(scale).filter(|_| !goes_on)
 }
 
 /// Microseconds in the unit that `text` starts with, and the unit's length in bytes.

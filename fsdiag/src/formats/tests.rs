@@ -136,6 +136,7 @@ fn what(what: &What) -> String {
             other => format!("kernel {other:?}"),
         },
         What::Hint { kind, path, text, .. } => format!("hint {kind:?}{} {text}", number("path", path.as_deref())),
+        What::Phase { .. } => "own phase".to_owned(),
         What::Own(body) => format!("own {}", body.name()),
         other => format!("{other:?}"),
     }

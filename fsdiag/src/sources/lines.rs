@@ -32,6 +32,12 @@ impl Lines {
         self.keep(&bytes[start..]);
     }
 
+    /// The bytes as text, if they are whole lines of UTF-8, none of them too long, and stand behind whole lines.
+    pub fn text<'a>(&self, bytes: &'a [u8]) -> Option<&'a str> {
+        let whole = self.is_between() && bytes.len() <= LONGEST && bytes.ends_with(b"\n");
+        std::str::from_utf8(bytes).ok().filter(|_| whole)
+    }
+
     /// What stands at the end without a line feed.
     pub fn rest(&self) -> &[u8] {
         strip(&self.carry)
@@ -58,6 +64,16 @@ impl Lines {
     }
 }
 
+/// The lines of a text of whole lines, without their ends.
+pub fn of(text: &str) -> impl Iterator<Item = &str> {
+    let mut start = 0;
+    memchr_iter(b'\n', text.as_bytes()).map(move |end| {
+        let line = &text[start..end];
+        start = end + 1;
+        line.strip_suffix('\r').unwrap_or(line)
+    })
+}
+
 fn strip(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
@@ -81,6 +97,13 @@ mod tests {
         fn where_the_bytes_are_cut_does_not_matter(bytes: Vec<u8>, at: prop::sample::Index) {
             let at = at.index(bytes.len() + 1);
             prop_assert_eq!(split(&[&bytes]), split(&[&bytes[..at], &bytes[at..]]));
+        }
+
+        #[test]
+        fn text_has_the_lines_that_its_bytes_have(text in "[aµ\r\n]{0,40}\n") {
+            let lines: Vec<Vec<u8>> = of(&text).map(|line| line.as_bytes().to_vec()).collect();
+            prop_assert_eq!(Lines::default().text(text.as_bytes()), Some(&*text));
+            prop_assert_eq!((lines, Vec::new()), split(&[text.as_bytes()]));
         }
     }
 

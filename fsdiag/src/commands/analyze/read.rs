@@ -18,7 +18,7 @@ use crate::{
     sources::{
         blocks::Blocks,
         file::Input,
-        lines::Lines,
+        lines::{self, Lines},
         rings::{self, Mount},
     },
 };
@@ -124,7 +124,10 @@ impl One<'_> {
             Some(block) => self.mixed.skip(block.lines),
             None => {
                 let mut sink = self.window.before(self.model, &mut self.inside);
-                self.lines.feed(bytes, |line| self.mixed.line(line, &mut sink));
+                match self.lines.text(bytes) {
+                    Some(text) => lines::of(text).for_each(|line| self.mixed.text(line, &mut sink)),
+                    None => self.lines.feed(bytes, |line| self.mixed.line(line, &mut sink)),
+                }
             }
         }
         self.progress.more(bytes.len());

@@ -32,7 +32,7 @@ impl Told {
 
 impl Model {
     /// The latest dump of a daemon replaces the one before.
-    pub(super) fn dumped(&mut self, place: Place, at: At, dump: Dump) {
+    pub(super) fn dumped(&mut self, place: Place, at: At, dump: Box<Dump>) {
         self.tell_of(place, at, &dump);
         if self.dumps.len() >= KEPT {
             self.dumps.remove(0);

@@ -18,7 +18,7 @@ impl Model {
     pub(super) fn take(&mut self, fact: Fact) {
         match fact.what {
             What::Enter(call) => self.begin(call, fact.at, fact.place),
-            What::Dump(dump) => self.dumped(fact.place, fact.at, *dump),
+            What::Dump(dump) => self.dumped(fact.place, fact.at, dump),
             _ => self.apply(&fact),
         }
     }
@@ -29,7 +29,7 @@ impl Model {
         match &fact.what {
             What::Enter(call) => return self.begin(call.clone(), fact.at, place),
             What::Own(body) => return self.own(place, fact.at, body, None),
-            What::Dump(dump) => return self.dumped(place, fact.at, (**dump).clone()),
+            What::Dump(dump) => return self.dumped(place, fact.at, dump.clone()),
             What::Kernel(kernel) => return self.kernel_fact(place, kernel),
             What::Session { pid, workers, .. } => return self.new_session(place, fact.at, *pid, *workers),
             _ => {}
@@ -44,6 +44,12 @@ impl Model {
             }
             What::SessionEnd { crash, text } => {
                 session.ended = Some(Ended { crash: *crash, text: text.clone(), place });
+            }
+            What::Phase { key, phase, detail } => {
+                if let Some(open) = session.open.get_mut(key) {
+                    let (phase, detail) = (*phase, detail.clone());
+                    open.phase = Some(Box::new(PhaseAt { phase, detail, since: at, place }));
+                }
             }
             What::Interrupt(key) => {
                 if let Some(open) = session.open.get_mut(key) {

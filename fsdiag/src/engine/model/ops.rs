@@ -4,7 +4,7 @@ use fsd_events::{event::Phase, op::Op};
 use hdrhistogram::Histogram;
 
 use super::latency::Latency;
-use crate::engine::fact::{Call, Key, Place};
+use crate::engine::fact::{Call, Key, Name, Place};
 
 /// Microseconds on the clock of one session.
 pub type Micros = i64;
@@ -28,7 +28,7 @@ pub struct OpenOp {
 #[derive(Clone, Debug)]
 pub struct PhaseAt {
     pub phase: Phase,
-    pub detail: Box<str>,
+    pub detail: Name,
     pub since: Option<Micros>,
     pub place: Place,
 }

@@ -4,25 +4,22 @@
 
 use crate::{
     engine::{
-        fact::{Call, Done, Fact, Key, What},
+        fact::{Call, Done, Fact, Key, Name, What},
         model::hash::NumberMap,
     },
     formats::{Line, Mark, Parser, REMEMBERED, Taken, done, scan},
 };
-use fsd_events::{
-    event::{Body, Phase, PhaseChange},
-    ids::OpId,
-    op::Op,
-};
+use fsd_events::{event::Phase, op::Op};
 
 pub(crate) fn parser() -> Box<dyn Parser> {
-    Box::new(SshfsDebug::default())
+    Box::new(SshfsDebug { open: NumberMap::default(), seen: false, server: "the SFTP server".into() })
 }
 
-#[derive(Default)]
 struct SshfsDebug {
     open: NumberMap<u64, Op>,
     seen: bool,
+    /// Whom requests wait for.
+    server: Name,
 }
 
 impl Parser for SshfsDebug {
@@ -84,9 +81,8 @@ impl SshfsDebug {
         let call = Call { asynchronous: true, ..Call::new(Key::Num(number), op) };
         line.enter(call, out);
         // What is logged here has been sent: whoever has no answer waits for the server.
-        let (phase, detail) = (Phase::Upstream, "the SFTP server".into());
-        let waits = PhaseChange { id: OpId(number), phase, detail };
-        out.push(line.fact(What::Own(Box::new(Body::Phase(waits)))));
+        let (key, detail) = (Key::Num(number), self.server.clone());
+        out.push(line.fact(What::Phase { key, phase: Phase::Upstream, detail }));
         Taken::Yes
     }
 

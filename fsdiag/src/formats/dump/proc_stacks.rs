@@ -25,6 +25,9 @@ impl Parser for ProcStacks {
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        if let Some(function) = function(line.text) {
+            return self.frame(line, function);
+        }
         if let Some((pid, thread)) = heading(line.text) {
             let other = |draft: &Draft| draft.dump.pid != Some(pid) || draft.has(thread.number);
             if self.draft.as_ref().is_none_or(other) {
@@ -39,16 +42,7 @@ impl Parser for ProcStacks {
             }
             return Taken::Yes;
         }
-        let Some(function) = line.text.trim_start().strip_prefix("[<").and_then(|rest| rest.split_once(">] ")) else {
-            return Taken::No;
-        };
-        let function = function.1.split("+0x").next().unwrap_or(function.1);
-        let draft = self.draft.get_or_insert_with(|| Draft::start(line, "proc-stacks"));
-        if draft.dump.threads.is_empty() {
-            draft.thread(line, Thread { label: super::numbered("line ", line.place.line), ..Thread::default() });
-        }
-        draft.frame(Frame { function: function.into(), ..Frame::default() });
-        Taken::Yes
+        Taken::No
     }
 
     fn finish(&mut self, out: &mut Vec<Fact>) {
@@ -58,6 +52,24 @@ impl Parser for ProcStacks {
         hand_over(&mut self.draft, out);
         out.extend(facts);
     }
+}
+
+impl ProcStacks {
+    fn frame(&mut self, line: &Line<'_>, function: &str) -> Taken {
+        let draft = self.draft.get_or_insert_with(|| Draft::start(line, "proc-stacks"));
+        if draft.dump.threads.is_empty() {
+            draft.thread(line, Thread { label: super::numbered("line ", line.place.line), ..Thread::default() });
+        }
+        draft.frame(Frame { function: function.into(), ..Frame::default() });
+        Taken::Yes
+    }
+}
+
+/// `[<0>] request_wait_answer+0x112/0x210`.
+fn function(text: &str) -> Option<&str> {
+    let rest = text.trim_start().strip_prefix("[<")?;
+    let (_, function) = scan::split(rest, ">] ")?;
+    Some(scan::split(function, "+0x").map_or(function, |(name, _)| name))
 }
 
 /// The process and its thread in `==> /proc/21603/task/21604 comm=x state=S wchan=y` and the like.
@@ -70,7 +82,8 @@ fn heading(text: &str) -> Option<(u32, Thread)> {
     };
     let bare = ["", "/stack", ":", "/stack:", "/stack <==", " <=="].contains(&rest.trim_end());
     let named = scan::between(rest, "(", ')').filter(|_| rest.starts_with("/stack (") || rest.starts_with(" ("));
-    if !bare && named.is_none() && !rest.contains("state=") && !rest.contains("wchan=") && !text.starts_with("==> ") {
+    if !bare && named.is_none() && !scan::has(rest, "state=") && !scan::has(rest, "wchan=") && !text.starts_with("==> ")
+    {
         return None;
     }
     let field = |key| scan::after(rest, key).map(|v| v.split(' ').next().unwrap_or(v));

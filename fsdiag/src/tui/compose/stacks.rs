@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Groups that serve a request or wait for a lock first, then the largest.
-pub(super) fn groups(dumps: &[(Place, Dump, Option<u64>)]) -> Vec<StackGroup> {
+pub(super) fn groups(dumps: &[(Place, Box<Dump>, Option<u64>)]) -> Vec<StackGroup> {
     let Some((_, newest, _)) = dumps.last() else { return Vec::new() };
     // Of the same process: dumps of several may lie among the inputs.
     let before = dumps.iter().rev().skip(1).map(|(_, dump, _)| dump).find(|dump| dump.pid == newest.pid);

@@ -63,7 +63,7 @@ impl Row {
         let (thread, path) = (thread.map(|text| names.keep(text)), path.map(|text| names.keep(text)));
         let phase = phase.map(|doing| Doing {
             phase: doing.phase,
-            detail: names.keep(doing.detail.into()),
+            detail: names.keep(doing.detail),
             since: doing.since,
             place: doing.place,
         });
@@ -109,7 +109,7 @@ impl Row {
         };
         let phase = self.phase.map(|doing| {
             let Doing { phase, detail, since, place } = doing;
-            Box::new(PhaseAt { phase, detail: (&*text(detail)).into(), since, place })
+            Box::new(PhaseAt { phase, detail: text(detail), since, place })
         });
         let Self { place, at, order, interrupted, .. } = self;
         OpenOp { call: Box::new(call), place, at, order, phase, interrupted }
