@@ -27,6 +27,19 @@ pub(crate) fn events(size: u64, out: impl Write) -> io::Result<u64> {
     Ok(daemon.written)
 }
 
+/// Writes that many requests, none of which ends.
+pub(crate) fn never_ended(count: u64, out: impl Write) -> io::Result<u64> {
+    let mut daemon = Daemon::new(BufWriter::with_capacity(1 << 20, out));
+    daemon.write(start())?;
+    for id in 1..=count {
+        daemon.mono_us += 3 + daemon.random(60);
+        let op = OPS[daemon.random(8) as usize];
+        daemon.enter(id, op)?;
+    }
+    daemon.out.flush()?;
+    Ok(daemon.written)
+}
+
 struct Daemon<W: Write> {
     out: W,
     line: Vec<u8>,

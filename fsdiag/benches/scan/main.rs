@@ -15,6 +15,7 @@ mod follow;
 mod foreign;
 mod generate;
 mod measure;
+mod open;
 mod peers;
 
 use std::{fs::File, io, path::Path};
@@ -55,6 +56,7 @@ fn main() -> io::Result<()> {
     let mut page = String::from(PREFACE);
     page += &own(dir.path(), &options)?;
     page += &foreign::table(dir.path(), &options)?;
+    page += &open::table(dir.path(), &options)?;
     page += &follow::paragraph(dir.path(), if options.quick { 2 } else { 10 });
     page += &format!("\nLoad of the machine at the end: {}", measure::load());
     println!("{page}");

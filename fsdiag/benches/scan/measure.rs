@@ -90,13 +90,17 @@ impl Figure {
         self.bytes as f64 / 1e6 / self.seconds
     }
 
+    pub(crate) fn peak_mib(&self) -> f64 {
+        self.peak_kib as f64 / 1024.0
+    }
+
     /// Megabytes a second of processor time: other work on the machine falsifies it least.
     pub(crate) fn cpu_speed(&self) -> f64 {
         self.bytes as f64 / 1e6 / self.cpu_seconds
     }
 
     pub(crate) fn row(&self) -> String {
-        let (megabytes, peak) = (self.bytes / 1_000_000, self.peak_kib as f64 / 1024.0);
+        let (megabytes, peak) = (self.bytes / 1_000_000, self.peak_mib());
         let (name, seconds, cpu) = (&self.name, self.seconds, self.cpu_seconds);
         let (speed, of_cpu) = (self.speed(), self.cpu_speed());
         format!("| {name} | {megabytes} | {seconds:.2} | {speed:.0} | {cpu:.2} | {of_cpu:.0} | {peak:.1} |\n")

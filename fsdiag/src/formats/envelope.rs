@@ -16,7 +16,8 @@ pub(super) struct Opened<'a> {
 
 /// Takes off every envelope that is known.
 pub(super) fn open(line: &str) -> Opened<'_> {
-    let line = line.trim_end_matches(['\r', '\n']);
+    let ends = line.bytes().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let line = &line[..line.len() - ends];
     let line = if line.starts_with('\0') { line.trim_start_matches('\0') } else { line };
     if line.starts_with('{') {
         return unwrapped(line).unwrap_or(Opened { text: Cow::Borrowed(line), stamp: None });
@@ -92,16 +93,22 @@ fn stream(text: &str) -> &str {
 
 /// `host tag[123]: text` and `host kernel: text` of syslog and the journal.
 fn tag(text: &str) -> &str {
-    let Some((host, rest)) = text.split_once(' ') else { return text };
-    let Some((tag, inner)) = rest.split_once(' ') else { return text };
-    let Some(tag) = tag.strip_suffix(':') else { return text };
+    let bytes = text.as_bytes();
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@' | b'/');
+    let host = bytes.iter().take_while(|byte| plain(**byte)).count();
+    if host == 0 || bytes.get(host) != Some(&b' ') {
+        return text;
+    }
+    let rest = &text[host + 1..];
+    let Some(end) = memchr::memchr(b' ', rest.as_bytes()) else { return text };
+    let (tag, inner) = (&rest[..end], &rest[end + 1..]);
+    let Some(tag) = tag.strip_suffix(':') else { return text };
     let numbered = tag.strip_suffix(']').and_then(|t| t.split_once('['));
     let named = match numbered {
         Some((name, pid)) => !name.is_empty() && name.bytes().all(plain) && pid.bytes().all(|b| b.is_ascii_digit()),
         None => tag == "kernel",
     };
-    if named && !host.is_empty() && host.bytes().all(plain) { inner } else { text }
+    if named { inner } else { text }
 }
 
 /// `service-1  | text` of docker compose.

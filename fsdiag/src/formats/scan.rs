@@ -36,9 +36,13 @@ pub(super) fn num_after(text: &str, key: &str) -> Option<u64> {
 /// Where `key` first stands. Keys are short and searched for once, so no searcher is built: their rarest byte is.
 pub(super) fn find(text: &str, key: &str) -> Option<usize> {
     let (text, key) = (text.as_bytes(), key.as_bytes());
-    let rare = key.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b' ').unwrap_or(0);
+    let rare = rarest(key);
     let starts = memchr::memchr_iter(*key.get(rare)?, text).filter_map(|at| at.checked_sub(rare));
     starts.into_iter().find(|start| text[*start..].starts_with(key))
+}
+
+fn rarest(key: &[u8]) -> usize {
+    key.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b' ').unwrap_or(0)
 }
 
 /// What follows the first `key`.
@@ -54,6 +58,19 @@ pub(super) fn has(text: &str, key: &str) -> bool {
 /// What stands before and after the first `key`.
 pub(super) fn split<'a>(text: &'a str, key: &str) -> Option<(&'a str, &'a str)> {
     find(text, key).map(|at| (&text[..at], &text[at + key.len()..]))
+}
+
+/// Where `key` last stands.
+pub(super) fn rfind(text: &str, key: &str) -> Option<usize> {
+    let (text, key) = (text.as_bytes(), key.as_bytes());
+    let rare = rarest(key);
+    let starts = memchr::memrchr_iter(*key.get(rare)?, text).filter_map(|at| at.checked_sub(rare));
+    starts.into_iter().find(|start| text[*start..].starts_with(key))
+}
+
+/// What stands before and after the last `key`.
+pub(super) fn rsplit<'a>(text: &'a str, key: &str) -> Option<(&'a str, &'a str)> {
+    rfind(text, key).map(|at| (&text[..at], &text[at + key.len()..]))
 }
 
 /// What stands between the first `open` and the next `close`.
@@ -253,7 +270,7 @@ mod tests {
     fn a_key_is_found_where_the_library_finds_it() {
         let text = "req=1 fh=22 path=/a=b, fh=3 µ=4";
         for key in ["fh=", "=", "path=/", "req", " fh=3", "µ=", "nope=", "4", "/a=b,"] {
-            assert_eq!(find(text, key), text.find(key), "{key}");
+            assert_eq!((find(text, key), rfind(text, key)), (text.find(key), text.rfind(key)), "{key}");
         }
         assert_eq!(split("a: b: c", ": "), Some(("a", "b: c")));
     }

@@ -61,7 +61,7 @@ fn is_death(text: &str) -> bool {
 
 /// What follows the process number in a shell's report of a job.
 fn job(text: &str) -> Option<&str> {
-    let rest = scan::after(text, ": line ").and_then(|rest| rest.split_once(": ")).map_or(text, |(_, rest)| rest);
+    let rest = scan::after(text, ": line ").and_then(|rest| scan::split(rest, ": ")).map_or(text, |(_, rest)| rest);
     let (_, state) = scan::num(rest.trim_start())?;
     state.strip_prefix(' ').map(str::trim_start)
 }

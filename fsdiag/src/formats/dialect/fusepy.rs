@@ -46,7 +46,7 @@ impl Fusepy {
     fn begin(&mut self, line: &Line<'_>, thread: &str, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let (name, rest) = scan::word(rest);
         let Some(op) = scan::op(name) else { return Taken::Yes };
-        let (path, arguments) = rest.rsplit_once(" (").unwrap_or((rest, ""));
+        let (path, arguments) = scan::rsplit(rest, " (").unwrap_or((rest, ""));
         if op == Op::Init {
             line.session("fusepy init", None, out);
         }

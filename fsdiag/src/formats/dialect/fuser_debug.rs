@@ -34,7 +34,7 @@ pub(super) fn request(line: &Line<'_>, out: &mut Vec<Fact>) -> Option<Taken> {
     let Some((unique, rest)) = scan::num(rest.trim_start()) else { return Some(Taken::No) };
     let inode = rest.strip_prefix(')').and_then(|r| scan::hex(r.trim_start().strip_prefix("ino ")?));
     let Some((ino, rest)) = inode else { return Some(Taken::Bad) };
-    let (rest, thread) = match rest.rsplit_once(" thread=") {
+    let (rest, thread) = match scan::rsplit(rest, " thread=") {
         Some((rest, thread)) => (rest, Some(thread.trim())),
         None => (rest, None),
     };

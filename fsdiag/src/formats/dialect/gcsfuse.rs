@@ -43,7 +43,7 @@ impl Parser for Gcsfuse {
 
 impl Gcsfuse {
     fn request(&mut self, line: &Line<'_>, id: u64, rest: &str, out: &mut Vec<Fact>) -> Option<Taken> {
-        let (name, details) = rest.split_once(" (").or_else(|| rest.split_once('('))?;
+        let (name, details) = scan::split(rest, " (").or_else(|| rest.split_once('('))?;
         if name.eq_ignore_ascii_case("interrupt") {
             let (of, _) = scan::after(details, "fuseid ").and_then(scan::hex)?;
             out.push(line.fact(What::Interrupt(Key::Hex(of))));

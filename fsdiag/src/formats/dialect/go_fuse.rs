@@ -46,7 +46,8 @@ fn at_start(text: &str) -> Option<(bool, &str)> {
 
 fn inside(text: &str) -> Option<(bool, &str)> {
     let head = scan::clip(text, 96);
-    let at = head.find(": rx ").map(|at| (false, at)).or_else(|| head.find(": tx ").map(|at| (true, at)))?;
+    let at =
+        scan::find(head, ": rx ").map(|at| (false, at)).or_else(|| scan::find(head, ": tx ").map(|at| (true, at)))?;
     Some((at.0, &text[at.1 + 5..]))
 }
 

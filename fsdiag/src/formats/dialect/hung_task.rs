@@ -37,7 +37,7 @@ impl Parser for HungTask {
         if let Some(rest) = text.strip_prefix("INFO: task ") {
             return self.report(line, rest, out);
         }
-        if let Some(rest) = text.strip_prefix("task:").filter(|rest| rest.contains("state:")) {
+        if let Some(rest) = text.strip_prefix("task:").filter(|rest| scan::has(rest, "state:")) {
             return self.header(line, rest, out);
         }
         if !self.tracing {
@@ -106,11 +106,11 @@ impl HungTask {
         if CHATTER.iter().any(|start| text.starts_with(start)) {
             return Taken::Yes;
         }
-        let Some((function, offset)) = text.split_once("+0x") else {
-            self.tracing = text.is_empty() || text.starts_with(['R', 'O']) && text.contains(": ");
+        let Some((function, offset)) = scan::split(text, "+0x") else {
+            self.tracing = text.is_empty() || text.starts_with(['R', 'O']) && scan::has(text, ": ");
             return if self.tracing { Taken::Yes } else { Taken::No };
         };
-        if function.starts_with("? ") || !offset.contains("/0x") {
+        if function.starts_with("? ") || !scan::has(offset, "/0x") {
             return Taken::Yes;
         }
         if let Some((_, _, task)) = self.task.as_mut().filter(|(_, _, task)| task.stack.len() < DEEPEST) {

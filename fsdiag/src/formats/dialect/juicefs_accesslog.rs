@@ -24,12 +24,12 @@ impl Parser for JuicefsAccesslog {
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
         let Some(rest) = line.text.strip_prefix("[uid:") else { return self.other(line, out) };
-        let Some((_, rest)) = rest.split_once("] ") else { return Taken::Bad };
+        let Some((_, rest)) = scan::split(rest, "] ") else { return Taken::Bad };
         let (name, rest) = scan::word(rest);
-        let Some((result, took)) = rest.rsplit_once(" <") else { return Taken::Bad };
+        let Some((result, took)) = scan::rsplit(rest, " <") else { return Taken::Bad };
         let Some(us) = took.strip_suffix('>').and_then(scan::seconds_us) else { return Taken::Bad };
         let Some(op) = scan::op(name) else { return Taken::Yes };
-        let outcome = result.rsplit_once(") - ").or_else(|| result.rsplit_once("): ")).map(|(_, outcome)| outcome);
+        let outcome = scan::rsplit(result, ") - ").or_else(|| scan::rsplit(result, "): ")).map(|(_, outcome)| outcome);
         let errno = match outcome {
             Some(text) if text.starts_with("OK") => Some(0),
             Some(text) => scan::errno(text).or(Some(5)),

@@ -30,7 +30,7 @@ impl Parser for KernelTrace {
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
         let Some((before, event)) = scan::split(line.text, ": fuse_request_") else {
-            let lost = line.text.starts_with("CPU:") && line.text.contains("LOST");
+            let lost = line.text.starts_with("CPU:") && scan::has(line.text, "LOST");
             let header = line.text.starts_with("# tracer:") || line.text.starts_with("#  ");
             return match lost.then(|| scan::num_after(line.text, "LOST ")).flatten() {
                 Some(lines) => {

@@ -30,13 +30,13 @@ impl Parser for Loggedfs {
         if marked.starts_with("LoggedFS closing") {
             return line.end(false, out);
         }
-        let Some((what, tail)) = marked.rsplit_once(" {") else { return line.telling(None, out) };
+        let Some((what, tail)) = scan::rsplit(marked, " {") else { return line.telling(None, out) };
         let (name, details) = scan::word(what);
         let Some(op) = scan::op(name) else { return Taken::Yes };
         let key = line.place.key();
         let failed = tail.starts_with("FAILURE");
         let path = details.find('/').map(|at| &details[at..]);
-        let path = path.map(|p| p.rsplit_once(" at offset ").map_or(p, |(path, _)| path));
+        let path = path.map(|p| scan::rsplit(p, " at offset ").map_or(p, |(path, _)| path));
         let call = Call {
             pid: scan::num_after(tail, "pid = ").and_then(|pid| u32::try_from(pid).ok()),
             path: path.map(Into::into),
@@ -52,5 +52,5 @@ impl Parser for Loggedfs {
 /// The same in a log whose category was renamed: the marks at the end are telling enough.
 fn loggedfs(text: &str) -> Option<&str> {
     let marked = scan::has(text, "} [ pid = ") && (scan::has(text, "{SUCCESS}") || scan::has(text, "{FAILURE}"));
-    text.split_once("] ").filter(|_| marked).map(|(_, rest)| rest)
+    scan::split(text, "] ").filter(|_| marked).map(|(_, rest)| rest)
 }

@@ -174,15 +174,15 @@ impl Rclone {
     }
 
     fn other(&mut self, line: &Line<'_>, entry: &Entry<'_>, out: &mut Vec<Fact>) -> Taken {
-        if entry.message.contains("Mounting on ") {
+        if scan::has(entry.message, "Mounting on ") {
             return line.session(line.text, None, out);
         }
         let object = if entry.object.is_empty() {
-            entry.message.split_once(": ").map_or("", |(object, _)| object)
+            scan::split(entry.message, ": ").map_or("", |(object, _)| object)
         } else {
             entry.object
         };
-        let path = Some(object).filter(|o| !o.is_empty() && !o.contains("://") && o.len() < 4096);
+        let path = Some(object).filter(|o| !o.is_empty() && !scan::has(o, "://") && o.len() < 4096);
         line.telling(path, out)
     }
 }
@@ -242,10 +242,10 @@ pub(super) fn is_request(text: &str) -> bool {
 
 /// What follows `DEBUG : `: the level is padded to six columns.
 fn after_level(text: &str) -> Option<&str> {
-    let (level, rest) = text.split_at_checked(8)?;
-    let known = matches!(level, "DEBUG : " | "INFO  : " | "NOTICE: " | "ERROR : " | "CRITICAL: " | "WARNIN: ");
-    if known {
-        return Some(rest);
+    // Eight bytes are one number to the compiler.
+    let level: &[u8; 8] = text.as_bytes().first_chunk()?;
+    if matches!(level, b"DEBUG : " | b"INFO  : " | b"NOTICE: " | b"ERROR : " | b"WARNIN: ") {
+        return Some(&text[8..]);
     }
     // `[1234] DEBUG : ` where the process id is logged.
     let (pid, rest) = text.strip_prefix('[')?.split_once("] ")?;
@@ -323,7 +323,7 @@ fn outcome(step: &Step<'_>) -> impl Fn(Key) -> Done {
 
 fn between_or_end<'a>(details: &'a str, key: &str) -> Option<&'a str> {
     let rest = scan::after(details, key)?;
-    Some(&rest[..rest.rfind(", err=").unwrap_or(rest.len())])
+    Some(&rest[..scan::rfind(rest, ", err=").unwrap_or(rest.len())])
 }
 
 /// What a Lookup asked for whose answer is `reel/take1.mov` or `reel/`.
@@ -333,7 +333,7 @@ fn last_name(node: &str) -> &str {
 
 /// The path behind an object as rclone prints it: `&{clip.mxf (r)}`, `&{Handle:clip.mxf (rw)}`, `reel/`, `/`.
 fn path(object: &str, name: &str) -> Name {
-    let handle = object.strip_prefix("&{").and_then(|o| o.rsplit_once(" (")).map(|(path, _)| path);
+    let handle = object.strip_prefix("&{").and_then(|o| scan::rsplit(o, " (")).map(|(path, _)| path);
     let plain = handle.map(|path| path.strip_prefix("Handle:").unwrap_or(path)).unwrap_or(object);
     if name.is_empty() {
         return plain.into();

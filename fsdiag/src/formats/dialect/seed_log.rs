@@ -128,7 +128,7 @@ impl SeedLog {
     }
 
     fn watchdog(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
-        if rest.contains("stalled operations") {
+        if scan::has(rest, "stalled operations") {
             self.reported(out);
             self.watch = Some(Watch { place: line.place, at: line.at, inflight: Vec::new(), stalled: Vec::new() });
             return Taken::Yes;
@@ -155,17 +155,17 @@ impl SeedLog {
             watch.stalled.push((Key::Num(id), op, age));
             return Taken::Yes;
         }
-        let Some((name, count)) = item.split_once(": ") else { return Taken::Bad };
+        let Some((name, count)) = scan::split(item, ": ") else { return Taken::Bad };
         let Some((op, (count, _))) = scan::op(name).zip(scan::num(count)) else { return Taken::Bad };
         watch.inflight.push((op, count));
         Taken::Yes
     }
 
     fn other(&mut self, line: &Line<'_>, from: &str, out: &mut Vec<Fact>) -> Taken {
-        if from.contains("Single-threaded FUSE mode enabled") {
+        if scan::has(from, "Single-threaded FUSE mode enabled") {
             return self.starts(line, Some(1));
         }
-        if from.contains("Starting FUSE mount") {
+        if scan::has(from, "Starting FUSE mount") {
             return self.starts(line, None);
         }
         line.telling(None, out)

@@ -106,6 +106,8 @@ fn numbered(rest: &str) -> Option<(u64, &str)> {
 /// The FUSE operation that a request to the server serves.
 fn op(name: &str) -> Option<Op> {
     Some(match name {
+        "READ" => Op::Read,
+        "OPEN" => Op::Open,
         "LSTAT" | "STAT" | "FSTAT" => Op::Getattr,
         "SETSTAT" | "FSETSTAT" => Op::Setattr,
         "REMOVE" => Op::Unlink,

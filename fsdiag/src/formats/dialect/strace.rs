@@ -117,7 +117,7 @@ enum Step<'a> {
 impl<'a> Step<'a> {
     fn read(rest: &'a str, seen: bool) -> Option<Self> {
         if rest.starts_with("<... ") {
-            return rest.contains(" resumed>").then_some(Self::Ended);
+            return scan::has(rest, " resumed>").then_some(Self::Ended);
         }
         if let Some(note) = rest.strip_prefix("+++ ") {
             let gone = note.starts_with("exited with") || note.starts_with("killed by");
@@ -136,7 +136,9 @@ impl<'a> Step<'a> {
         if let Some(args) = args.strip_suffix("<unfinished ...>").or_else(|| args.strip_suffix("<detached ...>")) {
             return Some(Self::Call { call, args: args.trim_end(), open: true });
         }
-        match args.rfind(" = ").filter(|at| args[..*at].trim_end().ends_with(')') || args[..*at].ends_with("...")) {
+        match scan::rfind(args, " = ")
+            .filter(|at| args[..*at].trim_end().ends_with(')') || args[..*at].ends_with("..."))
+        {
             Some(at) => Some(Self::Call { call, args: args[..at].trim_end().trim_end_matches(')'), open: false }),
             // Cut in the middle: the last line of a trace that was stopped.
             None => {

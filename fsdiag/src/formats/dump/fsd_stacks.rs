@@ -14,7 +14,7 @@ use crate::{
         fact::{At, Dump, Fact, Frame, KernelFact, Key, LockRef, LockUse, Place, Thread, What},
         model::hash::NumberMap,
     },
-    formats::{Line, Mark, Parser, Taken},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -120,7 +120,7 @@ fn is_part(text: &str) -> bool {
         "fsd-stacks ",
     ];
     let header =
-        || text.split_once(": ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+        || scan::split(text, ": ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
     text.is_empty() || STARTS.iter().any(|start| text.starts_with(start)) || header()
 }
 

@@ -89,7 +89,7 @@ impl Gdb {
 
     /// A frame, or the first part of one.
     fn frame(&mut self, text: &str) -> Taken {
-        let whole = text.ends_with(')') || text.contains(") at ") || text.contains(") from ");
+        let whole = text.ends_with(')') || scan::has(text, ") at ") || scan::has(text, ") from ");
         if !whole {
             text.clone_into(&mut self.broken);
             return Taken::Yes;
@@ -158,9 +158,9 @@ fn frame(text: &str) -> Option<Frame> {
         Some((_, tail)) => tail.strip_prefix(" in ").unwrap_or(tail.trim_start()),
         None => rest,
     };
-    let (call, file, module) = if let Some(at) = rest.rfind(") at ") {
+    let (call, file, module) = if let Some(at) = scan::rfind(rest, ") at ") {
         (&rest[..=at], Some(&rest[at + 5..]), None)
-    } else if let Some(at) = rest.rfind(") from ") {
+    } else if let Some(at) = scan::rfind(rest, ") from ") {
         (&rest[..=at], None, Some(&rest[at + 7..]))
     } else {
         (rest, None, None)
@@ -194,5 +194,5 @@ fn opening(call: &str) -> Option<usize> {
             _ => {}
         }
     }
-    call.find(" (").map(|at| at + 1)
+    scan::find(call, " (").map(|at| at + 1)
 }

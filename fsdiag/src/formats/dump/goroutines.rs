@@ -110,7 +110,7 @@ impl Goroutines {
     fn counted_frame(&mut self, rest: &str) -> Taken {
         let mut parts = rest.split('\t').filter(|part| !part.is_empty());
         let (Some(_), Some(function)) = (parts.next(), parts.next()) else { return Taken::Bad };
-        let function = function.rsplit_once("+0x").map_or(function, |(name, _)| name);
+        let function = scan::rsplit(function, "+0x").map_or(function, |(name, _)| name);
         let (file, line) = parts.next().map_or((None, None), super::location);
         if let Some(draft) = &mut self.draft {
             draft.frame(Frame { function: function.into(), file, line, ..Frame::default() });
@@ -175,15 +175,15 @@ impl<'a> Header<'a> {
         let rest = text.trim_start().strip_prefix("goroutine ")?;
         let (number, rest) = scan::num(rest)?;
         let (registers, rest) = rest.split_once('[')?;
-        if !(registers == " " || registers.contains("gp=") || registers.contains("m=")) {
+        if !(registers == " " || scan::has(registers, "gp=") || scan::has(registers, "m=")) {
             return None;
         }
         // Labels may hold brackets of their own: the last one closes.
-        let (inside, tail) = rest.rsplit_once("]:")?;
+        let (inside, tail) = scan::rsplit(rest, "]:")?;
         if !tail.trim().is_empty() {
             return None;
         }
-        let inside = inside.split_once(" labels:{").map_or(inside, |(state, _)| state);
+        let inside = scan::split(inside, " labels:{").map_or(inside, |(state, _)| state);
         let state = inside.split(", ").next().unwrap_or(inside).trim_end_matches(" (scan)");
         let minutes = inside.split(", ").find_map(|part| part.strip_suffix(" minutes")?.parse().ok());
         Some(Self { number, state, minutes })
@@ -211,7 +211,7 @@ fn call(text: &str) -> Option<(&str, &str)> {
 pub(super) fn callback(thread: &Thread) -> Option<Op> {
     thread.frames.iter().find_map(|frame| {
         let name = scan::after(&frame.function, "cgofuse/fuse.host").or_else(|| {
-            let (_, method) = frame.function.split_once("/fs.(*FS).")?;
+            let (_, method) = scan::split(&frame.function, "/fs.(*FS).")?;
             method.starts_with(|c: char| c.is_ascii_uppercase()).then_some(method)
         })?;
         scan::op(name.split('.').next().unwrap_or(name))

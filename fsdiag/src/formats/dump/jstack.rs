@@ -42,7 +42,7 @@ impl Parser for Jstack {
             return Taken::Yes;
         }
         let Some(draft) = &mut self.draft else { return Taken::No };
-        if text.starts_with("Found ") && text.contains("deadlock") {
+        if text.starts_with("Found ") && scan::has(text, "deadlock") {
             draft.in_thread = false;
             self.cycle = text.ends_with(':');
             return Taken::Yes;
@@ -148,7 +148,7 @@ fn note_lock(thread: &mut Thread, note: &str, synchronizer: bool, given_up: &mut
 
 /// Parking for a queue or a latch is idling; only these have an owner.
 fn is_lock(class: &str) -> bool {
-    class.contains("ReentrantLock") || class.contains("ReentrantReadWriteLock") || class.contains("StampedLock")
+    scan::has(class, "ReentrantLock") || scan::has(class, "ReentrantReadWriteLock") || scan::has(class, "StampedLock")
 }
 
 /// Writes the owner, where the dump shows one, into each waiter.

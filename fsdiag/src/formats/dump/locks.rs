@@ -78,7 +78,7 @@ fn address(args: &str) -> Option<String> {
         let at = scan::find(args, name)?;
         (at == 0 || args[..at].ends_with([' ', '('])).then(|| &args[at + name.len()..])
     })?;
-    let value = value.split_once("@entry=").filter(|(name, _)| !name.contains([',', ' '])).map_or(value, |(_, v)| v);
+    let value = scan::split(value, "@entry=").filter(|(name, _)| !name.contains([',', ' '])).map_or(value, |(_, v)| v);
     let (_, rest) = value.strip_prefix("0x").and_then(scan::hex)?;
     let digits = &value[..value.len() - rest.len()];
     let symbol = rest.strip_prefix(" <").and_then(|r| r.split_once('>')).map(|(name, _)| name);
@@ -110,7 +110,7 @@ pub(super) fn goroutine(state: &str, frames: &[Frame]) -> Option<LockRef> {
     let read_write = function.starts_with("sync.(*RWMutex)");
     let mode = if function.ends_with(".RLock") { LockUse::Read } else { LockUse::Write };
     let stated = near[innermost..=outermost].iter().rev().chain(&near[..innermost]).filter(|f| !f.args.is_empty());
-    let own = stated.filter(|f| f.function.contains("Mutex)")).find_map(|f| receiver(&f.args));
+    let own = stated.filter(|f| scan::has(&f.function, "Mutex)")).find_map(|f| receiver(&f.args));
     let caller = frames.get(outermost + 1)?;
     let kind = if read_write { "RWMutex" } else { "Mutex" };
     let key = match (own, receiver(&caller.args)) {

@@ -87,8 +87,8 @@ impl PySpy {
             self.json.take().into_iter().for_each(|document| parse(document, out));
             return Taken::No;
         }
-        document.sure |= text.contains("\"pid\":");
-        if !document.sure && text.contains("\":") {
+        document.sure |= scan::has(text, "\"pid\":");
+        if !document.sure && scan::has(text, "\":") {
             self.json = None;
             return Taken::No;
         }

@@ -69,7 +69,7 @@ fn header(text: &str) -> Option<(u64, Option<Box<str>>, bool)> {
     let current = text.starts_with("Current thread ");
     let rest = text.strip_prefix("Thread ").or_else(|| text.strip_prefix("Current thread "))?;
     let (number, rest) = scan::hex(rest.strip_prefix("0x")?)?;
-    let name = rest.split_once("(most recent call first)")?.0.trim().trim_matches(['[', ']']);
+    let name = scan::split(rest, "(most recent call first)")?.0.trim().trim_matches(['[', ']']);
     Some((number, (!name.is_empty()).then(|| name.into()), current))
 }
 

@@ -136,7 +136,7 @@ impl RustPanic {
 /// `thread 'fuse-3' (2603) panicked at src/main.rs:2:54:`, or the older form with the message in quotes.
 fn panicked(text: &str) -> Option<(Thread, &str)> {
     let rest = scan::after(scan::clip(text, 512), "thread '")?;
-    let (head, place) = rest.split_once(" panicked at ")?;
+    let (head, place) = scan::split(rest, " panicked at ")?;
     let (name, tid) = head.rsplit_once('\'')?;
     let tid = scan::between(tid, "(", ')').and_then(|tid| tid.parse::<u64>().ok());
     let label = tid.map_or_else(|| format!("thread {name}"), |tid| format!("thread {tid}"));

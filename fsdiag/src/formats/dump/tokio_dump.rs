@@ -3,7 +3,7 @@
 use super::{Draft, hand_over, location, locks};
 use crate::{
     engine::fact::{Fact, Frame, Thread},
-    formats::{Line, Mark, Parser, Taken},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -78,7 +78,7 @@ impl TokioDump {
 
 /// `pan::release_async at src/main.rs:9:124`.
 fn frame(text: &str) -> Frame {
-    let (function, place) = text.rsplit_once(" at ").unwrap_or((text, ""));
+    let (function, place) = scan::rsplit(text, " at ").unwrap_or((text, ""));
     let (file, line) = if place.is_empty() { (None, None) } else { location(place) };
     Frame { function: function.into(), file, line, ..Frame::default() }
 }
