@@ -243,7 +243,13 @@ impl<'a> Stacks<'a> {
         if serves::is_only_loop(seen.thread, &self.threads) {
             return Some(self.blame(Cause::WorkerStarvation, Confidence::Medium, culprit));
         }
-        (seen.doing == Doing::Network).then(|| self.blame(Cause::UpstreamStall, Confidence::Low, culprit))
+        let outside = seen.doing == Doing::Network || seen.doing == Doing::Wait && self.hears();
+        outside.then(|| self.blame(Cause::UpstreamStall, Confidence::Low, culprit))
+    }
+
+    /// Whether a thread that serves nobody reads from something else than the device: an answer, most likely.
+    fn hears(&self) -> bool {
+        self.threads.iter().any(|seen| seen.op.is_none() && seen.doing == Doing::Other && doing::reads(seen.thread))
     }
 
     /// Kernel stacks name no callback; but the only thread of a daemon should be reading its device.

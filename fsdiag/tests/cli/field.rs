@@ -231,3 +231,14 @@ fn two_logs_of_one_daemon_count_each_request_once() {
         }
     }
 }
+
+#[test]
+fn a_stripped_sshfs_whose_server_is_stopped_is_told_by_where_its_threads_wait() {
+    let dumps = field().join("../formats");
+    for (file, op) in [("eu-stack/stripped-stopped-server.txt", "Open"), ("gdb/stripped-stopped-server.txt", "Open")] {
+        let report = analyze(&[dumps.join(file)]);
+        // One look, and no name of the program's own: a suspicion, and what would settle it.
+        assert_eq!(first(&report), (Cause::UpstreamStall, Confidence::Low, op.into()), "{file}: {}", told(&report));
+        assert!(report.verdicts[0].advice.iter().any(|a| a == advice::SECOND_DUMP), "{file}: {:?}", report.verdicts);
+    }
+}

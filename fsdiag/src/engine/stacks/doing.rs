@@ -115,6 +115,12 @@ pub(super) fn of(thread: &Thread, op: Option<Op>) -> Doing {
     }
 }
 
+/// Whether it stands in a `read` of the C library.
+pub(super) fn reads(thread: &Thread) -> bool {
+    let inner = thread.frames.first();
+    inner.is_some_and(|frame| matches!(frame.function.trim_start_matches('_'), "read" | "GI___libc_read" | "libc_read"))
+}
+
 fn by_name(name: &str) -> Option<Doing> {
     TABLE.iter().find(|(_, words)| words.iter().any(|word| name.contains(word))).map(|row| row.0)
 }

@@ -52,7 +52,11 @@ fn inside_library(frames: &[Frame]) -> Option<Op> {
 fn is_of_libc(frame: &Frame) -> bool {
     let file = frame.file.as_deref().unwrap_or_default();
     let module = frame.module.as_deref().unwrap_or_default();
-    frame.function.starts_with("__") || file.contains("sysdeps/") || file.contains("nptl/") || module.contains("libc.")
+    let bare = matches!(&*frame.function, "read" | "readv" | "splice" | "ioctl") && frame.args.is_empty();
+    bare || frame.function.starts_with("__")
+        || file.contains("sysdeps/")
+        || file.contains("nptl/")
+        || module.contains("libc.")
 }
 
 /// `pf_release (p=0x7f02 "/a", fi=0x7f03)`: only callbacks take a `fuse_file_info`.

@@ -1,5 +1,7 @@
 //! `eu-stack -p` of elfutils: addresses and names, no arguments.
 
+use std::collections::BTreeSet;
+
 use super::{Draft, demangled, hand_over, location, locks};
 use crate::{
     engine::fact::{Fact, Frame, Thread},
@@ -13,6 +15,8 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct EuStack {
     draft: Option<Draft>,
+    /// Where each frame of the dump stands: thread, frame, address.
+    addresses: Vec<(usize, usize, u64)>,
 }
 
 impl Parser for EuStack {
@@ -48,13 +52,18 @@ impl Parser for EuStack {
         }
         let Some(draft) = self.draft.as_mut().filter(|draft| draft.in_thread) else { return Taken::No };
         if let Some(rest) = text.strip_prefix('#') {
-            let Some(frame) = frame(rest) else { return Taken::Bad };
+            let Some((frame, address)) = frame(rest) else { return Taken::Bad };
             draft.frame(frame);
+            let thread = draft.dump.threads.len() - 1;
+            let frame = draft.dump.threads[thread].frames.len() - 1;
+            if self.addresses.last().is_none_or(|last| (last.0, last.1) != (thread, frame)) {
+                self.addresses.push((thread, frame, address));
+            }
             return Taken::Yes;
         }
-        // `-s` puts the source of a frame on a line of its own.
+        // `-s` puts the source of a frame on a line of its own, `-b` the build before that.
         let Some(frame) = draft.last_frame().filter(|_| text.starts_with("    ")) else { return Taken::No };
-        if frame.file.is_none() {
+        if frame.file.is_none() && !text.trim_start().starts_with('[') {
             (frame.file, frame.line) = location(text.trim());
         }
         Taken::Yes
@@ -62,6 +71,7 @@ impl Parser for EuStack {
 
     fn finish(&mut self, out: &mut Vec<Fact>) {
         self.close();
+        self.place();
         hand_over(&mut self.draft, out);
     }
 }
@@ -74,13 +84,43 @@ impl EuStack {
             draft.in_thread = false;
         }
     }
+
+    /// Modules, where the tool was not asked for them: the daemon's own is named by the outermost frames, and what lies
+    /// beside a function of libfuse is libfuse, whose inner functions have no names.
+    fn place(&mut self) {
+        let addresses = std::mem::take(&mut self.addresses);
+        let Some(Draft { dump, .. }) = &mut self.draft else { return };
+        let program = |frame: &Frame| frame.module.as_deref().filter(|module| !module.contains(".so")).map(Into::into);
+        dump.process = dump.threads.iter().flat_map(|thread| &thread.frames).find_map(program);
+        let known = |(thread, frame, address): &(usize, usize, u64)| {
+            let frame = dump.threads.get(*thread)?.frames.get(*frame)?;
+            (frame.module.is_none() && frame.function.starts_with("fuse_")).then_some(*address)
+        };
+        let library: BTreeSet<u64> = addresses.iter().filter_map(known).collect();
+        for (thread, frame, address) in addresses {
+            let Some(frame) = dump.threads.get_mut(thread).and_then(|thread| thread.frames.get_mut(frame)) else {
+                continue;
+            };
+            let near = address.saturating_sub(LIBFUSE)..address.saturating_add(LIBFUSE);
+            if &*frame.function == "??" && frame.module.is_none() && library.range(near).next().is_some() {
+                frame.module = Some("libfuse".into());
+            }
+        }
+    }
 }
 
-/// `1  0x00007f0226e08482 - 1 __pthread_mutex_lock@GLIBC_2.2.5 - [buildid]module`.
-fn frame(rest: &str) -> Option<Frame> {
+/// Bytes of code of libfuse, at most.
+const LIBFUSE: u64 = 0x3_0000;
+
+/// `1  0x00007f0226e08482 - 1 __pthread_mutex_lock@GLIBC_2.2.5 - /usr/lib/libc.so.6`, and its address.
+fn frame(rest: &str) -> Option<(Frame, u64)> {
     let (_, rest) = scan::num(rest)?;
-    let (_, rest) = scan::hex(rest.trim_start().strip_prefix("0x")?)?;
-    let rest = rest.strip_prefix(" - 1").unwrap_or(rest).trim_start();
+    let (address, rest) = scan::hex(rest.trim_start().strip_prefix("0x")?)?;
+    let rest = rest.strip_prefix(" - 1").unwrap_or(rest);
+    let (rest, module) = match rest.rsplit_once(" - ").filter(|(_, module)| module.starts_with(['/', '['])) {
+        Some((rest, module)) => (rest.trim(), Some(module.into())),
+        None => (rest.trim_start(), None),
+    };
     let (symbol, file, line) = match rest.rsplit_once(' ').filter(|(_, tail)| is_source(tail)) {
         Some((symbol, place)) => {
             let (file, line) = location(place);
@@ -90,7 +130,7 @@ fn frame(rest: &str) -> Option<Frame> {
     };
     let symbol = symbol.split('@').next().unwrap_or(symbol);
     let function = if symbol.is_empty() { "??".into() } else { demangled(symbol) };
-    Some(Frame { function, file, line, ..Frame::default() })
+    Some((Frame { function, file, line, module, ..Frame::default() }, address))
 }
 
 fn is_source(word: &str) -> bool {
