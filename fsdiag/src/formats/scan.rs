@@ -1,6 +1,6 @@
 //! Scanning: the few steps that hand-written parsers of lines are made of.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use fsd_events::op::Op;
 
@@ -161,6 +161,22 @@ pub(super) fn quoted(text: &str) -> Option<(&str, &str)> {
     None
 }
 
+/// What a quoted text means: a backslash takes the next character as it is.
+pub(super) fn unescaped(text: &str) -> Cow<'_, str> {
+    if !has(text, "\\") {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match (c, rest.as_str().starts_with(['"', '\\'])) {
+            ('\\', true) => plain.extend(rest.next()),
+            _ => plain.push(c),
+        }
+    }
+    Cow::Owned(plain)
+}
+
 /// The longest prefix of `text` of at most `max` bytes that ends between characters.
 pub(super) fn clip(text: &str, max: usize) -> &str {
     if text.len() <= max {
@@ -200,7 +216,8 @@ pub(super) fn errno(text: &str) -> Option<u32> {
     NAMES
         .iter()
         .find(|(name, words, _)| {
-            text == *name || text.get(..words.len()).is_some_and(|t| t.eq_ignore_ascii_case(words))
+            text.strip_prefix(*name).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+                || text.get(..words.len()).is_some_and(|t| t.eq_ignore_ascii_case(words))
         })
         .map(|row| row.2)
 }

@@ -107,6 +107,8 @@ impl Fusepy {
         };
         let key = found.unwrap_or_else(|| line.place.key());
         let failed = scan::num_after(scan::clip(result, 64), "[Errno ").map(|n| n as u32);
+        // An exception is answered with EINVAL.
+        let failed = failed.or_else(|| result.contains("[Unhandled Exception]").then_some(22));
         line.exit(Done { op: Some(op), errno: Some(failed.unwrap_or(0)), ..done(key) }, out)
     }
 }

@@ -89,5 +89,5 @@ fn in_parens_or_bare(details: &str, key: &str) -> Option<u64> {
 fn name_of(op: Op, details: &str) -> Option<Name> {
     let named = matches!(op, Op::Lookup | Op::Create | Op::Mkdir | Op::Unlink | Op::Rmdir | Op::Mknod | Op::Rename);
     let name = scan::after(details, "name ").filter(|_| named).and_then(scan::quoted)?.0;
-    Some(name.into())
+    Some(scan::unescaped(name).into())
 }

@@ -59,8 +59,9 @@ impl Gcsfuse {
         self.open.insert(id, op);
         let number = |key| scan::num_after(details, key);
         // Quotes are escaped where the whole message stands in quotes.
-        let name = scan::after(details, "name ").map(|name| name.trim_start_matches(['\\', '"']));
-        let name = name.and_then(|name| name.split(['\\', '"']).next()).map(Into::into);
+        let quoted = scan::after(details, "name ");
+        let message = quoted.map(|name| if name.starts_with('\\') { scan::unescaped(name) } else { name.into() });
+        let name = message.as_deref().and_then(scan::quoted).map(|(name, _)| scan::unescaped(name).into());
         let call = Call {
             ino: number("inode ").or_else(|| number("parent ")),
             pid: number("PID ").and_then(|pid| u32::try_from(pid).ok()),

@@ -14,7 +14,11 @@ struct HungTask {
     task: Option<(Place, At, BlockedTask)>,
     /// A report is being read: plain trace lines belong to it.
     tracing: bool,
+    /// Lines of others since the report began.
+    strangers: u32,
 }
+
+const STRANGERS: u32 = 32;
 
 /// Longest stack that is kept, frames.
 const DEEPEST: usize = 64;
@@ -60,7 +64,7 @@ impl HungTask {
             self.finish(out);
             let blocked_us = Some(seconds * 1_000_000);
             self.task = Some((line.place, line.at, BlockedTask { pid, comm, blocked_us, ..BlockedTask::default() }));
-            self.tracing = true;
+            (self.tracing, self.strangers) = (true, 0);
             return Taken::Yes;
         }
         let owner = scan::after(rest, "owned by task ").or_else(|| scan::after(rest, "held by task "));
@@ -83,7 +87,7 @@ impl HungTask {
             let task = BlockedTask { pid, comm: comm.into(), ..BlockedTask::default() };
             self.task = Some((line.place, line.at, task));
         }
-        self.tracing = true;
+        (self.tracing, self.strangers) = (true, 0);
         if let Some((_, _, task)) = &mut self.task {
             let state = scan::after(rest, "state:").and_then(|s| s.get(..1));
             task.state = state.map(Into::into);
@@ -93,7 +97,7 @@ impl HungTask {
 
     /// ` request_wait_answer+0x112/0x210 [fuse]`; `? ` in front means that the frame is a guess.
     fn trace(&mut self, text: &str) -> Taken {
-        const CHATTER: [&str; 8] = [
+        const CHATTER: [&str; 9] = [
             "Call Trace:",
             "<TASK>",
             "</TASK>",
@@ -102,13 +106,17 @@ impl HungTask {
             "\"echo 0 >",
             "Future hung task reports",
             "RIP: ",
+            "Workqueue: ",
         ];
         if CHATTER.iter().any(|start| text.starts_with(start)) {
             return Taken::Yes;
         }
-        let Some((function, offset)) = scan::split(text, "+0x") else {
-            self.tracing = text.is_empty() || text.starts_with(['R', 'O']) && scan::has(text, ": ");
-            return if self.tracing { Taken::Yes } else { Taken::No };
+        let Some((function, offset)) = scan::split(text, "+0x").filter(|(function, _)| is_symbol(function)) else {
+            let registers = text.is_empty() || text.starts_with(['R', 'O']) && scan::has(text, ": ");
+            // Others log into the same file meanwhile.
+            self.strangers += u32::from(!registers);
+            self.tracing = self.strangers <= STRANGERS;
+            return if registers { Taken::Yes } else { Taken::No };
         };
         if function.starts_with("? ") || !scan::has(offset, "/0x") {
             return Taken::Yes;
@@ -118,6 +126,12 @@ impl HungTask {
         }
         Taken::Yes
     }
+}
+
+/// A kernel function, perhaps in doubt.
+fn is_symbol(text: &str) -> bool {
+    let name = text.strip_prefix("? ").unwrap_or(text);
+    !name.is_empty() && !name.contains(' ')
 }
 
 /// `touch:31988 <writer> blocked ...`: names may contain colons and blanks, the number ends them.

@@ -69,8 +69,23 @@ struct Span<'a> {
 fn span(text: &str) -> Option<Span<'_>> {
     let (before, after) = scan::split(text, "{req=")?;
     let name = before.rsplit([' ', ':']).next().unwrap_or(before);
-    let (fields, rest) = after.split_once('}')?;
+    let end = closing_brace(after)?;
+    let (fields, rest) = (&after[..end], &after[end + 1..]);
     Some(Span { name, fields, rest, req: scan::num(fields)?.0 })
+}
+
+/// Where the fields end: a name in quotes may hold any character.
+fn closing_brace(text: &str) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'}' if !quoted => return Some(at),
+            b'"' if !escaped => quoted = !quoted,
+            _ => {}
+        }
+        escaped = byte == b'\\' && !escaped;
+    }
+    None
 }
 
 impl MountpointS3 {
@@ -84,7 +99,9 @@ impl MountpointS3 {
                 off: number(" offset="),
                 len: number(" size=").or_else(|| number(" length=")),
                 pid: number(" pid=").and_then(|pid| u32::try_from(pid).ok()),
-                path: scan::after(span.fields, "name=").and_then(scan::quoted).map(|(name, _)| name.into()),
+                path: scan::after(span.fields, "name=")
+                    .and_then(scan::quoted)
+                    .map(|(name, _)| scan::unescaped(name).into()),
                 asynchronous: true,
                 ..Call::new(Key::Num(span.req), op)
             };

@@ -34,7 +34,11 @@ struct File {
     lines: NumberMap<u64, u64>,
     /// Where each operation and each task stands.
     rows: NumberMap<u64, u64>,
+    /// Lines of others in between.
+    strangers: u32,
 }
+
+const STRANGERS: u32 = 8;
 
 /// Largest dump that is read, bytes: 512 threads of 512 frames fit.
 const LARGEST: usize = 64 << 20;
@@ -61,12 +65,16 @@ impl Parser for FsdStacks {
                 text: String::new(),
                 lines: NumberMap::default(),
                 rows: NumberMap::default(),
+                strangers: 0,
             });
         }
         let Some(file) = &mut self.file else { return Taken::No };
         if !is_part(text) {
-            // The dump was cut: what follows belongs to somebody else.
-            self.finish(out);
+            // Somebody else wrote in between; or the dump was cut, and what follows is his.
+            file.strangers += 1;
+            if file.strangers > STRANGERS {
+                self.finish(out);
+            }
             return Taken::No;
         }
         if file.text.len() + text.len() > LARGEST {

@@ -143,7 +143,7 @@ impl Goroutines {
 
     /// `/src/main.go:13 +0x75`: of the frame above; that of a creator is not kept.
     fn place(&mut self, text: &str) -> Taken {
-        let (place, _) = scan::word(text);
+        let place = before_offset(text);
         if self.expects_place
             && let Some(frame) = self.draft.as_mut().and_then(Draft::last_frame)
         {
@@ -190,10 +190,14 @@ impl<'a> Header<'a> {
     }
 }
 
+/// A path may have spaces.
+fn before_offset(text: &str) -> &str {
+    text.split(" +0x").next().unwrap_or(text).trim_end()
+}
+
 /// `/src/main.go:13 +0x75`.
 fn is_place(text: &str) -> bool {
-    let (place, _) = scan::word(text);
-    place.rsplit_once(':').is_some_and(|(file, line)| {
+    before_offset(text).rsplit_once(':').is_some_and(|(file, line)| {
         !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit()) && (file.contains('.') || file.contains('/'))
     })
 }

@@ -155,7 +155,12 @@ fn is_lock(class: &str) -> bool {
 fn own(threads: &mut [Thread]) {
     let held: Vec<(Box<str>, Box<str>)> =
         threads.iter().flat_map(|t| t.holds.iter().map(|lock| (lock.key.clone(), t.label.clone()))).collect();
-    for lock in threads.iter_mut().filter_map(|thread| thread.waits_for.as_mut()) {
+    for thread in threads {
+        let shared = thread.frames.iter().take(8).any(|frame| frame.function.ends_with("acquireShared"));
+        let Some(lock) = thread.waits_for.as_mut() else { continue };
+        if shared {
+            lock.mode = LockUse::Read;
+        }
         lock.owner = held.iter().find(|(key, _)| *key == lock.key).map(|(_, owner)| owner.clone());
     }
 }

@@ -14,7 +14,12 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 struct TokioDump {
     draft: Option<Draft>,
     tasks: u64,
+    /// Lines since the last tree that are none.
+    strangers: u32,
 }
+
+/// A heading for each task, a blank line.
+const STRANGERS: u32 = 3;
 
 impl Parser for TokioDump {
     fn format(&self) -> &'static str {
@@ -33,7 +38,7 @@ impl Parser for TokioDump {
         let text = line.text.trim_end();
         if let Some(root) = text.strip_prefix("╼ ") {
             self.close();
-            self.tasks += 1;
+            (self.tasks, self.strangers) = (self.tasks + 1, 0);
             let number = self.tasks;
             let draft = self.draft.get_or_insert_with(|| Draft::start(line, "tokio-dump"));
             draft.thread(line, Thread { label: super::numbered("task ", number), number, ..Thread::default() });
@@ -48,8 +53,10 @@ impl Parser for TokioDump {
                 Taken::Yes
             }
             _ => {
-                // Whatever else stands here ends the dump.
-                if !text.is_empty() {
+                // What each task is headed with is up to the program; what has a time of its own is another line.
+                self.close();
+                self.strangers += 1;
+                if self.strangers > STRANGERS || self.draft.as_ref().is_some_and(|draft| draft.at != line.at) {
                     self.finish(out);
                 }
                 Taken::No
