@@ -80,11 +80,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(NO_INPUT));
     };
     let sources = Sources::open(&mounts, &args.without);
+    let meter = args.for_seconds.and_then(|_| look::meter(mount));
     let watched = match args.for_seconds {
         Some(seconds) => watch::watch(args, seconds, mount, &mounts, &sources)?,
         None => Watched::default(),
     };
     let mut look = look::take(mount, &mounts, &sources, &args.without);
+    look.burning = match meter {
+        // The longer time tells more, also that nothing ran through it.
+        Some(meter) if look.waiting != Some(0) => meter.stop(),
+        _ => look.burning,
+    };
     look.missing.extend(watched.missing.iter().cloned());
     let mut rows = rows::of(&look, watched.live.as_ref());
     let report = report(&look, &mut rows, &watched, args)?;

@@ -336,8 +336,19 @@ pub struct DaemonProcess {
     pub threads: u32,
     /// TCP peers, with the connection's state.
     pub peers: Vec<Box<str>>,
+    /// A thread that runs all the time.
+    pub burning: Option<Burns>,
     /// A thread that waits for another process (ssh behind a socket, a FUSE mount below), and for what.
     pub awaits: Option<(Box<str>, Awaited)>,
+}
+
+/// A thread that wants a processor nearly all the time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Burns {
+    pub thread: Box<str>,
+    pub percent: u32,
+    /// How long that was looked at.
+    pub over_us: u64,
 }
 
 /// Who the threads of a daemon wait for besides TCP peers.

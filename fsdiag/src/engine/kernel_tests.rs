@@ -1,6 +1,7 @@
 //! Small incidents in kernel facts, and the verdict each must give.
 
 use super::*;
+use crate::engine::fact::Burns;
 
 const STALLED: u64 = 10_000_000;
 
@@ -30,6 +31,7 @@ fn daemon(threads: u32, stopped: bool) -> KernelFact {
         stopped,
         threads,
         peers,
+        burning: None,
         awaits: None,
     }))
 }
@@ -120,4 +122,22 @@ fn stopped_and_gone_daemons_are_told_apart() {
     let gone = verdict(&[KernelFact::Dead { connection: 39, aborted: false }]).unwrap();
     assert_eq!((gone.cause, gone.confidence), (Cause::DaemonGone, Confidence::Certain));
     assert!(verdict(&[daemon(3, true)]).is_none(), "stopped, but nobody waits");
+}
+
+#[test]
+fn a_thread_that_runs_all_the_time_spins_unless_somebody_else_is_waited_for() {
+    let daemon = |over_us: u64, awaits: Option<(Box<str>, Awaited)>| {
+        let burning = Some(Burns { thread: "thread 12 (t)".into(), percent: 99, over_us });
+        let process =
+            DaemonProcess { pid: 9, comm: "d".into(), threads: 2, burning, awaits, ..DaemonProcess::default() };
+        KernelFact::Daemon(Box::new(process))
+    };
+    let told = |age_s: u64, daemon: KernelFact| {
+        verdict(&[pending(PendingState::InDaemon, 4, Op::Read, age_s), daemon]).map(|v| (v.cause, v.confidence))
+    };
+    assert_eq!(told(20, daemon(300_000, None)), Some((Cause::Spin, Confidence::Low)));
+    assert_eq!(told(20, daemon(5_000_000, None)), Some((Cause::Spin, Confidence::Medium)));
+    assert_eq!(told(2, daemon(5_000_000, None)), None, "it may just be slow");
+    let other = Some((Box::from("thread 13 (t)"), Awaited::Process));
+    assert_eq!(told(20, daemon(5_000_000, other)), Some((Cause::UpstreamStall, Confidence::Medium)));
 }

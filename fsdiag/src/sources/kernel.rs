@@ -4,6 +4,7 @@
 pub mod bounded;
 pub mod brief;
 pub mod btf;
+pub mod burn;
 pub mod clients;
 mod dentries;
 pub mod facts;

@@ -265,6 +265,22 @@ fn instances() -> Vec<String> {
 }
 
 #[test]
+fn a_daemon_that_runs_and_runs_is_told_to_spin() {
+    let Some(mut victim) = Victim::spinning() else { return };
+    let file = victim.mount.join("x").display().to_string();
+    victim.client("stat", &[&file]);
+    let report = victim.attach_until(&[], |r| cause(r) == "spin");
+    if no_lists(&report) {
+        return;
+    }
+    assert_eq!((cause(&report), &report["verdicts"][0]["confidence"]), ("spin", &"low".into()), "{report:#}");
+    let thread = report["verdicts"][0]["culprit"]["thread"].as_str().unwrap();
+    assert!(thread.contains(&victim.daemon.id().to_string()), "{thread}");
+    let report = victim.attach_until(&["--for", "2.5"], |r| cause(r) == "spin");
+    assert_eq!((cause(&report), &report["verdicts"][0]["confidence"]), ("spin", &"medium".into()), "{report:#}");
+}
+
+#[test]
 fn mounts_shows_the_oldest_request_of_each() {
     let Some(mut victim) = Victim::rclone() else { return };
     victim.one_read();

@@ -15,7 +15,9 @@ impl Rule for Spin {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        (0..case.parties.len()).filter_map(|party| finding(case, party)).collect()
+        let mut found: Vec<Finding> = (0..case.parties.len()).filter_map(|party| finding(case, party)).collect();
+        found.extend(super::unread_queue::by_kernel(case, self.cause()));
+        found
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     task::Task,
 };
 use crate::engine::fact::{
-    At, Awaited, BlockedTask, DaemonProcess, Fact, InputId, KernelFact, Pending, PendingState, Place, What,
+    At, Awaited, BlockedTask, Burns, DaemonProcess, Fact, InputId, KernelFact, Pending, PendingState, Place, What,
 };
 
 /// Facts under way to the model, with the lines they stand on.
@@ -85,16 +85,25 @@ impl Transcript {
         let threads = u32::try_from(daemon.threads.len()).unwrap_or(u32::MAX);
         let idle = daemon.idle_readers();
         let stopped = daemon.is_stopped();
+        let burning = look.burning.as_ref().map(|burning| Burns {
+            thread: format!("thread {} ({})", burning.tid, burning.comm).into(),
+            percent: burning.percent,
+            over_us: burning.over_us,
+        });
+        let runs = burning
+            .as_ref()
+            .map(|b| format!(", {} runs for {} % of {:.1} s", b.thread, b.percent, b.over_us as f64 / 1e6));
         let line = format!(
-            "daemon {} {}: {threads} threads, {idle} read the device{}",
+            "daemon {} {}: {threads} threads, {idle} read the device{}{}",
             daemon.comm,
             daemon.pid,
-            if stopped { ", stopped" } else { "" }
+            if stopped { ", stopped" } else { "" },
+            runs.unwrap_or_default(),
         );
         let peers = daemon.sockets.iter().map(|s| format!("{} {}", s.peer, s.state).into()).collect();
         let awaits = awaits(daemon, look);
         let comm = daemon.comm.as_str().into();
-        let process = DaemonProcess { pid: daemon.pid, comm, stopped, threads, peers, awaits };
+        let process = DaemonProcess { pid: daemon.pid, comm, stopped, threads, peers, burning, awaits };
         self.add(line.clone(), KernelFact::Daemon(Box::new(process)));
         self.add(line, KernelFact::Readers { idle, threads });
     }

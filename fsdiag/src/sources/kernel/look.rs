@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use super::{
     bounded,
+    burn::{Burning, Meter},
     clients::{self, Client},
     fusectl::Fusectl,
     holders::{self, Found, Holder},
@@ -103,6 +104,11 @@ impl Daemon {
         self.threads.iter().find(waits)
     }
 
+    /// Whether a thread has something to do right now.
+    fn runs(&self) -> bool {
+        self.threads.iter().any(|t| t.state == Some('R'))
+    }
+
     /// Whether a person or a debugger has stopped it.
     pub fn is_stopped(&self) -> bool {
         !self.threads.is_empty() && self.threads.iter().all(|t| matches!(t.state, Some('T' | 't')))
@@ -125,6 +131,8 @@ pub struct Look {
     pub clients: Option<Vec<Client>>,
     /// When they were looked at, by the scheduler's clock.
     pub clock_ms: Option<f64>,
+    /// The thread of the daemon that runs all the time, where one does while requests wait.
+    pub burning: Option<Burning>,
     pub missing: Vec<String>,
 }
 
@@ -158,7 +166,14 @@ impl Look {
     }
 }
 
-/// Takes a look; about a tenth of a second where the request lists can be read.
+/// Begins to measure what the threads of the daemon run.
+pub fn meter(mount: &Mount) -> Option<Meter> {
+    let Found { holders, sure } = holders::scan().of_connection(mount.connection(), mount.kind());
+    daemons(&holders).first().filter(|_| sure).map(|daemon| Meter::start(daemon.pid))
+}
+
+/// Takes a look; about a tenth of a second where the request lists can be read, and three where a thread of the daemon
+/// runs while requests wait.
 pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Source]) -> Look {
     let Found { holders, sure: daemons_sure } = holders::scan().of_connection(mount.connection(), mount.kind());
     let mut missing = sources.missing();
@@ -183,6 +198,8 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
         Some(d) if daemons_sure => ready(d, &mut missing),
         _ => None,
     };
+    let busy = daemons.first().filter(|daemon| daemons_sure && waiting != Some(0) && daemon.runs());
+    let meter = busy.map(|daemon| Meter::start(daemon.pid));
     let clients = (!without.contains(&Source::Clients)).then(|| clients(mount, mounts, view.as_ref()));
     // `comm` is one of the few files that answer always.
     let stuck = bounded::silent().into_iter().map(|pid| (pid, holders::comm(pid)));
@@ -193,7 +210,8 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
         missing.push(String::from("kernel stacks and other users' threads: not root"));
     }
     let clock_ms = task::clock_ms();
-    Look { mount: mount.clone(), daemons, daemons_sure, waiting, view, ready, clients, clock_ms, missing }
+    let burning = meter.and_then(|meter| meter.stop());
+    Look { mount: mount.clone(), daemons, daemons_sure, waiting, view, ready, clients, clock_ms, burning, missing }
 }
 
 fn daemons(holders: &[Holder]) -> Vec<Daemon> {

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write as _,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -70,6 +71,29 @@ impl Victim {
         let options = format!("directport={},{options}", servers::sftp());
         let args = |mount: &str| ["-f", "-o", &options, "127.0.0.1:/", mount].map(str::to_owned).to_vec();
         Self::start("sshfs", args)
+    }
+
+    /// A daemon that answers INIT, and runs for ever upon the first request.
+    pub(super) fn spinning() -> Option<Self> {
+        const SCRIPT: &str = r#"
+import ctypes, os, struct, sys
+fuse = os.open("/dev/fuse", os.O_RDWR)
+libc = ctypes.CDLL(None, use_errno=True)
+options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0"
+if libc.mount(b"spins", sys.argv[1].encode(), b"fuse", 0, options.encode()):
+    sys.exit(os.strerror(ctypes.get_errno()))
+unique = struct.unpack_from("<IIQ", os.read(fuse, 1 << 20))[2]
+init = struct.pack("<IIIIHHIIHHI28x", 7, 31, 4096, 0, 12, 9, 4096, 1, 0, 0, 0)
+os.write(fuse, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
+os.read(fuse, 1 << 20)
+while True:
+    pass
+"#;
+        if fs::metadata("/proc/self").unwrap().uid() != 0 {
+            skip("mount(2)", "a plain user", "root");
+            return None;
+        }
+        Self::start("python3", |mount| ["-c", SCRIPT, mount].map(str::to_owned).to_vec())
     }
 
     pub(super) fn file(&self) -> PathBuf {
