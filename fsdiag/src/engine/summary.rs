@@ -198,10 +198,12 @@ fn restarts(model: &Model) -> Vec<Note> {
             (None, Some(end)) => format!("ended ({})", end.text),
             (None, None) => String::from("was followed by another without a word"),
         };
-        let killed = if open > 0 && session.handed_over.is_none() {
-            format!("; {open} requests that were open ended with it")
-        } else {
-            String::new()
+        let killed = match (open, &session.handed_over) {
+            (0, _) | (_, Some(_)) => String::new(),
+            (open, None) if session.by_ids => format!(
+                ", as ids tell that are given out again; {open} requests that were open ended with it, unless two daemons write this log: then they may hang, and fsdiag attach tells"
+            ),
+            (open, None) => format!("; {open} requests that were open ended with it"),
         };
         note("restart", None, None, format!("an earlier run of the daemon {how}{killed}"))
     });

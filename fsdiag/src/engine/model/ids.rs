@@ -92,6 +92,15 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_that_only_ids_tell_of_is_told_with_its_doubt() {
+        // The first daemon may as well hang, and a second one have begun to write the same log.
+        let steps = [done(1..40), vec![('+', 40), ('+', 41)], done(1..6)].concat();
+        let report = report(&steps);
+        let told = report.notes.iter().find(|note| note.kind == "restart").expect("the restart is told");
+        assert!(told.text.contains("unless two daemons write this log"), "{}", told.text);
+    }
+
+    #[test]
     fn low_ids_that_were_not_given_out_before_are_no_restart() {
         let busy = done((2000..4000).step_by(4));
         let steps = [busy, vec![('+', 4000)], done((2..400).step_by(4))].concat();

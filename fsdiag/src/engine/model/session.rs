@@ -55,6 +55,8 @@ pub struct Session {
     pub max_open: usize,
     pub entered: u64,
     first_key: Option<u64>,
+    /// Only ids that are given out again tell that another life followed (rule R0).
+    pub by_ids: bool,
     /// Its source knows the kernel's own numbers.
     pub tells_uniques: bool,
     ids: Ids,
@@ -254,6 +256,7 @@ impl Session {
 
     /// The life that began with the request of that order; what was open before stays here.
     pub(super) fn split(&mut self, first: u64) -> Self {
+        self.by_ids = true;
         let (clock, about) = (self.clock.going_on(), self.about.clone());
         let mut later = Self { clock, about, first_key: self.first_key, ..Self::default() };
         later.open.judge_as(&self.open);

@@ -197,3 +197,15 @@ fn r14_of_two_that_came_early_the_one_is_likelier_that_is_not_of_the_kind_that_w
     let report = log.victims(20_100, 2..6).until(45);
     assert_eq!(ids(&report.verdicts[0].alternatives), ["1", "9"]);
 }
+
+#[test]
+fn r17_many_getattrs_are_said_to_wait_for_release_only_where_a_release_is_blamed() {
+    let told = |root: Op| {
+        let mut log = Log::new();
+        let report = log.busy(Op::Getattr, 20).at(20_100, enter(1, root)).victims(20_200, 2..6).until(45);
+        assert_eq!(first(&report).map(|first| first.2), Some(Some("1")));
+        report.verdicts[0].advice.iter().any(|advice| advice == fsdiag::engine::advice::GETATTR)
+    };
+    assert!(told(Op::Release));
+    assert!(!told(Op::Readdir));
+}
