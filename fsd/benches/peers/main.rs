@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p fsd --bench peers -- [--quick] [--rounds N] [--only PART,…] [--write DIR]`. Needs root (drops
 //! caches, mounts). PART is one of peers, slow, recorder, stall; all by default, within 12 minutes. `--write ../docs`
-//! replaces each part's table in `PERFORMANCE-PEERS.md` and the plot, and leaves the words around them.
+//! replaces each part's table in `PERFORMANCE-PEERS.md` and the two plots, and leaves the words around them.
 //!
 //! The figures of a shared machine move; the ratios within a round are what counts.
 
@@ -84,6 +84,9 @@ fn main() -> ExitCode {
     if options.wants("slow") {
         let rounds: Vec<_> = (0..options.rounds).map(|_| slow::round()).collect();
         page.show("slow", &slow::markdown(&rounds));
+        if let Some(dir) = &options.write {
+            std::fs::write(dir.join("performance-far.svg"), plot::far(&slow::bars(&rounds))).unwrap();
+        }
     }
     if options.wants("recorder") {
         let origin = origin::Origin::start(options.file_mib.min(512), 1);

@@ -32,7 +32,7 @@ const READERS: [Reader; 7] = [
     Reader { name: "one curl", candidate: Candidate::Curl, args: &[], mib: ONE_MIB, bar: None },
     Reader { name: "rclone mount", candidate: Candidate::Rclone, args: &[], mib: ONE_MIB, bar: None },
     Reader {
-        name: "rclone mount, whole files cached and read ahead",
+        name: "rclone mount, read ahead",
         candidate: Candidate::Rclone,
         args: &["--vfs-cache-mode=full", "--vfs-read-ahead=256M", "--buffer-size=64M", "--max-read-ahead=1M"],
         mib: ONE_MIB,
@@ -89,6 +89,12 @@ fn read(reader: &Reader) -> f64 {
     assert!(path.exists());
     drop_caches();
     rate(reader.mib, || read_all(&path, reader.mib))
+}
+
+/// Name and median of each reader.
+pub(crate) fn bars(rounds: &[Round]) -> Vec<(&'static str, f64)> {
+    let values = |n: usize| rounds.iter().filter_map(|round| round.get(n).copied()?).collect();
+    READERS.iter().enumerate().filter_map(|(n, reader)| Some((reader.name, median(values(n))?))).collect()
 }
 
 /// The table of all rounds.
