@@ -73,10 +73,11 @@ fn soak(lane: Lane) {
         let chaos = Builder::new().name("chaos".into()).spawn_scoped(threads, chaos).unwrap();
         let samples = Samples::take(lasts(), lane, ground, mounted);
         stop.store(true, Relaxed);
-        // Who waits for a stalled answer gets it.
+        let deeds = chaos.join().unwrap();
+        // Nothing is spoilt any more, and who waits for a stalled answer gets it.
         origin.heal().release();
         let tallies: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
-        (tallies, samples, chaos.join().unwrap())
+        (tallies, samples, deeds)
     });
     tell(&format!("soak {lane:?}: {}, {deeds}, {tallies:?}", ground.done()));
     for tally in &tallies {

@@ -137,7 +137,7 @@ impl Origin {
         self
     }
 
-    /// Lets everything go on that stalls now.
+    /// Lets everything go on that stalls or trickles now.
     pub fn release(&self) -> &Self {
         self.script.edit(|book| book.releases += 1);
         self

@@ -236,8 +236,10 @@ fn send_body(
     chunked: bool,
 ) -> io::Result<bool> {
     let (mut step, mut rest) = pace.step();
+    let mut trickles = None;
     if let Some(Fault::Trickle(every)) = fault {
         (step, rest) = (1, *every);
+        trickles = Some(pace.script.releases());
     }
     let mark = match fault {
         Some(Fault::StallAt(at) | Fault::ResetAt(at) | Fault::ShortAt(at) | Fault::ChunkedShort(at)) => *at,
@@ -248,6 +250,10 @@ fn send_body(
     let mut at = shape.range.start;
     loop {
         while at < mark {
+            if trickles.is_some_and(|before| before != pace.script.releases()) {
+                ((step, rest), trickles) = (pace.step(), None);
+                block.resize(step, 0);
+            }
             let len = usize::try_from(mark - at).map_or(step, |left| left.min(step));
             content(shape, at, &mut block[..len]);
             send_block(stream, &block[..len], chunked)?;

@@ -8,7 +8,7 @@ pub enum Fault {
     Silent,
     /// Stops after this many bytes of the body, until a release.
     StallAt(u64),
-    /// One byte of the body in each interval.
+    /// One byte of the body in each interval, until a release.
     Trickle(Duration),
     /// Resets the connection after this many bytes of the body.
     ResetAt(u64),

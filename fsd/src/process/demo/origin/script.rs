@@ -170,6 +170,11 @@ impl Script {
         self.look(|book| book.ended)
     }
 
+    /// Releases so far.
+    pub(super) fn releases(&self) -> u64 {
+        self.look(|book| book.releases)
+    }
+
     /// Stalls until the next release or the end of the origin.
     pub(super) fn stall(&self) {
         let before = self.edit(|book| {
