@@ -167,13 +167,15 @@ fn every_size_is_used_and_the_smallest_still_says_the_verdict() {
 fn it_goes_to_the_background_and_comes_back() {
     let Some(terminal) = Terminal::start("fg", "sh -i") else { return };
     terminal.type_keys(&["PS1='shell> '", "Enter", &format!("{FSDIAG} tui {}", pileup()), "Enter"]);
-    terminal.until("1 Overview");
+    terminal.until("lock_pileup");
     terminal.type_keys(&["C-z"]);
-    terminal.until_it("the shell", |screen| screen.contains("Stopped") && !screen.contains("1 Overview 2 Operations"));
+    // What is typed before the shell has its terminal back may be lost.
+    terminal.until_it("the prompt", |screen| screen.contains("Stopped") && screen.trim_end().ends_with("shell>"));
     terminal.type_keys(&["clear; fg", "Enter"]);
     terminal.until("1 Overview");
     terminal.type_keys(&["q"]);
     terminal.until_normal();
+    terminal.until_it("the prompt", |screen| screen.trim_end().ends_with("shell>"));
     terminal.until_sane();
 }
 
