@@ -14,6 +14,9 @@ use super::{
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     pub edges: Vec<Edge>,
+    /// Places in `edges`, by who waits and by who is waited for: tens of thousands may wait for one lock.
+    from: BTreeMap<usize, Vec<usize>>,
+    to: BTreeMap<usize, Vec<usize>>,
     /// Locks whose holder is not in the data, with their waiters.
     pub ownerless: BTreeMap<Box<str>, Vec<usize>>,
 }
@@ -44,15 +47,17 @@ pub enum Why {
 impl Graph {
     pub fn of(case: &mut Case<'_>) -> Self {
         let mut graph = Self::default();
-        for life in 0..case.lives.len() {
-            graph.locks(case, life);
-            graph.tasks(case, life);
+        let lives = case.lives.len();
+        let mut parties = Parties::of(case);
+        for life in 0..lives {
+            graph.locks(&mut parties, life);
+            graph.tasks(&mut parties, life);
         }
         graph
     }
 
     pub fn out(&self, from: usize) -> impl Iterator<Item = &Edge> {
-        self.edges.iter().filter(move |e| e.from == from)
+        self.from.get(&from).into_iter().flatten().map(|at| &self.edges[*at])
     }
 
     /// Everybody who waits for `root`, directly or through others; each once.
@@ -60,11 +65,8 @@ impl Graph {
         let mut seen = BTreeSet::from([root]);
         let mut open = vec![root];
         while let Some(at) = open.pop() {
-            for edge in self.edges.iter().filter(|e| e.to == at) {
-                if seen.insert(edge.from) {
-                    open.push(edge.from);
-                }
-            }
+            let waiters = self.to.get(&at).into_iter().flatten().map(|at| self.edges[*at].from);
+            open.extend(waiters.filter(|waiter| seen.insert(*waiter)));
         }
         seen.remove(&root);
         seen.into_iter().collect()
@@ -103,18 +105,21 @@ impl Graph {
     }
 
     fn add(&mut self, from: usize, to: usize, why: Why, place: Place) {
-        if !self.edges.iter().any(|e| e.from == from && e.to == to && e.why == why) {
+        if !self.out(from).any(|e| e.to == to && e.why == why) {
+            self.from.entry(from).or_default().push(self.edges.len());
+            self.to.entry(to).or_default().push(self.edges.len());
             self.edges.push(Edge { from, to, why, place });
         }
     }
 
-    fn locks(&mut self, case: &mut Case<'_>, life: usize) {
-        let session = case.lives[life].session;
+    fn locks(&mut self, parties: &mut Parties<'_, '_>, life: usize) {
+        let session = parties.case.lives[life].session;
         for (name, lock) in session.locks.iter() {
+            let queued_writer = lock.waiters.values().any(|w| w.mode == LockMode::Write);
             for (waiter, wanted) in &lock.waiters {
-                let from = party(case, life, *waiter);
-                for (holder, why) in blockers(name, lock, *waiter, wanted.mode) {
-                    let to = party(case, life, holder);
+                let from = parties.number(life, *waiter);
+                for (holder, why) in blockers(name, lock, *waiter, wanted.mode, queued_writer) {
+                    let to = parties.number(life, holder);
                     self.add(from, to, why, wanted.place);
                 }
                 if lock.holders.is_empty() {
@@ -124,11 +129,11 @@ impl Graph {
         }
     }
 
-    fn tasks(&mut self, case: &mut Case<'_>, life: usize) {
-        let session = case.lives[life].session;
+    fn tasks(&mut self, parties: &mut Parties<'_, '_>, life: usize) {
+        let session = parties.case.lives[life].session;
         for (op, wait) in &session.waits {
             if let Some(task) = wait.on {
-                let (from, to) = (party(case, life, *op), party(case, life, task));
+                let (from, to) = (parties.number(life, *op), parties.number(life, task));
                 self.add(from, to, Why::Bytes, wait.place);
             }
         }
@@ -143,7 +148,7 @@ impl Graph {
                 t.ended.is_none() && (close || download && same)
             });
             if let Some((task, _)) = joined {
-                let (from, to) = (party(case, life, id), party(case, life, *task));
+                let (from, to) = (parties.number(life, id), parties.number(life, *task));
                 self.add(from, to, Why::Join, phase.place);
             }
         }
@@ -151,9 +156,14 @@ impl Graph {
 }
 
 /// The holders that keep a waiter out: readers do not keep readers out unless a writer is queued between them.
-fn blockers<'l>(name: &'l str, lock: &'l Lock, waiter: u64, wanted: LockMode) -> impl Iterator<Item = (u64, Why)> + 'l {
+fn blockers<'l>(
+    name: &'l str,
+    lock: &'l Lock,
+    waiter: u64,
+    wanted: LockMode,
+    queued_writer: bool,
+) -> impl Iterator<Item = (u64, Why)> + 'l {
     let permit = lock.kind == LockKind::Permit;
-    let queued_writer = lock.waiters.values().any(|w| w.mode == LockMode::Write);
     let blocks = move |(holder, held): &(&u64, &Use)| {
         let readers = held.mode == LockMode::Read && wanted == LockMode::Read;
         let own_permit = **holder == waiter && lock.holders.len() > 1;
@@ -165,17 +175,39 @@ fn blockers<'l>(name: &'l str, lock: &'l Lock, waiter: u64, wanted: LockMode) ->
     })
 }
 
-/// The party of an id of a run; one is made for an id that is not open.
-fn party(case: &mut Case<'_>, life: usize, id: u64) -> usize {
-    let found = case.parties.iter().position(|p| match p.who {
-        Who::Op(op) => case.ops[op].life == life && case.ops[op].open.key() == Key::Num(id),
-        Who::Task { life: l, id: i, .. } | Who::Ended { life: l, id: i } => l == life && i == id,
-        Who::Thread(_) => false,
-    });
-    found.unwrap_or_else(|| {
-        case.parties.push(Party { who: Who::Ended { life, id }, thread: None });
-        case.parties.len() - 1
-    })
+/// The parties of a case, found by life and id.
+struct Parties<'a, 'c> {
+    case: &'a mut Case<'c>,
+    numbers: BTreeMap<(usize, u64), usize>,
+}
+
+impl<'a, 'c> Parties<'a, 'c> {
+    fn of(case: &'a mut Case<'c>) -> Self {
+        let mut numbers = BTreeMap::new();
+        for (n, party) in case.parties.iter().enumerate() {
+            let known = match party.who {
+                Who::Op(op) => match case.ops[op].open.key() {
+                    Key::Num(id) => Some((case.ops[op].life, id)),
+                    _ => None,
+                },
+                Who::Task { life, id, .. } | Who::Ended { life, id } => Some((life, id)),
+                Who::Thread(_) => None,
+            };
+            if let Some(known) = known {
+                numbers.entry(known).or_insert(n);
+            }
+        }
+        Self { case, numbers }
+    }
+
+    /// The party of an id of a run; one is made for an id that is not open.
+    fn number(&mut self, life: usize, id: u64) -> usize {
+        let parties = &mut self.case.parties;
+        *self.numbers.entry((life, id)).or_insert_with(|| {
+            parties.push(Party { who: Who::Ended { life, id }, thread: None });
+            parties.len() - 1
+        })
+    }
 }
 
 #[derive(Default)]
