@@ -7,6 +7,8 @@ mod opens;
 mod table;
 pub mod tree;
 
+pub(crate) use kept::sweep as sweep_staged;
+
 use crate::observe::locks::{Class, Rank};
 
 /// What is staged.

@@ -57,6 +57,14 @@ pub(super) fn write(path: &Path, run: RunId, items: &[Item], number: u64) -> io:
     done.inspect_err(|_| drop(fs::remove_file(&fresh)))
 }
 
+/// Removes what workers had half written beside `path` when they were killed: it holds secrets. Nobody may be writing.
+pub(crate) fn sweep(path: &Path) {
+    let Some((dir, name)) = path.parent().zip(path.file_name()) else { return };
+    let half = |of: &Path| of.file_stem() == Some(name) && of.extension().is_some();
+    let all = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    all.filter(|of| half(of)).for_each(|of| drop(clear_away(&of)));
+}
+
 /// Puts `fresh` in the place of whatever is there.
 fn put(fresh: &Path, path: &Path) -> io::Result<()> {
     fs::rename(fresh, path).or_else(|_| clear_away(path).and_then(|()| fs::rename(fresh, path)))
@@ -64,6 +72,7 @@ fn put(fresh: &Path, path: &Path) -> io::Result<()> {
 
 /// What an earlier worker of the same mount kept; nothing when there is none or the file is not ours.
 pub(super) fn read(path: &Path, run: RunId) -> Vec<Item> {
+    sweep(path);
     let mut text = String::new();
     let file = open_private(path, OpenOptions::new().read(true));
     let read = file.and_then(|mut file| file.read_to_string(&mut text));

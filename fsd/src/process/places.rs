@@ -26,12 +26,15 @@ use super::{
 };
 use crate::{
     data::store::{FetchMode, try_directory},
+    names::sweep_staged,
     platform::{
         clock,
         runtime_dir::{clear_away, make_private},
     },
 };
 
+/// `mount.json` before it is whole.
+const HALF_ANNOUNCED: &str = "mount.json.new";
 /// Longest path of a socket: `sun_path` has 108 bytes on Linux, 104 on macOS, with a NUL.
 const SOCKET_PATH: usize = 103;
 /// For the janitor of a dead mount to write what is left, and go.
@@ -146,7 +149,7 @@ impl Places {
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn announce(&self, presence: &Presence) -> io::Result<()> {
-        let half = self.runtime.join("mount.json.new");
+        let half = self.runtime.join(HALF_ANNOUNCED);
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
         file.write_all(&serde_json::to_vec(presence)?)?;
         let place = self.runtime.join(layout::MOUNT_FILE);
@@ -266,6 +269,8 @@ fn clear(runtime: &Path, state: &Path, patience: Duration) {
     // Rings name inodes: the names must outlive them.
     // Secrets go in any case.
     drop(clear_away(&runtime.join(layout::STAGED)));
+    sweep_staged(&runtime.join(layout::STAGED));
+    drop(clear_away(&runtime.join(HALF_ANNOUNCED)));
     if !undrained {
         if let Some(presence) = client::read(runtime) {
             drop(std::fs::remove_file(presence.socket));

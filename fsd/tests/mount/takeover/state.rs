@@ -14,6 +14,23 @@ use nix::sys::signal::Signal;
 
 use super::{super::support::*, MIB, await_successor, send, worker};
 
+/// A soak of half an hour found one: a URL with its secrets, left for ever by a worker that was killed as it wrote.
+#[test]
+fn what_a_killed_worker_had_half_written_goes_with_it_or_with_the_mount() {
+    let origin = Origin::start().unwrap();
+    let mounted = mount(Some(&origin.url("")), &["--supervisor"]);
+    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let half = |number: u64| runtime.join(format!("{}.{number}", layout::STAGED));
+    let old = worker(&mounted);
+    fs::write(half(1), "https://user:secret@host/").unwrap();
+    send(old, Signal::SIGKILL);
+    await_successor(&mounted, old);
+    assert!(!half(1).exists());
+    fs::write(half(2), "https://user:secret@host/").unwrap();
+    fs::write(runtime.join(format!("{}.new", layout::MOUNT_FILE)), "{").unwrap();
+    mounted.finish();
+}
+
 #[test]
 fn staged_files_open_handles_and_backing_files_outlive_a_killed_worker() {
     if !nix::unistd::geteuid().is_root() {
