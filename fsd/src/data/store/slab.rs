@@ -16,8 +16,8 @@ use super::chunk::Chunk;
 
 static SLAB: Class = Class::new("slab", Rank::Usage);
 
-/// Blocks that are kept for the next stream.
-const KEPT: usize = 32;
+/// Blocks that are kept for the next stream: most streams need no more, and what is kept is nobody else's.
+const KEPT: usize = 16;
 /// A stream shorter than this is not worth a block.
 const WORTH_A_BLOCK: u64 = 256 << 10;
 

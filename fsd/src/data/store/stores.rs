@@ -154,6 +154,11 @@ impl Stores {
         drop(gone);
     }
 
+    /// Whether nobody has opened that inode here before.
+    pub fn meet(&self, ino: u64) -> bool {
+        self.shared.versions.meet(ino)
+    }
+
     /// The kernel has no byte of that inode any more: its next store may be of another version.
     pub fn forget(&self, ino: u64) {
         self.shared.versions.forget(ino);

@@ -3,7 +3,7 @@
 //! The kernel keeps bytes of an inode beyond its last close. So all stores of one inode must be of one version, also
 //! when the origin's file changes before anybody lists it again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     data::origin::Validator,
@@ -15,11 +15,13 @@ static VERSIONS: Class = Class::new("versions", Rank::Stores);
 /// By inode, until the kernel forgets it.
 pub(super) struct Versions {
     settled: Mutex<HashMap<u64, Validator>>,
+    /// Opened here before.
+    met: Mutex<HashSet<u64>>,
 }
 
 impl Versions {
     pub(super) fn new() -> Self {
-        Self { settled: Mutex::new(&VERSIONS, HashMap::new()) }
+        Self { settled: Mutex::new(&VERSIONS, HashMap::new()), met: Mutex::new(&VERSIONS, HashSet::new()) }
     }
 
     pub(super) fn of(&self, ino: u64) -> Validator {
@@ -33,7 +35,13 @@ impl Versions {
         }
     }
 
+    /// True for the first time.
+    pub(super) fn meet(&self, ino: u64) -> bool {
+        self.met.lock().insert(ino)
+    }
+
     pub(super) fn forget(&self, ino: u64) {
         self.settled.lock().remove(&ino);
+        self.met.lock().remove(&ino);
     }
 }

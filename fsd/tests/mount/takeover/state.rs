@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use fsd::process::demo::origin::IndexStyle;
 use fsd_events::{
     layout,
     names::{OpenAs, read_opens},
@@ -13,6 +14,32 @@ use fsd_events::{
 use nix::sys::signal::Signal;
 
 use super::{super::support::*, MIB, await_successor, send, worker};
+
+/// Two versions of a file that one listing does not tell apart: pages that the kernel has of the first must not be
+/// read beside bytes of the second. The worker that knew which one it was is gone.
+#[test]
+fn what_the_kernel_has_of_a_file_is_of_no_use_where_its_version_went_with_the_worker() {
+    let origin = Origin::start().unwrap();
+    origin.list_as(IndexStyle::NginxHtml).file("a", MIB / 4);
+    let mounted = mount(Some(&origin.url("")), &["--supervisor", "--fetch-mode=range-lru", "--listing-ttl=1h"]);
+    let read = |at: u64, len: usize| {
+        let file = File::open(mounted.path("a")).unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random).unwrap();
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, at).map(|()| bytes)
+    };
+    assert!(read(0, 4096).unwrap() == origin.bytes("a", 0, 4096));
+    await_true("the close", || mounted.status()["open_handles"] == 0 && mounted.status()["stores"] == 0);
+    let old = worker(&mounted);
+    send(old, Signal::SIGKILL);
+    await_successor(&mounted, old);
+    // Listed as it was, and changed before it is opened.
+    assert_eq!(fs::read_dir(mounted.dir()).unwrap().count(), 2);
+    origin.file("a", MIB / 4);
+    let whole = read(0, MIB as usize / 4).unwrap();
+    assert!(whole == origin.bytes("a", 0, MIB as usize / 4), "mixed");
+    mounted.finish();
+}
 
 /// A soak of half an hour found one: a URL with its secrets, left for ever by a worker that was killed as it wrote.
 #[test]
