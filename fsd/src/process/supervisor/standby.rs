@@ -16,15 +16,14 @@ pub(super) struct Standby(Option<(PathBuf, Child)>);
 impl Standby {
     /// The one of `program`, if it still waits.
     pub(super) fn take(&mut self, program: &Path) -> Option<Child> {
-        let fits = |its: &Path, child: &mut Child| its == program && child.outcome().is_none();
-        let (_, mut child) = self.0.take_if(|(its, child)| fits(its, child))?;
+        let (_, mut child) = self.0.take_if(|one| waits(one, program))?;
         child.born = clock::now();
         Some(child)
     }
 
     /// Sees to it that one of `program` waits. Without one the next hand-over only takes longer.
     pub(super) fn keep(&mut self, program: &Path) {
-        if !matches!(&self.0, Some((its, _)) if its == program) {
+        if !self.0.as_mut().is_some_and(|one| waits(one, program)) {
             self.dismiss();
             // One that is armed with bugs on purpose through the environment is the first worker only.
             let started = Child::start(program, false);
@@ -34,10 +33,17 @@ impl Standby {
 
     /// Ends the one that waits, if any.
     pub(super) fn dismiss(&mut self) {
-        if let Some((_, mut child)) = self.0.take() {
+        if let Some((_, mut child)) = self.0.take()
+            && child.outcome().is_none()
+        {
             child.kill();
         }
     }
+}
+
+/// Whether it is of that program, and lives.
+fn waits((its, child): &mut (PathBuf, Child), program: &Path) -> bool {
+    its == program && child.outcome().is_none()
 }
 
 impl Supervisor {

@@ -52,6 +52,7 @@ fn without_a_standby_a_worker_is_followed_all_the_same() {
     send(old, Signal::SIGKILL);
     await_successor(&mounted, old);
     assert!(fs::read(mounted.path("a")).unwrap() == origin.bytes("a", 0, MIB as usize));
+    assert_ne!(await_standby(&mounted), spare, "and then there is one again");
     mounted.finish();
 }
 
