@@ -229,7 +229,7 @@ impl Handles {
 
     /// Open handles of one inode.
     pub fn opens(&self, ino: Ino) -> usize {
-        self.inner.read().files.get(&ino.0).map_or(0, File::opens)
+        self.inner.read().opens(ino)
     }
 
     /// Open handles, stores, and stores that nobody refers to.
@@ -271,6 +271,12 @@ impl Inner {
         Joined { store, mode, surplus: None }
     }
 
+    /// Open handles of the inode, those that an earlier worker opened among them.
+    fn opens(&self, ino: Ino) -> usize {
+        let left = self.left.get(&ino.0).map_or(0, |left| left.handles);
+        self.files.get(&ino.0).map_or(0, File::opens) + left
+    }
+
     /// One handle less of an earlier worker; with the last one the backing file comes along, if it was one of those.
     fn forget_left(&mut self, ino: Ino, fh: Fh) -> Option<Backing> {
         self.left_open.remove(&(ino.0, fh.0))?;
@@ -287,17 +293,15 @@ impl Inner {
         let known = self.set.remove(ino, fh);
         let Some(how) = self.open.remove(&(ino.0, fh.0)) else {
             let backing = self.forget_left(ino, fh);
-            let unused = !self.left.contains_key(&ino.0) && self.files.get(&ino.0).is_none_or(|file| file.opens() == 0);
-            return (known, known && unused, backing);
+            return (known, known && self.opens(ino) == 0, backing);
         };
         let Some(file) = self.files.get_mut(&ino.0) else { return (known, true, None) };
         match how {
             OpenAs::Cached => file.cached -= 1,
             OpenAs::Passthrough => file.passthrough -= 1,
         }
-        let last = file.opens() == 0;
-        let backing = if last { file.backing.take() } else { None };
-        (known, last, backing)
+        let backing = if file.opens() == 0 { file.backing.take() } else { None };
+        (known, self.opens(ino) == 0, backing)
     }
 
     fn take_if_idle(&mut self, ino: Ino) -> Option<Detached> {

@@ -108,10 +108,13 @@ impl Fs {
         self.opened(ask, ino, fh, file, joined);
     }
 
-    /// Takes over the backing files that an earlier worker gave to the kernel.
+    /// Takes over the backing files that an earlier worker gave to the kernel, and does what it had no time for.
     pub fn adopt(&self, adopt: impl Fn(u32) -> Backing) {
         self.inner.adopted.store(true, Ordering::Relaxed);
         self.inner.handles.adopt(adopt);
+        // Whose last reference went, and whose name the earlier worker had not taken away yet.
+        let items = self.inner.catalog.items().into_iter().filter(|item| self.inner.handles.opens(item.ino) == 0);
+        items.for_each(|item| _ = self.inner.catalog.evict(item.ino));
         self.sweep(ROOT, journal::next_id());
     }
 

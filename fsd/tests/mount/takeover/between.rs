@@ -53,3 +53,21 @@ fn opens_and_releases_that_are_done_twice_count_once() {
     assert_eq!(permits.count(), 0, "permits are held by nobody's task");
     mounted.finish();
 }
+
+/// The soak found one: unstaged and closed, but shown for ever, because its worker died before it took the name away.
+#[test]
+fn what_was_unstaged_goes_also_when_its_worker_dies_before_the_last_close_is_done() {
+    let origin = Origin::start().unwrap();
+    origin.file("b", MIB);
+    let mounted = mount(None, &["--supervisor", "--failpoint", "handover::die=return(Release)"]);
+    let staged = mounted.fsd(&["stage", &origin.url("b")]);
+    let staged = text(&staged.stdout);
+    let (id, path) = staged.trim().split_once(' ').unwrap();
+    let held = File::open(path).unwrap();
+    assert!(mounted.fsd(&["unstage", id]).status.success());
+    drop(held);
+    await_handovers(&mounted, "death", 1);
+    let listed = || text(&mounted.fsd(&["list", "--json"]).stdout);
+    await_true("the end of what is staged", || !listed().contains(id) && listed().contains("staged"));
+    mounted.finish();
+}
