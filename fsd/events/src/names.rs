@@ -38,6 +38,8 @@ pub mod header {
 pub const RECORD_HEAD: usize = 4;
 /// Words of a slot in the open set: handle, inode, how it is open, the kernel's number of its backing file.
 pub const SLOT: usize = 4;
+/// In the place of a settled version: the inode is dead, its name has another.
+pub const FORSAKEN: u32 = u32::MAX;
 /// Longest name, bytes.
 pub const NAME_MAX: usize = 255;
 
@@ -55,7 +57,9 @@ pub struct Name<'a> {
     pub parent: Ino,
     /// Tells versions of one path apart; 0 for directories.
     pub version: u64,
-    pub generation: u32,
+    /// A number for the version that the first answer named, where `version` leaves that open; 0: nobody knows yet,
+    /// [`FORSAKEN`]: the content is another by now.
+    pub settled: u32,
     pub kind: Kind,
     /// Not empty, at most [`NAME_MAX`] bytes.
     pub name: &'a str,
@@ -77,11 +81,12 @@ impl Name<'_> {
         }))
     }
 
-    /// Generation, length of the name, kind and check sum.
+    /// Settled version, length of the name, kind and check sum; the first changes while the record stands, so the sum
+    /// leaves it out.
     fn fourth(&self) -> u64 {
         let kind = u64::from(self.kind == Kind::File);
         let length = self.name.len() as u64 & 0xff;
-        u64::from(self.generation) | length << 32 | kind << 40 | u64::from(self.check()) << 48
+        u64::from(self.settled) | length << 32 | kind << 40 | u64::from(self.check()) << 48
     }
 
     fn check(&self) -> u16 {
@@ -94,7 +99,7 @@ impl Name<'_> {
 /// The fourth word of a record taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fourth {
-    pub generation: u32,
+    pub settled: u32,
     pub name_bytes: usize,
     pub kind: Kind,
     check: u16,
@@ -103,7 +108,7 @@ pub struct Fourth {
 impl Fourth {
     pub fn split(word: u64) -> Self {
         let kind = if word >> 40 & 1 == 1 { Kind::File } else { Kind::Dir };
-        Self { generation: word as u32, name_bytes: (word >> 32 & 0xff) as usize, kind, check: (word >> 48) as u16 }
+        Self { settled: word as u32, name_bytes: (word >> 32 & 0xff) as usize, kind, check: (word >> 48) as u16 }
     }
 
     /// Whether `name` is the name that this word was written for.
@@ -203,8 +208,8 @@ impl Names {
         let tail = words.get(RECORD_HEAD..length)?;
         let bytes: Vec<u8> = tail.iter().flat_map(|word| word.to_le_bytes()).take(fourth.name_bytes).collect();
         let text = String::from_utf8_lossy(&bytes);
-        let Fourth { generation, kind, .. } = fourth;
-        let record = Name { ino: Ino(head[0]), parent: Ino(head[1]), version: head[2], generation, kind, name: &text };
+        let Fourth { settled, kind, .. } = fourth;
+        let record = Name { ino: Ino(head[0]), parent: Ino(head[1]), version: head[2], settled, kind, name: &text };
         if fourth.fits(&record) {
             self.entries.insert(head[0], (head[1], kind, text.into_owned()));
         } else {
@@ -300,7 +305,7 @@ mod tests {
     }
 
     fn name(ino: u64, parent: u64, name: &str) -> Name<'_> {
-        Name { ino: Ino(ino), parent: Ino(parent), version: 9, generation: 0, kind: Kind::File, name }
+        Name { ino: Ino(ino), parent: Ino(parent), version: 9, settled: 0, kind: Kind::File, name }
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub use error::StoreError;
 pub use notes::NotesPlace;
 pub use stores::{Stores, sweep};
 pub use temp_file::try_directory;
+pub use versions::Remember;
 pub use whole::Whole;
 
 use std::{

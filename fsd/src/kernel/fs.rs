@@ -40,7 +40,7 @@ use crate::{
         closer::Closer,
         origin::{Origin, OriginError},
         source::Source,
-        store::{StoreError, Stores},
+        store::{Remember, StoreError, Stores},
     },
     names::{
         catalog::Catalog,
@@ -197,6 +197,16 @@ impl fmt::Debug for Fs {
     }
 }
 
+impl Remember for Tree {
+    fn version(&self, ino: u64) -> u32 {
+        self.settled(Ino(ino))
+    }
+
+    fn remember(&self, ino: u64, version: u32) {
+        self.settle(Ino(ino), version);
+    }
+}
+
 impl Fs {
     /// Opens or makes the shared tables.
     ///
@@ -208,6 +218,7 @@ impl Fs {
         let names = dir.map(|dir| dir.join(layout::NAMES));
         let opens = dir.map(|dir| dir.join(layout::OPENS));
         let tree = Arc::new(Tree::open(names.as_deref(), config.mount_run).map_err(unusable)?);
+        parts.stores.remember_with(Arc::clone(&tree) as Arc<dyn Remember>);
         let handles = Handles::open(opens.as_deref(), config.mount_run).map_err(unusable)?;
         let staged = dir.map(|dir| (dir.join(layout::STAGED), config.mount_run));
         let catalog = Catalog::new(Arc::clone(&tree), staged).ok_or(FsError::Full)?;

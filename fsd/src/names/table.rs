@@ -15,7 +15,9 @@ use std::{
 
 use fsd_events::{
     ids::{Ino, RunId},
-    names::{self, Fourth, Kind, NAME_MAX, NAMES_MAGIC, Name, RECORD_HEAD, ROOT, VERSION, header, record_words},
+    names::{
+        self, FORSAKEN, Fourth, Kind, NAME_MAX, NAMES_MAGIC, Name, RECORD_HEAD, ROOT, VERSION, header, record_words,
+    },
 };
 
 use crate::{
@@ -169,7 +171,7 @@ impl NameTable {
                     return Some(Ino(ino));
                 }
                 Some(_) => ino = next(ino),
-                None if self.append(Name { ino: Ino(ino), parent, version, generation: 0, kind, name })? => {
+                None if self.append(Name { ino: Ino(ino), parent, version, settled: 0, kind, name })? => {
                     return Some(Ino(ino));
                 }
                 None => {}
@@ -213,6 +215,22 @@ impl NameTable {
         }
         drop(slot.set(shared.and_then(Result::ok).unwrap_or_else(|| SharedWords::private(bytes))));
         Some(())
+    }
+
+    /// The settled version of an inode; 0 for one that has no record.
+    pub(super) fn settled(&self, ino: Ino) -> u32 {
+        self.position(ino).map_or(0, |at| Fourth::split(self.word(at + 3).load(Ordering::Acquire)).settled)
+    }
+
+    /// Settles the version of an inode, unless it is forsaken.
+    pub(super) fn settle(&self, ino: Ino, version: u32) {
+        let Some(at) = self.position(ino) else { return };
+        let change = |word: u64| {
+            let open = Fourth::split(word).settled != FORSAKEN;
+            open.then_some(word & !u64::from(u32::MAX) | u64::from(version))
+        };
+        // One that is forsaken stays so.
+        let _forsaken = self.word(at + 3).fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
     }
 
     fn word(&self, at: usize) -> &AtomicU64 {
@@ -390,7 +408,7 @@ mod tests {
     fn a_taken_number_is_never_given_to_another_name() {
         let table = NameTable::open(None, RUN).unwrap();
         let ino = Ino(seed(ROOT, "wanted", 0));
-        table.append(Name { ino, parent: ROOT, version: 0, generation: 0, kind: Kind::File, name: "other" }).unwrap();
+        table.append(Name { ino, parent: ROOT, version: 0, settled: 0, kind: Kind::File, name: "other" }).unwrap();
         let moved = file(&table, ROOT, "wanted", 0);
         assert_ne!(moved, ino);
         assert_eq!(table.path(moved).as_deref(), Some("wanted"));

@@ -1,7 +1,7 @@
 //! The tree: directories as they were last listed, over the name table that never forgets an inode.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt, io,
     path::Path,
     sync::Arc,
@@ -10,7 +10,7 @@ use std::{
 
 use fsd_events::{
     ids::{Ino, RunId},
-    names::{self, Kind, NAME_MAX, ROOT},
+    names::{self, FORSAKEN, Kind, NAME_MAX, ROOT},
 };
 
 use crate::{
@@ -35,8 +35,6 @@ const COLLISIONS: u64 = 16;
 pub struct Tree {
     table: NameTable,
     dirs: RwLock<HashMap<u64, Arc<Directory>>>,
-    /// Inodes whose content is known to be gone although the source still lists it.
-    gone: RwLock<HashSet<u64>>,
 }
 
 impl fmt::Debug for Tree {
@@ -112,7 +110,7 @@ impl Tree {
         let table = NameTable::open(shared, run)?;
         let root = Arc::new(Directory::new(ROOT, ROOT, Arc::from("")));
         let dirs = RwLock::new(&TREE, HashMap::from([(ROOT.0, root)]));
-        Ok(Self { table, dirs, gone: RwLock::new(&TREE, HashSet::new()).keyed(1) })
+        Ok(Self { table, dirs })
     }
 
     /// The directory with that inode, also if only an earlier worker handed it out.
@@ -152,6 +150,17 @@ impl Tree {
         self.table.path(ino)
     }
 
+    /// The version that the first answer named of a file whose listing names none, as a number; 0: nobody knows it.
+    /// It outlives the worker, as the kernel's pages of the file do. Takes no lock.
+    pub fn settled(&self, ino: Ino) -> u32 {
+        self.table.settled(ino)
+    }
+
+    /// Settles it.
+    pub fn settle(&self, ino: Ino, version: u32) {
+        self.table.settle(ino, version);
+    }
+
     /// Number of names ever handed out.
     pub fn names(&self) -> u64 {
         self.table.len()
@@ -170,7 +179,7 @@ impl Tree {
         }
         loop {
             let ino = self.table.intern(parent, name, version, Kind::File)?;
-            if !self.gone.read().contains(&ino.0) {
+            if !self.is_forsaken(ino) {
                 return Some(ino);
             }
             version = names::hash(version, b"gone").max(1);
@@ -180,14 +189,14 @@ impl Tree {
     /// The content behind an inode is not what its name promised: the inode is dead, and the directory must be
     /// listed again, which gives the name a new one.
     pub fn forsake(&self, ino: Ino) {
-        self.gone.write().insert(ino.0);
+        self.table.settle(ino, FORSAKEN);
         if let Some((home, _)) = self.home(ino) {
             home.state.write().fetched = None;
         }
     }
 
     pub fn is_forsaken(&self, ino: Ino) -> bool {
-        self.gone.read().contains(&ino.0)
+        self.table.settled(ino) == FORSAKEN
     }
 
     /// Makes a listing of what a source said. Names that cannot be shown are left out.
@@ -361,7 +370,7 @@ impl Listing {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{collections::HashSet, path::PathBuf};
 
     use proptest::prelude::*;
 
@@ -419,6 +428,24 @@ mod tests {
         assert!(tree.directory(ROOT).unwrap().listing(Age::Since(clock::now())).is_none());
         assert_ne!(show(&tree, all()).find("a").unwrap().ino, first);
         assert!(tree.is_forsaken(first));
+    }
+
+    #[test]
+    fn what_a_worker_settled_or_forsook_the_next_one_knows() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Tree::open(Some(&dir.path().join("names")), RunId(3)).unwrap();
+        let tree = open();
+        let all = || vec![listed("a", tag("1"), None), listed("b", tag("1"), None)];
+        let [a, b] = ["a", "b"].map(|name| show(&tree, all()).find(name).unwrap().ino);
+        tree.settle(a, 7);
+        tree.settle(b, 7);
+        tree.forsake(b);
+        tree.settle(b, 0);
+        drop(tree);
+        let tree = open();
+        assert_eq!((tree.settled(a), tree.is_forsaken(a), tree.is_forsaken(b)), (7, false, true));
+        assert_eq!(show(&tree, all()).find("a").unwrap().ino, a);
+        assert_ne!(show(&tree, all()).find("b").unwrap().ino, b);
     }
 
     #[test]

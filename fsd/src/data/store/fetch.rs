@@ -175,9 +175,13 @@ impl Store {
         let lru = state.single && state.keep == Keep::Lru;
         let version = first.then(|| state.validator.clone());
         drop(state);
-        if let Some(version) = version.filter(|_| agreed.is_ok() && self.content.validator == Validator::None) {
-            self.stores.versions.settle(self.content.ino, &version);
-        }
+        let settled = version.filter(|_| agreed.is_ok() && self.content.validator == Validator::None);
+        let agreed = match settled {
+            Some(version) if !self.stores.versions.settle(self.content.ino, &version) => {
+                Err("a worker before this one gave bytes of another version".to_owned())
+            }
+            _ => agreed,
+        };
         if let Err(why) = agreed {
             return Err(Stop::Origin(OriginError::Changed { at: self.content.path.to_string(), why }));
         }

@@ -27,7 +27,7 @@ use super::{
     state::Keep,
     temp_file,
     ticker::{self, Ticker},
-    versions::Versions,
+    versions::{Remember, Versions},
 };
 
 static STORES: Class = Class::new("stores", Rank::Stores);
@@ -118,9 +118,7 @@ impl Stores {
             content.validator = self.shared.versions.of(content.ino);
         }
         let left = self.left_for(&content, keep);
-        if let Some(left) = &left {
-            self.shared.versions.settle(content.ino, &left.validator);
-        }
+        let left = left.filter(|left| self.shared.versions.settle(content.ino, &left.validator));
         let store = Arc::new(Store::new(Arc::clone(&self.shared), content, keep, left));
         {
             let mut open = self.shared.open.lock();
@@ -154,9 +152,9 @@ impl Stores {
         drop(gone);
     }
 
-    /// Whether nobody has opened that inode here before.
-    pub fn meet(&self, ino: u64) -> bool {
-        self.shared.versions.meet(ino)
+    /// Who remembers the versions of inodes for the next worker. The first one given stays.
+    pub fn remember_with(&self, beyond: Arc<dyn Remember>) {
+        self.shared.versions.remember_with(beyond);
     }
 
     /// The kernel has no byte of that inode any more: its next store may be of another version.

@@ -14,8 +14,6 @@ use fsd_events::{
 use crate::{
     data::{
         closer::Detached,
-        origin::Validator,
-        source::Place,
         store::{Content, Store},
     },
     names::{
@@ -76,7 +74,7 @@ impl Fs {
 
     fn open_known<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo) {
         if let Some(joined) = self.join(ino, fh, &|store| self.backing(&ask, ino, store)) {
-            return self.opened(ask, ino, fh, file, joined);
+            return self.opened(ask, fh, joined);
         }
         let by = ask.span().id();
         match self.inner.parts.stores.open(self.content(ino, file), by) {
@@ -105,7 +103,7 @@ impl Fs {
         let backing = self.backing(&ask, ino, &store);
         let joined = self.inner.handles.insert(ino, fh, store, file.staged, backing);
         self.unpin_if_unstaged(ino, file);
-        self.opened(ask, ino, fh, file, joined);
+        self.opened(ask, fh, joined);
     }
 
     /// Takes over the backing files that an earlier worker gave to the kernel, and does what it had no time for.
@@ -151,21 +149,13 @@ impl Fs {
         }
     }
 
-    fn opened<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo, joined: Joined) {
+    fn opened<A: AskOpen>(&self, ask: A, fh: Fh, joined: Joined) {
         let Joined { mode, surplus, .. } = joined;
         if let Some(surplus) = surplus {
             self.inner.parts.closer.submit(surplus, ask.span().id());
         }
         let no_flush = !self.inner.config.flags.debug_all_callbacks;
-        let stale = self.may_be_stale(ino, file);
-        ask.answer(Ok(Opened { fh, mode, no_flush, stale }));
-    }
-
-    /// Whether an earlier worker may have given the kernel bytes of a version that this one does not know: the listing
-    /// names none, and what the first answer said of it went with that worker. Once for each file.
-    fn may_be_stale(&self, ino: Ino, file: &FileInfo) -> bool {
-        let unsure = file.validator == Validator::None && !matches!(file.place, Place::Local(_) | Place::Whole(_));
-        unsure && self.inner.adopted.load(Ordering::Relaxed) && self.inner.parts.stores.meet(ino.0)
+        ask.answer(Ok(Opened { fh, mode, no_flush }));
     }
 
     /// `debug_skip_eviction` kept stores, and now there is no room: the newcomer goes first.

@@ -106,7 +106,7 @@ pub(super) fn opened(reply: ReplyOpen, unique: u64, opened: &Opened) {
         },
         Mode::Cached => reply,
     };
-    flags.set(FopenFlags::FOPEN_KEEP_CACHE, !opened.stale);
+    flags |= FopenFlags::FOPEN_KEEP_CACHE;
     reply.opened(FileHandle(opened.fh.0), flags);
 }
 
