@@ -27,7 +27,7 @@ use super::{
     download::Pace,
     failpoint, reading,
     slab::Filler,
-    state::{Keep, Kind, Start},
+    state::{Keep, Kind, Lost, Start},
     writing,
 };
 
@@ -66,13 +66,14 @@ impl Store {
     /// Starts requests that the state has registered. No lock is held.
     pub(super) fn launch(self: &Arc<Self>, starts: Vec<Start>, by: Option<OpId>) {
         for start in starts {
+            failpoint::hold_thread("store::launch", &self.content.path, start.kind.name());
             let permits = match start.kind {
                 Kind::Ahead => self.try_ahead(by),
                 Kind::Main | Kind::Demand => Some(Vec::new()),
             };
             let Some(permits) = permits else {
                 // Somebody may have begun to wait for it.
-                let (_, starts) = self.state.lock().land(start.key, false, clock::now());
+                let (_, starts) = self.take_off(start.key, false);
                 self.launch(starts, by);
                 continue;
             };
@@ -80,10 +81,7 @@ impl Store {
             let spec = Spec { kind, parent: by, fh: None, path: Some(&self.content.path) };
             let flying = Flying { store: Arc::clone(self), key: start.key, result: None };
             let task = tasks::spawn(&self.stores.runtime, spec, |id| fly(flying, start.clone(), permits, id));
-            let mut state = self.state.lock();
-            if let Some(flight) = state.flights.iter_mut().find(|flight| flight.key == start.key) {
-                flight.task = Some(task);
-            }
+            self.state.lock().launched(start.key, task);
         }
     }
 
@@ -295,15 +293,20 @@ impl Store {
     }
 
     fn landed(self: &Arc<Self>, key: u64, result: Result<(), StoreError>) {
-        let now = clock::now();
-        let (lost, starts) = self.state.lock().land(key, result.is_err(), now);
+        let (lost, starts) = self.take_off(key, result.is_err());
         if let Err(error) = &result {
             self.stores.ticker.left(lost.len());
             reading::refuse_all(lost, error);
         }
-        self.idle.notify_waiters();
         self.launch(starts, None);
         self.flush_if_done();
+    }
+
+    /// Ends the flight in the state, and tells a close that waits for the last one.
+    fn take_off(&self, key: u64, failed: bool) -> (Vec<Lost>, Vec<Start>) {
+        let landed = self.state.lock().land(key, failed, clock::now());
+        self.idle.notify_waiters();
+        landed
     }
 
     pub(super) fn report(&self, id: OpId, state: &str) {

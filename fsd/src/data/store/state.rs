@@ -47,6 +47,16 @@ pub(super) enum Kind {
     Ahead,
 }
 
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Demand => "demand",
+            Self::Ahead => "ahead",
+        }
+    }
+}
+
 /// A request that is under way or about to be.
 #[derive(Debug)]
 pub(super) struct Flight {
@@ -274,6 +284,16 @@ impl State {
         }
         self.agreed = true;
         Ok(())
+    }
+
+    /// The flight `key` has a task, unless that has ended already.
+    pub(super) fn launched(&mut self, key: u64, task: Task) {
+        let Some(flight) = self.flights.iter_mut().find(|flight| flight.key == key) else { return };
+        if self.closing {
+            // The close has looked for tasks to cancel before there was this one.
+            task.cancel();
+        }
+        flight.task = Some(task);
     }
 
     /// Ends the flight `key`; takes out the waiters for whom nothing is on its way any more, and says what to start

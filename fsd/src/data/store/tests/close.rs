@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fsd_events::{event::Phase, ids::OpId};
+
 use crate::{
-    data::store::{FetchMode, StoreError},
+    data::store::{FetchMode, Store, StoreError},
+    observe::tasks,
     process::demo::origin::Fault,
 };
 
@@ -54,6 +57,45 @@ fn r41_a_close_that_timed_out_is_finished_by_the_reaper() {
     scenario.teardown();
 }
 
+/// It has registered a request whose task is not there yet.
+fn is_about_to_start(store: &Store) -> bool {
+    store.state.lock().flights.iter().any(|flight| flight.task.is_none())
+}
+
+/// A close that has begun and waits for something.
+fn waits(close: OpId) -> bool {
+    let mut waits = false;
+    tasks::visit(&mut |task| waits |= task.id == close && task.phase == Some(Phase::Close) && !task.polling);
+    waits
+}
+
+#[test]
+fn a_request_that_was_about_to_start_does_not_hold_up_the_close() {
+    // One that gets no permit, and one that is never answered.
+    for (kind, fault) in [("ahead", None), ("demand", Some(Fault::Silent))] {
+        let scenario = fail::FailScenario::setup();
+        let mode = FetchMode::RangeLru;
+        let world = World::new(&Settings { mode, inactivity: LIMIT * 5, at_once: 1, ..Settings::default() });
+        let store = world.open(kind, 64 * MIB);
+        if let Some(fault) = fault {
+            world.origin.always(kind, fault);
+        } else {
+            world.check(&store, 0..128 * KIB);
+        }
+        fail::cfg("store::launch", &format!("return({kind} {kind})")).unwrap();
+        let reading = Arc::clone(&store);
+        let work = move || read(&reading, 768 * KIB..896 * KIB, LIMIT);
+        let reader = std::thread::Builder::new().spawn(work).unwrap();
+        assert!(world.until(|| is_about_to_start(&store)), "{kind}");
+        let close = world.close(store);
+        assert!(world.until(|| waits(close)), "{kind}");
+        fail::cfg("store::launch", "off").unwrap();
+        assert!(world.drained(), "{kind}");
+        drop(reader.join().unwrap());
+        scenario.teardown();
+    }
+}
+
 #[test]
 fn r18_a_close_during_reads_gives_whole_bytes_or_an_error() {
     for round in 0..20 {
@@ -87,7 +129,7 @@ fn r38_two_files_of_sixty_percent_of_the_budget_do_not_both_open() {
     let world = World::new(&Settings { disk: Some(10 * MIB), ..Settings::default() });
     let first = world.open("a", 6 * MIB);
     world.origin.file("b", 6 * MIB);
-    let second = world.stores.open(world.content("b", 6 * MIB, v1()), fsd_events::ids::OpId(1));
+    let second = world.stores.open(world.content("b", 6 * MIB, v1()), OpId(1));
     assert!(matches!(second, Err(StoreError::NoRoom { .. })));
     world.close(first);
     assert!(world.drained());
