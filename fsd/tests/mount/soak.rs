@@ -90,7 +90,7 @@ fn soak(lane: Lane) {
     ground.check_all(&origin, &mounted);
     if lane.killed {
         // Descriptors are counted from the first worker on, which is gone.
-        await_true("an idle mount", || idle(&mounted));
+        await_none("an idle mount", || busy(&mounted));
     } else {
         nothing_is_left(&mounted, &origin);
     }
@@ -99,7 +99,9 @@ fn soak(lane: Lane) {
     assert_eq!(orphans(&record), Vec::<String>::new(), "{lane:?}");
 }
 
-fn idle(mounted: &Mounted) -> bool {
+/// The status, while anything is open, kept or going on.
+fn busy(mounted: &Mounted) -> Option<serde_json::Value> {
     let status = mounted.status();
-    ["open_handles", "stores", "closing", "reaping", "disk_used"].iter().all(|key| status[key] == 0)
+    let idle = ["open_handles", "stores", "closing", "reaping", "disk_used"].iter().all(|key| status[key] == 0);
+    (!idle).then_some(status)
 }

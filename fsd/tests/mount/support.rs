@@ -189,9 +189,14 @@ pub(crate) fn count(record: &[Value], ev: &str) -> usize {
 
 /// Waits until `ready`, looking often; fails the test after [`SOON`].
 pub(crate) fn await_true(what: &str, mut ready: impl FnMut() -> bool) {
+    await_none(what, || (!ready()).then_some("it is not yet so"));
+}
+
+/// Waits until nothing is `wrong` any more, looking often; fails the test after [`SOON`] with what still was.
+pub(crate) fn await_none<T: std::fmt::Display>(what: &str, mut wrong: impl FnMut() -> Option<T>) {
     let until = now() + SOON;
-    while !ready() {
-        assert!(now() < until, "{what} did not come within {SOON:?}");
+    while let Some(wrong) = wrong() {
+        assert!(now() < until, "{what} did not come within {SOON:?}: {wrong}");
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }
