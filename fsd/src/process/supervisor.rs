@@ -277,7 +277,9 @@ impl Supervisor {
     }
 
     fn wait(&self) {
-        let limit = PollTimeout::try_from(self.until_next()).unwrap_or(PollTimeout::ZERO);
+        // Poll counts whole milliseconds and leaves out what is over: that part would be spent spinning.
+        let until_next = self.until_next() + Duration::from_micros(999);
+        let limit = PollTimeout::try_from(until_next).unwrap_or(PollTimeout::ZERO);
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         for (fd, writes) in self.clients.interests() {
             let room = if writes { PollFlags::POLLOUT } else { PollFlags::empty() };

@@ -9,7 +9,7 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Between the starts of workers that served, in the long run: a start takes about half of it.
-const BETWEEN_STARTS: Duration = Duration::from_millis(50);
+const BETWEEN_STARTS: Duration = Duration::from_millis(25);
 /// As many starts as fit in here may follow each other without a pause.
 const CREDIT: Duration = Duration::from_secs(1);
 
@@ -100,7 +100,7 @@ pub(super) struct Life {
 
 impl Backoff {
     /// The pause before the next worker. One that served is followed at once, but in the long run no two start closer
-    /// together than 50 ms: a request that kills whoever reads it must not take a whole processor.
+    /// together than 25 ms: a request that kills whoever reads it must not take a whole processor.
     pub(super) fn after(&mut self, life: Life) -> Duration {
         let credit = (self.credit + life.length).min(CREDIT);
         if life.served || life.length >= SHORT_LIFE {
@@ -164,10 +164,10 @@ mod tests {
         let mut backoff = Backoff::default();
         let life = |ms: u64| Life { length: Duration::from_millis(ms), served: true };
         assert!((0..100).all(|_| backoff.after(life(50)).is_zero()));
-        // Some at once, and from then on twenty a second.
-        assert!((0..19).all(|_| backoff.after(life(0)).is_zero()));
-        assert_eq!(backoff.after(life(30)).as_millis(), 20);
-        assert_eq!(backoff.after(life(0)).as_millis(), 50);
+        // Some at once, and from then on forty a second.
+        assert!((0..39).all(|_| backoff.after(life(0)).is_zero()));
+        assert_eq!(backoff.after(life(10)).as_millis(), 15);
+        assert_eq!(backoff.after(life(0)).as_millis(), 25);
         assert_eq!(backoff.young_deaths(), 0);
     }
 }
