@@ -1,6 +1,6 @@
 //! A verdict in the making, and how several of them are put in order.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     case::{Case, seconds},
@@ -104,6 +104,30 @@ impl Finding {
     }
 }
 
+/// As many of a crowd's findings as a report lists; the first of them covers what the others are about. A crowd in one
+/// trouble is one trouble, and a verdict takes thirty times the room of its request.
+pub fn listed(case: &Case<'_>, mut all: impl Iterator<Item = Finding>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = all.by_ref().take(case.model.limits.listed).collect();
+    if let Some(first) = found.first_mut() {
+        all.for_each(|other| first.covers.extend(other.covers));
+    }
+    found
+}
+
+/// The same for troubles of one party each, of which only those that are listed are put into words.
+pub fn of_parties<T>(
+    case: &Case<'_>,
+    mut troubles: impl Iterator<Item = (usize, T)>,
+    tell: impl Fn(usize, T) -> Finding,
+) -> Vec<Finding> {
+    let first = troubles.by_ref().take(case.model.limits.listed);
+    let mut found: Vec<Finding> = first.map(|(party, trouble)| tell(party, trouble)).collect();
+    if let Some(first) = found.first_mut() {
+        first.covers.extend(troubles.map(|(party, _)| party));
+    }
+    found
+}
+
 /// More candidates than that are no help.
 const ALTERNATIVES: usize = 100;
 
@@ -113,15 +137,20 @@ pub fn in_order(found: Vec<(usize, Finding)>) -> Vec<Verdict> {
     found.sort_by_key(|(rule, f)| (std::cmp::Reverse(f.verdict.confidence), *rule, std::cmp::Reverse(f.covers.len())));
     let mut explained: HashSet<usize> = HashSet::new();
     let mut verdicts: Vec<Verdict> = Vec::new();
+    // By the id of the culprit: of a crowd each has its own.
+    let mut told: HashMap<Option<String>, Vec<usize>> = HashMap::new();
     for (_, finding) in found {
         let known = match finding.party {
             Some(party) => explained.contains(&party),
             None => !finding.covers.is_empty() && finding.covers.iter().all(|c| explained.contains(c)),
         };
-        let again = verdicts.iter().any(|v| v.cause == finding.verdict.cause && v.culprit == finding.verdict.culprit);
+        let Verdict { cause, culprit, .. } = &finding.verdict;
+        let alike = told.entry(culprit.as_ref().and_then(|culprit| culprit.id.clone())).or_default();
+        let again = alike.iter().map(|at| &verdicts[*at]).any(|v| v.cause == *cause && v.culprit == *culprit);
         if known || again {
             continue;
         }
+        alike.push(verdicts.len());
         explained.extend(&finding.covers);
         verdicts.push(finding.verdict);
     }
@@ -147,4 +176,37 @@ pub fn verb(n: usize, one: &'static str, many: &'static str) -> &'static str {
 /// ` (read of movie.mkv)`: the path of a party where it is known.
 pub fn of_path(case: &Case<'_>, party: usize) -> String {
     case.culprit(party).path.map(|p| format!(" of {p}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use fsd_events::{event::Phase, op::Op};
+
+    use crate::engine::{
+        fact::{At, Call, Done, Fact, Key, Place, Sink as _, What},
+        model::{Limits, Model, Now},
+        report::Cause,
+    };
+
+    #[test]
+    fn a_crowd_in_one_trouble_is_told_by_as_many_as_are_listed() {
+        let mut model = Model::new(Limits { listed: 10, ..Limits::default() });
+        let input = model.input("log");
+        let mut tell = |line: u64, second: u64, what| {
+            let at = At { mono_us: Some(second * 1_000_000), wall_us: None };
+            model.fact(Fact { place: Place { input, line }, at, what });
+        };
+        for id in 1..=50 {
+            let key = Key::Num(id);
+            tell(2 * id, id, What::Enter(Box::new(Call { asynchronous: true, ..Call::new(key, Op::Read) })));
+            tell(2 * id + 1, id, What::Phase { key, phase: Phase::Upstream, detail: "the server".into() });
+        }
+        let key = Key::Num(51);
+        tell(200, 600, What::Enter(Box::new(Call::new(key, Op::Getattr))));
+        tell(201, 601, What::Exit(Done { key, op: None, us: None, errno: Some(0), bytes: None }));
+        let report = model.report(Now::default());
+        assert_eq!(report.verdicts.len(), 10);
+        assert!(report.verdicts.iter().all(|verdict| verdict.cause == Cause::UpstreamStall));
+        assert_eq!(report.verdicts[0].culprit.as_ref().and_then(|culprit| culprit.id.as_deref()), Some("1"));
+    }
 }

@@ -6,6 +6,7 @@ mod dumped;
 mod fold;
 pub mod gaps;
 pub mod hash;
+pub mod hints;
 mod ids;
 mod latency;
 pub mod locks;
@@ -68,6 +69,8 @@ pub struct Model {
     by_run: NumberMap<u64, usize>,
     /// Current session of each stream of a foreign log.
     by_stream: NumberMap<InputId, usize>,
+    /// The input of the latest foreign fact, and its session.
+    last_foreign: Option<(InputId, usize)>,
     /// Rotated sets: the input that a later one continues.
     continues: NumberMap<InputId, InputId>,
     last_run: Option<(RunId, usize)>,
@@ -89,6 +92,7 @@ impl Model {
 
     /// `later` goes on where `earlier` ended: the same daemon's log after a rotation.
     pub fn continues(&mut self, later: InputId, earlier: InputId) {
+        self.last_foreign = None;
         self.continues.insert(later, earlier);
     }
 
@@ -163,10 +167,17 @@ impl Model {
 
     /// The session that a foreign fact belongs to.
     fn foreign(&mut self, place: Place) -> &mut Session {
+        let latest = self.last_foreign.filter(|(input, _)| *input == place.input);
+        let at = latest.map_or_else(|| self.foreign_session(place), |(_, at)| at);
+        &mut self.sessions[at]
+    }
+
+    fn foreign_session(&mut self, place: Place) -> usize {
         let stream = self.stream(place.input);
         let known = self.by_stream.get(&stream).copied();
         let at = known.unwrap_or_else(|| self.start_session(stream, place));
-        &mut self.sessions[at]
+        self.last_foreign = Some((place.input, at));
+        at
     }
 
     /// Past and present lives, for what is counted over all of them.
@@ -183,6 +194,7 @@ impl Model {
             self.past.add(std::mem::replace(&mut self.sessions[at], session));
             return at;
         }
+        self.last_foreign = None;
         self.sessions.push(session);
         self.by_stream.insert(stream, self.sessions.len() - 1);
         self.sessions.len() - 1

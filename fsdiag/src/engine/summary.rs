@@ -9,7 +9,7 @@ use super::{
     case::{Case, seconds},
     episode,
     finding::{self, Rule},
-    model::{Model, Now, ops::OpStats, past::Counted, session::Session},
+    model::{Model, Now, clock::Steps, ops::OpStats, past::Counted, session::Session},
     report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
     rules::{RULES, lock_pileup},
     witness,
@@ -133,7 +133,7 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
             let text = format!("one {} took {:.1} s and completed", slow.op, slow.us as f64 / 1e6);
             notes.push(note("slow", Some(slow.op), Some(slow.key.to_string()), text));
         }
-        for step in &session.clock.steps {
+        for step in &session.clock.steps.first {
             let text = format!("the wall clock stepped by {:.1} s; ages are corrected", step.by as f64 / 1e6);
             notes.push(note("clock", None, None, text));
         }
@@ -160,12 +160,14 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         }
     }
     notes.extend(restarts(case.model));
-    few_of_a_kind(notes)
+    few_of_a_kind(notes, ("clock", case.model.lives().map(|session| session.clock.steps.more).sum()))
 }
 
 /// A clock that goes wild makes a note for each step: the first tell what is the matter.
-fn few_of_a_kind(notes: Vec<Note>) -> Vec<Note> {
-    const KEPT: u64 = 100;
+///
+/// `unsaid`: of that kind there were so many more, beyond the first ones.
+fn few_of_a_kind(notes: Vec<Note>, unsaid: (&str, u64)) -> Vec<Note> {
+    const KEPT: u64 = Steps::KEPT as u64;
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let mut kept = Vec::new();
     for note in notes {
@@ -175,6 +177,7 @@ fn few_of_a_kind(notes: Vec<Note>) -> Vec<Note> {
             kept.push(note);
         }
     }
+    counts.entry(unsaid.0.to_owned()).and_modify(|count| *count += unsaid.1);
     let left_out = counts.into_iter().filter(|(_, n)| *n > KEPT);
     kept.extend(left_out.map(|(kind, n)| note(&kind, None, None, format!("{} more notes like these", n - KEPT))));
     kept

@@ -10,6 +10,37 @@ pub struct Step {
     pub by: Micros,
 }
 
+/// The steps of one clock: the first tell what is the matter, of those behind them only what is asked for is kept. A log
+/// whose times have no order has a step in every line.
+#[derive(Clone, Debug, Default)]
+pub struct Steps {
+    pub first: Vec<Step>,
+    /// How many came after those.
+    pub more: u64,
+    /// Where those lie.
+    between: Option<(Micros, Micros)>,
+}
+
+impl Steps {
+    /// So many tell what is the matter.
+    pub const KEPT: usize = 100;
+
+    fn push(&mut self, step: Step) {
+        if self.first.len() < Self::KEPT {
+            return self.first.push(step);
+        }
+        self.more += 1;
+        let (from, to) = self.between.unwrap_or((step.at, step.at));
+        self.between = Some((from.min(step.at), to.max(step.at)));
+    }
+
+    /// Whether one lies between two moments; where many lie on both sides, one may.
+    fn any_between(&self, from: Micros, to: Micros) -> bool {
+        let of_more = self.between.is_some_and(|(first, last)| first <= to && from <= last);
+        of_more || self.first.iter().any(|step| step.at >= from && step.at <= to)
+    }
+}
+
 /// The times of a block of lines, all with both clocks, that no step of the wall clock divides.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
@@ -43,7 +74,7 @@ pub struct Clock {
     pub last: Option<Micros>,
     /// Latest wall clock time seen.
     pub wall: Option<u64>,
-    pub steps: Vec<Step>,
+    pub steps: Steps,
     /// What is subtracted from wall time to get session time.
     shift: Micros,
     monotonic: bool,
@@ -92,7 +123,7 @@ impl Clock {
 
     /// The same clock for a later life; its steps so far were those of the earlier one.
     pub(super) fn going_on(&self) -> Self {
-        Self { steps: Vec::new(), ..*self }
+        Self { steps: Steps::default(), ..*self }
     }
 
     pub fn is_monotonic(&self) -> bool {
@@ -129,7 +160,7 @@ impl Clock {
 
     /// Whether a step lies between two moments: ages across it are doubtful.
     pub fn stepped_between(&self, from: Micros, to: Micros) -> bool {
-        self.steps.iter().any(|s| s.at >= from && s.at <= to)
+        self.steps.any_between(from, to)
     }
 
     fn compare(&mut self, mono: Micros, wall: Option<Micros>) {
@@ -157,5 +188,23 @@ impl Clock {
         }
         self.last_wall = Some(wall);
         wall - self.shift
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_goes_wild_takes_no_more_memory_and_its_steps_are_counted() {
+        let mut clock = Clock::default();
+        for n in 0..1000 {
+            for us in [1_000_000_000, 1_004_000_000 + n] {
+                clock.time(At { wall_us: Some(us), mono_us: None });
+            }
+        }
+        assert_eq!((clock.steps.first.len(), clock.steps.more), (Steps::KEPT, 999 - Steps::KEPT as u64));
+        let last = clock.last.expect("it has shown times");
+        assert!(clock.stepped_between(last - 10_000_000, last) && !clock.stepped_between(last + 1, last + 2));
     }
 }

@@ -62,7 +62,7 @@ impl Model {
             }
             What::Hint { kind, key, path, text } => {
                 let (key, path, text) = (*key, path.clone(), text.clone());
-                session.hint(Hint { kind: *kind, key, path, text, at, place });
+                session.hints.push(Hint { kind: *kind, key, path, text, at, place });
             }
             What::Lost { lines } => session.loss.lines += lines,
             _ => {}

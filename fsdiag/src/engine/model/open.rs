@@ -107,7 +107,7 @@ impl OpenOps {
     }
 
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut OpenOp> {
-        if !self.latest.contains_key(key) {
+        if self.crowd.is_some() && !self.latest.contains_key(key) {
             let op = self.remove(key)?;
             self.insert(op);
         }

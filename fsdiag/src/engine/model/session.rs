@@ -1,6 +1,6 @@
 //! One life of one daemon, as its events or its log tell it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsd_events::{
     event::{Beat, Start},
@@ -8,11 +8,13 @@ use fsd_events::{
     ids::RunId,
     op::Op,
 };
+use hashbrown::HashMap;
 
 use super::{
     clock::Clock,
     gaps::Sequence,
     hash::NumberMap,
+    hints::Hints,
     ids::Ids,
     locks::Locks,
     open::{Glance, OpenOps},
@@ -42,7 +44,7 @@ pub struct Session {
     pub ended: Option<Ended>,
     /// Handed over to that run, with that result.
     pub handed_over: Option<(RunId, Box<str>)>,
-    pub hints: Vec<Hint>,
+    pub hints: Hints,
     /// Broken rules that the daemon reports itself: what, detail.
     pub invariants: Vec<(Box<str>, Box<str>, Place)>,
     pub slow: Vec<Slow>,
@@ -146,7 +148,6 @@ fn waits_for_an_answer(op: Op) -> bool {
 /// From here on a completed operation is worth a note.
 pub const SLOW_US: u64 = 1_000_000;
 const SLOW_KEPT: usize = 20;
-const HINTS_KEPT: usize = 200;
 
 impl Session {
     pub fn own(run: RunId, mount_run: RunId) -> Self {
@@ -277,18 +278,13 @@ impl Session {
         self.trim_slow();
     }
 
-    pub fn hint(&mut self, hint: Hint) {
-        if self.hints.len() >= HINTS_KEPT {
-            self.hints.remove(HINTS_KEPT / 2);
-        }
-        self.hints.push(hint);
-    }
-
     /// Takes an operation out; whatever waits or holds in its name goes with it.
     pub fn close(&mut self, key: Key) -> Option<OpenOp> {
         let open = self.open.remove(&key)?;
         if let Key::Num(id) = key {
-            self.waits.remove(&id);
+            if !self.waits.is_empty() {
+                self.waits.remove(&id);
+            }
             if !self.locks.is_empty() {
                 self.locks.op_ended(id);
             }

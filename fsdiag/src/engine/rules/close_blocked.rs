@@ -7,7 +7,7 @@ use crate::engine::{
     advice,
     case::{Case, Who},
     fact::HintKind,
-    finding::{Finding, Rule, for_time, of_path},
+    finding::{self, Finding, Rule, for_time, of_path},
     infer::GuessKind,
     report::{Cause, Confidence},
     stacks::doing::Doing,
@@ -23,7 +23,7 @@ impl Rule for CloseBlocked {
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
         let closes = |op: &usize| matches!(case.ops[*op].open.op(), Op::Release | Op::Flush | Op::Releasedir);
-        case.stuck().filter(closes).filter_map(|op| finding(case, op)).collect()
+        finding::listed(case, case.stuck().filter(closes).filter_map(|op| finding(case, op)))
     }
 }
 

@@ -5,7 +5,7 @@ use fsd_events::{event::Phase, op::Class};
 use crate::engine::{
     advice,
     case::{Case, OpenAt},
-    finding::{Finding, Rule, for_time, of_path},
+    finding::{self, Finding, Rule, for_time, of_path},
     report::{Cause, Confidence},
 };
 
@@ -17,7 +17,7 @@ impl Rule for LostReply {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        let mut found: Vec<Finding> = case.stuck().filter_map(|op| finding(case, op)).collect();
+        let mut found = finding::listed(case, case.stuck().filter_map(|op| finding(case, op)));
         found.extend(unknown_to_the_daemon(case));
         found.extend(super::unread_queue::by_kernel(case, Cause::LostReply));
         found

@@ -4,7 +4,7 @@ use crate::engine::{
     advice,
     case::{Case, Who},
     fact::Key,
-    finding::{Finding, Rule, for_time, of_path},
+    finding::{self, Finding, Rule, for_time, of_path},
     model::tasks::{Task, Waiting},
     report::{Cause, Confidence},
 };
@@ -17,7 +17,7 @@ impl Rule for LostWakeup {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        waiting(case).filter_map(|(op, wait, task)| finding(case, op, wait, task)).collect()
+        finding::listed(case, waiting(case).filter_map(|(op, wait, task)| finding(case, op, wait, task)))
     }
 }
 

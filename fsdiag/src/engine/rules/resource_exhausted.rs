@@ -4,7 +4,7 @@ use crate::engine::{
     case::Case,
     fact::HintKind,
     finding::{Finding, Rule},
-    model::session::Hint,
+    model::hints::Hints,
     report::{Cause, Confidence, Culprit},
 };
 
@@ -34,7 +34,7 @@ fn resource(kind: HintKind) -> Option<(&'static str, &'static str)> {
     }
 }
 
-fn finding(case: &Case<'_>, hints: &[Hint]) -> Option<Finding> {
+fn finding(case: &Case<'_>, hints: &Hints) -> Option<Finding> {
     let (hint, (name, remedy)) = hints.iter().rev().find_map(|h| Some((h, resource(h.kind)?)))?;
     let sentence = format!("The daemon ran out of {name}: {}.", hint.text.trim_end_matches('.'));
     let culprit = Culprit { path: hint.path.as_deref().map(str::to_owned), ..Culprit::default() };

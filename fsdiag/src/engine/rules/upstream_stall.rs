@@ -13,8 +13,8 @@ use crate::engine::{
     case::{Case, Who, seconds},
     dumped,
     fact::HintKind,
-    finding::{Finding, Rule, count, for_time, of_path, verb},
-    model::ops::Micros,
+    finding::{self, Finding, Rule, count, for_time, of_path, verb},
+    model::ops::{Micros, PhaseAt},
     report::{Cause, Confidence},
     stacks::doing::Doing,
     waits::Why,
@@ -30,12 +30,9 @@ impl Rule for UpstreamStall {
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
         let mut found = by_task(case);
         let covered: BTreeSet<usize> = found.iter().flat_map(|f| f.covers.iter().copied()).collect();
-        for op in 0..case.ops.len() {
-            let Some(party) = case.party_of(op) else { continue };
-            if !covered.contains(&party) {
-                found.extend(by_phase(case, op, party));
-            }
-        }
+        let uncovered = |op: usize| case.party_of(op).filter(|party| !covered.contains(party));
+        let waiting = (0..case.ops.len()).filter_map(|op| Some((uncovered(op)?, (op, says_upstream(case, op)?))));
+        found.extend(finding::of_parties(case, waiting, |party, (op, phase)| by_phase(case, op, party, phase)));
         found.extend(by_stacks(case, &found));
         found.extend(dumped::findings(case, self.cause()));
         if found.is_empty() {
@@ -104,11 +101,12 @@ fn more(others: usize) -> String {
 }
 
 /// The operation itself says that it waits for the origin.
-fn by_phase(case: &Case<'_>, op: usize, party: usize) -> Option<Finding> {
-    let phase = case.ops[op].open.phase.as_ref()?;
-    if !case.is_stuck(op) || !matches!(phase.phase, Phase::Upstream | Phase::Listing) {
-        return None;
-    }
+fn says_upstream<'c>(case: &'c Case<'_>, op: usize) -> Option<&'c PhaseAt> {
+    let phase = case.ops[op].open.phase.as_deref()?;
+    (case.is_stuck(op) && matches!(phase.phase, Phase::Upstream | Phase::Listing)).then_some(phase)
+}
+
+fn by_phase(case: &Case<'_>, op: usize, party: usize, phase: &PhaseAt) -> Finding {
     let from = if phase.detail.is_empty() { String::new() } else { format!(" ({})", phase.detail) };
     let sentence = format!(
         "{}{} has waited for the origin{}{from}.",
@@ -117,14 +115,15 @@ fn by_phase(case: &Case<'_>, op: usize, party: usize) -> Option<Finding> {
         for_time(case.ops[op].age)
     );
     let finding = Finding::new(Cause::UpstreamStall, Confidence::High, sentence).blames(case, party);
-    Some(finding.evidence(case, [phase.place]).advice(ADVICE))
+    finding.evidence(case, [phase.place]).advice(ADVICE)
 }
 
 /// Their threads sit in network code: one finding for each path, and for each operation without one.
 fn by_stacks(case: &Case<'_>, found: &[Finding]) -> Vec<Finding> {
     let covered: BTreeSet<usize> = found.iter().flat_map(|f| f.covers.iter().copied()).collect();
     let known = |party: usize| covered.contains(&party);
-    let waiting: Vec<usize> = case.stuck().filter(|op| is_fetching(case, *op)).collect();
+    let background = case.threads.iter().any(|t| t.op.is_none() && t.doing == Doing::Network);
+    let waiting: Vec<usize> = case.stuck().filter(|op| is_fetching(case, *op, background)).collect();
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for op in waiting.into_iter().filter(|op| case.party_of(*op).is_some_and(|p| !known(p))) {
         let call = |op: usize| &case.ops[op].open.call;
@@ -137,10 +136,12 @@ fn by_stacks(case: &Case<'_>, found: &[Finding]) -> Vec<Finding> {
     groups.iter().filter_map(|ops| by_stack(case, ops)).collect()
 }
 
-fn is_fetching(case: &Case<'_>, op: usize) -> bool {
+/// `background`: a thread that serves nobody is in network code, and a reader that waits for another thread waits for it.
+fn is_fetching(case: &Case<'_>, op: usize, background: bool) -> bool {
     let thread = case.party_of(op).and_then(|party| case.parties[party].thread);
     let doing = thread.map(|at| case.threads[at].doing);
-    doing == Some(Doing::Network) || doing == Some(Doing::Wait) && fetching(case, op)
+    doing == Some(Doing::Network)
+        || doing == Some(Doing::Wait) && background && case.ops[op].open.op().class() == Class::Data
 }
 
 fn by_stack(case: &Case<'_>, ops: &[usize]) -> Option<Finding> {
@@ -157,12 +158,6 @@ fn by_stack(case: &Case<'_>, ops: &[usize]) -> Option<Finding> {
     );
     let finding = Finding::new(Cause::UpstreamStall, Confidence::High, sentence).blames(case, party);
     Some(finding.waiters(case, &others).advice(ADVICE))
-}
-
-/// A reader that waits for another thread, while a thread that serves nobody is in network code.
-fn fetching(case: &Case<'_>, op: usize) -> bool {
-    let background = case.threads.iter().any(|t| t.op.is_none() && t.doing == Doing::Network);
-    case.ops[op].open.op().class() == Class::Data && background
 }
 
 /// The log ends early: one Read is open far longer than any ever took, while later requests have ended.
