@@ -1,5 +1,7 @@
 //! Verdicts from stacks: what a dump proves, said with the names and ages of the log beside it.
 
+use std::collections::HashSet;
+
 use super::{
     advice,
     case::Case,
@@ -63,9 +65,9 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
 
 /// Whether that dump shows a thread in each request that is open at the end of the logs.
 fn all_seen(case: &Case<'_>, dump: usize) -> bool {
-    let in_dump = |at: usize| case.threads[at].dump == dump;
-    let seated = |op: usize| (0..case.threads.len()).any(|at| in_dump(at) && case.party_of(op) == Some(case.seats[at]));
-    (0..case.ops.len()).all(seated)
+    let in_dump = |at: &usize| case.threads[*at].dump == dump;
+    let seats: HashSet<usize> = (0..case.threads.len()).filter(in_dump).map(|at| case.seats[at]).collect();
+    (0..case.ops.len()).all(|op| case.party_of(op).is_some_and(|party| seats.contains(&party)))
 }
 
 /// The dump itself says for how long.

@@ -72,6 +72,12 @@ pub struct Conclusion {
     pub stated: bool,
 }
 
+/// Each pile's holder is looked for among all threads, and a dump may have tens of thousands of both: then only the
+/// greater piles are asked about, so many that it takes about a second.
+const LOOKS: usize = 1 << 21;
+/// Piles that are asked about in any case.
+const FEW: usize = 16;
+
 impl<'a> Stacks<'a> {
     pub fn of(dump: &'a Dump) -> Self {
         let mut threads: Vec<Seen<'a>> = dump.threads.iter().map(Seen::of).collect();
@@ -98,10 +104,11 @@ impl<'a> Stacks<'a> {
             pile.waiters.push(at);
         }
         let mut piles: Vec<Pile<'a>> = waiting.into_values().collect();
-        for pile in &mut piles {
+        piles.sort_by_key(|pile| std::cmp::Reverse(pile.waiters.len()));
+        let asked = FEW.max(LOOKS / self.threads.len().max(1));
+        for pile in piles.iter_mut().take(asked) {
             pile.holder = holder::of(pile.lock, &pile.waiters, &self.threads);
         }
-        piles.sort_by_key(|pile| std::cmp::Reverse(pile.waiters.len()));
         piles
     }
 
@@ -177,7 +184,8 @@ impl<'a> Stacks<'a> {
         let mut all: Vec<Conclusion> = self.conclude().into_iter().collect();
         let apart = match all.first() {
             Some(first) if matches!(first.cause, Cause::LockPileup | Cause::UpstreamStall | Cause::DeadlockCycle) => {
-                let known = |at: &usize| *at == first.culprit || first.waiters.contains(at) || first.cycle.contains(at);
+                let waiters: BTreeSet<usize> = first.waiters.iter().copied().collect();
+                let known = |at: &usize| *at == first.culprit || waiters.contains(at) || first.cycle.contains(at);
                 let fetches = |at: &usize| self.threads[*at].op.is_some() && self.threads[*at].doing == Doing::Network;
                 (0..self.threads.len()).filter(|at| fetches(at) && !known(at)).take(MOST).collect()
             }

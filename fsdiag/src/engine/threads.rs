@@ -6,7 +6,7 @@ use fsd_events::op::Op;
 
 use super::{
     fact::{Dump, Key, Place, Thread},
-    model::Model,
+    model::{Model, hash::NumberMap},
     stacks::{self, Conclusion, Stacks, doing::Doing},
 };
 
@@ -60,6 +60,8 @@ impl<'d> Latest<'d> {
         beside: &[&Stacks<'d>],
     ) {
         let first = self.threads.len();
+        let earlier = earlier.map(|dump| numbered(dump.threads.iter(), |thread| thread.number));
+        let beside: Vec<_> = beside.iter().map(|s| numbered(s.threads.iter(), |other| other.thread.number)).collect();
         self.proofs.extend(stacks.conclusions().into_iter().map(|proof| (first, proof)));
         self.threads.extend(stacks.threads.iter().map(|seen| Seen {
             thread: seen.thread,
@@ -67,10 +69,22 @@ impl<'d> Latest<'d> {
             op: seen.op.map(|op| (seen.key, op)),
             place: Place { line: if seen.thread.line > 0 { seen.thread.line } else { place.line }, ..place },
             dump: number,
-            stays: earlier.is_some_and(|d| d.threads.iter().any(|t| same(t, seen.thread))),
-            moves: beside.iter().any(|other| !other.threads.iter().any(|o| at_the_same(o, seen))),
+            stays: earlier.as_ref().is_some_and(|dump| any(dump, seen, |thread| same(thread, seen.thread))),
+            moves: beside.iter().any(|dump| !any(dump, seen, |other| at_the_same(other, seen))),
         }));
     }
+}
+
+/// Threads by their number: a dump may have tens of thousands.
+fn numbered<'t, T>(threads: impl Iterator<Item = &'t T>, number: fn(&T) -> u64) -> NumberMap<u64, Vec<&'t T>> {
+    let mut all: NumberMap<u64, Vec<&T>> = NumberMap::default();
+    threads.for_each(|thread| all.entry(number(thread)).or_default().push(thread));
+    all
+}
+
+/// Whether one of those with the same number is the one.
+fn any<T>(all: &NumberMap<u64, Vec<&T>>, seen: &stacks::Seen<'_>, is_it: impl Fn(&T) -> bool) -> bool {
+    all.get(&seen.thread.number).into_iter().flatten().any(|other| is_it(other))
 }
 
 /// Tools name their process, or not; then it is the same one if half of the threads are.

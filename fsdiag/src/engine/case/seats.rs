@@ -5,6 +5,10 @@ use std::collections::BTreeSet;
 use fsd_events::op::Op;
 
 use super::{Case, OpenAt, Party, Who};
+use crate::engine::model::hash::NumberMap;
+
+/// The threads of each number: a dump may have tens of thousands.
+type Numbered = NumberMap<u64, Vec<usize>>;
 
 impl Case<'_> {
     pub(super) fn seat(&mut self) {
@@ -24,8 +28,10 @@ impl Case<'_> {
         // First the dumps whose threads are known by name or number: they tell whom the others show.
         let mut dumps: Vec<usize> = dumps.into_iter().collect();
         dumps.sort_by_key(|dump| std::cmp::Reverse(self.named_in(*dump)));
+        let mut numbered = Numbered::default();
+        (0..self.threads.len()).for_each(|at| numbered.entry(self.threads[at].thread.number).or_default().push(at));
         for dump in dumps {
-            self.seat_dump(dump);
+            self.seat_dump(dump, &numbered);
         }
     }
 
@@ -34,12 +40,13 @@ impl Case<'_> {
         of_dump.filter(|at| self.op_with_key(*at).or_else(|| self.op_on_thread(*at)).is_some()).count()
     }
 
-    fn seat_dump(&mut self, dump: usize) {
+    fn seat_dump(&mut self, dump: usize, numbered: &Numbered) {
         let of_dump: Vec<usize> = (0..self.threads.len()).filter(|at| self.threads[*at].dump == dump).collect();
         let mut taken: BTreeSet<usize> = BTreeSet::new();
         let mut free: Vec<usize> = Vec::new();
         for at in self.blamed_first(of_dump) {
-            let known = self.op_with_key(at).or_else(|| self.op_on_thread(at)).or_else(|| self.op_of_twin(at));
+            let known =
+                self.op_with_key(at).or_else(|| self.op_on_thread(at)).or_else(|| self.op_of_twin(at, numbered));
             match known.filter(|op| !taken.contains(op)) {
                 Some(op) => {
                     taken.insert(op);
@@ -59,7 +66,7 @@ impl Case<'_> {
                     taken.insert(*op);
                     self.sit(at, *op);
                 }
-                None => self.sit_alone(at),
+                None => self.sit_alone(at, numbered),
             }
         }
     }
@@ -79,14 +86,12 @@ impl Case<'_> {
         self.parties[party].thread.get_or_insert(thread);
     }
 
-    fn sit_alone(&mut self, at: usize) {
-        let number = self.threads[at].thread.number;
-        let same = |p: &Party<'_>| {
-            p.thread.is_some_and(|t| {
-                self.threads[t].thread.number == number && self.threads[t].dump != self.threads[at].dump
-            })
+    fn sit_alone(&mut self, at: usize, numbered: &Numbered) {
+        let stands_for = |twin: usize| {
+            let party = self.seats[twin];
+            self.parties.get(party).filter(|p| p.thread == Some(twin)).map(|_| party)
         };
-        let known = self.parties.iter().position(|p| number > 1 && same(p));
+        let known = self.twins(at, numbered).filter_map(stands_for).min();
         match known {
             Some(party) => self.seats[at] = party,
             None => {
@@ -108,15 +113,16 @@ impl Case<'_> {
     }
 
     /// The operation of the same thread in a dump of another tool.
-    fn op_of_twin(&self, at: usize) -> Option<usize> {
-        let number = self.threads[at].thread.number;
-        let twin = |other: &usize| {
-            let (other, own) = (&self.threads[*other], &self.threads[at]);
-            number > 1 && other.thread.number == number && other.dump != own.dump
-        };
-        (0..self.threads.len())
-            .filter(twin)
-            .find_map(|other| self.ops.get(self.seats[other]).map(|_| self.seats[other]))
+    fn op_of_twin(&self, at: usize, numbered: &Numbered) -> Option<usize> {
+        let mut seats = self.twins(at, numbered).map(|twin| self.seats[twin]);
+        seats.find(|seat| *seat < self.ops.len())
+    }
+
+    /// The threads of the same number in other dumps.
+    fn twins<'c>(&'c self, at: usize, numbered: &'c Numbered) -> impl Iterator<Item = usize> + 'c {
+        let own = &self.threads[at];
+        let same = numbered.get(&own.thread.number).filter(|_| own.thread.number > 1);
+        same.into_iter().flatten().copied().filter(|twin| self.threads[*twin].dump != own.dump)
     }
 
     fn op_on_thread(&self, at: usize) -> Option<usize> {

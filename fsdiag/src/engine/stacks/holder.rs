@@ -1,33 +1,36 @@
 //! Holder: who has the lock that others wait for, when the dump does not say.
 
+use std::collections::HashSet;
+
 use super::{Doing, Proof, Seen};
 use crate::engine::fact::{Frame, LockRef};
 
 /// A structure is rarely larger: a lock inside it lies at most so many bytes behind its start.
 const STRUCTURE: u64 = 0x400;
 
-/// The holder of a lock and how it was found; None where nobody in the dump can be it.
+/// The holder of a lock and how it was found; None where nobody in the dump can be it. The waiters are in order.
 pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Option<(usize, Proof)> {
     if let Some(stated) = stated(lock, waiters, threads) {
         return Some((stated, Proof::Stated));
     }
     let suspects: Vec<usize> =
-        (0..threads.len()).filter(|at| !waiters.contains(at) && may_hold(&threads[*at])).collect();
+        (0..threads.len()).filter(|at| waiters.binary_search(at).is_err() && may_hold(&threads[*at])).collect();
     let lock_at = addresses(&lock.key).next();
     let names = |at: &usize, fits: &dyn Fn(u64) -> bool| {
         threads[*at].thread.frames.iter().flat_map(|frame| addresses(&frame.args)).any(fits)
     };
     // Nearest first: who knows the structure that the lock lies in, then who shares the waiters' object.
     let inside = |address: u64| lock_at.is_some_and(|lock| lock >= address && lock - address < STRUCTURE);
-    let objects: Vec<u64> = waiters.iter().filter_map(|at| caller(&threads[*at])).flat_map(first).collect();
+    let objects: HashSet<u64> = waiters.iter().filter_map(|at| caller(&threads[*at])).flat_map(first).collect();
     let shared = |address: u64| objects.contains(&address);
     let found =
         best(&suspects, threads, |at| names(at, &inside)).or_else(|| best(&suspects, threads, |at| names(at, &shared)));
     if let Some(found) = found {
         return Some((found, Proof::SameObject));
     }
-    let functions: Vec<&str> = waiters.iter().filter_map(|at| caller(&threads[*at])).map(|f| &*f.function).collect();
-    let same = |at: &usize| threads[*at].thread.frames.iter().any(|f| functions.contains(&&*f.function));
+    let functions: HashSet<&str> =
+        waiters.iter().filter_map(|at| caller(&threads[*at])).map(|f| &*f.function).collect();
+    let same = |at: &usize| threads[*at].thread.frames.iter().any(|f| functions.contains(&*f.function));
     if let Some(found) = best(&suspects, threads, same) {
         return Some((found, Proof::SameFunction));
     }
@@ -40,7 +43,9 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
 /// Named by the waiters, or by a thread that says what it holds.
 fn stated(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Option<usize> {
     let owners = waiters.iter().filter_map(|at| threads[*at].thread.waits_for.as_ref()?.owner.as_deref());
-    let mut named = owners.filter_map(|owner| threads.iter().position(|seen| &*seen.thread.label == owner));
+    let mut asked = HashSet::new();
+    let once = owners.filter(|owner| asked.insert(*owner));
+    let mut named = once.filter_map(|owner| threads.iter().position(|seen| &*seen.thread.label == owner));
     named.next().or_else(|| threads.iter().position(|seen| seen.thread.holds.iter().any(|held| held.key == lock.key)))
 }
 

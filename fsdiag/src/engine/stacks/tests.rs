@@ -164,3 +164,30 @@ fn a_lock_by_the_name_of_a_function_closes_no_cycle() {
     let busy = dumps("field/httpdirfs-busy/eu-stack-2.txt");
     assert!(Stacks::of(&busy[0]).cycle().is_none());
 }
+
+#[test]
+fn a_crowd_of_threads_takes_no_longer_for_being_one() {
+    let waits = |key: String| Some(LockRef { key: key.into(), mode: LockUse::Write, owner: None });
+    let thread = |number: u64, key: String| Thread {
+        label: format!("task {number}").into(),
+        number,
+        count: 1,
+        frames: vec![Frame { function: "app::getattr".into(), ..Frame::default() }],
+        waits_for: waits(key),
+        ..Thread::default()
+    };
+    let of_one = (1..30_000).map(|number| thread(number, String::from("one")));
+    let of_many = (30_000..30_020).map(|number| thread(number, format!("lock {number}")));
+    let holder = Thread {
+        holds: waits(String::from("one")).into_iter().collect(),
+        waits_for: None,
+        ..thread(30_020, String::new())
+    };
+    let dump = Dump { threads: of_one.chain(of_many).chain([holder]).collect(), ..Dump::default() };
+    let stacks = Stacks::of(&dump);
+    assert_eq!(stacks.piles[0].waiters.len(), 29_999);
+    assert_eq!(stacks.piles[0].holder, Some((30_019, Proof::Stated)));
+    let found = stacks.conclude().expect("a pile-up");
+    assert_eq!(found.culprit, 30_019);
+    assert!(found.waiters.len() >= 29_999);
+}
