@@ -18,5 +18,6 @@ pub mod tables;
 pub mod threads;
 pub mod waits;
 mod witness;
+pub mod words;
 
 use summary::report_of;

@@ -12,11 +12,12 @@ mod gate;
 mod hint;
 mod mixed;
 mod nodes;
+mod object;
+mod recent;
 mod salvage;
 mod scan;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use crate::engine::fact::{At, Call, Done, Fact, HintKind, Key, Place, What};
 

@@ -282,10 +282,10 @@ pub struct Thread {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
     /// Demangled, without hash suffix.
-    pub function: Box<str>,
+    pub function: Name,
     /// As printed between the parentheses; empty where the tool prints none.
     pub args: Box<str>,
-    pub file: Option<Box<str>>,
+    pub file: Option<Name>,
     pub line: Option<u32>,
     pub module: Option<Box<str>>,
     /// Local variables where the tool prints them.

@@ -15,9 +15,9 @@ pub(super) mod rust_panic;
 pub(super) mod seed_stacks;
 pub(super) mod tokio_dump;
 
-use super::{Line, REMEMBERED};
+use super::{Line, REMEMBERED, scan};
 use crate::engine::{
-    fact::{At, Dump, Fact, Frame, Place, Thread, What},
+    fact::{At, Dump, Fact, Frame, Name, Place, Thread, What},
     model::hash::NumberMap,
 };
 
@@ -95,22 +95,29 @@ fn append(text: &mut Box<str>, more: &str) {
 }
 
 /// `file:line` or `file:line:column`, split at the numbers.
-fn location(text: &str) -> (Option<Box<str>>, Option<u32>) {
-    let Some((rest, last)) = text.rsplit_once(':') else { return (Some(text.into()), None) };
-    let Ok(last) = last.parse::<u32>() else { return (Some(text.into()), None) };
-    match rest.rsplit_once(':').map(|(file, line)| (file, line.parse::<u32>())) {
-        Some((file, Ok(line))) => (Some(file.into()), Some(line)),
-        _ => (Some(rest.into()), Some(last)),
+fn file_and_line(text: &str) -> (&str, Option<u32>) {
+    let Some((rest, last)) = scan::rsplit(text, ":") else { return (text, None) };
+    let Ok(last) = last.parse::<u32>() else { return (text, None) };
+    match scan::rsplit(rest, ":").map(|(file, line)| (file, line.parse::<u32>())) {
+        Some((file, Ok(line))) => (file, Some(line)),
+        _ => (rest, Some(last)),
     }
 }
 
+/// The same for a frame.
+fn location(text: &str) -> (Option<Name>, Option<u32>) {
+    let (file, line) = file_and_line(text);
+    (Some(file.into()), line)
+}
+
 /// A symbol for people: demangled, without the hash at its end.
-fn demangled(symbol: &str) -> Box<str> {
-    if symbol.starts_with('_') {
-        return format!("{:#}", rustc_demangle::demangle(symbol)).into();
+fn demangled(symbol: &str) -> Name {
+    if let Some(inner) = symbol.strip_prefix('_') {
+        let mangled = ["ZN", "R", "_ZN", "_R"].iter().any(|start| inner.starts_with(start));
+        return if mangled { format!("{:#}", rustc_demangle::demangle(symbol)).into() } else { symbol.into() };
     }
     let plain = without_hash(symbol);
-    if plain.contains('$') { legacy(plain).into() } else { plain.into() }
+    if scan::has(plain, "$") { legacy(plain).into() } else { plain.into() }
 }
 
 /// Cuts `::h0123456789abcdef`.

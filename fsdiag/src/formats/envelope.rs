@@ -5,7 +5,10 @@ use std::{borrow::Cow, sync::LazyLock};
 use memchr::memmem::Finder;
 use serde::Deserialize;
 
-use super::clock::{self, Stamp};
+use super::{
+    clock::{self, Stamp},
+    scan,
+};
 
 /// What was inside, and the time it was stamped with.
 #[derive(Debug, PartialEq)]
@@ -14,15 +17,15 @@ pub(super) struct Opened<'a> {
     pub(super) stamp: Option<Stamp>,
 }
 
-/// Takes off every envelope that is known.
-pub(super) fn open(line: &str) -> Opened<'_> {
+/// Takes off every envelope that is known; `coloured`: there may be escape sequences of a terminal.
+pub(super) fn open(line: &str, coloured: bool) -> Opened<'_> {
     let ends = line.bytes().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let line = &line[..line.len() - ends];
     let line = if line.starts_with('\0') { line.trim_start_matches('\0') } else { line };
     if line.starts_with('{') {
         return unwrapped(line).unwrap_or(Opened { text: Cow::Borrowed(line), stamp: None });
     }
-    if memchr::memchr(0x1b, line.as_bytes()).is_some() {
+    if coloured && memchr::memchr(ESCAPE, line.as_bytes()).is_some() {
         let plain = without_colours(line);
         let (text, stamp) = prefixes(&plain);
         return Opened { text: Cow::Owned(text.to_owned()), stamp };
@@ -30,6 +33,9 @@ pub(super) fn open(line: &str) -> Opened<'_> {
     let (text, stamp) = prefixes(line);
     Opened { text: Cow::Borrowed(text), stamp }
 }
+
+/// What the escape sequences of a terminal begin with.
+pub(super) const ESCAPE: u8 = 0x1b;
 
 /// At most three stacked prefixes: `docker | host tag[1]: [time] text`.
 fn prefixes(line: &str) -> (&str, Option<Stamp>) {
@@ -81,7 +87,7 @@ fn bracketed(text: &str) -> Option<(&str, Option<Stamp>)> {
 
 /// `<6>[ 12.3] text` of a raw kernel log.
 fn priority(text: &str) -> Option<(&str, Option<Stamp>)> {
-    let (number, rest) = text[1..].split_once('>')?;
+    let (number, rest) = scan::split(&text[1..], ">")?;
     (number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit())).then_some((rest, None))
 }
 
@@ -113,11 +119,12 @@ fn tag(text: &str) -> &str {
 
 /// `service-1  | text` of docker compose.
 fn composed(text: &str) -> Option<&str> {
-    let bar = memchr::memchr(b'|', &text.as_bytes()[..text.len().min(64)])?;
-    let (name, rest) = (text[..bar].trim_end(), text[bar + 1..].strip_prefix(' ')?);
+    const LONGEST: usize = 64;
     let service = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    let (name, rest) = text.split_at(text.bytes().take(LONGEST).position(|b| !service(b))?);
+    let rest = rest.trim_start_matches(' ').strip_prefix("| ").filter(|rest| text.len() - rest.len() <= LONGEST + 2)?;
     let instance = name.rsplit_once(['-', '_']).is_some_and(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
-    (instance && name.bytes().all(service)).then_some(rest)
+    instance.then_some(rest)
 }
 
 /// The envelopes that are JSON objects: docker's files, journalctl -o json, tracing's JSON lines.
@@ -187,7 +194,7 @@ mod tests {
     use super::*;
 
     fn opened(line: &str) -> (String, Option<Stamp>) {
-        let opened = open(line);
+        let opened = open(line, true);
         (opened.text.into_owned(), opened.stamp)
     }
 

@@ -5,7 +5,8 @@
 
 use std::sync::LazyLock;
 
-use super::{PARSERS, words::Words};
+use super::PARSERS;
+use crate::engine::words::Words;
 
 /// What a line has that a parser may take while it waits for nothing.
 #[derive(Clone, Copy, Debug)]
@@ -28,21 +29,47 @@ pub(super) static GATE: LazyLock<Gate> = LazyLock::new(Gate::new);
 pub(super) struct Gate {
     first: [Formats; 256],
     /// By the first byte of the trimmed text.
-    starts: Vec<Vec<(&'static [u8], Formats)>>,
+    starts: Vec<Vec<Start>>,
     words: Words,
     of_word: Vec<Formats>,
+}
+
+/// How a line may start.
+struct Start {
+    text: &'static [u8],
+    /// Its first bytes as a number, and which bits of that count: almost always they tell already.
+    head: u64,
+    mask: u64,
+    formats: Formats,
+}
+
+impl Start {
+    fn new(text: &'static str, formats: Formats) -> Self {
+        let mask = u64::MAX >> (64 - 8 * text.len().min(8));
+        Self { text: text.as_bytes(), head: head(text.as_bytes()), mask, formats }
+    }
+}
+
+/// The first eight bytes as a number; zeros stand for those that are not there.
+fn head(text: &[u8]) -> u64 {
+    let eight = text.first_chunk().copied().unwrap_or_else(|| {
+        let mut eight = [0; 8];
+        eight[..text.len()].copy_from_slice(text);
+        eight
+    });
+    u64::from_le_bytes(eight)
 }
 
 impl Gate {
     fn new() -> Self {
         let mut first = [0; 256];
-        let mut starts = vec![Vec::new(); 256];
+        let mut starts: Vec<Vec<Start>> = (0..256).map(|_| Vec::new()).collect();
         let (mut words, mut of_word) = (Vec::new(), Vec::new());
         for (at, entry) in PARSERS.iter().enumerate() {
             let bit: Formats = 1 << at;
             for mark in (entry.make)().marks() {
                 match mark {
-                    Mark::Starts(start) => starts[usize::from(start.as_bytes()[0])].push((start.as_bytes(), bit)),
+                    Mark::Starts(start) => starts[usize::from(start.as_bytes()[0])].push(Start::new(start, bit)),
                     Mark::First(bytes) => bytes.iter().for_each(|byte| first[usize::from(*byte)] |= bit),
                     Mark::Has(word) => {
                         words.push(*word);
@@ -57,10 +84,12 @@ impl Gate {
     /// The formats that may take the line while they wait for nothing.
     pub(super) fn of(&self, text: &str) -> Formats {
         let Some(first) = text.as_bytes().first() else { return 0 };
-        let trimmed = text.trim_start().as_bytes();
+        // Whatever a blank is elsewhere, no character that begins so is one.
+        let trimmed = if first.is_ascii_graphic() { text } else { text.trim_start() }.as_bytes();
         let starts = trimmed.first().map_or(&[][..], |byte| &self.starts[usize::from(*byte)]);
-        let starting = starts.iter().filter(|(start, _)| trimmed.starts_with(start));
-        starting.fold(self.first[usize::from(*first)], |formats, (_, bit)| formats | bit) | self.having(trimmed)
+        let head = head(trimmed);
+        let starting = starts.iter().filter(|s| (head ^ s.head) & s.mask == 0 && trimmed.starts_with(s.text));
+        starting.fold(self.first[usize::from(*first)], |formats, s| formats | s.formats) | self.having(trimmed)
     }
 
     fn having(&self, text: &[u8]) -> Formats {

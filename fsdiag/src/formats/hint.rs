@@ -4,8 +4,7 @@ use std::sync::LazyLock;
 
 use regex::{Regex, RegexBuilder};
 
-use super::words::Words;
-use crate::engine::fact::HintKind;
+use crate::engine::{fact::HintKind, words::Words};
 
 /// Words and what they tell; the first row that matches wins, so the narrower causes stand first.
 const TABLE: &[(HintKind, &str)] = &[

@@ -21,10 +21,15 @@ const OWN: &[u8] = b"{\"run\":";
 pub struct Mixed {
     input: InputId,
     slots: Vec<Slot>,
+    /// Their bits, and the slot of each.
+    bits: Formats,
+    of_bit: [u8; Formats::BITS as usize],
     /// Who took the line before: lines of one format come in runs.
     recent: Option<usize>,
     /// Formats that wait for more: they are offered every line.
     awake: Formats,
+    /// The lines may have the colours of a terminal.
+    coloured: bool,
     days: Days,
     decoder: Decoder,
     own_events: u64,
@@ -66,9 +71,13 @@ impl Mixed {
             lines: 0,
             events: 0,
         };
-        let slots = entries.iter().map(slot).collect();
+        let slots: Vec<Slot> = entries.iter().map(slot).collect();
+        let mut of_bit = [0; Formats::BITS as usize];
+        slots.iter().zip(0..).for_each(|(slot, at)| of_bit[slot.bit.trailing_zeros() as usize] = at);
+        let bits = slots.iter().fold(0, |bits, slot| bits | slot.bit);
         let (days, decoder, counts) = (Days::default(), Decoder::default(), Counts::default());
-        Self { input, slots, recent: None, awake: 0, days, decoder, own_events: 0, counts, facts: Vec::new() }
+        let (recent, awake, own_events, facts) = (None, 0, 0, Vec::new());
+        Self { input, slots, bits, of_bit, recent, awake, coloured: true, days, decoder, own_events, counts, facts }
     }
 
     /// The same log goes on in another input: a request that began in the one before may end here.
@@ -90,6 +99,16 @@ impl Mixed {
         self.read(text.as_bytes(), Some(text), sink);
     }
 
+    /// Looks whether the lines of this block have colours at all: one look at many lines is cheaper than one at each.
+    pub fn begin_block(&mut self, bytes: &[u8]) {
+        self.coloured = memchr::memchr(envelope::ESCAPE, bytes).is_some();
+    }
+
+    /// What follows may be anything again.
+    pub fn end_block(&mut self) {
+        self.coloured = true;
+    }
+
     fn read(&mut self, raw: &[u8], text: Option<&str>, sink: &mut dyn Sink) {
         self.counts.lines += 1;
         let place = Place { input: self.input, line: self.counts.lines };
@@ -102,7 +121,7 @@ impl Mixed {
         }
         let text = text.filter(|text| text.len() == raw.len());
         let raw = text.map_or_else(|| String::from_utf8_lossy(raw), Cow::Borrowed);
-        let opened = envelope::open(&raw);
+        let opened = envelope::open(&raw, self.coloured);
         let inner = matches!(opened.text, Cow::Owned(_)) && is_event(opened.text.as_bytes());
         if inner && self.own(place, opened.text.as_bytes(), sink) {
             return;
@@ -181,9 +200,7 @@ impl Mixed {
     fn foreign(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
         let before = self.recent;
         if before.is_none_or(|at| !self.in_turn(at, line)) {
-            let asked = self.awake | GATE.of(line.text);
-            let of_them = |mixed: &Self, at: usize| Some(at) != mixed.recent && mixed.slots[at].bit & asked != 0;
-            let taken = (0..self.slots.len()).find(|at| of_them(self, *at) && self.offer(*at, line));
+            let taken = self.taker(self.awake | GATE.of(line.text), line);
             // A blank line parts the blocks of one dump.
             if taken.is_some() || !line.text.is_empty() {
                 self.recent = taken.filter(|at| self.slots[*at].parser.format() != UNKNOWN);
@@ -193,6 +210,19 @@ impl Mixed {
             }
         }
         self.hand_over(sink);
+    }
+
+    /// The first of the `asked` formats that takes a line; the one that took the line before has refused it already.
+    fn taker(&mut self, asked: Formats, line: &Line<'_>) -> Option<usize> {
+        let mut left = asked & self.bits;
+        while left != 0 {
+            let at = usize::from(self.of_bit[left.trailing_zeros() as usize]);
+            left &= left - 1;
+            if Some(at) != self.recent && self.offer(at, line) {
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// Another format goes on: what the one before held back comes before the facts of this line.

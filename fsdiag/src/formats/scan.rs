@@ -34,41 +34,64 @@ pub(super) fn num_after(text: &str, key: &str) -> Option<u64> {
 }
 
 /// Where `key` first stands. Keys are short and searched for once, so no searcher is built: their rarest byte is.
+///
+/// Inlined, because a key is known where it is searched for: comparing it is an instruction or two there, else a call.
+#[inline(always)]
 pub(super) fn find(text: &str, key: &str) -> Option<usize> {
     let (text, key) = (text.as_bytes(), key.as_bytes());
     let rare = rarest(key);
-    let starts = memchr::memchr_iter(*key.get(rare)?, text).filter_map(|at| at.checked_sub(rare));
-    starts.into_iter().find(|start| text[*start..].starts_with(key))
+    let byte = *key.get(rare)?;
+    let mut from = rare;
+    loop {
+        let start = from - rare + memchr::memchr(byte, text.get(from..)?)?;
+        if text[start..].starts_with(key) {
+            return Some(start);
+        }
+        from = start + rare + 1;
+    }
 }
 
+#[inline(always)]
 fn rarest(key: &[u8]) -> usize {
     key.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b' ').unwrap_or(0)
 }
 
 /// What follows the first `key`.
+#[inline(always)]
 pub(super) fn after<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     find(text, key).map(|at| &text[at + key.len()..])
 }
 
 /// Whether `key` stands anywhere in `text`.
+#[inline(always)]
 pub(super) fn has(text: &str, key: &str) -> bool {
     find(text, key).is_some()
 }
 
 /// What stands before and after the first `key`.
+#[inline(always)]
 pub(super) fn split<'a>(text: &'a str, key: &str) -> Option<(&'a str, &'a str)> {
     find(text, key).map(|at| (&text[..at], &text[at + key.len()..]))
 }
 
 /// Where `key` last stands.
+#[inline(always)]
 pub(super) fn rfind(text: &str, key: &str) -> Option<usize> {
     let (text, key) = (text.as_bytes(), key.as_bytes());
     let rare = rarest(key);
-    let starts = memchr::memrchr_iter(*key.get(rare)?, text).filter_map(|at| at.checked_sub(rare));
-    starts.into_iter().find(|start| text[*start..].starts_with(key))
+    let byte = *key.get(rare)?;
+    let mut to = text.len();
+    loop {
+        to = memchr::memrchr(byte, &text[..to])?;
+        let start = to.checked_sub(rare)?;
+        if text[start..].starts_with(key) {
+            return Some(start);
+        }
+    }
 }
 
 /// What stands before and after the last `key`.
+#[inline(always)]
 pub(super) fn rsplit<'a>(text: &'a str, key: &str) -> Option<(&'a str, &'a str)> {
     rfind(text, key).map(|at| (&text[..at], &text[at + key.len()..]))
 }
@@ -76,12 +99,13 @@ pub(super) fn rsplit<'a>(text: &'a str, key: &str) -> Option<(&'a str, &'a str)>
 /// What stands between the first `open` and the next `close`.
 pub(super) fn between<'a>(text: &'a str, open: &str, close: char) -> Option<&'a str> {
     let rest = after(text, open)?;
-    rest.find(close).map(|end| &rest[..end])
+    let end = memchr::memchr(u8::try_from(close).ok()?, rest.as_bytes())?;
+    Some(&rest[..end])
 }
 
 /// Up to the first blank, and what follows it.
 pub(super) fn word(text: &str) -> (&str, &str) {
-    text.split_once(' ').unwrap_or((text, ""))
+    split(text, " ").unwrap_or((text, ""))
 }
 
 /// A duration as Go, ts(1) and people write it: `1m2.5s`, `45ms`, `27.01µs`, `12s`; microseconds.

@@ -125,7 +125,11 @@ impl One<'_> {
             None => {
                 let mut sink = self.window.before(self.model, &mut self.inside);
                 match self.lines.text(bytes) {
-                    Some(text) => lines::of(text).for_each(|line| self.mixed.text(line, &mut sink)),
+                    Some(text) => {
+                        self.mixed.begin_block(bytes);
+                        lines::of(text).for_each(|line| self.mixed.text(line, &mut sink));
+                        self.mixed.end_block();
+                    }
                     None => self.lines.feed(bytes, |line| self.mixed.line(line, &mut sink)),
                 }
             }

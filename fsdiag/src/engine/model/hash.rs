@@ -18,7 +18,11 @@ impl Hasher for NumberHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+        for eight in bytes.chunks(8) {
+            let mut number = [0; 8];
+            number[..eight.len()].copy_from_slice(eight);
+            self.write_u64(u64::from_le_bytes(number));
+        }
     }
 
     fn write_u64(&mut self, n: u64) {

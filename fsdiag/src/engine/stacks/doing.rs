@@ -1,8 +1,10 @@
 //! Doing: what a thread is at, by the functions that it stands in.
 
+use std::sync::LazyLock;
+
 use fsd_events::op::Op;
 
-use crate::engine::fact::Thread;
+use crate::engine::{fact::Thread, words::Words};
 
 /// What a thread is doing or waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,8 +124,16 @@ pub(super) fn reads(thread: &Thread) -> bool {
 }
 
 fn by_name(name: &str) -> Option<Doing> {
-    TABLE.iter().find(|(_, words)| words.iter().any(|word| name.contains(word))).map(|row| row.0)
+    NAMES.0.first_of(name).map(|word| NAMES.1[word])
 }
+
+/// The words of the table, and what each tells: every frame of every thread is asked.
+static NAMES: LazyLock<(Words, Vec<Doing>)> = LazyLock::new(|| {
+    let (words, tell): (Vec<&str>, Vec<Doing>) =
+        TABLE.iter().flat_map(|(doing, words)| words.iter().map(|word| (*word, *doing))).unzip();
+    (Words::new(&words), tell)
+});
+static LOOP_NAMES: LazyLock<Words> = LazyLock::new(|| Words::new(LOOPS));
 
 /// Loops that wait for work.
 const LOOPS: &[&str] = &[
@@ -156,5 +166,5 @@ fn is_idle(thread: &Thread, state: &str) -> bool {
     }
     let reads = thread.frames.iter().take(3).any(|f| f.function.contains("read") || f.function.contains("Read"));
     let device = thread.frames.iter().any(|f| f.module.as_deref().is_some_and(|m| m.contains("libfuse")));
-    (reads && device) || thread.frames.iter().any(|f| LOOPS.iter().any(|name| f.function.contains(name)))
+    (reads && device) || thread.frames.iter().any(|f| LOOP_NAMES.any(&f.function))
 }

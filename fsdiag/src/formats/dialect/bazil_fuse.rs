@@ -61,7 +61,7 @@ impl BazilFuse {
     fn request(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Option<Taken> {
         let (name, rest) = scan::split(rest, " [ID=")?;
         let (id, rest) = scan::hex(rest)?;
-        let (head, details) = rest.split_once(']')?;
+        let (head, details) = scan::split(rest, "]")?;
         let field = |key| scan::after(head, key);
         let ino = field("Node=").and_then(scan::hex).map(|(n, _)| n);
         if name == "Interrupt" {

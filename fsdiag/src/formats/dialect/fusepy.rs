@@ -1,6 +1,8 @@
 //! fusepy's LoggingMixIn: `-> getattr /clip.bin (None,)`, answered by `<- getattr {...}` of the same thread.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+
+use hashbrown::HashMap;
 
 use crate::{
     engine::fact::{Call, Done, Fact, Key},
@@ -108,7 +110,7 @@ impl Fusepy {
         let key = found.unwrap_or_else(|| line.place.key());
         let failed = scan::num_after(scan::clip(result, 64), "[Errno ").map(|n| n as u32);
         // An exception is answered with EINVAL.
-        let failed = failed.or_else(|| result.contains("[Unhandled Exception]").then_some(22));
+        let failed = failed.or_else(|| scan::has(result, "[Unhandled Exception]").then_some(22));
         line.exit(Done { op: Some(op), errno: Some(failed.unwrap_or(0)), ..done(key) }, out)
     }
 }

@@ -78,7 +78,7 @@ impl HungTask {
 
     /// `touch           state:D stack:0     pid:31988 tgid:31988`: a second one is the owner's.
     fn header(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
-        let comm = rest.split("state:").next().unwrap_or("").trim();
+        let comm = scan::split(rest, "state:").map_or(rest, |(comm, _)| comm).trim();
         let Some(pid) = scan::num_after(rest, "pid:").and_then(|pid| u32::try_from(pid).ok()) else {
             return Taken::Bad;
         };

@@ -47,7 +47,7 @@ impl Parser for KernelTrace {
 
 impl KernelTrace {
     fn event(&mut self, line: &Line<'_>, before: &str, event: &str, out: &mut Vec<Fact>) -> Option<Taken> {
-        let (name, fields) = event.split_once(':')?;
+        let (name, fields) = scan::split(event, ":")?;
         let unique = scan::num_after(fields, "req ")?;
         let key = self.key(scan::num_after(fields, "connection ")?, unique);
         if name == "end" {

@@ -205,7 +205,7 @@ impl LibfuseDebug {
 
     /// `read[5] 4096 bytes from 0 flags: 0x8000`, `getattr[NULL] /`, `release[5] flags: 0x8000`.
     fn verb(&mut self, verb: &str, rest: &str) -> Taken {
-        let (name, handle) = verb.split_once('[').unwrap_or((verb, ""));
+        let (name, handle) = scan::split(verb, "[").unwrap_or((verb, ""));
         let lower = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         let Some(op) = Some(name).filter(|n| lower && !n.is_empty()).and_then(scan::op) else { return Taken::No };
         if handle.is_empty() && !rest.starts_with('/') && !scan::has(rest, "flags: ") {
@@ -217,7 +217,7 @@ impl LibfuseDebug {
                 call.len = Some(len);
                 call.off = scan::num_after(from, "from ").or_else(|| scan::num_after(from, "to "));
             }
-            if let Some(path) = rest.find('/').map(|at| &rest[at..]).filter(|_| call.path.is_none()) {
+            if let Some(path) = scan::find(rest, "/").map(|at| &rest[at..]).filter(|_| call.path.is_none()) {
                 call.path = Some(path.into());
             }
         })
@@ -258,7 +258,7 @@ impl Begin {
     fn read(rest: &str) -> Option<Self> {
         let (unique, rest) = scan::num(rest)?;
         let rest = rest.strip_prefix(", opcode: ")?;
-        let (_, rest) = rest.split_once('(')?;
+        let (_, rest) = scan::split(rest, "(")?;
         let (opcode, rest) = scan::num(rest)?;
         let (ino, rest) = scan::num(rest.strip_prefix("), nodeid: ")?)?;
         let pid = scan::num_after(rest, "pid: ")?;
@@ -269,7 +269,7 @@ impl Begin {
 
 /// `flags=0x73fffffb` and the like of the handshake.
 fn is_setting(inner: &str) -> bool {
-    inner.split_once('=').is_some_and(|(name, _)| {
+    scan::split(inner, "=").is_some_and(|(name, _)| {
         matches!(
             name,
             "flags" | "max_readahead" | "max_write" | "max_background" | "congestion_threshold" | "time_gran"

@@ -3,7 +3,7 @@
 //! Only reads and writes have two: `read 4096 bytes from /a at offset 0`, then `4096 bytes read from /a at offset 0`, or
 //! the first once more with its failure.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::{
     engine::fact::{Call, Done, Fact, Key},
@@ -44,7 +44,7 @@ impl Parser for Loggedfs {
         let failed = tail.starts_with("FAILURE");
         let (name, details) = scan::word(what);
         let Some(op) = scan::op(name).or_else(|| moved(details)) else { return Taken::Yes };
-        let path = details.find('/').map(|at| &details[at..]);
+        let path = scan::find(details, "/").map(|at| &details[at..]);
         let cut = if matches!(op, Op::Rename | Op::Link | Op::Symlink) { " to /" } else { " at offset " };
         let path = path.map(|p| scan::rsplit(p, cut).map_or(p, |(path, _)| path));
         let key = line.place.key();
@@ -98,12 +98,12 @@ impl Loggedfs {
 
 /// The last: a name may tell of one, too.
 fn offset(details: &str) -> Option<u64> {
-    details.rsplit_once(" at offset ").and_then(|(_, offset)| scan::num(offset)).map(|(offset, _)| offset)
+    scan::rsplit(details, " at offset ").and_then(|(_, offset)| scan::num(offset)).map(|(offset, _)| offset)
 }
 
 /// `bytes read from /a`: what has been moved.
 fn moved(details: &str) -> Option<Op> {
-    let (_, rest) = details.split_once("bytes ")?;
+    let (_, rest) = scan::split(details, "bytes ")?;
     let is = |word: &str| rest.starts_with(word);
     is("read from ").then_some(Op::Read).or_else(|| is("written to ").then_some(Op::Write))
 }

@@ -3,16 +3,16 @@
 //! There is neither an id nor a thread, so a request is named by its line, and ends pair with the oldest request
 //! of the same object and name; where several were open the pairing is a guess, and says so.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap, VecDeque},
-};
+mod queue;
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use self::queue::Objects;
 use crate::{
     engine::fact::{Call, Done, Fact, Key, Name},
-    formats::{Line, Mark, Parser, REMEMBERED, Taken, clock, done, scan},
+    formats::{Line, Mark, Parser, Taken, clock, done, object, scan},
 };
 use fsd_events::op::Op;
 
@@ -22,19 +22,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 
 #[derive(Default)]
 struct Rclone {
-    /// By their object.
-    open: HashMap<Box<str>, Vec<Queue>>,
-    count: usize,
-}
-
-/// Requests of one kind, oldest first.
-struct Queue {
-    op: Op,
-    nameless: VecDeque<Key>,
-    /// By what a Lookup looks for; its end names it again.
-    named: HashMap<Box<str>, VecDeque<Key>>,
-    /// All of those.
-    names: BTreeMap<Key, Box<str>>,
+    open: Objects,
 }
 
 /// One line: what it is about and what it says.
@@ -52,7 +40,7 @@ struct Step<'a> {
     details: &'a str,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Json<'a> {
     #[serde(borrow)]
     msg: Cow<'a, str>,
@@ -62,6 +50,20 @@ struct Json<'a> {
     source: Cow<'a, str>,
     #[serde(borrow, default)]
     time: Cow<'a, str>,
+}
+
+impl<'a> Json<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let (mut json, mut has_message) = (Self::default(), false);
+        let is_flat = object::texts(line, |name, text| match name {
+            "msg" => (json.msg, has_message) = (text, true),
+            "object" => json.object = text,
+            "source" => json.source = text,
+            "time" => json.time = text,
+            _ => {}
+        });
+        if is_flat && has_message { Some(json) } else { serde_json::from_str(line).ok() }
+    }
 }
 
 impl Parser for Rclone {
@@ -101,7 +103,7 @@ impl Rclone {
         if !scan::has(line.text, "\"level\":\"") || !scan::has(line.text, "\"msg\":\"") {
             return Taken::No;
         }
-        let Ok(json) = serde_json::from_str::<Json<'_>>(line.text) else { return Taken::Bad };
+        let Some(json) = Json::read(line.text) else { return Taken::Bad };
         let at = clock::leading(&json.time).map(|(stamp, _)| clock::Days::default().at(stamp)).unwrap_or(line.at);
         let entry = Entry { object: &json.object, message: &json.msg, inner: json.source.starts_with("vfs/") };
         let line = Line { text: &json.msg, at, ..*line };
@@ -120,14 +122,9 @@ impl Rclone {
 
     fn begin(&mut self, line: &Line<'_>, entry: &Entry<'_>, step: &Step<'_>, out: &mut Vec<Fact>) -> Taken {
         let name = scan::after(step.details, "name=").and_then(scan::quoted).map_or("", |(name, _)| name);
-        if self.count >= REMEMBERED {
-            self.open.clear();
-            self.count = 0;
-        }
-        let ambiguous = self.queue(entry.object, step.op).begin(line.place.key(), name);
-        self.count += 1;
+        let (ambiguous, of_object) = self.open.begin(entry.object, step.op, line.place.key(), name);
         let call = Call {
-            path: Some(path(entry.object, name)),
+            path: Some(if name.is_empty() { of_object } else { below(&of_object, name) }),
             off: scan::num_after(step.details, "offset=").or_else(|| scan::num_after(step.details, "ofst=")),
             len: scan::num_after(step.details, "len="),
             asynchronous: true,
@@ -137,40 +134,10 @@ impl Rclone {
         line.enter(call, out)
     }
 
-    fn queue(&mut self, object: &str, op: Op) -> &mut Queue {
-        if !self.open.contains_key(object) {
-            self.open.insert(object.into(), Vec::new());
-        }
-        let queues = self.open.get_mut(object).expect("it was put there above");
-        let at = queues.iter().position(|queue| queue.op == op).unwrap_or_else(|| {
-            queues.push(Queue::new(op));
-            queues.len() - 1
-        });
-        &mut queues[at]
-    }
-
-    /// Nothing of that kind is open there any more.
-    fn forget(&mut self, object: &str, op: Op) {
-        let Some(queues) = self.open.get_mut(object) else { return };
-        queues.retain(|queue| queue.op != op);
-        if queues.is_empty() {
-            self.open.remove(object);
-        }
-    }
-
     fn end(&mut self, line: &Line<'_>, entry: &Entry<'_>, step: &Step<'_>, out: &mut Vec<Fact>) -> Taken {
-        let end = outcome(step);
-        let queue = self.open.get_mut(entry.object).and_then(|queues| queues.iter_mut().find(|q| q.op == step.op));
-        let Some(queue) = queue else {
-            return line.exit(Done { op: Some(step.op), ..end(line.place.key()) }, out);
-        };
-        let name = between_or_end(step.details, "node=").map_or("", last_name);
-        let key = queue.end(name).unwrap_or_else(|| line.place.key());
-        if queue.is_empty() {
-            self.forget(entry.object, step.op);
-        }
-        self.count = self.count.saturating_sub(1);
-        line.exit(Done { op: Some(step.op), ..end(key) }, out)
+        let name = || between_or_end(step.details, "node=").map_or("", last_name);
+        let key = self.open.end(entry.object, step.op, name).unwrap_or_else(|| line.place.key());
+        line.exit(outcome(step, key), out)
     }
 
     fn other(&mut self, line: &Line<'_>, entry: &Entry<'_>, out: &mut Vec<Fact>) -> Taken {
@@ -184,54 +151,6 @@ impl Rclone {
         };
         let path = Some(object).filter(|o| !o.is_empty() && !scan::has(o, "://") && o.len() < 4096);
         line.telling(path, out)
-    }
-}
-
-impl Queue {
-    fn new(op: Op) -> Self {
-        Self { op, nameless: VecDeque::new(), named: HashMap::new(), names: BTreeMap::new() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.nameless.is_empty() && self.names.is_empty()
-    }
-
-    /// Whether another one of that name is open.
-    fn begin(&mut self, key: Key, name: &str) -> bool {
-        if name.is_empty() {
-            self.nameless.push_back(key);
-            return self.nameless.len() > 1;
-        }
-        self.names.insert(key, name.into());
-        let same = self.named.entry(name.into()).or_default();
-        same.push_back(key);
-        same.len() > 1
-    }
-
-    /// The oldest of that name, or else the oldest of all.
-    fn end(&mut self, name: &str) -> Option<Key> {
-        if self.names.is_empty() {
-            return self.nameless.pop_front();
-        }
-        if let Some(key) = self.of_name(name) {
-            self.names.remove(&key);
-            return Some(key);
-        }
-        let (key, name) = self.names.pop_first()?;
-        if self.nameless.front().is_some_and(|nameless| *nameless < key) {
-            self.names.insert(key, name);
-            return self.nameless.pop_front();
-        }
-        self.of_name(&name)
-    }
-
-    fn of_name(&mut self, name: &str) -> Option<Key> {
-        let same = self.named.get_mut(name)?;
-        let key = same.pop_front();
-        if same.is_empty() {
-            self.named.remove(name);
-        }
-        key
     }
 }
 
@@ -308,17 +227,18 @@ fn is_inner_open(step: &Step<'_>) -> bool {
     step.details.starts_with("flags=O_") || (step.ends && step.details.starts_with("fd="))
 }
 
-fn outcome(step: &Step<'_>) -> impl Fn(Key) -> Done {
-    let err = step.details.rsplit_once('=').filter(|(before, _)| before.ends_with("err")).map(|(_, err)| err.trim());
-    let code = scan::after(step.details, "errc=").and_then(|c| c.parse::<i64>().ok());
-    let errno = match (err, code) {
-        (Some("<nil>"), _) => Some(0),
-        (Some(text), _) => scan::errno(text).or(Some(5)),
-        (None, Some(code)) => Some(u32::try_from(-code).unwrap_or(0)),
-        (None, None) => None,
+fn outcome(step: &Step<'_>, key: Key) -> Done {
+    let err = scan::rsplit(step.details, "=").filter(|(before, _)| before.ends_with("err")).map(|(_, err)| err.trim());
+    let errno = match err {
+        Some("<nil>") => Some(0),
+        Some(text) => scan::errno(text).or(Some(5)),
+        None => {
+            let code = scan::after(step.details, "errc=").and_then(|c| c.parse::<i64>().ok());
+            code.map(|code| u32::try_from(-code).unwrap_or(0))
+        }
     };
-    let bytes = scan::num_after(step.details, "read=").filter(|_| step.op == Op::Read);
-    move |key| Done { errno, bytes, ..done(key) }
+    let bytes = (step.op == Op::Read).then(|| scan::num_after(step.details, "read=")).flatten();
+    Done { op: Some(step.op), errno, bytes, ..done(key) }
 }
 
 fn between_or_end<'a>(details: &'a str, key: &str) -> Option<&'a str> {
@@ -332,14 +252,14 @@ fn last_name(node: &str) -> &str {
 }
 
 /// The path behind an object as rclone prints it: `&{clip.mxf (r)}`, `&{Handle:clip.mxf (rw)}`, `reel/`, `/`.
-fn path(object: &str, name: &str) -> Name {
+fn path(object: &str) -> &str {
     let handle = object.strip_prefix("&{").and_then(|o| scan::rsplit(o, " (")).map(|(path, _)| path);
-    let plain = handle.map(|path| path.strip_prefix("Handle:").unwrap_or(path)).unwrap_or(object);
-    if name.is_empty() {
-        return plain.into();
-    }
-    match plain.trim_matches('/') {
+    handle.map(|path| path.strip_prefix("Handle:").unwrap_or(path)).unwrap_or(object)
+}
+
+fn below(dir: &str, name: &str) -> Name {
+    match dir.trim_matches('/') {
         "" => name.into(),
-        dir => format!("{dir}/{name}").into(),
+        dir => [dir, "/", name].concat().into(),
     }
 }

@@ -56,7 +56,7 @@ impl Parser for SeedLog {
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
-        let Some((_, from)) = line.text.split_once('[').filter(|(before, _)| before.len() < 64) else {
+        let Some((_, from)) = scan::split(line.text, "[").filter(|(before, _)| before.len() < 64) else {
             return Taken::No;
         };
         if let Some(rest) = from.strip_prefix("FUSE] ") {
@@ -197,7 +197,7 @@ struct Cut;
 fn id(details: &str) -> Option<Result<u64, Cut>> {
     let inner = details.strip_prefix('(')?;
     let number = inner.strip_prefix("id=").and_then(scan::num).filter(|(_, rest)| rest.starts_with([')', ',']));
-    Some(number.filter(|_| inner.contains(')')).map(|(n, _)| n).ok_or(Cut))
+    Some(number.filter(|_| scan::has(inner, ")")).map(|(n, _)| n).ok_or(Cut))
 }
 
 /// The `key=value` pairs of `(id=456, elapsed=45ms)` or `fh=1 off=0`.

@@ -68,7 +68,7 @@ impl Parser for SshfsDebug {
 impl SshfsDebug {
     fn begin(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let Some((number, name)) = numbered(rest) else { return Taken::No };
-        let name = name.trim();
+        let name = name.trim_ascii();
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
             return Taken::No;
         }
@@ -78,8 +78,9 @@ impl SshfsDebug {
             self.open.clear();
         }
         self.open.insert(number, op);
-        let call = Call { asynchronous: true, ..Call::new(Key::Num(number), op) };
-        line.enter(call, out);
+        let mut call = Box::new(Call::new(Key::Num(number), op));
+        call.asynchronous = true;
+        out.push(line.fact(What::Enter(call)));
         // What is logged here has been sent: whoever has no answer waits for the server.
         let (key, detail) = (Key::Num(number), self.server.clone());
         out.push(line.fact(What::Phase { key, phase: Phase::Upstream, detail }));
@@ -92,7 +93,7 @@ impl SshfsDebug {
         let Some((what, took)) = scan::split(rest, "bytes (") else { return Taken::Bad };
         let Some(op) = self.open.remove(&number) else { return Taken::Yes };
         let us = scan::duration_us(took.trim_end_matches(')'));
-        let size = what.trim().rsplit_once(' ').and_then(|(_, n)| n.parse::<u64>().ok());
+        let size = scan::rsplit(what.trim_ascii(), " ").and_then(|(_, n)| n.parse::<u64>().ok());
         let bytes = size.filter(|_| op == Op::Read).map(|n| n.saturating_sub(13));
         line.exit(Done { op: Some(op), us, errno: None, bytes, ..done(Key::Num(number)) }, out)
     }

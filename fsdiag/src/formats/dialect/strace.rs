@@ -101,7 +101,7 @@ impl Last {
             since_us: since(now.mono_us, self.at.mono_us).or(since(now.wall_us, self.at.wall_us)).filter(|_| self.open),
             count: 1,
             waits_for: key.map(|key| LockRef { key: key.into(), mode: LockUse::Unknown, owner: None }),
-            frames: vec![Frame { function: self.call, args: self.args, ..Frame::default() }],
+            frames: vec![Frame { function: (&*self.call).into(), args: self.args, ..Frame::default() }],
             line: self.line,
             ..Thread::default()
         }
@@ -126,7 +126,7 @@ impl<'a> Step<'a> {
         if rest.starts_with("--- ") && rest.ends_with(" ---") {
             return Some(Self::Ended);
         }
-        let (call, args) = rest.split_once('(')?;
+        let (call, args) = scan::split(rest, "(")?;
         let named = !call.is_empty()
             && call.len() < 32
             && call.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
@@ -142,7 +142,7 @@ impl<'a> Step<'a> {
             Some(at) => Some(Self::Call { call, args: args[..at].trim_end().trim_end_matches(')'), open: false }),
             // Cut in the middle: the last line of a trace that was stopped.
             None => {
-                let args = args.split("strace: Process ").next().unwrap_or(args).trim_end();
+                let args = scan::split(args, "strace: Process ").map_or(args, |(own, _)| own).trim_end();
                 seen.then_some(Self::Call { call, args, open: true })
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Draft, demangled, hand_over, location, locks};
 use crate::{
     engine::fact::{Fact, Frame, Thread},
-    formats::{Line, Mark, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, recent::Recent, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -15,6 +15,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct EuStack {
     draft: Option<Draft>,
+    recent: Recent,
     /// Where each frame of the dump stands: thread, frame, address.
     addresses: Vec<(usize, usize, u64)>,
 }
@@ -52,7 +53,7 @@ impl Parser for EuStack {
         }
         let Some(draft) = self.draft.as_mut().filter(|draft| draft.in_thread) else { return Taken::No };
         if let Some(rest) = text.strip_prefix('#') {
-            let Some((frame, address)) = frame(rest) else { return Taken::Bad };
+            let Some((frame, address)) = frame(rest, &mut self.recent) else { return Taken::Bad };
             draft.frame(frame);
             let thread = draft.dump.threads.len() - 1;
             let frame = draft.dump.threads[thread].frames.len() - 1;
@@ -90,7 +91,8 @@ impl EuStack {
     fn place(&mut self) {
         let addresses = std::mem::take(&mut self.addresses);
         let Some(Draft { dump, .. }) = &mut self.draft else { return };
-        let program = |frame: &Frame| frame.module.as_deref().filter(|module| !module.contains(".so")).map(Into::into);
+        let program =
+            |frame: &Frame| frame.module.as_deref().filter(|module| !scan::has(module, ".so")).map(Into::into);
         dump.process = dump.threads.iter().flat_map(|thread| &thread.frames).find_map(program);
         let known = |(thread, frame, address): &(usize, usize, u64)| {
             let frame = dump.threads.get(*thread)?.frames.get(*frame)?;
@@ -113,26 +115,26 @@ impl EuStack {
 const LIBFUSE: u64 = 0x3_0000;
 
 /// `1  0x00007f0226e08482 - 1 __pthread_mutex_lock@GLIBC_2.2.5 - /usr/lib/libc.so.6`, and its address.
-fn frame(rest: &str) -> Option<(Frame, u64)> {
+fn frame(rest: &str, recent: &mut Recent) -> Option<(Frame, u64)> {
     let (_, rest) = scan::num(rest)?;
     let (address, rest) = scan::hex(rest.trim_start().strip_prefix("0x")?)?;
     let rest = rest.strip_prefix(" - 1").unwrap_or(rest);
-    let (rest, module) = match rest.rsplit_once(" - ").filter(|(_, module)| module.starts_with(['/', '['])) {
+    let (rest, module) = match scan::rsplit(rest, " - ").filter(|(_, module)| module.starts_with(['/', '['])) {
         Some((rest, module)) => (rest.trim(), Some(module.into())),
         None => (rest.trim_start(), None),
     };
-    let (symbol, file, line) = match rest.rsplit_once(' ').filter(|(_, tail)| is_source(tail)) {
+    let (symbol, file, line) = match scan::rsplit(rest, " ").filter(|(_, tail)| is_source(tail)) {
         Some((symbol, place)) => {
             let (file, line) = location(place);
             (symbol.trim_end(), file, line)
         }
         None => (rest, None, None),
     };
-    let symbol = symbol.split('@').next().unwrap_or(symbol);
-    let function = if symbol.is_empty() { "??".into() } else { demangled(symbol) };
+    let symbol = scan::split(symbol, "@").map_or(symbol, |(name, _)| name);
+    let function = if symbol.is_empty() { recent.name("??") } else { recent.made(symbol, demangled) };
     Some((Frame { function, file, line, module, ..Frame::default() }, address))
 }
 
 fn is_source(word: &str) -> bool {
-    word.rsplit_once(':').is_some_and(|(_, line)| !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit()))
+    scan::rsplit(word, ":").is_some_and(|(_, line)| !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit()))
 }

@@ -3,7 +3,7 @@
 use super::{Draft, hand_over, locks};
 use crate::{
     engine::fact::{Fact, Frame, Thread},
-    formats::{Line, Taken, scan},
+    formats::{Line, Taken, recent::Recent, scan},
 };
 use fsd_events::op::Op;
 
@@ -13,13 +13,15 @@ pub(super) struct Goroutines {
     draft: Option<Draft>,
     /// A frame's function was read, its place comes next.
     expects_place: bool,
+    /// Functions and files: goroutines stand at the same few places.
+    recent: Recent,
     /// `debug=1`: how many records were read.
     records: u64,
 }
 
 impl Goroutines {
     pub(super) fn new(format: &'static str) -> Self {
-        Self { format, draft: None, expects_place: false, records: 0 }
+        Self { format, draft: None, expects_place: false, recent: Recent::default(), records: 0 }
     }
 
     pub(super) fn is_reading(&self) -> bool {
@@ -111,9 +113,10 @@ impl Goroutines {
         let mut parts = rest.split('\t').filter(|part| !part.is_empty());
         let (Some(_), Some(function)) = (parts.next(), parts.next()) else { return Taken::Bad };
         let function = scan::rsplit(function, "+0x").map_or(function, |(name, _)| name);
-        let (file, line) = parts.next().map_or((None, None), super::location);
+        let place = parts.next().map(super::file_and_line);
+        let (file, line) = (place.map(|(file, _)| self.recent.name(file)), place.and_then(|(_, line)| line));
         if let Some(draft) = &mut self.draft {
-            draft.frame(Frame { function: function.into(), file, line, ..Frame::default() });
+            draft.frame(Frame { function: self.recent.name(function), file, line, ..Frame::default() });
         }
         Taken::Yes
     }
@@ -122,8 +125,10 @@ impl Goroutines {
         let Some(draft) = self.draft.as_mut().filter(|draft| draft.in_thread) else { return Taken::No };
         // Whoever quotes a dump indents it anew: what a line is like tells what it is.
         let text = text.trim_start();
-        if is_place(text) {
-            return self.place(text);
+        // No place ends so, and every frame's first line does.
+        let place = Some(text).filter(|text| !text.ends_with(')')).map(before_offset);
+        if let Some(place) = place.filter(|place| is_place(place)) {
+            return self.place(place);
         }
         if let Some(creator) = text.strip_prefix("created by ") {
             if let Some(thread) = draft.current() {
@@ -136,18 +141,18 @@ impl Goroutines {
             return Taken::Yes;
         }
         let Some((function, args)) = call(text) else { return Taken::No };
-        draft.frame(Frame { function: function.into(), args: args.into(), ..Frame::default() });
+        draft.frame(Frame { function: self.recent.name(function), args: args.into(), ..Frame::default() });
         self.expects_place = true;
         Taken::Yes
     }
 
     /// `/src/main.go:13 +0x75`: of the frame above; that of a creator is not kept.
-    fn place(&mut self, text: &str) -> Taken {
-        let place = before_offset(text);
+    fn place(&mut self, place: &str) -> Taken {
         if self.expects_place
             && let Some(frame) = self.draft.as_mut().and_then(Draft::last_frame)
         {
-            (frame.file, frame.line) = super::location(place);
+            let (file, line) = super::file_and_line(place);
+            (frame.file, frame.line) = (Some(self.recent.name(file)), line);
         }
         self.expects_place = false;
         Taken::Yes
@@ -174,7 +179,7 @@ impl<'a> Header<'a> {
     fn read(text: &'a str) -> Option<Self> {
         let rest = text.trim_start().strip_prefix("goroutine ")?;
         let (number, rest) = scan::num(rest)?;
-        let (registers, rest) = rest.split_once('[')?;
+        let (registers, rest) = scan::split(rest, "[")?;
         if !(registers == " " || scan::has(registers, "gp=") || scan::has(registers, "m=")) {
             return None;
         }
@@ -184,30 +189,33 @@ impl<'a> Header<'a> {
             return None;
         }
         let inside = scan::split(inside, " labels:{").map_or(inside, |(state, _)| state);
-        let state = inside.split(", ").next().unwrap_or(inside).trim_end_matches(" (scan)");
-        let minutes = inside.split(", ").find_map(|part| part.strip_suffix(" minutes")?.parse().ok());
+        let (state, more) = scan::split(inside, ", ").unwrap_or((inside, ""));
+        let state = state.strip_suffix(" (scan)").unwrap_or(state);
+        let minutes = Some(more).filter(|more| !more.is_empty());
+        let minutes = minutes.and_then(|m| m.split(", ").find_map(|part| part.strip_suffix(" minutes")?.parse().ok()));
         Some(Self { number, state, minutes })
     }
 }
 
 /// A path may have spaces.
 fn before_offset(text: &str) -> &str {
-    text.split(" +0x").next().unwrap_or(text).trim_end()
+    scan::split(text, " +0x").map_or(text, |(place, _)| place).trim_end()
 }
 
-/// `/src/main.go:13 +0x75`.
-fn is_place(text: &str) -> bool {
-    before_offset(text).rsplit_once(':').is_some_and(|(file, line)| {
-        !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit()) && (file.contains('.') || file.contains('/'))
+/// `/src/main.go:13`, without the offset.
+fn is_place(place: &str) -> bool {
+    scan::rsplit(place, ":").is_some_and(|(file, line)| {
+        let number = !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit());
+        number && memchr::memchr2(b'.', b'/', file.as_bytes()).is_some()
     })
 }
 
 /// `main.(*cache).release(0xc0000b0000?)`: function and arguments.
 fn call(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_suffix(')')?;
-    let open = inner.rfind('(')?;
+    let open = scan::rfind(inner, "(")?;
     let function = &inner[..open];
-    let plain = !function.is_empty() && !function.contains(' ') && function.contains('.');
+    let plain = !function.is_empty() && !scan::has(function, " ") && scan::has(function, ".");
     plain.then_some((function, &inner[open + 1..]))
 }
 

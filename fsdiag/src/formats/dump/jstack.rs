@@ -71,7 +71,7 @@ impl Jstack {
     fn header(&mut self, line: &Line<'_>) -> Taken {
         let Some(draft) = &mut self.draft else { return Taken::No };
         // The name may hold quotes of its own: the last one closes.
-        let Some((name, rest)) = line.text[1..].rsplit_once('"') else { return Taken::Bad };
+        let Some((name, rest)) = scan::rsplit(&line.text[1..], "\"") else { return Taken::Bad };
         if self.cycle {
             if rest.starts_with(':') && !draft.dump.stated_cycle.iter().any(|known| **known == *name) {
                 draft.dump.stated_cycle.push(name.into());
@@ -117,9 +117,9 @@ impl Jstack {
 
 /// `Pile.release(Pile.java:4)`.
 fn frame(call: &str) -> Frame {
-    let (function, place) = call.split_once('(').unwrap_or((call, ""));
+    let (function, place) = scan::split(call, "(").unwrap_or((call, ""));
     let place = place.trim_end_matches(')');
-    let (file, line) = if place.contains(':') { location(place) } else { (None, None) };
+    let (file, line) = if scan::has(place, ":") { location(place) } else { (None, None) };
     Frame { function: function.into(), file, line, ..Frame::default() }
 }
 

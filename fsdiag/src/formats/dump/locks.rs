@@ -3,8 +3,11 @@
 use std::sync::LazyLock;
 
 use crate::{
-    engine::fact::{Frame, LockRef, LockUse},
-    formats::{scan, words::Words},
+    engine::{
+        fact::{Frame, LockRef, LockUse},
+        words::Words,
+    },
+    formats::scan,
 };
 
 /// How many of the innermost frames may belong to the locking itself.

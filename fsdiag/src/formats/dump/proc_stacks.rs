@@ -3,7 +3,7 @@
 use super::{Draft, hand_over};
 use crate::{
     engine::fact::{BlockedTask, Fact, Frame, KernelFact, Thread, What},
-    formats::{Line, Mark, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, recent::Recent, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -13,6 +13,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct ProcStacks {
     draft: Option<Draft>,
+    recent: Recent,
 }
 
 impl Parser for ProcStacks {
@@ -60,7 +61,7 @@ impl ProcStacks {
         if draft.dump.threads.is_empty() {
             draft.thread(line, Thread { label: super::numbered("line ", line.place.line), ..Thread::default() });
         }
-        draft.frame(Frame { function: function.into(), ..Frame::default() });
+        draft.frame(Frame { function: self.recent.name(function), ..Frame::default() });
         Taken::Yes
     }
 }
@@ -108,7 +109,7 @@ fn blocked_fact(draft: &Draft, thread: &Thread) -> Fact {
         pid: u32::try_from(thread.number).unwrap_or(0),
         comm: thread.name.clone().unwrap_or_default(),
         state: thread.state.as_deref().and_then(|state| state.get(..1)).map(Into::into),
-        stack: thread.frames.iter().map(|frame| frame.function.clone()).collect(),
+        stack: thread.frames.iter().map(|frame| (&*frame.function).into()).collect(),
         ..BlockedTask::default()
     };
     let place = crate::engine::fact::Place { line: thread.line, ..draft.place };

@@ -106,7 +106,7 @@ impl PySpy {
 fn header(text: &str) -> Option<Thread> {
     let rest = text.strip_prefix("Thread ")?;
     let (number, rest) = if rest.starts_with("0x") { scan::hex(rest)? } else { scan::num(rest)? };
-    let (state, rest) = rest.strip_prefix(" (")?.split_once(')')?;
+    let (state, rest) = scan::split(rest.strip_prefix(" (")?, ")")?;
     let known = matches!(state, "active" | "idle" | "active+gil" | "idle+gil");
     let name = rest.strip_prefix(": ").and_then(scan::quoted).map(|(name, _)| name.into());
     known.then(|| thread(number, name, state))
@@ -131,7 +131,7 @@ fn inner(draft: &mut Draft, text: &str) -> Taken {
         }
         return Taken::Yes;
     }
-    let Some((function, place)) = text.trim().rsplit_once(" (") else { return Taken::Bad };
+    let Some((function, place)) = scan::rsplit(text.trim(), " (") else { return Taken::Bad };
     let (file, line) = location(place.trim_end_matches(')'));
     draft.frame(Frame { function: function.into(), file, line, ..Frame::default() });
     Taken::Yes
