@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -44,7 +45,9 @@ impl Task {
         Self { stdin: Some(path.to_owned()), ..Self::new(name, &words, bytes) }
     }
 
+    /// Says what it measures: the whole takes minutes.
     pub(crate) fn best(&self, rounds: usize) -> Figure {
+        _ = writeln!(io::stderr(), "{}", self.name);
         let runs: Vec<(f64, f64, u64)> = (0..rounds).map(|_| self.once()).collect();
         Figure {
             name: self.name.clone(),
