@@ -18,6 +18,7 @@ mod salvage;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use crate::engine::fact::{At, Call, Done, Fact, HintKind, Key, Place, What};
 

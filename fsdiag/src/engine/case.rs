@@ -1,5 +1,6 @@
 //! The model at one moment, arranged for the rules: who is open, for how long, who waits for whom.
 
+mod apart;
 mod kin;
 mod seats;
 mod twins;
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 
 use fsd_events::op::Op;
 
+pub(super) use self::apart::label;
 use self::kin::Kin;
 use super::{
     fact::{Key, Place},
@@ -16,7 +18,7 @@ use super::{
         Model, Now,
         open::Unjudged,
         ops::{Micros, OpenOp},
-        session::Session,
+        session::{Ended, Session},
         tasks::Task,
     },
     report::{Culprit, Evidence, Waiter},
@@ -52,6 +54,9 @@ pub struct Life<'m> {
     pub now: Option<Micros>,
     /// It crashed, was killed, or ended without finishing its work.
     pub dead: bool,
+    pub ended: Option<&'m Ended>,
+    /// Where several daemons write into its log.
+    pub called: Option<String>,
 }
 
 /// An open operation with its age.
@@ -184,10 +189,14 @@ impl<'m> Case<'m> {
 
     pub fn op_name(&self, op: usize) -> String {
         let open = self.ops[op].open;
-        match open.key() {
+        let name = match open.key() {
             Key::Num(n) => format!("{} #{n}", open.op()),
             Key::Hex(n) => format!("{} #{n:#x}", open.op()),
             key @ (Key::Line(_) | Key::Thread(_)) => format!("{} ({key})", open.op()),
+        };
+        match self.daemon(self.ops[op].life) {
+            Some(daemon) => format!("{name} of {daemon}"),
+            None => name,
         }
     }
 
@@ -226,13 +235,14 @@ impl<'m> Case<'m> {
             path: at.open.call.path.as_deref().map(str::to_owned),
             lock: None,
             age_s: at.age.map(seconds),
+            daemon: self.daemon(at.life).map(str::to_owned),
         }
     }
 
     pub fn waiter(&self, party: usize) -> Waiter {
         let culprit = self.culprit(party);
         let thread = culprit.id.is_none().then_some(culprit.thread).flatten();
-        Waiter { op: culprit.op, id: culprit.id, thread }
+        Waiter { op: culprit.op, id: culprit.id, thread, daemon: culprit.daemon }
     }
 
     /// Where a party stands in the inputs.
@@ -311,23 +321,35 @@ impl<'m> Case<'m> {
 
 fn lives(model: &Model, now: Now) -> Vec<Life<'_>> {
     let latest_dump = model.dumps.iter().filter_map(|d| d.2).max();
-    let latest_wall = model.current().filter_map(|(_, s)| s.clock.wall).max();
+    let walls: Vec<(&Session, u64)> = model.current().filter_map(|(_, s)| Some((s, s.clock.wall?))).collect();
+    let latest_wall = walls.iter().map(|(_, wall)| *wall).max();
     let life = |(_, session): (usize, &'_ Session)| -> Option<Micros> {
         const SAME_INCIDENT: u64 = 600_000_000;
         let own = session.clock.wall?;
         let near = |wall: &u64| *wall >= own && *wall - own <= SAME_INCIDENT;
-        let wall = now.wall_us.into_iter().chain([latest_dump, latest_wall].into_iter().flatten().filter(near)).max();
+        let of_log = walls.iter().filter(|other| apart::share_a_log(session, other.0)).map(|other| other.1);
+        let told = [latest_dump, latest_wall].into_iter().flatten().filter(near).chain(of_log);
+        let wall = now.wall_us.into_iter().chain(told).max();
         session.clock.at_wall(wall?)
     };
+    // Those who write into one log without the time of day read one clock.
+    let one_clock = |session: &Session| {
+        let others = model.current().map(|(_, other)| other).filter(|other| apart::share_a_log(session, other));
+        let alike = others.filter(|other| other.clock.is_monotonic() && session.clock.is_monotonic());
+        alike.filter_map(|other| other.clock.last).max()
+    };
     let alive = |(at, session): (usize, &'_ Session)| {
-        let now = session.clock.last.max(life((at, session)));
+        let now = session.clock.last.max(life((at, session))).max(one_clock(session));
         now.or(session.clock.last)
     };
     let made = model.current().map(|(at, session)| {
-        let dead = session.ended.as_ref().is_some_and(|e| e.crash);
-        Life { session, now: if dead { session.clock.last } else { alive((at, session)) }, dead }
+        let ended = model.ended_of(at);
+        let dead = ended.is_some_and(|e| e.crash);
+        Life { session, now: if dead { session.clock.last } else { alive((at, session)) }, dead, ended, called: None }
     });
-    made.collect()
+    let mut lives: Vec<Life<'_>> = made.collect();
+    apart::name(&mut lives);
+    lives
 }
 
 pub fn seconds(us: Micros) -> f64 {

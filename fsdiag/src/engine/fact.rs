@@ -55,9 +55,24 @@ pub struct Fact {
     pub what: What,
 }
 
+/// Who wrote a line, where that is known: several daemons may share a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// The same for all lines of one process, or of one container where processes have no numbers.
+    pub identity: u64,
+    /// Machine, container or pod; may be empty.
+    pub host: Box<str>,
+    /// What it calls itself; may be empty.
+    pub name: Box<str>,
+    pub pid: Option<u32>,
+}
+
 /// Who eats facts: the model, a filter in front of it, or a test.
 pub trait Sink {
     fn fact(&mut self, fact: Fact);
+    /// Whose the facts that follow from that input are. `speaks`: it has written a line, and does not only hand over
+    /// what it wrote before.
+    fn writer(&mut self, _input: InputId, _writer: Option<&Writer>, _speaks: bool) {}
     /// An event of fsd itself; nothing is copied on the way.
     fn event(&mut self, place: Place, event: &Event<'_>);
     /// An event of a later schema: it counts in the sequence of its run.

@@ -121,6 +121,7 @@ fn culprit(pending: &Pending) -> Culprit {
         path: pending.path.as_deref().map(str::to_owned),
         lock: None,
         age_s: pending.age_us.map(|us| us as f64 / 1e6),
+        daemon: None,
     }
 }
 
@@ -147,12 +148,13 @@ impl Case<'_> {
     fn verdict(&self, cause: Cause, confidence: Confidence, sentence: String, of: Option<&Pending>) -> Verdict {
         let same = |p: &Pending| of.is_some_and(|c| std::ptr::eq(c, p));
         let waiters = self.state.pending.iter().filter(|(_, p)| !same(p));
-        let waiters = waiters.map(|(_, p)| Waiter { op: Some(p.op.to_string()), id: id(p), thread: None });
+        let waiters =
+            waiters.map(|(_, p)| Waiter { op: Some(p.op.to_string()), id: id(p), thread: None, daemon: None });
         // Clients that have sent nothing: they wait for somebody else's request.
         let sent = |task: &BlockedTask| self.state.pending.iter().any(|(_, p)| p.client_pid == Some(task.pid));
         let silent = self.state.blocked.iter().filter(|(_, task)| !task.of_daemon && !sent(task));
         let name = |task: &BlockedTask| Some(format!("thread {} ({})", task.pid, task.comm));
-        let silent = silent.map(|(_, task)| Waiter { op: None, id: None, thread: name(task) });
+        let silent = silent.map(|(_, task)| Waiter { thread: name(task), ..Waiter::default() });
         Verdict {
             cause,
             confidence,

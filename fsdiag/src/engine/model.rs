@@ -14,7 +14,9 @@ pub mod open;
 pub mod ops;
 pub mod past;
 pub mod session;
+mod strangers;
 pub mod tasks;
+mod voices;
 
 use fsd_events::{
     event::Event,
@@ -27,9 +29,11 @@ use self::{
     ops::{Micros, OpenOp},
     past::Past,
     session::{Origin, Session},
+    strangers::Unplaced,
+    voices::Voices,
 };
 use super::{
-    fact::{At, Call, Dump, Fact, InputId, Key, Place, Remains, Sink},
+    fact::{At, Call, Dump, Fact, InputId, Key, Place, Remains, Sink, Writer},
     kernel::KernelState,
     report::{Input, Report},
 };
@@ -67,10 +71,12 @@ pub struct Model {
     pub kernel_seen: bool,
     pub inputs: Vec<Input>,
     by_run: NumberMap<u64, usize>,
-    /// Current session of each stream of a foreign log.
-    by_stream: NumberMap<InputId, usize>,
     /// The input of the latest foreign fact, and its session.
     last_foreign: Option<(InputId, usize)>,
+    /// Who writes into each stream of foreign logs, and the current session of each.
+    voices: Voices,
+    /// Deaths of which nobody knows whose they were.
+    unplaced: Vec<Unplaced>,
     /// Rotated sets: the input that a later one continues.
     continues: NumberMap<InputId, InputId>,
     last_run: Option<(RunId, usize)>,
@@ -131,7 +137,7 @@ impl Model {
                 self.sessions[at + 1..].iter().any(later)
                     || self.sessions[at + 1..].iter().any(|s| s.is_own() && self.same_mount(at, s))
             }
-            Origin::Foreign => self.is_told_by_events(at) || !self.by_stream.values().any(|current| *current == at),
+            Origin::Foreign => self.is_told_by_events(at) || !self.voices.is_current(at),
         }
     }
 
@@ -174,7 +180,7 @@ impl Model {
 
     fn foreign_session(&mut self, place: Place) -> usize {
         let stream = self.stream(place.input);
-        let known = self.by_stream.get(&stream).copied();
+        let known = self.voices.session(stream);
         let at = known.unwrap_or_else(|| self.start_session(stream, place));
         self.last_foreign = Some((place.input, at));
         at
@@ -186,17 +192,22 @@ impl Model {
     }
 
     fn start_session(&mut self, stream: InputId, place: Place) -> usize {
+        self.last_foreign = None;
         let mut session = Session::default();
         session.open.judge(self.limits);
-        session.about.input = place;
+        (session.about.input, session.about.stream) = (place, stream);
+        if let Some(writer) = self.voices.writer(stream) {
+            (session.about.pid, session.about.writer) = (writer.pid, Some(Box::new(writer.clone())));
+        }
         // A dump's session is known by its number: it stays where it is.
-        if let Some(at) = self.by_stream.get(&stream).copied().filter(|at| !self.sessions[*at].of_dump) {
+        let before = self.voices.session(stream).filter(|at| !self.sessions[*at].of_dump);
+        if let Some(at) = before.or_else(|| self.voices.spare()) {
             self.past.add(std::mem::replace(&mut self.sessions[at], session));
+            self.voices.set_session(stream, at);
             return at;
         }
-        self.last_foreign = None;
         self.sessions.push(session);
-        self.by_stream.insert(stream, self.sessions.len() - 1);
+        self.voices.set_session(stream, self.sessions.len() - 1);
         self.sessions.len() - 1
     }
 
@@ -232,6 +243,12 @@ impl Sink for Model {
 
     fn event(&mut self, place: Place, event: &Event<'_>) {
         self.apply_event(place, event);
+    }
+
+    fn writer(&mut self, input: InputId, writer: Option<&Writer>, speaks: bool) {
+        let stream = self.stream(input);
+        self.last_foreign = None;
+        self.voices.turn_to(stream, writer, speaks);
     }
 
     fn unknown(&mut self, place: Place, run: RunId, seq: u64) {

@@ -92,6 +92,9 @@ pub struct Culprit {
     pub lock: Option<String>,
     /// Seconds; None where the source has no clock.
     pub age_s: Option<f64>,
+    /// Which of the daemons that share a log, as it calls itself there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -100,6 +103,9 @@ pub struct Waiter {
     pub id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
+    /// Which of the daemons that share a log, as it calls itself there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -129,6 +135,9 @@ pub struct Orphan {
     pub path: Option<String>,
     pub input: String,
     pub line: u64,
+    /// Which of the daemons that share a log, as it calls itself there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<String>,
 }
 
 /// The dumps of one process, and its operations compared by id.

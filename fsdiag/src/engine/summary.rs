@@ -6,7 +6,7 @@ use fsd_events::op::Op;
 
 use super::{
     advice,
-    case::{Case, seconds},
+    case::{Case, label, seconds},
     episode,
     finding::{self, Rule},
     model::{Model, Now, clock::Steps, ops::OpStats, past::Counted, session::Session},
@@ -73,6 +73,7 @@ fn orphan(case: &Case<'_>, op: usize) -> Orphan {
         path: at.open.call.path.as_deref().map(str::to_owned),
         input: case.input_name(at.open.place),
         line: at.open.place.line,
+        daemon: case.daemon(at.life).map(str::to_owned),
     }
 }
 
@@ -160,6 +161,10 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         }
     }
     notes.extend(restarts(case.model));
+    notes.extend(case.model.unplaced_ends().map(|end| {
+        let text = format!("one of the daemons that share this log died ({}); it does not say which", end.text);
+        note("cannot_tell", None, None, text)
+    }));
     few_of_a_kind(notes, ("clock", case.model.lives().map(|session| session.clock.steps.more).sum()))
 }
 
@@ -193,9 +198,10 @@ fn inversions(session: &Session) -> impl Iterator<Item = (&str, &str)> {
 fn restarts(model: &Model) -> Vec<Note> {
     // A stack dump is no run of its own.
     let past = (0..model.sessions.len()).filter(|at| model.is_past(*at) && !model.sessions[*at].of_dump);
-    let told = model.past.latest().chain(past.map(|at| &model.sessions[at])).map(|session| {
+    let past = past.map(|at| (&model.sessions[at], model.ended_of(at)));
+    let told = model.past.latest().map(|session| (session, session.ended.as_ref())).chain(past).map(|(session, ended)| {
         let open = session.open.len();
-        let how = match (&session.handed_over, &session.ended) {
+        let how = match (&session.handed_over, ended) {
             (Some((_, result)), _) => format!("handed over to a new worker ({result})"),
             (None, Some(end)) if end.crash => format!("died ({})", end.text),
             (None, Some(end)) => format!("ended ({})", end.text),
@@ -203,12 +209,13 @@ fn restarts(model: &Model) -> Vec<Note> {
         };
         let killed = match (open, &session.handed_over) {
             (0, _) | (_, Some(_)) => String::new(),
-            (open, None) if session.by_ids => format!(
+            (open, None) if session.by_ids && session.about.pid.is_none() => format!(
                 ", as ids tell that are given out again; {open} requests that were open ended with it, unless two daemons write this log: then they may hang, and fsdiag attach tells"
             ),
             (open, None) => format!("; {open} requests that were open ended with it"),
         };
-        note("restart", None, None, format!("an earlier run of the daemon {how}{killed}"))
+        let daemon = session.about.writer.as_deref().map_or_else(|| String::from("the daemon"), |w| label(w, false));
+        note("restart", None, None, format!("an earlier run of {daemon} {how}{killed}"))
     });
     model.past.counted().map(earlier).into_iter().chain(told).collect()
 }

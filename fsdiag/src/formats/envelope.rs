@@ -8,13 +8,23 @@ use serde::Deserialize;
 use super::{
     clock::{self, Stamp},
     scan,
+    writer::By,
 };
 
-/// What was inside, and the time it was stamped with.
+/// What was inside, the time it was stamped with, and who wrote it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Opened<'a> {
     pub(super) text: Cow<'a, str>,
     pub(super) stamp: Option<Stamp>,
+    pub(super) by: By<'a>,
+}
+
+/// What an envelope took off tells, from the outside to the inside.
+#[derive(Default)]
+struct Peeled<'a> {
+    text: &'a str,
+    stamp: Option<Stamp>,
+    by: By<'a>,
 }
 
 /// Takes off every envelope that is known; `coloured`: there may be escape sequences of a terminal.
@@ -23,29 +33,32 @@ pub(super) fn open(line: &str, coloured: bool) -> Opened<'_> {
     let line = &line[..line.len() - ends];
     let line = if line.starts_with('\0') { line.trim_start_matches('\0') } else { line };
     if line.starts_with('{') {
-        return unwrapped(line).unwrap_or(Opened { text: Cow::Borrowed(line), stamp: None });
+        return unwrapped(line).unwrap_or(Opened { text: Cow::Borrowed(line), stamp: None, by: By::default() });
     }
     if coloured && memchr::memchr(ESCAPE, line.as_bytes()).is_some() {
-        let plain = without_colours(line);
-        let (text, stamp) = prefixes(&plain);
-        return Opened { text: Cow::Owned(text.to_owned()), stamp };
+        return prefixes(&without_colours(line)).into_owned();
     }
-    let (text, stamp) = prefixes(line);
-    Opened { text: Cow::Borrowed(text), stamp }
+    let Peeled { text, stamp, by } = prefixes(line);
+    Opened { text: Cow::Borrowed(text), stamp, by }
 }
 
 /// What the escape sequences of a terminal begin with.
 pub(super) const ESCAPE: u8 = 0x1b;
 
 /// At most three stacked prefixes: `docker | host tag[1]: [time] text`.
-fn prefixes(line: &str) -> (&str, Option<Stamp>) {
-    let (mut text, mut stamp) = (line, None);
+fn prefixes(line: &str) -> Peeled<'_> {
+    let mut all = Peeled { text: line, ..Peeled::default() };
     for _ in 0..3 {
-        let Some((inner, found)) = prefix(text) else { break };
-        stamp = better(stamp, found);
-        text = inner;
+        let Some(Peeled { text, stamp, by }) = prefix(all.text) else { break };
+        all = Peeled { text, stamp: better(all.stamp, stamp), by: all.by.around(by) };
     }
-    (text, stamp)
+    all
+}
+
+impl Peeled<'_> {
+    fn into_owned(self) -> Opened<'static> {
+        Opened { text: Cow::Owned(self.text.to_owned()), stamp: self.stamp, by: self.by.into_owned() }
+    }
 }
 
 /// The inner stamp is nearer to the event, but a wall clock beats a time without a date.
@@ -57,22 +70,31 @@ fn better(outer: Option<Stamp>, inner: Option<Stamp>) -> Option<Stamp> {
     }
 }
 
-fn prefix(text: &str) -> Option<(&str, Option<Stamp>)> {
+fn prefix(text: &str) -> Option<Peeled<'_>> {
+    let plain = |(text, stamp)| Peeled { text, stamp, by: By::default() };
     match text.as_bytes().first()? {
         b'0'..=b'9' => {
             let (stamp, rest) = clock::leading(text)?;
             let rest = rest.strip_prefix(' ').or_else(|| rest.strip_prefix('\t')).unwrap_or(rest);
-            Some((stream(tag(rest)), Some(stamp)))
+            let (text, by) = tag(rest);
+            Some(Peeled { text: stream(text), stamp: Some(stamp), by })
         }
-        b'[' => bracketed(text),
-        b'<' => priority(text),
+        b'[' => pod(text).or_else(|| bracketed(text).map(plain)),
+        b'<' => priority(text).map(plain),
         b'A'..=b'S' => {
             let (stamp, rest) = clock::month_first(text)?;
-            Some((tag(rest.strip_prefix(' ')?), Some(stamp)))
+            let (text, by) = tag(rest.strip_prefix(' ')?);
+            Some(Peeled { text, stamp: Some(stamp), by })
         }
-        b'a'..=b'z' => composed(text).map(|rest| (rest, None)),
+        b'a'..=b'z' => composed(text),
         _ => None,
     }
+}
+
+/// `[pod/fuse-x7k2p/mounter] text` of `kubectl logs --prefix`.
+fn pod(text: &str) -> Option<Peeled<'_>> {
+    let (name, text) = text.strip_prefix("[pod/")?.split_once("] ")?;
+    Some(Peeled { text, stamp: None, by: By { host: name.into(), ..By::default() } })
 }
 
 /// `[2026-11-22T09:26:51Z DEBUG x] text`, `[2026-11-22 09:26:51] text`, `[ 1330.393341] text`.
@@ -98,33 +120,37 @@ fn stream(text: &str) -> &str {
 }
 
 /// `host tag[123]: text` and `host kernel: text` of syslog and the journal.
-fn tag(text: &str) -> &str {
+fn tag(text: &str) -> (&str, By<'_>) {
+    tagged(text).unwrap_or((text, By::default()))
+}
+
+fn tagged(text: &str) -> Option<(&str, By<'_>)> {
     let bytes = text.as_bytes();
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@' | b'/');
-    let host = bytes.iter().take_while(|byte| plain(**byte)).count();
-    if host == 0 || bytes.get(host) != Some(&b' ') {
-        return text;
+    let end = bytes.iter().take_while(|byte| plain(**byte)).count();
+    if end == 0 || bytes.get(end) != Some(&b' ') {
+        return None;
     }
-    let rest = &text[host + 1..];
-    let Some(end) = memchr::memchr(b' ', rest.as_bytes()) else { return text };
-    let (tag, inner) = (&rest[..end], &rest[end + 1..]);
-    let Some(tag) = tag.strip_suffix(':') else { return text };
-    let numbered = tag.strip_suffix(']').and_then(|t| t.split_once('['));
-    let named = match numbered {
-        Some((name, pid)) => !name.is_empty() && name.bytes().all(plain) && pid.bytes().all(|b| b.is_ascii_digit()),
-        None => tag == "kernel",
-    };
-    if named { inner } else { text }
+    let (host, rest) = (&text[..end], &text[end + 1..]);
+    let end = memchr::memchr(b' ', rest.as_bytes())?;
+    let (tag, inner) = (rest[..end].strip_suffix(':')?, &rest[end + 1..]);
+    if tag == "kernel" {
+        return Some((inner, By::default()));
+    }
+    let (name, pid) = tag.strip_suffix(']')?.split_once('[')?;
+    let named = !name.is_empty() && name.bytes().all(plain) && pid.bytes().all(|b| b.is_ascii_digit());
+    named.then(|| (inner, By { host: host.into(), name: name.into(), pid: pid.parse().ok() }))
 }
 
 /// `service-1  | text` of docker compose.
-fn composed(text: &str) -> Option<&str> {
+fn composed(text: &str) -> Option<Peeled<'_>> {
     const LONGEST: usize = 64;
     let service = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     let (name, rest) = text.split_at(text.bytes().take(LONGEST).position(|b| !service(b))?);
     let rest = rest.trim_start_matches(' ').strip_prefix("| ").filter(|rest| text.len() - rest.len() <= LONGEST + 2)?;
     let instance = name.rsplit_once(['-', '_']).is_some_and(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
-    instance.then_some(rest)
+    let by = By { host: name.into(), ..By::default() };
+    instance.then_some(Peeled { text: rest, stamp: None, by })
 }
 
 /// The envelopes that are JSON objects: docker's files, journalctl -o json, tracing's JSON lines.
@@ -138,12 +164,31 @@ struct Wrapped<'a> {
     journal: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "__REALTIME_TIMESTAMP")]
     realtime_us: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "_HOSTNAME")]
+    host: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "SYSLOG_IDENTIFIER")]
+    identifier: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "_COMM")]
+    comm: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "_PID")]
+    pid: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "CONTAINER_NAME")]
+    container: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    kubernetes: Option<Kubernetes<'a>>,
     #[serde(borrow)]
     fields: Option<Fields<'a>>,
     #[serde(borrow)]
     timestamp: Option<Cow<'a, str>>,
     #[serde(borrow)]
     target: Option<Cow<'a, str>>,
+}
+
+/// What log shippers of a cluster add.
+#[derive(Deserialize)]
+struct Kubernetes<'a> {
+    #[serde(borrow)]
+    pod_name: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -159,18 +204,33 @@ fn unwrapped(line: &str) -> Option<Opened<'_>> {
     WRAPPERS.iter().find(|key| key.find(line.as_bytes()).is_some())?;
     let found: Wrapped<'_> = serde_json::from_str(line).ok()?;
     let stamp = |text: Option<Cow<'_, str>>| text.and_then(|t| clock::leading(&t).map(|(s, _)| s));
-    if let Some(inner) = found.log.or(found.journal) {
-        let outer = stamp(found.time).or_else(|| Some(Stamp::Wall(found.realtime_us?.parse().ok()?)));
-        let (text, own) = prefixes(inner.trim_end_matches('\n'));
-        let (text, own) = (text.to_owned(), own);
-        return Some(Opened { text: Cow::Owned(text), stamp: better(outer, own) });
+    let (time, realtime_us) = (found.time.clone(), found.realtime_us.clone());
+    if let Some(inner) = found.log.as_ref().or(found.journal.as_ref()) {
+        let outer = stamp(time).or_else(|| Some(Stamp::Wall(realtime_us?.parse().ok()?)));
+        let opened = prefixes(inner.trim_end_matches('\n')).into_owned();
+        let by = found.by().around(opened.by);
+        return Some(Opened { text: opened.text, stamp: better(outer, opened.stamp), by });
     }
     let message = found.fields?.message?;
     let text = match found.target {
         Some(target) => Cow::Owned(format!("{target}: {message}")),
         None => message,
     };
-    Some(Opened { text, stamp: stamp(found.timestamp) })
+    Some(Opened { text, stamp: stamp(found.timestamp), by: By::default() })
+}
+
+impl<'a> Wrapped<'a> {
+    fn by(self) -> By<'a> {
+        let name = self.identifier.or(self.comm).unwrap_or_default();
+        if name == "kernel" {
+            return By::default();
+        }
+        // The journal's number is that of the container engine, which writes for all of its containers.
+        match self.container.or(self.kubernetes.and_then(|cluster| cluster.pod_name)) {
+            Some(container) => By { host: container, ..By::default() },
+            None => By { host: self.host.unwrap_or_default(), name, pid: self.pid.and_then(|pid| pid.parse().ok()) },
+        }
+    }
 }
 
 /// The text without the escape sequences of a terminal.
@@ -235,6 +295,30 @@ mod tests {
             "#0  0x0 in x ()",
         ] {
             assert_eq!(opened(line), (line.to_owned(), None), "{line}");
+        }
+    }
+
+    #[test]
+    fn who_wrote_a_line_is_told_by_its_envelope() {
+        let text = "[FUSE] Release ENTER (id=456)";
+        let by = |line: String| {
+            let By { host, name, pid } = open(&line, true).by.into_owned();
+            (host.into_owned(), name.into_owned(), pid)
+        };
+        let told = |host: &str, name: &str, pid| (host.to_owned(), name.to_owned(), pid);
+        let journal = "\"_HOSTNAME\":\"nas\",\"SYSLOG_IDENTIFIER\":\"fused\",\"_PID\":\"12\"";
+        for (line, expected) in [
+            (format!("Nov 22 09:43:26 nas fused[12]: {text}"), told("nas", "fused", Some(12))),
+            (format!("{{\"MESSAGE\":\"{text}\",{journal}}}"), told("nas", "fused", Some(12))),
+            (format!("{{\"MESSAGE\":\"{text}\",{journal},\"CONTAINER_NAME\":\"a\"}}"), told("a", "", None)),
+            (format!("{{\"log\":\"{text}\",\"kubernetes\":{{\"pod_name\":\"a\"}}}}"), told("a", "", None)),
+            (format!("fused-1  | Nov 22 09:43:26 nas fused[1]: {text}"), told("fused-1", "fused", Some(1))),
+            (format!("[pod/fuse-x7k2p/mounter] {text}"), told("fuse-x7k2p/mounter", "", None)),
+            (format!("Nov 22 09:43:26 nas kernel: {text}"), told("", "", None)),
+            (format!("2026-11-22 09:43:26 {text}"), told("", "", None)),
+        ] {
+            assert_eq!(by(line.clone()), expected, "{line}");
+            assert_eq!(open(&line, true).text, text, "{line}");
         }
     }
 }

@@ -1,33 +1,28 @@
 //! Mixed input: every parser over one file, each line to the first that takes it.
 
+mod desk;
+
 use std::{borrow::Cow, sync::LazyLock};
 
 use fsd_events::line::{Decoded, Decoder};
 use memchr::memmem::Finder;
 
+use self::desk::{Desks, Turn};
 use super::{
     Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
     clock::Days,
-    envelope,
-    gate::{Formats, GATE},
-    salvage,
+    envelope, salvage,
+    writer::{self, By},
 };
 use crate::engine::fact::{Fact, InputId, Place, Sink};
 
 /// How fsd writes its lines, and nobody else.
 const OWN: &[u8] = b"{\"run\":";
 
-/// All parsers over one input.
+/// All parsers over one input, anew for each daemon that writes into it.
 pub struct Mixed {
     input: InputId,
-    slots: Vec<Slot>,
-    /// Their bits, and the slot of each.
-    bits: Formats,
-    of_bit: [u8; Formats::BITS as usize],
-    /// Who took the line before: lines of one format come in runs.
-    recent: Option<usize>,
-    /// Formats that wait for more: they are offered every line.
-    awake: Formats,
+    desks: Desks,
     /// The lines may have the colours of a terminal.
     coloured: bool,
     days: Days,
@@ -35,15 +30,6 @@ pub struct Mixed {
     own_events: u64,
     counts: Counts,
     facts: Vec<Fact>,
-}
-
-struct Slot {
-    parser: Box<dyn Parser>,
-    bit: Formats,
-    /// Slots that are asked before this one.
-    yields_to: Vec<usize>,
-    lines: u64,
-    events: u64,
 }
 
 /// What an input gave in all.
@@ -61,23 +47,10 @@ impl Mixed {
     }
 
     /// Only these formats; a fuzz target runs one alone.
-    pub fn with(input: InputId, entries: &[Entry]) -> Self {
-        let place = |format: &&str| entries.iter().position(|entry| entry.format == *format);
-        let bit = |entry: &Entry| PARSERS.iter().position(|other| other.format == entry.format).map_or(0, |at| 1 << at);
-        let slot = |entry: &Entry| Slot {
-            parser: (entry.make)(),
-            bit: bit(entry),
-            yields_to: entry.yields_to.iter().filter_map(place).collect(),
-            lines: 0,
-            events: 0,
-        };
-        let slots: Vec<Slot> = entries.iter().map(slot).collect();
-        let mut of_bit = [0; Formats::BITS as usize];
-        slots.iter().zip(0..).for_each(|(slot, at)| of_bit[slot.bit.trailing_zeros() as usize] = at);
-        let bits = slots.iter().fold(0, |bits, slot| bits | slot.bit);
+    pub fn with(input: InputId, entries: &'static [Entry]) -> Self {
         let (days, decoder, counts) = (Days::default(), Decoder::default(), Counts::default());
-        let (recent, awake, own_events, facts) = (None, 0, 0, Vec::new());
-        Self { input, slots, bits, of_bit, recent, awake, coloured: true, days, decoder, own_events, counts, facts }
+        let (desks, own_events, facts) = (Desks::new(entries), 0, Vec::new());
+        Self { input, desks, coloured: true, days, decoder, own_events, counts, facts }
     }
 
     /// The same log goes on in another input: a request that began in the one before may end here.
@@ -85,7 +58,7 @@ impl Mixed {
     pub fn go_on(mut self, input: InputId) -> Self {
         self.input = input;
         (self.own_events, self.counts) = (0, Counts::default());
-        self.slots.iter_mut().for_each(|slot| (slot.lines, slot.events) = (0, 0));
+        self.desks.tally.clear();
         self
     }
 
@@ -127,10 +100,11 @@ impl Mixed {
             return;
         }
         let at = opened.stamp.map(|stamp| self.days.at(stamp)).unwrap_or_default();
+        let by = if opened.by.identity().is_some() { opened.by } else { writer::of_line(&opened.text) };
         if opened.text.as_bytes().starts_with(OWN) {
             return self.damaged(place, &opened.text, sink);
         }
-        self.foreign(&Line { place, text: &opened.text, at }, sink);
+        self.foreign(&Line { place, text: &opened.text, at }, &by, sink);
     }
 
     /// A line of fsd's own that is torn: what is left of it may end a request, never begin one.
@@ -174,9 +148,8 @@ impl Mixed {
 
     /// The format that gave most events, or most lines where none gave an event.
     pub fn format(&self) -> &'static str {
-        let best = self.slots.iter().rev().max_by_key(|slot| (slot.known(), slot.events, slot.lines));
-        match best.filter(|slot| slot.known()) {
-            Some(slot) if slot.events >= self.own_events => slot.parser.format(),
+        match self.desks.best() {
+            Some((format, events)) if events >= self.own_events => format,
             _ if self.own_events > 0 => "fsd-events",
             _ => UNKNOWN,
         }
@@ -197,89 +170,38 @@ impl Mixed {
         true
     }
 
-    fn foreign(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
-        let before = self.recent;
-        if before.is_none_or(|at| !self.in_turn(at, line)) {
-            let taken = self.taker(self.awake | GATE.of(line.text), line);
-            // A blank line parts the blocks of one dump.
-            if taken.is_some() || !line.text.is_empty() {
-                self.recent = taken.filter(|at| self.slots[*at].parser.format() != UNKNOWN);
+    fn foreign(&mut self, line: &Line<'_>, by: &By<'_>, sink: &mut dyn Sink) {
+        match self.desks.turn_to(by, line.text) {
+            Turn::Stays => {}
+            Turn::To => sink.writer(self.input, self.desks.writer(), true),
+            Turn::Instead(mut left) => {
+                left.each(&mut self.desks.tally, &mut self.facts, |parser, out| parser.finish(out));
+                sink.writer(self.input, left.writer(), false);
+                self.hand_over(sink);
+                sink.writer(self.input, self.desks.writer(), true);
             }
-            if let Some(before) = before.filter(|_| taken.is_some()) {
-                self.settle_first(before);
-            }
+        }
+        if self.desks.read(line, &mut self.facts) == Taken::Bad {
+            self.counts.bad_lines += 1;
         }
         self.hand_over(sink);
-    }
-
-    /// The first of the `asked` formats that takes a line; the one that took the line before has refused it already.
-    fn taker(&mut self, asked: Formats, line: &Line<'_>) -> Option<usize> {
-        let mut left = asked & self.bits;
-        while left != 0 {
-            let at = usize::from(self.of_bit[left.trailing_zeros() as usize]);
-            left &= left - 1;
-            if Some(at) != self.recent && self.offer(at, line) {
-                return Some(at);
-            }
-        }
-        None
-    }
-
-    /// Another format goes on: what the one before held back comes before the facts of this line.
-    fn settle_first(&mut self, before: usize) {
-        let mut later = std::mem::take(&mut self.facts);
-        let slot = &mut self.slots[before];
-        slot.parser.settle(&mut self.facts);
-        slot.note(&mut self.awake);
-        slot.events += self.facts.len() as u64;
-        self.facts.append(&mut later);
-    }
-
-    /// Offers a line to one parser, after those that it yields to.
-    fn in_turn(&mut self, at: usize, line: &Line<'_>) -> bool {
-        let before = (0..self.slots[at].yields_to.len()).any(|n| self.offer(self.slots[at].yields_to[n], line));
-        before || self.offer(at, line)
-    }
-
-    fn offer(&mut self, at: usize, line: &Line<'_>) -> bool {
-        let slot = &mut self.slots[at];
-        let taken = slot.parser.line(line, &mut self.facts);
-        slot.note(&mut self.awake);
-        match taken {
-            Taken::No => return false,
-            Taken::Yes => slot.lines += 1,
-            Taken::Bad => self.counts.bad_lines += 1,
-        }
-        slot.events += self.facts.len() as u64;
-        true
     }
 
     fn each(&mut self, sink: &mut dyn Sink, step: fn(&mut dyn Parser, &mut Vec<Fact>)) {
-        let mut before = 0;
-        for slot in &mut self.slots {
-            step(slot.parser.as_mut(), &mut self.facts);
-            slot.note(&mut self.awake);
-            slot.events += (self.facts.len() - before) as u64;
-            before = self.facts.len();
+        for at in 0..self.desks.all.len() {
+            let desk = &mut self.desks.all[at];
+            desk.each(&mut self.desks.tally, &mut self.facts, step);
+            if !self.facts.is_empty() {
+                sink.writer(self.input, desk.writer(), false);
+                self.hand_over(sink);
+            }
         }
-        self.facts.sort_by_key(|fact| fact.place.line);
-        self.hand_over(sink);
+        sink.writer(self.input, self.desks.writer(), false);
     }
 
     fn hand_over(&mut self, sink: &mut dyn Sink) {
         self.counts.events += self.facts.len() as u64;
         self.facts.drain(..).for_each(|fact| sink.fact(fact));
-    }
-}
-
-impl Slot {
-    /// Notes whether it waits for more.
-    fn note(&self, awake: &mut Formats) {
-        *awake = if self.parser.is_idle() { *awake & !self.bit } else { *awake | self.bit };
-    }
-
-    fn known(&self) -> bool {
-        self.lines > 0 && self.parser.format() != UNKNOWN
     }
 }
 

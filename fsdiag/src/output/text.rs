@@ -86,6 +86,7 @@ fn one_culprit(culprit: &Culprit) -> String {
         (None, Some(id)) => parts.push(id.clone()),
         (None, None) => (),
     }
+    parts.extend(named("of", &culprit.daemon));
     parts.extend(named("on", &culprit.thread));
     parts.extend(named("lock", &culprit.lock));
     parts.extend(culprit.age_s.map(|age| format!("open for {age:.1} s")));
@@ -102,7 +103,8 @@ fn orphans(text: &mut String, report: &Report, paint: Paint) {
         let age = orphan.age_s.map_or_else(|| "?".to_owned(), |age| format!("{age:.1} s"));
         let path = orphan.path.as_deref().unwrap_or("");
         let place = format!("{}:{}", orphan.input, orphan.line);
-        say!(text, "  {:<12} {:<12} {age:>9}  {path} {}", orphan.op, orphan.id, paint.tone(&place, Tone::Dim));
+        let id = orphan.daemon.as_ref().map_or_else(|| orphan.id.clone(), |daemon| format!("{} {daemon}", orphan.id));
+        say!(text, "  {:<12} {id:<12} {age:>9}  {path} {}", orphan.op, paint.tone(&place, Tone::Dim));
     }
     let inflight: Vec<_> = report.inflight.iter().map(|(op, count)| format!("{op}: {count}")).collect();
     say!(text, "  in flight {}", inflight.join(", "));
@@ -230,7 +232,7 @@ mod tests {
                 ..Culprit::default()
             }),
             alternatives: Vec::new(),
-            waiters: vec![Waiter { op: Some("Getattr".into()), id: Some("457".into()), thread: None }],
+            waiters: vec![Waiter { op: Some("Getattr".into()), id: Some("457".into()), thread: None, daemon: None }],
             waiters_left_out: 0,
             evidence: vec![Evidence { input: "e.jsonl".into(), line: 8801, text: "x".repeat(500) }],
             advice: vec!["restart with debug_skip_eviction".into()],

@@ -12,6 +12,7 @@ mod dump;
 mod field;
 mod old_events;
 mod rules;
+mod shared;
 mod simulation;
 mod triage;
 mod tui;

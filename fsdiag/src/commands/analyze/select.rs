@@ -4,7 +4,7 @@ use fsd_events::{event::Event, ids::RunId, op::Op};
 use time::{OffsetDateTime, PrimitiveDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
 use crate::engine::{
-    fact::{Fact, Place, Remains, Sink},
+    fact::{Fact, InputId, Place, Remains, Sink, Writer},
     model::Model,
     report::{Cause, Confidence, Report},
 };
@@ -54,6 +54,10 @@ impl Sink for Windowed<'_> {
         if *self.inside || fact.at.mono_us.is_some() && fact.at.wall_us.is_none() {
             self.model.fact(fact);
         }
+    }
+
+    fn writer(&mut self, input: InputId, writer: Option<&Writer>, speaks: bool) {
+        self.model.writer(input, writer, speaks);
     }
 
     fn event(&mut self, place: Place, event: &Event<'_>) {

@@ -140,6 +140,7 @@ pub(super) fn orphan(row: &Row, look: &Look, lines: &[String]) -> Orphan {
         path: row.path.clone(),
         input: look.mount.point.display().to_string(),
         line,
+        daemon: None,
     }
 }
 

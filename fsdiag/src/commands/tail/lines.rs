@@ -11,7 +11,7 @@ use fsd_events::{
 use crate::{
     commands::analyze::quote::Tails,
     engine::{
-        fact::{Fact, Key, Place, Remains, Sink},
+        fact::{Fact, InputId, Key, Place, Remains, Sink, Writer},
         model::Model,
     },
     formats::Mixed,
@@ -108,6 +108,10 @@ struct Shown<'m> {
 impl Sink for Shown<'_> {
     fn fact(&mut self, fact: Fact) {
         self.model.fact(fact);
+    }
+
+    fn writer(&mut self, input: InputId, writer: Option<&Writer>, speaks: bool) {
+        self.model.writer(input, writer, speaks);
     }
 
     fn event(&mut self, place: Place, event: &Event<'_>) {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use fsd_events::op::Op;
 
-use super::{Case, Life};
+use super::{Case, Life, apart::share_a_log};
 use crate::engine::model::{ops::Micros, session::Session};
 
 /// Another life of which this one tells too.
@@ -58,7 +58,7 @@ impl Case<'_> {
         let Some(own) = self.lives.iter().position(|life| std::ptr::eq(life.session, session)) else { return true };
         let family = (0..self.lives.len()).filter(|life| root(*life) == root(own));
         let count = |life: &usize| self.lives[*life].session.stats.get(&op).map_or(0, |stats| stats.count);
-        family.max_by_key(|life| (count(life), is_trace(self.lives[*life].session))) == Some(own)
+        family.max_by_key(|life| (count(life), self.lives[*life].session.is_trace())) == Some(own)
     }
 }
 
@@ -70,11 +70,7 @@ const ENOUGH: usize = 8;
 /// Whose words are kept comes first: the daemon's own, then what knows numbers, and the kernel's trace last, which
 /// knows no names.
 fn rank(session: &Session) -> (bool, bool, bool, bool) {
-    (is_trace(session), !session.is_own(), !session.has_numbers(), session.clock.wall.is_none())
-}
-
-fn is_trace(session: &Session) -> bool {
-    !session.is_own() && session.tells_uniques
+    (session.is_trace(), !session.is_own(), !session.has_numbers(), session.clock.wall.is_none())
 }
 
 /// When requests began, by kind, in order; of very many the latest.
@@ -120,11 +116,11 @@ pub(super) fn plain(op: Op) -> Op {
 /// Whether two lives tell of the same requests, and how far their clocks are apart.
 fn kin_of(first: (&Session, &Begins), second: (&Session, &Begins)) -> Option<Option<Apart>> {
     let ((one, begins), (two, others)) = (first, second);
-    if one.is_own() && two.is_own() || is_trace(one) {
+    if one.is_own() && two.is_own() || one.is_trace() || share_a_log(one, two) {
         return None;
     }
     let timed = (begins.has_times() && others.has_times()).then(|| apart(first, second)).flatten();
-    let numbered = is_trace(two) && one.has_numbers() && alike(one, two);
+    let numbered = two.is_trace() && one.has_numbers() && alike(one, two);
     timed.map(Some).or_else(|| numbered.then_some(None))
 }
 

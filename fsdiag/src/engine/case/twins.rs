@@ -6,6 +6,7 @@ use fsd_events::op::Op;
 
 use super::{
     Life, OpenAt,
+    apart::share_a_log,
     kin::{Apart, Kin, pairs, plain},
 };
 use crate::engine::{
@@ -13,6 +14,7 @@ use crate::engine::{
     model::{
         open::Unjudged,
         ops::{Micros, OpenOp},
+        session::Session,
     },
 };
 
@@ -29,7 +31,7 @@ pub(super) fn open_ops<'m>(lives: &[Life<'m>], kin: &[Option<Kin>]) -> Vec<OpenA
         let known = apart.map(|(of, apart)| fall_together(&ops, of, &open, apart)).unwrap_or_default();
         for (index, open) in open.into_iter().enumerate() {
             let wall = open.at.and_then(|t| l.session.clock.wall_of(t));
-            let told_before = || told.as_mut().and_then(|told| told.before(open, wall, life, ops.len()));
+            let told_before = || told.as_mut().and_then(|told| told.before(open, wall, (life, l), ops.len()));
             let watched = l.session.watch_stalled.iter().any(|(key, op, _)| *key == open.key() && *op == open.op());
             let age = l.session.age(open.at, l.now);
             match known.get(&index).copied().or_else(told_before) {
@@ -78,7 +80,7 @@ fn fall_together(ops: &[OpenAt<'_>], of: usize, open: &[&OpenOp], apart: Apart) 
 /// Whether what is open there still counts.
 fn is_open(l: &Life<'_>) -> bool {
     let handed = l.session.handed_over.is_some();
-    let ended = l.session.ended.as_ref().is_some_and(|e| !e.crash);
+    let ended = l.ended.is_some_and(|e| !e.crash);
     !l.session.open.is_empty() && !handed && !ended
 }
 
@@ -94,26 +96,40 @@ fn by_quality<'l, 'm>(lives: &'l [Life<'m>], kin: &[Option<Kin>]) -> Vec<(usize,
 
 /// Requests that other lives have told of.
 #[derive(Default)]
-struct Told {
+struct Told<'m> {
     /// By kind and moment; of many at one moment the first stand for all.
-    began: HashMap<(Op, Micros), Vec<First>>,
+    began: HashMap<(Op, Micros), Vec<First<'m>>>,
     /// By the kernel's number; only one of the two need know the time.
-    numbered: HashMap<(Op, u64), First>,
+    numbered: HashMap<(Op, u64), First<'m>>,
 }
 
 #[derive(Clone, Copy)]
-struct First {
+struct First<'m> {
     life: usize,
+    session: &'m Session,
     op: usize,
     wall: Option<Micros>,
     /// The number is the kernel's by the word of its source.
     sure: bool,
 }
 
-impl Told {
+impl First<'_> {
+    /// Two daemons that share a log do not tell of one request.
+    fn may_be(&self, other: &Self) -> bool {
+        self.life != other.life && !share_a_log(self.session, other.session)
+    }
+}
+
+impl<'m> Told<'m> {
     /// The operation of another life that is the same request; if there is none, `at` is where this one will stand.
-    fn before(&mut self, open: &OpenOp, wall: Option<Micros>, life: usize, at: usize) -> Option<usize> {
-        let first = First { life, op: at, wall, sure: open.call.unique.is_some() };
+    fn before(
+        &mut self,
+        open: &OpenOp,
+        wall: Option<Micros>,
+        (life, l): (usize, &Life<'m>),
+        at: usize,
+    ) -> Option<usize> {
+        let first = First { life, session: l.session, op: at, wall, sure: open.call.unique.is_some() };
         let twin = self.by_moment(open, first).or_else(|| self.by_number(open, first));
         if let (Some(wall), None) = (wall, twin) {
             let moment = self.began.entry((open.op(), wall.div_euclid(SAME_MOMENT))).or_default();
@@ -127,19 +143,19 @@ impl Told {
         twin
     }
 
-    fn by_moment(&self, open: &OpenOp, own: First) -> Option<usize> {
+    fn by_moment(&self, open: &OpenOp, own: First<'m>) -> Option<usize> {
         let wall = own.wall?;
         let step = wall.div_euclid(SAME_MOMENT);
         let mut near = (step - 1..=step + 1).filter_map(|step| self.began.get(&(open.op(), step))).flatten();
-        let same = |other: &&First| other.life != own.life && (other.wall.unwrap_or(wall) - wall).abs() < SAME_MOMENT;
+        let same = |other: &&First<'m>| other.may_be(&own) && (other.wall.unwrap_or(wall) - wall).abs() < SAME_MOMENT;
         near.find(same).map(|other| other.op)
     }
 
     /// Where both know the time of day, the moment decides: two daemons count alike.
-    fn by_number(&self, open: &OpenOp, own: First) -> Option<usize> {
+    fn by_number(&self, open: &OpenOp, own: First<'m>) -> Option<usize> {
         let other = self.numbered.get(&(open.op(), number(open)?))?;
         let timed = other.wall.is_some() && own.wall.is_some();
-        (other.life != own.life && !timed && (other.sure || own.sure)).then_some(other.op)
+        (other.may_be(&own) && !timed && (other.sure || own.sure)).then_some(other.op)
     }
 }
 

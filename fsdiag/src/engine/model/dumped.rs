@@ -49,12 +49,12 @@ impl Model {
         let stream = self.stream(place.input);
         let known = self.told.iter().position(|told| told.is_of(dump));
         if known.is_some_and(|known| self.told[known].wall > at.wall_us) {
-            let own = self.by_stream.get(&stream).copied().filter(|index| self.is_of_dumps(*index));
+            let own = self.voices.session(stream).filter(|index| self.is_of_dumps(*index));
             own.into_iter().for_each(|index| self.sessions[index].pass());
             return;
         }
         let index = (!quiet).then(|| {
-            let own = self.by_stream.get(&stream).copied();
+            let own = self.voices.session(stream);
             own.unwrap_or_else(|| self.start_session(stream, place))
         });
         if index.is_some_and(|index| !self.is_of_dumps(index)) {

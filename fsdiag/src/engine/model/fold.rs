@@ -32,18 +32,24 @@ impl Model {
             What::Dump(dump) => return self.dumped(place, fact.at, dump.clone()),
             What::Kernel(kernel) => return self.kernel_fact(place, kernel),
             What::Session { pid, workers, .. } => return self.new_session(place, fact.at, *pid, *workers),
+            What::SessionEnd { crash, text } => {
+                return self.end(place, fact.at, Ended { crash: *crash, text: text.clone(), place });
+            }
             _ => {}
         }
-        let session = self.foreign(place);
+        let session = match &fact.what {
+            What::Hint { text, .. } => {
+                let subject = self.subject(place, text);
+                &mut self.sessions[subject]
+            }
+            _ => self.foreign(place),
+        };
         let at = session.clock.time(fact.at);
         match &fact.what {
             What::Exit(done) => drop(session.exit(done, at, place)),
             What::Completed(c) => {
                 session.entered += 1;
                 session.completed(c.op, place.key(), at, Some(c.us), c.errno, place);
-            }
-            What::SessionEnd { crash, text } => {
-                session.ended = Some(Ended { crash: *crash, text: text.clone(), place });
             }
             What::Phase { key, phase, detail } => {
                 if let Some(open) = session.open.get_mut(key) {
@@ -90,8 +96,8 @@ impl Model {
         let index = match session {
             Some(index) => index,
             None => {
-                self.foreign(place);
-                self.by_stream[&self.stream(place.input)]
+                let stream = self.stream(place.input);
+                self.voices.session(stream).unwrap_or_else(|| self.start_session(stream, place))
             }
         };
         if let Body::Handover(handover) = body {
@@ -124,7 +130,7 @@ impl Model {
 
     fn new_session(&mut self, place: Place, at: At, pid: Option<u32>, workers: Option<u32>) {
         let stream = self.stream(place.input);
-        let current = self.by_stream.get(&stream).map(|at| &self.sessions[*at]);
+        let current = self.voices.session(stream).map(|at| &self.sessions[at]);
         let goes_on = current.is_some_and(|s| {
             s.entered == 0 && s.ended.is_none()
                 || pid.is_some() && s.about.pid == pid

@@ -21,7 +21,7 @@ use super::{
     ops::{Micros, OpStats, OpenOp},
     tasks::{Task, Waiting},
 };
-use crate::engine::fact::{Call, Done, HintKind, Key, Place};
+use crate::engine::fact::{Call, Done, HintKind, InputId, Key, Place, Writer};
 
 /// Everything between a start and an end.
 #[derive(Clone, Debug, Default)]
@@ -79,12 +79,16 @@ pub enum Origin {
 #[derive(Clone, Debug, Default)]
 pub struct About {
     pub pid: Option<u32>,
+    /// Who writes its log, where the lines tell.
+    pub writer: Option<Box<Writer>>,
     pub workers: Option<u32>,
     pub flags: DebugFlags,
     pub mount: Box<str>,
     pub max_background: u32,
     pub started: Option<Place>,
     pub input: Place,
+    /// The first input of the log that it writes.
+    pub stream: InputId,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -156,6 +160,11 @@ impl Session {
 
     pub fn is_own(&self) -> bool {
         matches!(self.origin, Origin::Own { .. })
+    }
+
+    /// Whether it is the kernel's trace of a daemon.
+    pub fn is_trace(&self) -> bool {
+        !self.is_own() && self.tells_uniques
     }
 
     /// Whether its requests have numbers of their own.

@@ -22,8 +22,10 @@ impl Rule for DaemonGone {
 
 fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
     let session = case.lives[life].session;
-    let ended = session.ended.as_ref().filter(|e| e.crash)?;
-    let open: Vec<usize> = (0..case.ops.len()).filter_map(|op| case.party_of(op)).collect();
+    let ended = case.lives[life].ended.filter(|e| e.crash)?;
+    // A crash of one says nothing of the others that share its log.
+    let other = |op: usize| case.are_apart(life, case.ops[op].life);
+    let open: Vec<usize> = case.ops_beside(life).filter_map(|op| case.party_of(op)).collect();
     let orphans = match open.len() {
         0 => String::from("no request was open"),
         n => {
@@ -41,7 +43,7 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
     let finding = Finding::new(Cause::DaemonGone, Confidence::Certain, sentence).culprit(culprit);
     let mut finding = finding.evidence(case, [ended.place]).waiters(case, &open);
     // Whatever its threads did, it is over: no other verdict about them.
-    finding.covers = (0..case.parties.len()).collect();
+    finding.covers = (0..case.parties.len()).filter(|party| !case.op_of(*party).is_some_and(other)).collect();
     Some(finding.advice(&[
         "this is a crash, no hang: look for a panic, the OOM killer or a kill in the system's log",
         "unmount with fusermount3 -u (root: umount -l) and mount again",

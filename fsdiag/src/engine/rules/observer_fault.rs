@@ -35,7 +35,7 @@ fn silent(case: &Case<'_>, life: usize) -> Option<Finding> {
     let l = &case.lives[life];
     let (_, at, place) = l.session.last_beat.as_ref()?;
     let silence = l.session.clock.last? - (*at)?;
-    if silence < 2 * case.model.limits.stalled_us || l.session.ended.is_some() {
+    if silence < 2 * case.model.limits.stalled_us || l.ended.is_some() {
         return None;
     }
     let sentence = format!(

@@ -24,11 +24,11 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
     let session = case.lives[life].session;
     let hint = session.hints.iter().rev().find(|h| h.kind == HintKind::Unmount)?;
     let says = SURE.iter().any(|word| hint.text.to_ascii_lowercase().contains(word));
-    let over = session.ended.is_some();
+    let over = case.lives[life].ended.is_some();
     if over || !says {
         return None;
     }
-    let open: Vec<usize> = (0..case.ops.len()).filter_map(|op| case.party_of(op)).collect();
+    let open: Vec<usize> = case.ops_beside(life).filter_map(|op| case.party_of(op)).collect();
     let sentence =
         format!("The unmount does not come to an end: {}{}.", hint.text.trim_end_matches('.'), still_open(open.len()),);
     let culprit = Culprit { path: hint.path.as_deref().map(str::to_owned), ..Culprit::default() };

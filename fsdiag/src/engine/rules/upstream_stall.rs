@@ -14,6 +14,7 @@ use crate::engine::{
     dumped,
     fact::HintKind,
     finding::{self, Finding, Rule, count, for_time, of_path, verb},
+    infer::Guess,
     model::ops::{Micros, PhaseAt},
     report::{Cause, Confidence},
     stacks::doing::Doing,
@@ -36,7 +37,10 @@ impl Rule for UpstreamStall {
         found.extend(by_stacks(case, &found));
         found.extend(dumped::findings(case, self.cause()));
         if found.is_empty() {
-            found.extend(by_pattern(case).or_else(|| by_hint(case)).or_else(|| by_silence(case)));
+            found.extend(by_pattern(case));
+        }
+        if found.is_empty() {
+            found.extend(by_hint(case).or_else(|| by_silence(case)));
         }
         found.extend(super::unread_queue::by_kernel(case, Cause::UpstreamStall));
         found
@@ -196,9 +200,13 @@ fn by_silence(case: &Case<'_>) -> Option<Finding> {
 const SILENT: Micros = 2_000_000;
 
 /// Only content is stalled: a lock would stop more than that.
-fn by_pattern(case: &Case<'_>) -> Option<Finding> {
+fn by_pattern(case: &Case<'_>) -> Vec<Finding> {
     let data = |op: usize| case.ops[op].open.op().class() == Class::Data;
-    let guess = case.guesses.iter().find(|g| data(g.culprit) && g.victims.iter().all(|v| data(*v)))?;
+    let of_content = |guess: &&Guess| data(guess.culprit) && guess.victims.iter().all(|v| data(*v));
+    case.guesses.iter().filter(of_content).filter_map(|guess| guessed(case, guess)).collect()
+}
+
+fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
     let party = case.party_of(guess.culprit)?;
     let others: Vec<usize> = guess.victims.iter().filter_map(|op| case.party_of(*op)).collect();
     let sentence = format!(

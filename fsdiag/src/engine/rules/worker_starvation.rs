@@ -60,7 +60,8 @@ fn only_worker(case: &Case<'_>, op: usize, confidence: Confidence) -> Finding {
         activity(case, party),
         unread.unwrap_or_else(|| String::from(": nothing else is served until it ends")),
     );
-    let others: Vec<usize> = (0..case.ops.len()).filter(|o| *o != op).filter_map(|o| case.party_of(o)).collect();
+    let others: Vec<usize> =
+        case.ops_beside(case.ops[op].life).filter(|o| *o != op).filter_map(|o| case.party_of(o)).collect();
     Finding::new(Cause::WorkerStarvation, confidence, sentence)
         .blames(case, party)
         .waiters(case, &others)

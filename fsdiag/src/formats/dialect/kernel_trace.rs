@@ -7,17 +7,17 @@ use crate::{
 use fsd_events::op::Op;
 
 pub(crate) fn parser() -> Box<dyn Parser> {
-    Box::new(KernelTrace::default())
+    Box::new(KernelTrace)
 }
 
-#[derive(Default)]
-struct KernelTrace {
-    /// The connection that was seen first; only its requests keep their plain numbers.
-    connection: Option<u64>,
-}
+struct KernelTrace;
 
-/// Numbers of other connections stand above these bits, because each connection counts for itself.
-const CONNECTION_SHIFT: u32 = 40;
+/// `connection 39`: each counts its requests for itself, and is a daemon of its own.
+pub(in crate::formats) fn connection(text: &str) -> Option<&str> {
+    let at = text.find(": connection ")? + 2;
+    let digits = text[at + "connection ".len()..].bytes().take_while(u8::is_ascii_digit).count();
+    Some(&text[at..at + "connection ".len() + digits])
+}
 
 impl Parser for KernelTrace {
     fn format(&self) -> &'static str {
@@ -41,34 +41,27 @@ impl Parser for KernelTrace {
                 None => Taken::No,
             };
         };
-        self.event(&Line { at: stamp(before).unwrap_or(line.at), ..*line }, before, event, out).unwrap_or(Taken::Bad)
+        request(&Line { at: stamp(before).unwrap_or(line.at), ..*line }, before, event, out).unwrap_or(Taken::Bad)
     }
 }
 
-impl KernelTrace {
-    fn event(&mut self, line: &Line<'_>, before: &str, event: &str, out: &mut Vec<Fact>) -> Option<Taken> {
-        let (name, fields) = scan::split(event, ":")?;
-        let unique = scan::num_after(fields, "req ")?;
-        let key = self.key(scan::num_after(fields, "connection ")?, unique);
-        if name == "end" {
-            let (error, _) = scan::num(scan::after(fields, "error ")?.trim_start_matches('-'))?;
-            return Some(line.exit(Done { errno: Some(error as u32), ..done(key) }, out));
-        }
-        let Some(op) = Op::from_opcode(u32::try_from(scan::num_after(fields, "opcode ")?).ok()?) else {
-            return Some(Taken::Yes);
-        };
-        let task = before.trim_start().split(' ').next().and_then(|task| task.rsplit_once('-'));
-        let pid = task.and_then(|(_, pid)| pid.parse().ok());
-        if op == Op::Interrupt {
-            return Some(Taken::Yes);
-        }
-        Some(line.enter(Call { pid, unique: Some(unique), asynchronous: true, ..Call::new(key, op) }, out))
+fn request(line: &Line<'_>, before: &str, event: &str, out: &mut Vec<Fact>) -> Option<Taken> {
+    let (name, fields) = scan::split(event, ":")?;
+    let unique = scan::num_after(fields, "req ")?;
+    let key = Key::Num(unique);
+    if name == "end" {
+        let (error, _) = scan::num(scan::after(fields, "error ")?.trim_start_matches('-'))?;
+        return Some(line.exit(Done { errno: Some(error as u32), ..done(key) }, out));
     }
-
-    fn key(&mut self, connection: u64, unique: u64) -> Key {
-        let first = *self.connection.get_or_insert(connection);
-        Key::Num(if connection == first { unique } else { (connection << CONNECTION_SHIFT) | unique })
+    let Some(op) = Op::from_opcode(u32::try_from(scan::num_after(fields, "opcode ")?).ok()?) else {
+        return Some(Taken::Yes);
+    };
+    let task = before.trim_start().split(' ').next().and_then(|task| task.rsplit_once('-'));
+    let pid = task.and_then(|(_, pid)| pid.parse().ok());
+    if op == Op::Interrupt {
+        return Some(Taken::Yes);
     }
+    Some(line.enter(Call { pid, unique: Some(unique), asynchronous: true, ..Call::new(key, op) }, out))
 }
 
 /// The seconds at the end of `stat-15934   [001] .....  6536.079822`.

@@ -166,9 +166,19 @@ fn after_level(text: &str) -> Option<&str> {
     if matches!(level, b"DEBUG : " | b"INFO  : " | b"NOTICE: " | b"ERROR : " | b"WARNIN: ") {
         return Some(&text[8..]);
     }
-    // `[1234] DEBUG : ` where the process id is logged.
+    numbered(text).and_then(|(_, rest)| after_level(rest))
+}
+
+/// The process that wrote the line, where its number is logged.
+pub(in crate::formats) fn process(text: &str) -> Option<u32> {
+    let (pid, rest) = numbered(text)?;
+    after_level(rest).and_then(|_| pid.parse().ok())
+}
+
+/// `[1234] DEBUG : `.
+fn numbered(text: &str) -> Option<(&str, &str)> {
     let (pid, rest) = text.strip_prefix('[')?.split_once("] ")?;
-    (pid.len() < 10 && pid.bytes().all(|b| b.is_ascii_digit())).then(|| after_level(rest))?
+    (pid.len() < 10 && pid.bytes().all(|b| b.is_ascii_digit())).then_some((pid, rest))
 }
 
 /// Splits `object: Func: details`; the object may contain colons itself.

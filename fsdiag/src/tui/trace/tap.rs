@@ -7,7 +7,7 @@ use fsd_events::{
 
 use super::Trace;
 use crate::engine::{
-    fact::{Fact, Key, Place, Remains, Sink, What},
+    fact::{Fact, InputId, Key, Place, Remains, Sink, What, Writer},
     model::{Model, Now},
 };
 
@@ -99,6 +99,10 @@ impl Sink for Tap<'_> {
             _ => (),
         }
         self.model.fact(fact);
+    }
+
+    fn writer(&mut self, input: InputId, writer: Option<&Writer>, speaks: bool) {
+        self.model.writer(input, writer, speaks);
     }
 
     fn event(&mut self, place: Place, event: &Event<'_>) {

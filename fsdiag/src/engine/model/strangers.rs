@@ -1,0 +1,98 @@
+//! What others say of a daemon in a log that it shares with them: the init system, the kernel, a shell.
+
+use super::{Model, session::Ended};
+use crate::engine::fact::{At, InputId, Place};
+
+/// The death of a daemon, told by somebody else.
+#[derive(Clone, Debug)]
+pub(super) struct Unplaced {
+    stream: InputId,
+    turn: u64,
+    ended: Ended,
+    /// Those that it names; none: it may be anybody's.
+    named: Vec<usize>,
+}
+
+impl Model {
+    /// The session that a line belongs to which is no request.
+    pub(super) fn subject(&mut self, place: Place, text: &str) -> usize {
+        let stream = self.stream(place.input);
+        let own = self.voices.session(stream);
+        if let Some(own) = own.filter(|at| self.is_daemon(*at)) {
+            return own;
+        }
+        let daemons = self.daemons(stream);
+        let named = self.named(&daemons, text);
+        match (&named[..], &daemons[..]) {
+            ([one], _) | ([], [one]) => *one,
+            _ => own.unwrap_or_else(|| self.start_session(stream, place)),
+        }
+    }
+
+    /// A daemon died; whoever wrote that line tells of itself only if it is one.
+    pub(super) fn end(&mut self, place: Place, at: At, ended: Ended) {
+        let stream = self.stream(place.input);
+        let own = self.voices.session(stream).filter(|at| self.is_daemon(*at));
+        let daemons = self.daemons(stream);
+        if own.is_some() || daemons.is_empty() {
+            let session = self.foreign(place);
+            session.clock.time(at);
+            session.ended = Some(ended);
+            return;
+        }
+        // Another process than theirs: that was a stranger's death, or a child's.
+        let other = process(&ended.text).is_some_and(|pid| {
+            let pid_of = |at: &usize| self.sessions[*at].about.pid;
+            daemons.iter().all(|at| pid_of(at).is_some_and(|own| own != pid))
+        });
+        if !other {
+            let named = self.named(&daemons, &ended.text);
+            self.unplaced.push(Unplaced { stream, turn: self.voices.turn(), ended, named });
+        }
+    }
+
+    /// How that life ended, as it or somebody else says.
+    pub fn ended_of(&self, at: usize) -> Option<&Ended> {
+        let told = || self.unplaced.iter().find(|told| self.whose(told) == [at]).map(|told| &told.ended);
+        self.sessions[at].ended.as_ref().or_else(told)
+    }
+
+    /// Deaths that may be of several daemons.
+    pub fn unplaced_ends(&self) -> impl Iterator<Item = &Ended> {
+        self.unplaced.iter().filter(|told| self.whose(told).len() > 1).map(|told| &told.ended)
+    }
+
+    /// Those that it may be about: who has written since is not dead.
+    fn whose(&self, told: &Unplaced) -> Vec<usize> {
+        let daemons = if told.named.is_empty() { self.daemons(told.stream) } else { told.named.clone() };
+        daemons.into_iter().filter(|at| self.voices.silent_since(*at, told.turn)).collect()
+    }
+
+    fn daemons(&self, stream: InputId) -> Vec<usize> {
+        self.voices.sessions(stream).into_iter().filter(|at| self.is_daemon(*at)).collect()
+    }
+
+    fn is_daemon(&self, at: usize) -> bool {
+        let session = &self.sessions[at];
+        session.entered > 0 || session.about.started.is_some()
+    }
+
+    /// Of these the ones that a text names, by their number or else by their name.
+    fn named(&self, daemons: &[usize], text: &str) -> Vec<usize> {
+        let writer = |at: &usize| self.sessions[*at].about.writer.as_deref();
+        let numbered = |at: &&usize| writer(at).and_then(|w| w.pid).is_some_and(|pid| has_number(text, pid));
+        let called = |at: &&usize| writer(at).is_some_and(|w| !w.name.is_empty() && text.contains(&*w.name));
+        let by_number: Vec<usize> = daemons.iter().filter(numbered).copied().collect();
+        if by_number.is_empty() { daemons.iter().filter(called).copied().collect() } else { by_number }
+    }
+}
+
+/// `Killed process 812 (rclone)`.
+fn process(text: &str) -> Option<u32> {
+    let (_, rest) = text.split_once("Killed process ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn has_number(text: &str, number: u32) -> bool {
+    text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.parse() == Ok(number))
+}

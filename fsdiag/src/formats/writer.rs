@@ -1,0 +1,70 @@
+//! Writers: who wrote a line, as far as its envelope or its own format tells. Several daemons may share a log, and
+//! what one of them counts or pairs must not be taken for another's.
+
+use std::{
+    borrow::Cow,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::LazyLock,
+};
+
+use memchr::memmem::Finder;
+
+use super::dialect::{kernel_trace, rclone};
+use crate::engine::fact::Writer;
+
+/// Who wrote a line; all empty where nothing tells.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct By<'a> {
+    /// Machine, container or pod.
+    pub(super) host: Cow<'a, str>,
+    /// What it calls itself.
+    pub(super) name: Cow<'a, str>,
+    pub(super) pid: Option<u32>,
+}
+
+impl<'a> By<'a> {
+    /// This one, and from what it wraps what it does not know itself.
+    pub(super) fn around(self, inner: Self) -> Self {
+        let either = |own: Cow<'a, str>, other| if own.is_empty() { other } else { own };
+        let named = self.pid.is_some() || !self.name.is_empty();
+        let (name, pid) = if named { (self.name, self.pid) } else { (inner.name, inner.pid) };
+        Self { host: either(self.host, inner.host), name, pid }
+    }
+
+    pub(super) fn into_owned(self) -> By<'static> {
+        let [host, name] = [self.host, self.name].map(|text| Cow::Owned(text.into_owned()));
+        By { host, name, pid: self.pid }
+    }
+
+    /// None where nothing tells.
+    pub(super) fn identity(&self) -> Option<u64> {
+        let known = self.pid.is_some() || !self.host.is_empty() || !self.name.is_empty();
+        known.then(|| {
+            let mut hasher = DefaultHasher::new();
+            self.host.hash(&mut hasher);
+            // One process may write under two names.
+            match self.pid {
+                Some(pid) => pid.hash(&mut hasher),
+                None => self.name.hash(&mut hasher),
+            }
+            hasher.finish()
+        })
+    }
+
+    pub(super) fn writer(&self, identity: u64) -> Writer {
+        Writer { identity, host: (&*self.host).into(), name: (&*self.name).into(), pid: self.pid }
+    }
+}
+
+/// Who wrote a line without an envelope that tells, where its format does.
+pub(super) fn of_line(text: &str) -> By<'_> {
+    static TRACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b": fuse_request_"));
+    if text.starts_with('[') {
+        let of = |pid| By { name: "rclone".into(), pid: Some(pid), ..By::default() };
+        return rclone::process(text).map(of).unwrap_or_default();
+    }
+    match TRACE.find(text.as_bytes()).and_then(|_| kernel_trace::connection(text)) {
+        Some(connection) => By { name: connection.into(), ..By::default() },
+        None => By::default(),
+    }
+}

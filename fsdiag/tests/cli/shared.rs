@@ -1,0 +1,80 @@
+//! Logs that several daemons share, of `testdata/shared`: each has its own requests, and a restart is none of that.
+
+use std::{path::PathBuf, process::Command};
+
+use fsdiag::engine::report::{Cause, Report};
+
+fn analyze(files: &[&str]) -> Report {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/shared");
+    let files = files.iter().map(|file| dir.join(file));
+    let output = Command::new(env!("CARGO_BIN_EXE_fsdiag")).args(["analyze", "--format", "json"]).args(files).output();
+    let output = output.unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
+}
+
+/// Open requests, each with its daemon.
+fn open(report: &Report) -> Vec<String> {
+    let name = |o: &fsdiag::engine::report::Orphan| format!("{} {}", o.op, o.daemon.as_deref().unwrap_or("?"));
+    report.orphans.iter().map(name).collect()
+}
+
+fn first(report: &Report) -> (Cause, String) {
+    let verdict = report.verdicts.first().expect("a verdict");
+    (verdict.cause, verdict.sentence.clone())
+}
+
+#[test]
+fn the_numbers_of_two_daemons_in_one_journal_do_not_collide() {
+    let report = analyze(&["two-sshfs.json"]);
+    let own = "sshfs[812]";
+    assert_eq!(open(&report), ["Release", "Getattr", "Lookup", "Getattr"].map(|op| format!("{op} {own}")));
+    let (cause, sentence) = first(&report);
+    assert_eq!(cause, Cause::LockPileup, "{sentence}");
+    assert!(sentence.starts_with("Release #90 of sshfs[812]"), "{sentence}");
+    assert_eq!(report.verdicts.len(), 1);
+    let culprit = report.verdicts[0].culprit.clone().unwrap_or_default();
+    assert_eq!(culprit.daemon.as_deref(), Some(own));
+    assert_eq!((report.loss.superseded, report.loss.lone_exits), (0, 0));
+    assert!(report.notes.iter().all(|note| note.kind != "restart"), "{:?}", report.notes);
+}
+
+#[test]
+fn what_one_rclone_reads_does_not_end_what_another_one_waits_for() {
+    let report = analyze(&["two-rclones.log"]);
+    assert_eq!(open(&report), ["Read rclone[812]"]);
+    let (cause, sentence) = first(&report);
+    assert_eq!(cause, Cause::UpstreamStall, "{sentence}");
+    assert!(sentence.contains("of rclone[812]"), "{sentence}");
+}
+
+#[test]
+fn another_process_after_the_last_word_of_the_one_before_is_a_restart_over_rotated_files() {
+    let names = ["rotated/sshfs.log.2", "rotated/sshfs.log.1", "rotated/sshfs.log"];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let report = analyze(&order.map(|at: usize| names[at]));
+        assert!(report.healthy && report.orphans.is_empty(), "{order:?}: {:?} {:?}", report.verdicts, report.orphans);
+        let told = report.notes.iter().find(|note| note.kind == "restart").expect("the restart is told");
+        assert!(told.text.contains("sshfs[812]") && told.text.contains("2 requests"), "{order:?}: {}", told.text);
+        assert!(!told.text.contains("unless"), "{}", told.text);
+        assert_eq!(report.loss.superseded, 0);
+    }
+}
+
+#[test]
+fn the_death_of_one_says_nothing_of_the_other_and_the_death_of_a_stranger_nothing_at_all() {
+    let report = analyze(&["one-killed.log"]);
+    let (cause, sentence) = first(&report);
+    assert_eq!(cause, Cause::DaemonGone, "{sentence}");
+    assert!(sentence.contains("812") && sentence.contains("1 request was open"), "{sentence}");
+    assert_eq!(report.verdicts.iter().filter(|v| v.cause == Cause::DaemonGone).count(), 1, "{:?}", report.verdicts);
+    assert_eq!(open(&report), ["Read sshfs[812]"]);
+}
+
+#[test]
+fn connections_of_one_trace_are_daemons_of_their_own() {
+    let report = analyze(&["two-connections.trace"]);
+    let (cause, sentence) = first(&report);
+    assert_eq!(cause, Cause::LockPileup, "{sentence}");
+    assert!(sentence.starts_with("Release #122 of connection 41"), "{sentence}");
+    assert!(open(&report).iter().all(|op| op.ends_with("connection 41")), "{:?}", open(&report));
+}
