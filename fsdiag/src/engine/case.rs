@@ -1,6 +1,7 @@
 //! The model at one moment, arranged for the rules: who is open, for how long, who waits for whom.
 
 mod apart;
+mod closed;
 mod kin;
 mod seats;
 mod twins;
@@ -36,6 +37,8 @@ pub struct Case<'m> {
     pub kin: Vec<Option<Kin>>,
     /// Requests without an answer, oldest first within a life.
     pub ops: Vec<OpenAt<'m>>,
+    /// Those that another witness shows answered: their log lost the end.
+    pub answered: Vec<OpenAt<'m>>,
     /// Threads of the latest dump of each process.
     pub threads: Vec<Seen<'m>>,
     /// The party of each thread.
@@ -103,7 +106,7 @@ impl<'m> Case<'m> {
     pub fn new(model: &'m Model, now: Now) -> Self {
         let lives = lives(model, now);
         let kin = kin::of(&lives);
-        let ops = twins::open_ops(&lives, &kin);
+        let (ops, answered) = closed::part(twins::open_ops(&lives, &kin), &lives, &kin);
         let unjudged = twins::unjudged(&lives);
         let Latest { threads, proofs } = Latest::of(model);
         let mut case = Self {
@@ -111,6 +114,7 @@ impl<'m> Case<'m> {
             lives,
             kin,
             ops,
+            answered,
             threads,
             seats: Vec::new(),
             proofs,

@@ -190,8 +190,10 @@ impl View<'_, '_> {
     /// Share of the lines that is missing, as far as the pairing shows it.
     fn loss(&self) -> f64 {
         let loss = &self.session.loss;
-        let missing =
-            loss.lone_exits + loss.superseded + loss.lost_exits + loss.lines + self.session.sequence.missing();
+        let closed =
+            self.case.answered.iter().filter(|op| std::ptr::eq(self.case.lives[op.life].session, self.session));
+        let paired = loss.lone_exits + loss.superseded + loss.lost_exits + closed.count() as u64;
+        let missing = paired + loss.lines + self.session.sequence.missing();
         missing as f64 / (2 * self.session.entered).max(1) as f64
     }
 

@@ -1,5 +1,6 @@
 //! Everything that was observed, folded: sessions of daemons, dumps of their threads, the kernel's word.
 
+pub mod answered;
 pub mod block;
 pub mod clock;
 mod dumped;

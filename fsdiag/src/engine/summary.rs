@@ -6,10 +6,16 @@ use fsd_events::op::Op;
 
 use super::{
     advice,
-    case::{Case, label, seconds},
+    case::{Case, OpenAt, label, seconds},
     episode,
     finding::{self, Rule},
-    model::{Model, Now, clock::Steps, ops::OpStats, past::Counted, session::Session},
+    model::{
+        Model, Now,
+        clock::Steps,
+        ops::OpStats,
+        past::Counted,
+        session::{SLOW_US, Session, Slow},
+    },
     report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
     rules::{RULES, lock_pileup},
     witness,
@@ -35,7 +41,7 @@ pub(super) fn report_of(model: &Model, now: Now) -> Report {
         kernel_waiting: case.kernel_waiting(),
         ops: summaries(&case),
         episodes: episode::all(model),
-        loss: loss(model),
+        loss: loss(&case),
     }
 }
 
@@ -109,13 +115,14 @@ fn summary(stats: &OpStats) -> OpSummary {
     }
 }
 
-fn loss(model: &Model) -> Loss {
+fn loss(case: &Case<'_>) -> Loss {
+    let model = case.model;
     let sum = |each: fn(&Session) -> u64| model.lives().map(each).sum();
     Loss {
         bad_lines: model.inputs.iter().map(|i| i.bad_lines).sum(),
         seq_gaps: sum(|s| s.sequence.missing()),
         lone_exits: sum(|s| s.loss.lone_exits),
-        superseded: sum(|s| s.loss.superseded + s.loss.lost_exits),
+        superseded: sum(|s| s.loss.superseded + s.loss.lost_exits) + case.answered.len() as u64,
     }
 }
 
@@ -130,7 +137,9 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         notes.push(note("crowd", None, None, text));
     }
     for session in case.model.lives() {
-        for slow in session.slowest().iter().filter(|slow| case.speaks(session, slow.op)) {
+        // Where the clock shows whole seconds, a moment may look like one.
+        let long = |slow: &&Slow| slow.us >= SLOW_US + session.clock.blur_us();
+        for slow in session.slowest().iter().filter(long).filter(|slow| case.speaks(session, slow.op)) {
             let text = format!("one {} took {:.1} s and completed", slow.op, slow.us as f64 / 1e6);
             notes.push(note("slow", Some(slow.op), Some(slow.key.to_string()), text));
         }
@@ -160,12 +169,24 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
             notes.push(note("loss", None, None, text));
         }
     }
+    notes.extend(case.answered.iter().map(|op| answered(case, op)));
     notes.extend(restarts(case.model));
     notes.extend(case.model.unplaced_ends().map(|end| {
         let text = format!("one of the daemons that share this log died ({}); it does not say which", end.text);
         note("cannot_tell", None, None, text)
     }));
     few_of_a_kind(notes, ("clock", case.model.lives().map(|session| session.clock.steps.more).sum()))
+}
+
+/// What the log alone would call open.
+fn answered(case: &Case<'_>, op: &OpenAt<'_>) -> Note {
+    let (kind, key) = (op.open.op(), op.open.key());
+    let text = format!(
+        "{kind} {key} has no end in its log ({} line {}), but the kernel's trace shows its answer: the log lost it, or the handler goes on behind it",
+        case.input_name(op.open.place),
+        op.open.place.line
+    );
+    note("answered", Some(kind), Some(key.to_string()), text)
 }
 
 /// A clock that goes wild makes a note for each step: the first tell what is the matter.

@@ -10,6 +10,7 @@ mod corpus;
 mod crowd;
 mod dump;
 mod field;
+mod joined;
 mod old_events;
 mod rules;
 mod shared;

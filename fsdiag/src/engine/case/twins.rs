@@ -159,7 +159,7 @@ impl<'m> Told<'m> {
     }
 }
 
-fn number(open: &OpenOp) -> Option<u64> {
+pub(super) fn number(open: &OpenOp) -> Option<u64> {
     match (open.call.unique, open.key()) {
         (Some(unique), _) => Some(unique),
         (None, Key::Num(number) | Key::Hex(number)) => Some(number),

@@ -78,6 +78,8 @@ pub struct Clock {
     /// What is subtracted from wall time to get session time.
     shift: Micros,
     monotonic: bool,
+    /// Some time had a fraction of a second.
+    fine: bool,
     last_wall: Option<Micros>,
     /// Wall minus monotonic time.
     offset: Option<Micros>,
@@ -105,6 +107,7 @@ impl Clock {
         };
         self.first = Some(self.first.map_or(now, |first| first.min(now)));
         self.last = self.last.max(Some(now));
+        self.fine |= now % 1_000_000 != 0;
         Some(now)
     }
 
@@ -124,6 +127,11 @@ impl Clock {
     /// The same clock for a later life; its steps so far were those of the earlier one.
     pub(super) fn going_on(&self) -> Self {
         Self { steps: Steps::default(), ..*self }
+    }
+
+    /// How much more than it shows may have passed between two times.
+    pub fn blur_us(&self) -> u64 {
+        if self.monotonic || self.fine { 0 } else { 1_000_000 }
     }
 
     pub fn is_monotonic(&self) -> bool {

@@ -32,6 +32,7 @@ impl Model {
             What::Dump(dump) => return self.dumped(place, fact.at, dump.clone()),
             What::Kernel(kernel) => return self.kernel_fact(place, kernel),
             What::Session { pid, workers, .. } => return self.new_session(place, fact.at, *pid, *workers),
+            What::Lost { lines } => return self.lost(place, fact.at, *lines),
             What::SessionEnd { crash, text } => {
                 return self.end(place, fact.at, Ended { crash: *crash, text: text.clone(), place });
             }
@@ -70,7 +71,6 @@ impl Model {
                 let (key, path, text) = (*key, path.clone(), text.clone());
                 session.hints.push(Hint { kind: *kind, key, path, text, at, place });
             }
-            What::Lost { lines } => session.loss.lines += lines,
             _ => {}
         }
     }

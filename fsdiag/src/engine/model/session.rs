@@ -11,6 +11,7 @@ use fsd_events::{
 use hashbrown::HashMap;
 
 use super::{
+    answered::{Answer, Answered},
     clock::Clock,
     gaps::Sequence,
     hash::NumberMap,
@@ -62,6 +63,7 @@ pub struct Session {
     /// Its source knows the kernel's own numbers.
     pub tells_uniques: bool,
     ids: Ids,
+    pub answered: Answered,
     /// Greatest id that any event has named.
     pub(super) top: u64,
 }
@@ -221,6 +223,9 @@ impl Session {
             return None;
         };
         self.ids.exit(open.order);
+        if let (Key::Num(number), false) = (open.key(), self.is_own()) {
+            self.answered.note(Answer { number, op: open.op(), began: open.at }, done.errno, self.tells_uniques);
+        }
         let us = done.us.or_else(|| u64::try_from(at? - open.at?).ok());
         let op = done.op.unwrap_or(open.op());
         self.clock.measured(open.at, at, done.us);

@@ -51,6 +51,22 @@ impl Model {
         }
     }
 
+    /// Lines are missing; where nobody says whose they were, they may be anybody's.
+    pub(super) fn lost(&mut self, place: Place, at: At, lines: u64) {
+        let stream = self.stream(place.input);
+        let own = self.voices.session(stream).filter(|at| self.is_daemon(*at));
+        let mut daemons = own.map_or_else(|| self.daemons(stream), |own| vec![own]);
+        if daemons.is_empty() {
+            self.foreign(place);
+            daemons.extend(self.voices.session(stream));
+        }
+        for daemon in daemons {
+            let session = &mut self.sessions[daemon];
+            session.clock.time(at);
+            session.loss.lines += lines;
+        }
+    }
+
     /// How that life ended, as it or somebody else says.
     pub fn ended_of(&self, at: usize) -> Option<&Ended> {
         let told = || self.unplaced.iter().find(|told| self.whose(told) == [at]).map(|told| &told.ended);
