@@ -9,6 +9,7 @@ pub mod fact;
 pub mod finding;
 pub mod infer;
 pub mod kernel;
+pub mod leaks;
 pub mod model;
 pub mod report;
 pub mod rules;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use fsd_events::op::Op;
 
 use crate::{
     engine::{
@@ -41,8 +42,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = select::moment)]
     pub until: Option<u64>,
     /// Show only this operation (Read, Getattr, ...); verdicts are made from everything.
-    #[arg(long, value_name = "OP")]
-    pub op: Option<String>,
+    #[arg(long, value_name = "OP", value_parser = select::operation)]
+    pub op: Option<Op>,
     /// Show only paths that contain this.
     #[arg(long, value_name = "TEXT")]
     pub path: Option<String>,
@@ -53,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "any")]
     pub fail_on: Vec<String>,
     /// Age from which an open operation counts as stalled.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = select::seconds)]
     pub stalled_after: f64,
     /// Analyse again whenever an input changes.
     #[arg(long)]
@@ -128,6 +129,11 @@ fn once(args: &Args, inputs: &[Input], mut problems: Vec<String>, fail_on: &Fail
     let window = Window { since: args.since, until: args.until };
     let mut tails = quote::Tails::default();
     let read = read::all(inputs, &mut model, read::How::of(window), &mut tails, &mut problems);
+    let outside = (args.since.is_some() || args.until.is_some()) && model.is_empty();
+    if read > 0 && outside {
+        problems.push(String::from("no event lies in the time that was asked for"));
+        model.inputs.iter_mut().for_each(|input| input.events = 0);
+    }
     complain(&problems)?;
     let mut report = model.report(Now::default());
     quote::fill(&mut report, inputs, &tails);
@@ -138,7 +144,7 @@ fn once(args: &Args, inputs: &[Input], mut problems: Vec<String>, fail_on: &Fail
         () if heavy => LOSSY,
         () => 0,
     };
-    Selection { op: args.op.as_deref(), path: args.path.as_deref(), id: args.id.as_deref() }.apply(&mut report);
+    Selection { op: args.op, path: args.path.as_deref(), id: args.id.as_deref() }.apply(&mut report);
     let printed = match args.format {
         Format::Json => json::render(&report)?,
         Format::Text => text::render(&report, Paint::for_stdout()),

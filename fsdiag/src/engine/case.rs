@@ -6,7 +6,7 @@ mod kin;
 mod seats;
 mod twins;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsd_events::op::Op;
 
@@ -15,6 +15,7 @@ use self::kin::Kin;
 use super::{
     fact::{Key, Place},
     infer::{self, Guess},
+    leaks,
     model::{
         Model, Now,
         open::Unjudged,
@@ -48,6 +49,8 @@ pub struct Case<'m> {
     pub parties: Vec<Party<'m>>,
     pub graph: Graph,
     pub guesses: Vec<Guess>,
+    /// Open requests whose ends are lost, it seems.
+    pub leaks: BTreeSet<usize>,
     /// Requests that are open too, and only counted.
     pub unjudged: Unjudged,
 }
@@ -121,10 +124,12 @@ impl<'m> Case<'m> {
             parties: Vec::new(),
             graph: Graph::default(),
             guesses: Vec::new(),
+            leaks: BTreeSet::new(),
             unjudged,
         };
         case.seat();
         case.graph = Graph::of(&mut case);
+        case.leaks = (0..case.lives.len()).flat_map(|life| leaks::of(&case, life)).collect();
         case.guesses = (0..case.lives.len()).filter_map(|life| infer::guess(&case, life)).collect();
         case
     }

@@ -55,8 +55,10 @@ pub fn guess(case: &Case<'_>, life: usize) -> Option<Guess> {
     let stalled = view.stalled();
     let mut victims: Vec<usize> = view.ops.iter().copied().filter(|op| view.is_victim(*op, &stalled)).collect();
     victims.sort_by_key(|op| case.ops[*op].at);
-    // One of a kind that is known to be slow may be slow by itself: it does not tell when the trouble began.
-    let first = *victims.iter().find(|op| view.is_novel(**op)).or(victims.first())?;
+    // One of a kind that is known to be slow may be slow by itself: it does not tell when the trouble began. Nor does
+    // one whose end may be lost as others were.
+    let tells = |op: &&usize| view.is_novel(**op) && (!view.leaks() || view.after(**op, &stalled) <= RACES);
+    let first = *victims.iter().find(tells).or(victims.first())?;
     view.pool().or_else(|| view.lock(first, &victims, &stalled))
 }
 
@@ -68,6 +70,7 @@ fn view<'c, 'm>(case: &'c Case<'m>, life: usize) -> Option<View<'c, 'm>> {
 fn ops_of(case: &Case<'_>, life: usize) -> Vec<usize> {
     let mut ops: Vec<usize> =
         (0..case.ops.len()).filter(|op| case.ops[*op].daemon == life && case.ops[*op].at.is_some()).collect();
+    ops.retain(|op| !case.leaks.contains(op));
     ops.sort_by_key(|op| (case.ops[*op].at, case.ops[*op].open.order));
     ops
 }
@@ -193,8 +196,20 @@ impl View<'_, '_> {
         let closed =
             self.case.answered.iter().filter(|op| std::ptr::eq(self.case.lives[op.life].session, self.session));
         let paired = loss.lone_exits + loss.superseded + loss.lost_exits + closed.count() as u64;
-        let missing = paired + loss.lines + self.session.sequence.missing();
+        let of_it = |op: &&usize| std::ptr::eq(self.case.lives[self.case.ops[**op].life].session, self.session);
+        let leaks = self.case.leaks.iter().filter(of_it).count() as u64;
+        let missing = paired + leaks + loss.lines + self.session.sequence.missing();
         missing as f64 / (2 * self.session.entered).max(1) as f64
+    }
+
+    /// Whether its log loses ends here and there.
+    fn leaks(&self) -> bool {
+        self.case.leaks.iter().any(|op| std::ptr::eq(self.case.lives[self.case.ops[*op].life].session, self.session))
+    }
+
+    /// Completions in the stalled kinds of what began after it.
+    fn after(&self, op: usize, stalled: &[Op]) -> usize {
+        stalled.iter().map(|kind| self.later(*kind, self.at(op))).sum()
     }
 
     fn is_victim(&self, op: usize, stalled: &[Op]) -> bool {
@@ -235,7 +250,10 @@ impl View<'_, '_> {
         let since = self.at(first);
         let majority = self.majority(victims);
         let mut ranked: Vec<(f64, usize, usize)> = Vec::new();
-        for op in self.ops.iter().copied().filter(|op| self.at(*op) <= since + RACE_US && !self.in_hole(*op)) {
+        // The first ones may only have lost their ends.
+        let next = victims.iter().map(|op| self.at(*op)).filter(|at| *at > since).nth(1);
+        let until = next.filter(|_| self.leaks()).unwrap_or(since) + RACE_US;
+        for op in self.ops.iter().copied().filter(|op| self.at(*op) <= until && !self.in_hole(*op)) {
             let (score, after) = self.score(op, since, majority, stalled);
             ranked.push((score, op, after));
         }
@@ -260,7 +278,7 @@ impl View<'_, '_> {
 
     fn score(&self, op: usize, since: Micros, majority: Option<Op>, stalled: &[Op]) -> (f64, usize) {
         let at = self.at(op);
-        let after: usize = stalled.iter().map(|kind| self.later(*kind, at)).sum();
+        let after = self.after(op, stalled);
         let novel = self.is_novel(op);
         let expected = |kind: &Op| self.rate(*kind) * ((since - at).max(0) as f64 / 1e6);
         let shared = stalled.iter().any(|kind| self.later(*kind, at) == 0 && expected(kind) >= 3.0);

@@ -119,6 +119,12 @@ impl Model {
         }
     }
 
+    /// Whether nothing at all was observed.
+    pub fn is_empty(&self) -> bool {
+        let silent = |s: &Session| s.entered == 0 && s.hints.is_empty() && s.ended.is_none() && s.clock.last.is_none();
+        self.lives().all(silent) && self.dumps.is_empty() && !self.kernel_seen
+    }
+
     /// What can be said now.
     pub fn report(&self, now: Now) -> Report {
         super::report_of(self, now)
@@ -250,6 +256,14 @@ impl Sink for Model {
         let stream = self.stream(input);
         self.last_foreign = None;
         self.voices.turn_to(stream, writer, speaks);
+    }
+
+    fn passed(&mut self, input: InputId, wall_us: u64) {
+        let stream = self.stream(input);
+        let own = self.voices.session(stream).map(|at| &mut self.sessions[at]);
+        if let Some(session) = own.filter(|session| session.has_entered_anything() && !session.clock.is_monotonic()) {
+            session.clock.time(At { wall_us: Some(wall_us), mono_us: None });
+        }
     }
 
     fn unknown(&mut self, place: Place, run: RunId, seq: u64) {

@@ -122,7 +122,7 @@ fn loss(case: &Case<'_>) -> Loss {
         bad_lines: model.inputs.iter().map(|i| i.bad_lines).sum(),
         seq_gaps: sum(|s| s.sequence.missing()),
         lone_exits: sum(|s| s.loss.lone_exits),
-        superseded: sum(|s| s.loss.superseded + s.loss.lost_exits) + case.answered.len() as u64,
+        superseded: sum(|s| s.loss.superseded + s.loss.lost_exits) + (case.answered.len() + case.leaks.len()) as u64,
     }
 }
 
@@ -168,6 +168,13 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
             let text = format!("{} records of the event file are missing", session.sequence.missing());
             notes.push(note("loss", None, None, text));
         }
+    }
+    if !case.leaks.is_empty() {
+        let text = format!(
+            "{} requests of several kinds, all over the log, have no end though many of their kinds ended behind them: their ends are lost, it seems",
+            case.leaks.len()
+        );
+        notes.push(note("loss", None, None, text));
     }
     notes.extend(case.answered.iter().map(|op| answered(case, op)));
     notes.extend(restarts(case.model));

@@ -14,7 +14,7 @@ use super::{
     envelope, salvage,
     writer::{self, By},
 };
-use crate::engine::fact::{Fact, InputId, Place, Sink};
+use crate::engine::fact::{At, Fact, InputId, Place, Sink};
 
 /// How fsd writes its lines, and nobody else.
 const OWN: &[u8] = b"{\"run\":";
@@ -26,6 +26,8 @@ pub struct Mixed {
     /// The lines may have the colours of a terminal.
     coloured: bool,
     days: Days,
+    /// The last time that was told without an event.
+    told: Option<u64>,
     decoder: Decoder,
     own_events: u64,
     counts: Counts,
@@ -49,8 +51,8 @@ impl Mixed {
     /// Only these formats; a fuzz target runs one alone.
     pub fn with(input: InputId, entries: &'static [Entry]) -> Self {
         let (days, decoder, counts) = (Days::default(), Decoder::default(), Counts::default());
-        let (desks, own_events, facts) = (Desks::new(entries), 0, Vec::new());
-        Self { input, desks, coloured: true, days, decoder, own_events, counts, facts }
+        let (desks, told, own_events, facts) = (Desks::new(entries), None, 0, Vec::new());
+        Self { input, desks, coloured: true, days, told, decoder, own_events, counts, facts }
     }
 
     /// The same log goes on in another input: a request that began in the one before may end here.
@@ -181,10 +183,22 @@ impl Mixed {
                 sink.writer(self.input, self.desks.writer(), true);
             }
         }
-        if self.desks.read(line, &mut self.facts) == Taken::Bad {
-            self.counts.bad_lines += 1;
+        match self.desks.read(line, &mut self.facts) {
+            Taken::Bad => self.counts.bad_lines += 1,
+            Taken::Yes if self.facts.is_empty() => self.passed(line.at, sink),
+            _ => {}
         }
         self.hand_over(sink);
+    }
+
+    /// A daemon that only chats is not finished: its requests grow older.
+    fn passed(&mut self, at: At, sink: &mut dyn Sink) {
+        const WORTH_A_WORD: u64 = 1_000_000;
+        let (Some(now), None) = (at.wall_us, at.mono_us) else { return };
+        if self.told.is_none_or(|told| now.abs_diff(told) >= WORTH_A_WORD) {
+            self.told = Some(now);
+            sink.passed(self.input, now);
+        }
     }
 
     fn each(&mut self, sink: &mut dyn Sink, step: fn(&mut dyn Parser, &mut Vec<Fact>)) {

@@ -126,18 +126,34 @@ fn files_of(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// `log.2.gz` was written before `log.1`, and that before `log`.
-fn order(input: &Input) -> (PathBuf, std::cmp::Reverse<u64>) {
-    let Input::File(path) = input else { return (PathBuf::new(), std::cmp::Reverse(0)) };
-    let mut stem = path.clone();
+/// Which log a file is a piece of, and which piece: `log.2.gz` was written before `log.1`, and that before `log`;
+/// `log-20261118` before `log-20261119`.
+pub fn piece(path: &Path) -> (PathBuf, (bool, u64)) {
+    let mut stem = path.to_owned();
     while stem.extension().is_some_and(|e| e == "gz" || e == "zst") {
         stem.set_extension("");
     }
-    let number = stem.extension().and_then(|e| e.to_str()).and_then(|e| e.parse::<u64>().ok());
-    if number.is_some_and(|n| n < 1_000) && number.is_some() {
-        stem.set_extension("");
+    let name = stem.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let Some((base, piece)) = name.rsplit_once(['.', '-']).and_then(|(base, end)| Some((base, number(end)?))) else {
+        return (stem, (true, 0));
+    };
+    let dated = name.as_bytes()[base.len()] == b'-';
+    match (dated, piece) {
+        (false, ..1000) => (stem.with_file_name(base), (false, u64::MAX - piece)),
+        (_, 19_700_101..=99_991_231) => (stem.with_file_name(base), (false, piece)),
+        _ => (stem, (true, 0)),
     }
-    (stem, std::cmp::Reverse(number.filter(|n| *n < 1_000).unwrap_or(0)))
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn order(input: &Input) -> (PathBuf, (bool, u64)) {
+    match input {
+        Input::File(path) => piece(path),
+        Input::Stdin => (PathBuf::new(), (true, 0)),
+    }
 }
 
 #[cfg(test)]
@@ -152,6 +168,11 @@ mod tests {
         let (inputs, _) = collect(&names);
         let order: Vec<_> = inputs.iter().map(Input::name).collect();
         assert_eq!(order, ["d/log.10.gz", "d/log.2.zst", "d/log.1", "d/log"]);
+        let names = ["d/log", "d/log-20261119", "d/log-20261118.gz", "d/a-1"].map(PathBuf::from);
+        let order: Vec<_> = collect(&names).0.iter().map(Input::name).collect();
+        assert_eq!(order, ["d/a-1", "d/log-20261118.gz", "d/log-20261119", "d/log"]);
+        let stems = names.map(|name| piece(&name).0);
+        assert_eq!(stems, ["d/log", "d/log", "d/log", "d/a-1"].map(PathBuf::from));
     }
 
     #[test]

@@ -337,3 +337,18 @@ fn who_was_in_flight_when_the_kernel_counted_is_not_unread_after_its_end() {
     let (code, report) = analyze(&r.bytes);
     assert_eq!((code, report.healthy), (0, true), "{:?}", report.verdicts);
 }
+
+#[test]
+fn questions_that_nothing_can_answer_are_told_from_healthy_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.jsonl");
+    fs::write(&path, &pile_up().bytes).unwrap();
+    let file = path.to_str().unwrap();
+    let (code, text, problem) = run(&["analyze", file, "--since", "2040-01-01 00:00:00"], b"");
+    assert_eq!(code, 3, "{text}");
+    assert!(!text.contains("healthy") && problem.contains("no event lies in the time"), "{text}{problem}");
+    for wrong in [["--op", "Bogus"], ["--stalled-after", "nan"], ["--stalled-after", "inf"]] {
+        assert_eq!(run(&["analyze", file, wrong[0], wrong[1]], b"").0, 2, "{wrong:?}");
+    }
+    assert_eq!(run(&["analyze", file, "--op", "GETATTR"], b"").0, 1);
+}

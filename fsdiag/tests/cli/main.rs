@@ -11,6 +11,7 @@ mod crowd;
 mod dump;
 mod field;
 mod joined;
+mod lossy;
 mod old_events;
 mod rules;
 mod shared;

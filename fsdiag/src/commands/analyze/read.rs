@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _, Read as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     thread,
 };
 
@@ -17,7 +17,7 @@ use crate::{
     formats::{Mixed, block},
     sources::{
         blocks::Blocks,
-        file::Input,
+        file::{self, Input},
         lines::{self, Lines},
         rings::{self, Mount},
     },
@@ -52,7 +52,7 @@ pub fn all(inputs: &[Input], model: &mut Model, how: How, tails: &mut Tails, pro
     // Before the files: what a living daemon writes meanwhile stands in its file, and counts once.
     let daemons = rings::mounts().into_iter().filter(|mount| belongs(mount, &inputs));
     let left: Vec<_> = daemons.map(|mount| (rings::undrained(&mount), mount)).collect();
-    let mut before: Option<(String, InputId, Mixed)> = None;
+    let mut before: Option<(PathBuf, InputId, Mixed)> = None;
     let mut read = 0;
     for input in &inputs {
         let id = model.input(&input.name());
@@ -173,17 +173,10 @@ fn first_record(input: &Input) -> Option<(u64, u64)> {
 }
 
 /// The name without what rotation and packing add.
-fn stem(input: &Input) -> String {
-    let name = input.name();
-    let mut stem = Path::new(&name);
-    loop {
-        let added = stem.extension().and_then(|e| e.to_str());
-        let added =
-            added.is_some_and(|e| e == "gz" || e == "zst" || e.bytes().all(|b| b.is_ascii_digit()) && e.len() < 4);
-        if !added {
-            return stem.display().to_string();
-        }
-        stem = Path::new(stem.to_str().and_then(|s| s.rsplit_once('.')).map_or("", |(head, _)| head));
+fn stem(input: &Input) -> PathBuf {
+    match input {
+        Input::File(path) => file::piece(path).0,
+        Input::Stdin => PathBuf::new(),
     }
 }
 

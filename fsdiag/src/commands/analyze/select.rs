@@ -20,6 +20,17 @@ pub fn moment(text: &str) -> Result<u64, String> {
         .ok_or_else(|| String::from("give RFC 3339, `YYYY-MM-DD HH:MM:SS` (UTC), or seconds"))
 }
 
+/// An operation as any log or person spells it.
+pub fn operation(text: &str) -> Result<Op, String> {
+    Op::from_spelling(text).ok_or_else(|| String::from("give an operation, e.g. Read, Getattr or Lookup"))
+}
+
+/// A time span that is one.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
+    seconds.ok_or_else(|| String::from("give a number of seconds"))
+}
+
 /// From when to when; facts without a time count as the last one with a time before them in their input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Window {
@@ -60,6 +71,12 @@ impl Sink for Windowed<'_> {
         self.model.writer(input, writer, speaks);
     }
 
+    fn passed(&mut self, input: InputId, wall_us: u64) {
+        if self.window.has(Some(wall_us)) {
+            self.model.passed(input, wall_us);
+        }
+    }
+
     fn event(&mut self, place: Place, event: &Event<'_>) {
         if self.window.has(Some(event.head.ts_us)) {
             self.model.event(place, event);
@@ -77,15 +94,14 @@ impl Sink for Windowed<'_> {
 
 /// What of a report is shown; verdicts stay, because they are made from everything.
 pub struct Selection<'a> {
-    pub op: Option<&'a str>,
+    pub op: Option<Op>,
     pub path: Option<&'a str>,
     pub id: Option<&'a str>,
 }
 
 impl Selection<'_> {
     pub fn apply(&self, report: &mut Report) {
-        let wanted = self.op.map(|op| Op::from_spelling(op).map_or_else(|| op.to_owned(), |op| op.to_string()));
-        let of_op = |op: &str| wanted.as_ref().is_none_or(|w| w.eq_ignore_ascii_case(op));
+        let of_op = |op: &str| self.op.is_none_or(|wanted| wanted.to_string() == op);
         let of_id = |id: Option<&str>| self.id.is_none_or(|wanted| id == Some(wanted));
         let of_path = |path: Option<&str>| self.path.is_none_or(|p| path.is_some_and(|path| path.contains(p)));
         report.orphans.retain(|o| of_op(&o.op) && of_id(Some(&o.id)) && of_path(o.path.as_deref()));

@@ -114,6 +114,10 @@ impl Sink for Shown<'_> {
         self.model.writer(input, writer, speaks);
     }
 
+    fn passed(&mut self, input: InputId, wall_us: u64) {
+        self.model.passed(input, wall_us);
+    }
+
     fn event(&mut self, place: Place, event: &Event<'_>) {
         if self.wanted {
             self.own = Some(line(event, self.model, self.paint));

@@ -164,6 +164,11 @@ impl Session {
         matches!(self.origin, Origin::Own { .. })
     }
 
+    /// Whether a request has begun, with a number or without.
+    pub(super) fn has_entered_anything(&self) -> bool {
+        self.entered > 0
+    }
+
     /// Whether it is the kernel's trace of a daemon.
     pub fn is_trace(&self) -> bool {
         !self.is_own() && self.tells_uniques

@@ -41,7 +41,7 @@ fn finding(case: &Case<'_>, op: usize) -> Option<Finding> {
         () => Confidence::Low,
     };
     let guessed = case.guesses.iter().any(|g| g.kind == GuessKind::Lock && g.culprit == op && !g.victims.is_empty());
-    if guessed && confidence == Confidence::Low {
+    if (guessed || case.leaks.contains(&op)) && confidence == Confidence::Low {
         return None;
     }
     let on = joins.map(|e| format!(" (waits for {})", case.name_of(e.to))).unwrap_or_default();

@@ -105,6 +105,10 @@ impl Sink for Tap<'_> {
         self.model.writer(input, writer, speaks);
     }
 
+    fn passed(&mut self, input: InputId, wall_us: u64) {
+        self.model.passed(input, wall_us);
+    }
+
     fn event(&mut self, place: Place, event: &Event<'_>) {
         let at = self.trace.at(Some(event.head.mono_us), Some(event.head.ts_us));
         // Repeated at the head of a file: it has begun long before, and has been counted if it was seen.
