@@ -15,7 +15,7 @@ pub mod open;
 pub mod ops;
 pub mod past;
 pub mod session;
-mod strangers;
+pub mod strangers;
 pub mod tasks;
 mod voices;
 

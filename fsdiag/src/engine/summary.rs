@@ -14,7 +14,7 @@ use super::{
         clock::Steps,
         ops::OpStats,
         past::Counted,
-        session::{SLOW_US, Session, Slow},
+        session::{Ended, SLOW_US, Session, Slow},
     },
     report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
     rules::{RULES, lock_pileup},
@@ -179,7 +179,8 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
     notes.extend(case.answered.iter().map(|op| answered(case, op)));
     notes.extend(restarts(case.model));
     notes.extend(case.model.unplaced_ends().map(|end| {
-        let text = format!("one of the daemons that share this log died ({}); it does not say which", end.text);
+        let text =
+            format!("something died ({}): it does not say whether it is a daemon of this log, and which", end.text);
         note("cannot_tell", None, None, text)
     }));
     few_of_a_kind(notes, ("clock", case.model.lives().map(|session| session.clock.steps.more).sum()))
@@ -240,12 +241,20 @@ fn restarts(model: &Model) -> Vec<Note> {
             (open, None) if session.by_ids && session.about.pid.is_none() => format!(
                 ", as ids tell that are given out again; {open} requests that were open ended with it, unless two daemons write this log: then they may hang, and fsdiag attach tells"
             ),
-            (open, None) => format!("; {open} requests that were open ended with it"),
+            (open, None) => format!("; {open} requests that were open ended with it{}", doubt(session, ended)),
         };
         let daemon = session.about.writer.as_deref().map_or_else(|| String::from("the daemon"), |w| label(w, false));
         note("restart", None, None, format!("an earlier run of {daemon} {how}{killed}"))
     });
     model.past.counted().map(earlier).into_iter().chain(told).collect()
+}
+
+/// That another process of the name writes now is no proof that the one before is gone.
+fn doubt(session: &Session, ended: Option<&Ended>) -> String {
+    let silent = session.about.writer.as_ref().and_then(|writer| writer.pid).filter(|_| ended.is_none());
+    silent.map_or_else(String::new, |pid| {
+        format!(", unless process {pid} still runs: then they may hang, and fsdiag attach tells")
+    })
 }
 
 fn earlier(counted: &Counted) -> Note {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use fsdiag::engine::report::{Cause, Report};
+use fsdiag::engine::report::{Cause, Confidence, Report};
 
 fn analyze(files: &[&str]) -> Report {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/shared");
@@ -55,7 +55,7 @@ fn another_process_after_the_last_word_of_the_one_before_is_a_restart_over_rotat
         assert!(report.healthy && report.orphans.is_empty(), "{order:?}: {:?} {:?}", report.verdicts, report.orphans);
         let told = report.notes.iter().find(|note| note.kind == "restart").expect("the restart is told");
         assert!(told.text.contains("sshfs[812]") && told.text.contains("2 requests"), "{order:?}: {}", told.text);
-        assert!(!told.text.contains("unless"), "{}", told.text);
+        assert!(told.text.contains("unless process 812 still runs"), "{}", told.text);
         assert_eq!(report.loss.superseded, 0);
     }
 }
@@ -77,4 +77,22 @@ fn connections_of_one_trace_are_daemons_of_their_own() {
     assert_eq!(cause, Cause::LockPileup, "{sentence}");
     assert!(sentence.starts_with("Release #122 of connection 41"), "{sentence}");
     assert!(open(&report).iter().all(|op| op.ends_with("connection 41")), "{:?}", open(&report));
+}
+
+#[test]
+fn what_befalls_other_programs_of_a_journal_is_nothing_of_the_daemons() {
+    let report = analyze(&["strangers.log"]);
+    assert!(report.healthy, "{:?}", report.verdicts);
+    assert!(report.notes.iter().any(|note| note.kind == "cannot_tell" && note.text.contains("nginx.service")));
+}
+
+#[test]
+fn a_process_that_the_kernel_killed_is_the_daemon_only_where_something_says_so() {
+    let report = analyze(&["plain.log", "dmesg.txt"]);
+    let told = report.verdicts.first().map(|first| (first.cause, first.confidence));
+    assert_eq!(told, Some((Cause::DaemonGone, Confidence::Medium)));
+    // The log knows its own process.
+    let report = analyze(&["one-killed.log"]);
+    let told = report.verdicts.first().map(|first| (first.cause, first.confidence));
+    assert_eq!(told, Some((Cause::DaemonGone, Confidence::Certain)));
 }

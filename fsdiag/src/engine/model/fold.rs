@@ -39,8 +39,8 @@ impl Model {
             _ => {}
         }
         let session = match &fact.what {
-            What::Hint { text, .. } => {
-                let subject = self.subject(place, text);
+            What::Hint { kind, text, .. } => {
+                let Some(subject) = self.subject(place, *kind, text) else { return };
                 &mut self.sessions[subject]
             }
             _ => self.foreign(place),

@@ -1,32 +1,44 @@
 //! What others say of a daemon in a log that it shares with them: the init system, the kernel, a shell.
 
 use super::{Model, session::Ended};
-use crate::engine::fact::{At, InputId, Place};
+use crate::engine::fact::{At, HintKind, InputId, Place};
 
 /// The death of a daemon, told by somebody else.
 #[derive(Clone, Debug)]
-pub(super) struct Unplaced {
+pub struct Unplaced {
     stream: InputId,
     turn: u64,
     ended: Ended,
-    /// Those that it names; none: it may be anybody's.
+    /// Those that it names.
     named: Vec<usize>,
+    /// Whoever tells it says who he is, and yet names none: it may be the death of any program there is.
+    of_anything: bool,
 }
 
 impl Model {
-    /// The session that a line belongs to which is no request.
-    pub(super) fn subject(&mut self, place: Place, text: &str) -> usize {
+    /// The session that a telling line belongs to; none: it is another program's business.
+    pub(super) fn subject(&mut self, place: Place, kind: HintKind, text: &str) -> Option<usize> {
         let stream = self.stream(place.input);
         let own = self.voices.session(stream);
         if let Some(own) = own.filter(|at| self.is_daemon(*at)) {
-            return own;
+            return Some(own);
         }
         let daemons = self.daemons(stream);
+        if self.is_of_others(&daemons, text) {
+            return None;
+        }
         let named = self.named(&daemons, text);
-        match (&named[..], &daemons[..]) {
+        // Init systems unmount for others; a child of a daemon writes under its name.
+        let speaker = self.voices.writer(stream).filter(|_| kind != HintKind::Unmount && !daemons.is_empty());
+        let namesake =
+            |at: &usize| self.sessions[*at].about.writer.as_deref().map(|w| &w.name) == speaker.map(|w| &w.name);
+        if speaker.is_some() && named.is_empty() && !daemons.iter().any(namesake) {
+            return None;
+        }
+        Some(match (&named[..], &daemons[..]) {
             ([one], _) | ([], [one]) => *one,
             _ => own.unwrap_or_else(|| self.start_session(stream, place)),
-        }
+        })
     }
 
     /// A daemon died; whoever wrote that line tells of itself only if it is one.
@@ -40,15 +52,18 @@ impl Model {
             session.ended = Some(ended);
             return;
         }
-        // Another process than theirs: that was a stranger's death, or a child's.
-        let other = process(&ended.text).is_some_and(|pid| {
-            let pid_of = |at: &usize| self.sessions[*at].about.pid;
-            daemons.iter().all(|at| pid_of(at).is_some_and(|own| own != pid))
-        });
-        if !other {
+        if !self.is_of_others(&daemons, &ended.text) {
             let named = self.named(&daemons, &ended.text);
-            self.unplaced.push(Unplaced { stream, turn: self.voices.turn(), ended, named });
+            let of_anything = named.is_empty() && self.voices.writer(stream).is_some();
+            self.unplaced.push(Unplaced { stream, turn: self.voices.turn(), ended, named, of_anything });
         }
+    }
+
+    /// Whether a line tells of another process than these: a stranger, or a child.
+    fn is_of_others(&self, daemons: &[usize], text: &str) -> bool {
+        let pid_of = |at: &usize| self.sessions[*at].about.pid;
+        let other = |pid| daemons.iter().all(|at| pid_of(at).is_some_and(|own| own != pid));
+        !daemons.is_empty() && process(text).is_some_and(other)
     }
 
     /// Lines are missing; where nobody says whose they were, they may be anybody's.
@@ -69,13 +84,19 @@ impl Model {
 
     /// How that life ended, as it or somebody else says.
     pub fn ended_of(&self, at: usize) -> Option<&Ended> {
-        let told = || self.unplaced.iter().find(|told| self.whose(told) == [at]).map(|told| &told.ended);
+        let sure = |told: &&Unplaced| !told.of_anything && self.whose(told) == [at];
+        let told = || self.unplaced.iter().find(sure).map(|told| &told.ended);
         self.sessions[at].ended.as_ref().or_else(told)
     }
 
-    /// Deaths that may be of several daemons.
+    /// Deaths that may be of several daemons, or of none of them while one hangs.
     pub fn unplaced_ends(&self) -> impl Iterator<Item = &Ended> {
-        self.unplaced.iter().filter(|told| self.whose(told).len() > 1).map(|told| &told.ended)
+        let doubtful = |told: &&Unplaced| match &self.whose(told)[..] {
+            [] => false,
+            [one] => told.of_anything && !self.sessions[*one].open.is_empty(),
+            _ => !told.of_anything,
+        };
+        self.unplaced.iter().filter(doubtful).map(|told| &told.ended)
     }
 
     /// Those that it may be about: who has written since is not dead.
@@ -103,8 +124,8 @@ impl Model {
     }
 }
 
-/// `Killed process 812 (rclone)`.
-fn process(text: &str) -> Option<u32> {
+/// The process that a text buries: `Killed process 812 (rclone)`.
+pub fn process(text: &str) -> Option<u32> {
     let (_, rest) = text.split_once("Killed process ")?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
