@@ -41,6 +41,8 @@ pub struct Trace {
     heat: Heat,
     /// Life of the daemon that was seen last.
     run: Option<u64>,
+    /// Who writes the lines that come now, where several share a log.
+    writer: u64,
     /// What hung, as it was said last before it went on, and when that was.
     pub ended: Option<(u64, Verdict)>,
 }

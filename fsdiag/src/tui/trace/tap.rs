@@ -75,21 +75,23 @@ impl Tap<'_> {
     }
 }
 
-/// A request of a source without runs.
-fn key(place: Place, key: Key) -> (u64, u64) {
+/// A request of a source without runs, by its writer: those who share a log count alike.
+fn key(place: Place, writer: u64, key: Key) -> (u64, u64) {
     let number = match key {
         Key::Num(n) | Key::Hex(n) | Key::Line(n) | Key::Thread(n) => n,
     };
-    (u64::from(place.input.0), number)
+    (u64::from(place.input.0) ^ writer, number)
 }
 
 impl Sink for Tap<'_> {
     fn fact(&mut self, fact: Fact) {
         let at = self.trace.at(fact.at.mono_us, fact.at.wall_us);
         match &fact.what {
-            What::Enter(call) => self.trace.enter(key(fact.place, call.key), call.op, call.thread.as_deref(), at),
+            What::Enter(call) => {
+                self.trace.enter(key(fact.place, self.trace.writer, call.key), call.op, call.thread.as_deref(), at)
+            }
             What::Exit(done) => {
-                let key = key(fact.place, done.key);
+                let key = key(fact.place, self.trace.writer, done.key);
                 self.judge_before_end(done.us.or_else(|| self.trace.age(key, at)), at);
                 self.trace.exit(key, done.op, done.us, at);
             }
@@ -102,6 +104,7 @@ impl Sink for Tap<'_> {
     }
 
     fn writer(&mut self, input: InputId, writer: Option<&Writer>, speaks: bool) {
+        self.trace.writer = writer.map_or(0, |writer| writer.identity);
         self.model.writer(input, writer, speaks);
     }
 
