@@ -330,7 +330,8 @@ impl<'m> Case<'m> {
 
 fn lives(model: &Model, now: Now) -> Vec<Life<'_>> {
     let latest_dump = model.dumps.iter().filter_map(|d| d.2).max();
-    let walls: Vec<(&Session, u64)> = model.current().filter_map(|(_, s)| Some((s, s.clock.wall?))).collect();
+    let current: Vec<(usize, &Session)> = model.current().collect();
+    let walls: Vec<(&Session, u64)> = current.iter().filter_map(|(_, s)| Some((*s, s.clock.wall?))).collect();
     let latest_wall = walls.iter().map(|(_, wall)| *wall).max();
     let life = |(_, session): (usize, &'_ Session)| -> Option<Micros> {
         const SAME_INCIDENT: u64 = 600_000_000;
@@ -343,7 +344,7 @@ fn lives(model: &Model, now: Now) -> Vec<Life<'_>> {
     };
     // Those who write into one log without the time of day read one clock.
     let one_clock = |session: &Session| {
-        let others = model.current().map(|(_, other)| other).filter(|other| apart::share_a_log(session, other));
+        let others = current.iter().map(|(_, other)| other).filter(|other| apart::share_a_log(session, other));
         let alike = others.filter(|other| other.clock.is_monotonic() && session.clock.is_monotonic());
         alike.filter_map(|other| other.clock.last).max()
     };
@@ -351,7 +352,7 @@ fn lives(model: &Model, now: Now) -> Vec<Life<'_>> {
         let now = session.clock.last.max(life((at, session))).max(one_clock(session));
         now.or(session.clock.last)
     };
-    let made = model.current().map(|(at, session)| {
+    let made = current.iter().copied().map(|(at, session)| {
         let ended = model.ended_of(at);
         let dead = ended.is_some_and(|e| e.crash);
         Life { session, now: if dead { session.clock.last } else { alive((at, session)) }, dead, ended, called: None }

@@ -19,6 +19,8 @@ pub mod strangers;
 pub mod tasks;
 mod voices;
 
+use std::collections::BTreeSet;
+
 use fsd_events::{
     event::Event,
     ids::{RunId, Unique},
@@ -132,11 +134,16 @@ impl Model {
 
     /// Sessions that are not followed by another life of the same daemon.
     pub fn current(&self) -> impl Iterator<Item = (usize, &Session)> {
-        self.sessions.iter().enumerate().filter(|(at, _)| !self.is_past(*at))
+        let foreign = self.voices.current();
+        self.sessions.iter().enumerate().filter(move |(at, _)| !self.is_over(*at, &foreign))
     }
 
     /// Whether a later session took over from this one.
     pub fn is_past(&self, at: usize) -> bool {
+        self.is_over(at, &self.voices.current())
+    }
+
+    fn is_over(&self, at: usize, foreign: &BTreeSet<usize>) -> bool {
         match self.sessions[at].origin {
             Origin::Own { mount_run, .. } => {
                 let later =
@@ -144,7 +151,7 @@ impl Model {
                 self.sessions[at + 1..].iter().any(later)
                     || self.sessions[at + 1..].iter().any(|s| s.is_own() && self.same_mount(at, s))
             }
-            Origin::Foreign => self.is_told_by_events(at) || !self.voices.is_current(at),
+            Origin::Foreign => self.is_told_by_events(at) || !foreign.contains(&at),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The report of a case: verdicts in order, and everything around them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsd_events::op::Op;
 
@@ -226,7 +226,8 @@ fn inversions(session: &Session) -> impl Iterator<Item = (&str, &str)> {
 
 fn restarts(model: &Model) -> Vec<Note> {
     // A stack dump is no run of its own.
-    let past = (0..model.sessions.len()).filter(|at| model.is_past(*at) && !model.sessions[*at].of_dump);
+    let current: BTreeSet<usize> = model.current().map(|(at, _)| at).collect();
+    let past = (0..model.sessions.len()).filter(|at| !current.contains(at) && !model.sessions[*at].of_dump);
     let past = past.map(|at| (&model.sessions[at], model.ended_of(at)));
     let told = model.past.latest().map(|session| (session, session.ended.as_ref())).chain(past).map(|(session, ended)| {
         let open = session.open.len();

@@ -1,7 +1,7 @@
 //! Rule R0 where lines tell who wrote them: two that write by turns are two daemons, and one that begins after the
 //! last word of another of the same name is the same daemon, started again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::engine::fact::{InputId, Writer};
 
@@ -9,6 +9,8 @@ use crate::engine::fact::{InputId, Writer};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Voices {
     all: Vec<Voice>,
+    /// Those that have a session: few, in a journal of many processes.
+    living: Vec<usize>,
     known: HashMap<(InputId, u64), usize>,
     /// Whose the facts of a stream are now.
     speaking: BTreeMap<InputId, usize>,
@@ -56,7 +58,9 @@ impl Voices {
             self.turn_to(stream, None, true);
         }
         let at = self.speaking[&stream];
-        self.all[at].session = Some(session);
+        if self.all[at].session.replace(session).is_none() {
+            self.living.push(at);
+        }
     }
 
     /// Whoever speaks, if it is known.
@@ -64,22 +68,22 @@ impl Voices {
         self.all[*self.speaking.get(&stream)?].writer.as_ref()
     }
 
-    /// Whether that session is the present one of its writer, and nobody followed that writer.
-    pub(super) fn is_current(&self, session: usize) -> bool {
+    /// The sessions that are the present one of their writer, where nobody followed that writer.
+    pub(super) fn current(&self) -> BTreeSet<usize> {
         let followed = self.followed();
-        self.all.iter().enumerate().any(|(at, voice)| voice.session == Some(session) && !followed.contains_key(&at))
+        self.living().filter(|(at, _)| !followed.contains_key(at)).filter_map(|(_, voice)| voice.session).collect()
     }
 
     /// The present sessions of that stream.
     pub(super) fn sessions(&self, stream: InputId) -> Vec<usize> {
         let followed = self.followed();
-        let of_it = self.all.iter().enumerate().filter(|(_, voice)| voice.stream == stream);
+        let of_it = self.living().filter(|(_, voice)| voice.stream == stream);
         of_it.filter(|(at, _)| !followed.contains_key(at)).filter_map(|(_, voice)| voice.session).collect()
     }
 
     /// The turn that is taken now, and the last one of whom that session belongs to.
     pub(super) fn silent_since(&self, session: usize, turn: u64) -> bool {
-        self.all.iter().any(|voice| voice.session == Some(session) && voice.last <= turn)
+        self.living().any(|(_, voice)| voice.session == Some(session) && voice.last <= turn)
     }
 
     pub(super) fn turn(&self) -> u64 {
@@ -88,16 +92,21 @@ impl Voices {
 
     /// Where too many lives are told apart: the session of one that was followed, which is nobody's from now on.
     pub(super) fn spare(&mut self) -> Option<usize> {
-        if self.all.iter().filter(|voice| voice.session.is_some() && voice.writer.is_some()).count() < MOST_LIVES {
+        if self.living().filter(|(_, voice)| voice.writer.is_some()).count() < MOST_LIVES {
             return None;
         }
         let oldest = self.followed().into_keys().min_by_key(|at| self.all[*at].last)?;
+        self.living.retain(|at| *at != oldest);
         self.all[oldest].session.take()
+    }
+
+    fn living(&self) -> impl Iterator<Item = (usize, &Voice)> {
+        self.living.iter().map(|at| (*at, &self.all[*at]))
     }
 
     /// Who was followed by whom. Nobody follows two, and of several that fell silent the latest is followed.
     fn followed(&self) -> BTreeMap<usize, usize> {
-        let mut lives: Vec<usize> = (0..self.all.len()).filter(|at| self.all[*at].session.is_some()).collect();
+        let mut lives = self.living.clone();
         lives.sort_by_key(|at| self.all[*at].first);
         let mut followed = BTreeMap::new();
         for later in &lives {
@@ -153,7 +162,7 @@ mod tests {
                 voices.set_session(LOG, at);
             }
         }
-        (0..turns.len()).filter(|at| voices.is_current(*at)).collect()
+        voices.current().into_iter().collect()
     }
 
     #[test]
