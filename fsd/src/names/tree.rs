@@ -88,7 +88,8 @@ pub struct FileInfo {
     pub modified_us: Option<u64>,
     pub validator: Validator,
     pub place: Place,
-    /// Nothing tells its versions apart: the kernel must ask each time, and the last close makes it a new file.
+    /// Nothing tells its versions apart: the kernel must ask each time, and what it has of the file after its last close
+    /// is worth nothing.
     pub unversioned: bool,
     /// Shown because somebody staged it.
     pub staged: bool,
@@ -235,27 +236,14 @@ impl Tree {
         let size = size?;
         let version = version(&validator, size, modified_us);
         let unversioned = version.is_none();
-        let known = before.and_then(|listing| listing.find(&name)).filter(|node| node.is_unversioned(size));
+        let same = |node: &&Node| node.is_unversioned(size) && !self.is_forsaken(node.ino);
+        let known = before.and_then(|listing| listing.find(&name)).filter(same);
         let ino = match (known, version) {
             (Some(node), None) => node.ino,
             (_, version) => self.file_ino(dir.ino, &name, version.unwrap_or_else(clock::now_wall_us))?,
         };
         let info = FileInfo { size, modified_us, validator, place, unversioned, staged: false };
         Some(Node::file(&name, ino, info))
-    }
-
-    /// The last handle of a file without versions was closed: its name gets a new inode.
-    pub fn renew(&self, ino: Ino) {
-        let Some((home, Some(node))) = self.file(ino) else { return };
-        let fresh = self.file_ino(home.ino, &node.name, clock::now_wall_us());
-        let (Some(fresh), Some(file)) = (fresh, node.file.filter(|file| file.unversioned)) else { return };
-        let mut state = home.state.write();
-        let Some(listing) = &state.listing else { return };
-        let mut nodes = listing.nodes.clone();
-        if let Some(slot) = nodes.iter_mut().find(|slot| slot.ino == ino) {
-            *slot = Node { cookie: node.cookie, name: node.name, ino: fresh, file: Some(file) };
-        }
-        state.listing = Some(Arc::new(Listing { nodes, hidden: listing.hidden }));
     }
 }
 
@@ -408,15 +396,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_versions_is_new_after_its_last_close_and_the_same_before() {
+    fn a_file_without_versions_keeps_its_inode_until_that_is_dead() {
         let tree = tree();
-        let plain = || vec![listed("a", Validator::None, None)];
-        let first = show(&tree, plain()).find("a").unwrap().ino;
-        assert_eq!(show(&tree, plain()).find("a").unwrap().ino, first);
-        tree.renew(first);
-        let second = tree.directory(ROOT).unwrap().current().unwrap().find("a").unwrap().ino;
+        let look = || show(&tree, vec![listed("a", Validator::None, None)]).find("a").unwrap().ino;
+        let first = look();
+        assert_eq!(look(), first);
+        tree.forsake(first);
+        let second = look();
         assert_ne!(second, first);
-        assert_eq!(show(&tree, plain()).find("a").unwrap().ino, second);
+        assert_eq!(look(), second);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
     path::Path,
 };
 
+use fsd::process::demo::origin::{IndexStyle, Versions};
 use fsd_events::{
     ids::Ino,
     layout,
@@ -111,6 +112,55 @@ fn s107_a_file_that_changes_under_its_reader_is_stale_and_its_name_leads_to_the_
         let read = File::open(mounted.path("a")).and_then(|file| file.read_exact_at(&mut bytes, 40 * MIB));
         read.is_ok() && bytes[..] == origin.bytes("a", 40 * MIB, 1000)
     });
+    mounted.finish();
+}
+
+#[test]
+fn a_file_without_versions_is_read_anew_after_each_close_and_takes_one_name() {
+    for mode in ["temp-file", "range-lru"] {
+        let origin = Origin::start().unwrap();
+        origin.list_as(IndexStyle::Python);
+        let mounted = mount(Some(&origin.url("")), &["--fetch-mode", mode, "--listing-ttl", "10m"]);
+        let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+        let names = || Names::read(&fs::read(runtime.join(layout::NAMES)).unwrap()).unwrap().len();
+        let change = || _ = origin.file("a", MIB).versions("a", Versions::Nothing);
+        change();
+        let read = || fs::read(mounted.path("a")).unwrap() == origin.bytes("a", 0, MIB as usize);
+        assert!(read());
+        let before = names();
+        for _ in 0..5 {
+            await_true("the close", || mounted.status()["stores"] == 0);
+            change();
+            assert!(read(), "{mode}: bytes of an earlier version");
+        }
+        // Who has it open keeps its bytes, and so does who opens it beside.
+        let held = File::open(mounted.path("a")).unwrap();
+        let read_held = || {
+            let mut bytes = vec![0; MIB as usize];
+            held.read_exact_at(&mut bytes, 0).map(|()| bytes)
+        };
+        let bytes = read_held().unwrap();
+        change();
+        assert!(fs::read(mounted.path("a")).unwrap() == bytes && read_held().unwrap() == bytes);
+        drop(held);
+        assert_eq!(names(), before, "{mode}");
+        mounted.finish();
+    }
+}
+
+#[test]
+fn a_file_that_is_opened_again_and_again_takes_one_name() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let names = || Names::read(&fs::read(runtime.join(layout::NAMES)).unwrap()).unwrap().len();
+    for _ in 0..10 {
+        fs::read(mounted.path("a")).unwrap();
+        await_true("the close", || mounted.status()["stores"] == 0);
+    }
+    // Beside it there is the directory of staged files.
+    assert_eq!(names(), 2);
     mounted.finish();
 }
 

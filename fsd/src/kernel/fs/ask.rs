@@ -57,6 +57,8 @@ pub struct Opened {
     pub mode: Mode,
     /// The kernel need not send FLUSH.
     pub no_flush: bool,
+    /// What the kernel has of the file may be of another version than what comes.
+    pub stale: bool,
 }
 
 /// Part of a directory, from one cookie on; the reply takes as much as fits. Holds no lock.

@@ -74,7 +74,11 @@ impl Fs {
 
     fn open_known<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo) {
         if let Some(joined) = self.join(ino, fh, &|store| self.backing(&ask, ino, store)) {
-            return self.opened(ask, fh, joined);
+            return self.opened(ask, fh, file, joined);
+        }
+        if file.unversioned && self.inner.handles.opens(ino) == 0 {
+            // It may have become another since its last close, and no page of what it was is used.
+            self.inner.parts.stores.forget(ino.0);
         }
         let by = ask.span().id();
         match self.inner.parts.stores.open(self.content(ino, file), by) {
@@ -103,7 +107,7 @@ impl Fs {
         let backing = self.backing(&ask, ino, &store);
         let joined = self.inner.handles.insert(ino, fh, store, file.staged, backing);
         self.unpin_if_unstaged(ino, file);
-        self.opened(ask, fh, joined);
+        self.opened(ask, fh, file, joined);
     }
 
     /// Takes over the backing files that an earlier worker gave to the kernel, and does what it had no time for.
@@ -149,13 +153,14 @@ impl Fs {
         }
     }
 
-    fn opened<A: AskOpen>(&self, ask: A, fh: Fh, joined: Joined) {
+    fn opened<A: AskOpen>(&self, ask: A, fh: Fh, file: &FileInfo, joined: Joined) {
         let Joined { mode, surplus, .. } = joined;
         if let Some(surplus) = surplus {
             self.inner.parts.closer.submit(surplus, ask.span().id());
         }
         let no_flush = !self.inner.config.flags.debug_all_callbacks;
-        ask.answer(Ok(Opened { fh, mode, no_flush }));
+        // Each OPEN of such a file, not only the first: the kernel may see the answer to a later one before.
+        ask.answer(Ok(Opened { fh, mode, no_flush, stale: file.unversioned }));
     }
 
     /// `debug_skip_eviction` kept stores, and now there is no room: the newcomer goes first.
@@ -211,7 +216,6 @@ impl Fs {
         }
         if released.last {
             self.inner.catalog.evict(ino);
-            self.inner.tree.renew(ino);
             if self.inner.adopted.load(Ordering::Relaxed) {
                 self.sweep(ino, cause);
             }

@@ -106,7 +106,7 @@ pub(super) fn opened(reply: ReplyOpen, unique: u64, opened: &Opened) {
         },
         Mode::Cached => reply,
     };
-    flags |= FopenFlags::FOPEN_KEEP_CACHE;
+    flags.set(FopenFlags::FOPEN_KEEP_CACHE, !opened.stale);
     reply.opened(FileHandle(opened.fh.0), flags);
 }
 
