@@ -115,6 +115,8 @@ pub(super) struct State {
     pub(super) dirty: VecDeque<Range<u64>>,
     pub(super) dirty_bytes: u64,
     pub(super) writing: bool,
+    /// How often it began again: what is being written may be of an earlier beginning.
+    pub(super) restarts: u32,
     /// A first answer has come: size and version are agreed on.
     pub(super) agreed: bool,
     /// The origin names no version: all bytes must come from one answer.
@@ -151,6 +153,7 @@ impl State {
             dirty: VecDeque::new(),
             dirty_bytes: 0,
             writing: false,
+            restarts: 0,
             agreed: false,
             single: false,
             rangeless: false,
@@ -343,6 +346,7 @@ impl State {
         self.dirty.clear();
         self.dirty_bytes = 0;
         self.agreed = false;
+        self.restarts += 1;
     }
 }
 

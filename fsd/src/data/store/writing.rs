@@ -66,14 +66,14 @@ impl Store {
 
     /// False: nothing is due, and this writer has ended.
     fn write_batch(&self) -> Result<bool, StoreError> {
-        let batch = {
+        let (batch, restarts) = {
             let mut state = self.state.lock();
             let due = state.dirty_bytes >= batch(self.stores.budget.share()) || state.flights.is_empty();
             if !due || state.closing || state.dirty.is_empty() {
                 state.writing = false;
                 return Ok(false);
             }
-            state.take_dirty(AT_ONCE)
+            (state.take_dirty(AT_ONCE), state.restarts)
         };
         let turn = if self.temp.get().is_some() { "later" } else { "first" };
         failpoint::hold_thread("store::write", &self.content.path, turn);
@@ -82,7 +82,7 @@ impl Store {
             temp.write(*at, bytes).map_err(|error| StoreError::Disk(error.to_string()))?;
         }
         self.note(temp, &batch);
-        self.note_written(&batch);
+        self.note_written(&batch, restarts);
         Ok(true)
     }
 
@@ -128,10 +128,14 @@ impl Store {
         }
     }
 
-    fn note_written(&self, batch: &[(u64, Chunk)]) {
+    fn note_written(&self, batch: &[(u64, Chunk)], restarts: u32) {
         let share = self.stores.budget.share();
         let complete = {
             let mut state = self.state.lock();
+            if state.restarts != restarts {
+                // Of an answer that was given up meanwhile: the next one's bytes go there, and none may be missing.
+                return;
+            }
             for (at, bytes) in batch {
                 let len = bytes.len() as u64;
                 state.held.written(*at..at + len);

@@ -235,6 +235,29 @@ fn without_a_version_a_broken_answer_is_replaced_only_before_any_byte_was_given_
     world.check(&store, 0..4096);
 }
 
+/// The writer has bytes of the first answer in hand when the second begins.
+#[test]
+fn what_is_being_written_of_a_broken_answer_is_not_mixed_with_the_next() {
+    let scenario = fail::FailScenario::setup();
+    let world = World::new(&Settings { inactivity: LIMIT, ..Settings::default() });
+    world.origin.file("again", 4 * MIB).versions("again", Versions::Nothing);
+    for fault in [Fault::ShortAt(2 * MIB), Fault::Silent, Fault::StallAt(64 * KIB)] {
+        world.origin.fault("again", fault);
+    }
+    fail::cfg("store::write", "return(again first)").unwrap();
+    let store = world.open_as("again", 4 * MIB, Validator::None);
+    assert!(world.until(|| world.origin.stalled() == 1 && store.progress().have == 2 * MIB));
+    world.origin.file("again", 4 * MIB).release();
+    assert!(world.until(|| world.origin.stalled() == 1 && store.progress().have == 64 * KIB));
+    fail::cfg("store::write", "off").unwrap();
+    assert!(world.until(|| !store.state.lock().writing));
+    assert_eq!(store.progress().have, 64 * KIB, "of the second answer alone");
+    world.origin.release();
+    let got = read(&store, 0..4 * MIB, LIMIT).wait().unwrap();
+    assert!(got == world.origin.bytes("again", 0, got.len()));
+    scenario.teardown();
+}
+
 #[test]
 fn r45_memory_stays_within_its_bound_while_a_file_ten_times_larger_is_read() {
     let world = World::new(&Settings { mode: FetchMode::RangeLru, cache: 8 * MIB, ..Settings::default() });
