@@ -139,6 +139,7 @@ impl Store {
             let (at, asked) = (body.at(), clock::now());
             let came = receive(&mut body, &mut filler).await.map_err(Stop::Origin)?;
             pace.add(asked.elapsed(), usize::try_from(body.at() - at).unwrap_or(usize::MAX));
+            self.within(body.at())?;
             let delivered = match came {
                 None => break,
                 Some(Piece::Filled(filled)) => self.deliver(key, at, &Chunk::Block(filled)),
@@ -191,6 +192,16 @@ impl Store {
         }
         self.launch(starts, None);
         Ok(())
+    }
+
+    /// An answer that does not tell its length may be longer than what was listed: it is of another version then.
+    fn within(&self, end: u64) -> Result<(), Stop> {
+        let size = self.content.size;
+        if end <= size {
+            return Ok(());
+        }
+        let (at, why) = (self.content.path.to_string(), format!("it has more than {size} bytes"));
+        Err(Stop::Origin(OriginError::Changed { at, why }))
     }
 
     /// A second answer of a content without a version: only if no byte of the first was given away.

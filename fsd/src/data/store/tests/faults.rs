@@ -259,6 +259,15 @@ fn what_is_being_written_of_a_broken_answer_is_not_mixed_with_the_next() {
 }
 
 #[test]
+fn without_a_length_more_bytes_than_were_listed_are_a_change() {
+    let world = World::of(FetchMode::TempFile);
+    world.origin.file("f", 3 * MIB).versions("f", Versions::Nothing).always("f", Fault::Chunked);
+    let store = world.open_as("f", 3 * MIB - 1000, Validator::None);
+    let got = read(&store, 3 * MIB - 4096..3 * MIB, Duration::from_secs(10)).wait();
+    assert!(matches!(got, Err(StoreError::Changed(_))), "{:?}", got.map(|bytes| bytes.len()));
+}
+
+#[test]
 fn r45_memory_stays_within_its_bound_while_a_file_ten_times_larger_is_read() {
     let world = World::new(&Settings { mode: FetchMode::RangeLru, cache: 8 * MIB, ..Settings::default() });
     let store = world.open("f", 80 * MIB);
