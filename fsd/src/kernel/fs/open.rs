@@ -145,8 +145,9 @@ impl Fs {
         Content { place, size, validator, path, ino: ino.0 }
     }
 
-    /// Somebody may have unstaged the file between our look at it and the handle.
-    fn unpin_if_unstaged(&self, ino: Ino, file: &FileInfo) {
+    /// Somebody may have unstaged the file between our look at it and the handle, or long before: its name stays as long
+    /// as it is open.
+    pub(super) fn unpin_if_unstaged(&self, ino: Ino, file: &FileInfo) {
         if file.staged && !self.inner.catalog.is_staged(ino) {
             let gone = self.inner.handles.unpin(ino);
             debug_assert!(gone.is_none(), "a handle was added just now");

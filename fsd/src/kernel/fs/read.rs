@@ -54,6 +54,7 @@ impl Fs {
         }
         let store = self.store(ino, file, by);
         let joined = self.inner.handles.insert(ino, fh, store, file.staged, None);
+        self.unpin_if_unstaged(ino, file);
         if let Some(surplus) = joined.surplus {
             self.inner.parts.closer.submit(surplus, by);
         }

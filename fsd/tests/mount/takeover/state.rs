@@ -166,5 +166,6 @@ fn what_is_unstaged_after_a_hand_over_stays_until_those_who_opened_it_before_hav
     assert!(bytes[..] == origin.bytes("a", MIB - 1000, 1000));
     drop(held);
     await_true("the eviction", || listed()["staged"] == serde_json::json!([]));
+    await_true("the end of its store", || mounted.status()["stores"] == 0);
     mounted.finish();
 }
