@@ -106,13 +106,20 @@ enum Tree {
     Local(PathBuf),
 }
 
+/// Has a scheme, whatever it is and however it is written: such a text may hold secrets, and a path is shown.
+fn is_url(text: &str) -> bool {
+    let Some((scheme, _)) = text.split_once("://") else { return false };
+    let fit = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(fit)
+}
+
 impl SourceSpec {
     /// What `text` means: an `http(s)` URL, a local directory, or a local `.toml` or `.json` manifest.
     ///
     /// # Errors
-    /// When it is none of these.
+    /// For a URL that is none of `http(s)`.
     pub fn parse(text: &str) -> Result<Self, SourceError> {
-        if text.starts_with("http://") || text.starts_with("https://") {
+        if is_url(text.trim()) {
             return Ok(Self::Http(Resource::parse(text)?));
         }
         let path = PathBuf::from(text);

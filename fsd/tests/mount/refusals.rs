@@ -27,7 +27,7 @@ fn a_source_that_is_not_there() {
     let origin = Origin::start().unwrap();
     refused(Some(&origin.url("missing/")), &[], 66, &["404"]);
     refused(Some("/no/such/directory"), &[], 66, &["/no/such/directory"]);
-    refused(Some("ftp://host/"), &[], 66, &["ftp"]);
+    refused(Some("ftp://host/"), &[], 66, &["only http and https"]);
     refused(Some("/no/such/list.toml"), &[], 66, &["list.toml", "check the path"]);
 }
 

@@ -150,3 +150,16 @@ async fn a_manifest_makes_a_tree_and_renews_its_urls() {
     let body = client().get(resource, Some(0..4), &Validator::None, OP).await.unwrap();
     assert!(body.renewed().is_some());
 }
+
+#[tokio::test]
+async fn what_looks_like_a_url_is_never_taken_for_a_path_and_shown() {
+    let origin = scripted::Origin::start().unwrap();
+    origin.file("d/a", 5);
+    let url = origin.url("d/");
+    assert_eq!(open(&url.replace("http:", "HTTP:")).await.unwrap().list("", OP).await.unwrap().len(), 1);
+    for text in ["ftp://user:CANARY@host/?CANARY", "s3+x.y-1://CANARY", " Https://user:CANARY@/"] {
+        let error = open(text).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("CANARY"), "{error}");
+    }
+    assert!(matches!(SourceSpec::parse("./a://b"), Ok(SourceSpec::Local(_))));
+}
