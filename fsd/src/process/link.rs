@@ -20,8 +20,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{data::origin::Sealed, platform::process::received_fd};
 
-/// Longest line; a staged URL with its headers is far below.
-const LINE_LIMIT: usize = 2 << 20;
+/// Longest line; the list of a hundred thousand staged files is below.
+const LINE_LIMIT: usize = 128 << 20;
+
+/// With more bytes that wait for a reader nothing is added to them: a few of the longest requests.
+const UNSENT_LIMIT: usize = 8 << 20;
 
 /// From the supervisor.
 #[derive(Serialize, Deserialize)]
@@ -110,13 +113,17 @@ pub(super) enum Up {
 #[derive(Debug)]
 pub(super) struct Link {
     socket: UnixStream,
+    /// Found no room in the socket yet; never a part of a line without the rest behind it.
+    unsent: Vec<u8>,
     read: Vec<u8>,
+    /// So many bytes of it hold no end of a line.
+    searched: usize,
     fds: VecDeque<OwnedFd>,
 }
 
 impl Link {
     pub(super) fn new(socket: UnixStream) -> Self {
-        Self { socket, read: Vec::new(), fds: VecDeque::new() }
+        Self { socket, unsent: Vec::new(), read: Vec::new(), searched: 0, fds: VecDeque::new() }
     }
 
     /// The other end of it is a process's stdin.
@@ -134,9 +141,13 @@ impl Link {
         self.socket.try_clone()
     }
 
-    /// Sends one line.
+    /// Sends one line, on a socket that does not block as much of it as finds room: the rest waits for [`Link::push`].
     pub(super) fn send(&mut self, message: &impl Serialize) -> io::Result<()> {
-        self.socket.write_all(&line(message)?)
+        if self.unsent.len() > UNSENT_LIMIT {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "the other end does not read"));
+        }
+        self.unsent.extend(line(message)?);
+        self.push()
     }
 
     /// Sends one line with a descriptor.
@@ -145,8 +156,32 @@ impl Link {
         let (head, tail) = line.split_at(1);
         let fds = [fd.as_raw_fd()];
         let beside = [ControlMessage::ScmRights(&fds)];
+        self.push()?;
+        if self.is_full() {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "the other end does not read"));
+        }
         sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(head)], &beside, MsgFlags::empty(), None)?;
-        self.socket.write_all(tail)
+        self.unsent.extend(tail);
+        self.push()
+    }
+
+    /// Sends on what found no room before, as far as there is room now.
+    pub(super) fn push(&mut self) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            match self.socket.write(&self.unsent) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => drop(self.unsent.drain(..sent)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Something waits for room.
+    pub(super) fn is_full(&self) -> bool {
+        !self.unsent.is_empty()
     }
 
     /// The next line; None when the other end is closed.
@@ -155,10 +190,12 @@ impl Link {
     /// `WouldBlock` on a socket that does not block and has no whole line yet.
     pub(super) fn receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         loop {
-            if let Some(end) = self.read.iter().position(|b| *b == b'\n') {
-                let line: Vec<u8> = self.read.drain(..=end).collect();
+            if let Some(more) = self.read[self.searched..].iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=self.searched + more).collect();
+                self.searched = 0;
                 return Ok(Some(serde_json::from_slice(&line)?));
             }
+            self.searched = self.read.len();
             if self.read.len() > LINE_LIMIT {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a line without an end"));
             }
@@ -199,7 +236,44 @@ fn line(message: &impl Serialize) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use fsd_events::control::Staged;
+
     use super::*;
+
+    /// The list of many staged files, under the longest of names.
+    #[test]
+    fn a_long_answer_arrives_and_what_follows_it() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let (mut here, mut there) = (Link::new(here), Link::new(there));
+        let one = Staged { name: "x".repeat(255), url: "y".repeat(500), ..Staged::default() };
+        let answer = Answer::List { staged: vec![one; 10_000] };
+        let sender = std::thread::Builder::new().spawn(move || {
+            here.send(&Up::Answer { n: 1, answer }).and_then(|()| here.send(&Up::Answer { n: 2, answer: Answer::Done }))
+        });
+        let first = there.receive::<Up>().unwrap();
+        assert!(matches!(first, Some(Up::Answer { n: 1, answer: Answer::List { staged } }) if staged.len() == 10_000));
+        assert!(matches!(there.receive::<Up>().unwrap(), Some(Up::Answer { n: 2, answer: Answer::Done })));
+        sender.unwrap().join().unwrap().unwrap();
+    }
+
+    /// An order with very many headers, to a worker that is busy with another.
+    #[test]
+    fn what_finds_no_room_goes_on_its_way_later_and_no_line_is_torn() {
+        let (here, there) = UnixStream::pair().unwrap();
+        here.set_nonblocking(true).unwrap();
+        let (mut here, mut there) = (Link::new(here), Link::new(there));
+        let request = Request::Stage { url: "x".repeat(1 << 20), name: None, headers: Vec::new() };
+        here.send(&Down::Ask { n: 1, request }).unwrap();
+        here.send(&Down::Stop { abort: true, reason: "test".into() }).unwrap();
+        let receiver = std::thread::Builder::new().spawn(move || [(); 2].map(|()| there.receive::<Down>().unwrap()));
+        while here.is_full() {
+            here.push().unwrap();
+            std::thread::yield_now();
+        }
+        let got = receiver.unwrap().join().unwrap();
+        assert!(matches!(&got[0], Some(Down::Ask { request: Request::Stage { url, .. }, .. }) if url.len() == 1 << 20));
+        assert!(matches!(got[1], Some(Down::Stop { abort: true, .. })));
+    }
 
     #[test]
     fn lines_and_descriptors_arrive_in_order() {

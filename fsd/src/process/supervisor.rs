@@ -287,7 +287,9 @@ impl Supervisor {
         }
         if let Some(worker) = &self.worker {
             fds.push(PollFd::new(worker.child.ended(), PollFlags::POLLIN));
-            fds.push(PollFd::new(worker.child.link.socket(), PollFlags::POLLIN));
+            let link = &worker.child.link;
+            let room = if link.is_full() { PollFlags::POLLOUT } else { PollFlags::empty() };
+            fds.push(PollFd::new(link.socket(), PollFlags::POLLIN | room));
         }
         // An interrupted wait is a wait that ended early.
         let _ = poll(&mut fds, limit);

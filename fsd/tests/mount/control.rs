@@ -1,11 +1,12 @@
 //! Control: what `fsd`'s own commands do to a running mount.
 
 use std::{
-    io::Write,
-    os::unix::process::CommandExt,
+    io::{BufRead, BufReader, Write},
+    os::unix::{net::UnixStream, process::CommandExt},
     process::{Command, Stdio},
 };
 
+use fsd_events::control::Request;
 use serde_json::Value;
 
 use super::support::*;
@@ -39,6 +40,24 @@ fn a_staged_url_is_a_file_until_it_is_unstaged_and_closed() {
     assert_eq!(staged(&mounted), Vec::<Value>::new());
     let again = mounted.fsd(&["unstage", id]);
     assert_eq!((again.status.code(), text(&again.stderr).contains("fsd list")), (Some(1), true));
+    mounted.finish();
+}
+
+#[test]
+fn an_order_of_any_length_is_carried_out_by_the_worker_that_is_there() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(None, &["--supervisor"]);
+    let before = mounted.status()["pid"].clone();
+    // More than the socket between supervisor and worker holds.
+    let headers = (0..60).map(|n| (format!("X-{n}"), "x".repeat(12_000))).collect();
+    let request = Request::Stage { url: origin.url("a"), name: None, headers };
+    let mut socket = UnixStream::connect(&mounted.presence.socket).unwrap();
+    socket.write_all(&[serde_json::to_vec(&request).unwrap(), b"\n".to_vec()].concat()).unwrap();
+    let mut answer = String::new();
+    BufReader::new(socket).read_line(&mut answer).unwrap();
+    assert!(answer.contains("Staged/"), "{answer}");
+    assert_eq!((mounted.status()["pid"].clone(), staged(&mounted).len()), (before, 1));
     mounted.finish();
 }
 

@@ -80,8 +80,10 @@ impl Supervisor {
         Some(Takeover { old_run, cause, lost, ..settled })
     }
 
-    /// Takes what the worker says.
+    /// Takes what the worker says, and sends on what it had no room for.
     pub(super) fn hear_worker(&mut self) {
+        // A link that is broken is the end of the worker, which is seen at its pidfd.
+        self.worker.iter_mut().for_each(|worker| drop(worker.child.link.push()));
         while let Some(worker) = &mut self.worker {
             match worker.child.link.receive::<Up>() {
                 Ok(Some(word)) => self.word(word),
