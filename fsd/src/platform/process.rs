@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
 };
 
 use nix::unistd::{ForkResult, fork, setsid};
@@ -51,6 +52,15 @@ pub fn leave_terminal(messages: &impl AsFd) -> io::Result<()> {
     nix::unistd::dup2_stdout(&null)?;
     nix::unistd::dup2_stderr(messages)?;
     Ok(())
+}
+
+/// What this process runs, whatever has become of its file.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// The same by its file, where that is still there.
+pub fn own_program() -> PathBuf {
+    let named = std::env::current_exe().ok().filter(|file| file.is_file());
+    named.unwrap_or_else(|| PathBuf::from(OWN_PROGRAM))
 }
 
 /// Overwrites the arguments that `ps` shows with `title`, cut to the room there is. False where it cannot be done.

@@ -48,7 +48,10 @@ use super::{
     places::Places,
     signals,
 };
-use crate::{kernel::mount::Mounted, platform::clock};
+use crate::{
+    kernel::mount::Mounted,
+    platform::{clock, process::own_program},
+};
 
 /// Between two looks at the worker's heart.
 const LOOK: Duration = Duration::from_millis(500);
@@ -188,7 +191,7 @@ impl Supervisor {
             Some(janitor) => janitor,
             // It was alone so far.
             None => {
-                let mut janitor = Janitor::start(&std::env::current_exe().map_err(internal)?).map_err(internal)?;
+                let mut janitor = Janitor::start(&own_program()).map_err(internal)?;
                 janitor.mounted(mounted.at(), &places, &config.temp_dir).map_err(internal)?;
                 janitor
             }
@@ -214,7 +217,7 @@ impl Supervisor {
     }
 
     fn new(order: Order) -> Result<Self, Failure> {
-        let program = std::env::current_exe().map_err(internal)?;
+        let program = own_program();
         let places = Places::claim(&order.config, &order.mountpoint)?;
         let janitor = Janitor::start(&program).map_err(internal)?;
         let mut new = Self::over(order, places, Some(janitor))?;
@@ -224,7 +227,7 @@ impl Supervisor {
 
     /// No worker yet.
     fn over(order: Order, places: Places, janitor: Option<Janitor>) -> Result<Self, Failure> {
-        let program = std::env::current_exe().map_err(internal)?;
+        let program = own_program();
         let clients = Clients::open(&places.socket()).map_err(internal)?;
         let signals = signals::descriptor().map_err(internal)?;
         Ok(Self {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     kernel::mount::{At, Mounted},
-    platform::process::received_fd,
+    platform::process::{own_program, received_fd},
     process::{
         exit::{Exit, Failure},
         link::{Job, Takeover},
@@ -100,7 +100,7 @@ fn prepare(legacy: &Legacy<'_>, mounted: &Mounted) -> io::Result<Command> {
     let (reader, mut writer) = io::pipe()?;
     writer.write_all(&serde_json::to_vec(&estate)?)?;
     drop(writer);
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(own_program());
     command.arg0("fsd").arg("supervise").stdin(Stdio::from(reader));
     // Its number must live until exec.
     std::mem::forget(device);

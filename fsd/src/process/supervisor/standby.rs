@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Handed, Supervisor, child::Child, policy::Cause};
-use crate::platform::clock;
+use crate::platform::{clock, process::OWN_PROGRAM};
 
 /// At most one process that waits for a job.
 #[derive(Default)]
@@ -54,10 +54,14 @@ impl Supervisor {
         if asked {
             self.standby.dismiss();
         }
-        match self.standby.take(&self.program) {
-            Some(child) => Ok(child),
-            None => Child::start(&self.program, after.is_none() && !self.remade),
+        if let Some(child) = self.standby.take(&self.program) {
+            return Ok(child);
         }
+        let first = after.is_none() && !self.remade;
+        Child::start(&self.program, first).or_else(|error| {
+            tracing::error!("cannot start {} ({error}): the supervisor's own program goes on", self.program.display());
+            Child::start(Path::new(OWN_PROGRAM), first)
+        })
     }
 }
 

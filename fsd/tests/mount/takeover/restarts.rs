@@ -77,6 +77,26 @@ fn another_binary_is_taken_or_refused_and_the_mount_serves_on() {
 }
 
 #[test]
+fn a_mount_outlives_the_binary_of_its_workers() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let copy = mounted.dirs().root().join("fsd-copy");
+    fs::copy(program(), &copy).unwrap();
+    let restart = mounted.fsd(&["restart", "--binary", &copy.display().to_string()]);
+    assert!(restart.status.success(), "{}", text(&restart.stderr));
+    fs::remove_file(copy).unwrap();
+    // The first takes the place of the one before from memory, where it stood by; the second is started.
+    for _ in 0..2 {
+        let old = worker(&mounted);
+        send(old, Signal::SIGKILL);
+        await_successor(&mounted, old);
+    }
+    assert!(fs::read(mounted.path("a")).unwrap() == origin.bytes("a", 0, MIB as usize));
+    mounted.finish();
+}
+
+#[test]
 fn the_next_worker_serves_while_the_origin_is_down() {
     let origin = Origin::start().unwrap();
     origin.file("a", MIB);

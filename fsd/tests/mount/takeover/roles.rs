@@ -54,6 +54,24 @@ fn a_killed_supervisor_is_followed_by_its_worker_and_readers_see_nothing() {
 }
 
 #[test]
+fn a_worker_whose_binary_is_gone_takes_the_place_all_the_same() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &["--supervisor"]);
+    let copy = mounted.dirs().root().join("fsd-copy");
+    std::fs::copy(program(), &copy).unwrap();
+    let restart = mounted.fsd(&["restart", "--binary", &copy.display().to_string()]);
+    assert!(restart.status.success(), "{}", text(&restart.stderr));
+    std::fs::remove_file(copy).unwrap();
+    let (chief, old) = (supervisor(&mounted), worker(&mounted));
+    send(chief, Signal::SIGKILL);
+    await_successor(&mounted, old);
+    assert!(std::fs::read(mounted.path("a")).unwrap() == origin.bytes("a", 0, MIB as usize));
+    assert!(mounted.fsd(&["umount"]).status.success());
+    await_nothing_left(&mounted);
+}
+
+#[test]
 fn when_both_are_killed_the_janitor_unmounts_and_nothing_is_left() {
     let origin = Origin::start().unwrap();
     origin.file("a", 64 * MIB).always("a", Fault::Silent);
