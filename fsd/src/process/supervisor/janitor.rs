@@ -79,14 +79,11 @@ impl Janitor {
         self.say(&Word::Mounted { dir, connection, helper, left })
     }
 
-    /// The mount is gone: the janitor can go too.
-    pub(super) fn done(mut self) {
+    /// The mount is gone: the janitor can go too. Gives its process, if it is ours to wait for.
+    pub(super) fn done(mut self) -> Option<Child> {
         // One that is gone already has nothing to do either.
         drop(self.say(&Word::Done));
-        drop(self.pipe);
-        if let Some(mut process) = self.process {
-            drop(process.wait());
-        }
+        self.process
     }
 
     fn say(&mut self, word: &Word) -> io::Result<()> {
@@ -107,7 +104,8 @@ pub(in crate::process) fn run() -> Result<Exit, Failure> {
     }
 }
 
-/// The mount that was left behind; None when there is none.
+/// The mount that was left behind; None when there is none. The word that it was taken away is the last, though somebody
+/// may still have the pipe: a dead worker of which a thread hangs in the kernel.
 fn last_word(input: impl BufRead) -> Option<(At, Left)> {
     let mut mounted = None;
     for line in input.lines().map_while(Result::ok) {
@@ -115,7 +113,7 @@ fn last_word(input: impl BufRead) -> Option<(At, Left)> {
             Ok(Word::Mounted { dir, connection, helper, left }) => {
                 mounted = Some((At { dir, connection, helper }, left));
             }
-            Ok(Word::Done) => mounted = None,
+            Ok(Word::Done) => return None,
             Err(_) => (),
         }
     }

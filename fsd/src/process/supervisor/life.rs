@@ -8,6 +8,7 @@ use super::{
     Beat, Ending, Handed, Supervisor, Worker,
     doubt::Doubt,
     drain, duplicate,
+    janitor::Janitor,
     policy::{self, Cause, Life, Wishes},
 };
 use crate::{
@@ -376,9 +377,7 @@ impl Supervisor {
     pub(super) fn finish(&mut self, outcome: Outcome) -> Result<Exit, Failure> {
         self.errands.extend(drain::start_last(&self.program, &self.places, &self.presence.run));
         drain::finish(std::mem::take(&mut self.errands));
-        if let Some(janitor) = self.janitor.take() {
-            janitor.done();
-        }
+        drain::finish(self.janitor.take().and_then(Janitor::done).into_iter().collect());
         match outcome {
             Outcome::Worker { said: Some(failure), .. } => Err(failure),
             Outcome::Worker { code, said: None } => match code.and_then(Exit::of) {

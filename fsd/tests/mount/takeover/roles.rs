@@ -71,6 +71,23 @@ fn a_worker_whose_binary_is_gone_takes_the_place_all_the_same() {
     await_nothing_left(&mounted);
 }
 
+/// As a dead worker does of which a thread hangs in the kernel.
+#[test]
+fn whoever_still_has_the_janitors_pipe_holds_up_nobody() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &["--supervisor"]);
+    let of = |pid: &u32, file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let parent = format!("PPid:\t{}\n", supervisor(&mounted));
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let janitor = pids.find(|pid| of(pid, "cmdline").starts_with("fsd-janitor") && of(pid, "status").contains(&parent));
+    let pipe = format!("/proc/{}/fd/0", janitor.unwrap());
+    let held = File::options().write(true).open(pipe).unwrap();
+    mounted.finish();
+    drop(held);
+}
+
 #[test]
 fn when_both_are_killed_the_janitor_unmounts_and_nothing_is_left() {
     let origin = Origin::start().unwrap();
