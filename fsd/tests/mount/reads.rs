@@ -67,6 +67,12 @@ fn past_the_cache_a_complete_file_is_read_at_any_place_into_any_buffer() {
     assert!(fs::read(&path).unwrap() == bytes, "other bytes beside it");
     drop(direct);
     assert!(fs::read(&path).unwrap() == bytes, "other bytes after it");
+    // Beside one that the kernel reads by itself.
+    let plain = File::open(&path).unwrap();
+    let direct = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path).unwrap();
+    direct.read_exact_at(&mut block[1..], 4097).unwrap();
+    assert!(block[1..] == bytes[4097..][..70_000], "other bytes past the cache beside it");
+    drop((plain, direct));
     assert_eq!(orphans(&mounted.finish()), Vec::<String>::new());
 }
 

@@ -195,7 +195,7 @@ impl Filesystem for Adapter {
             let flags = fs::OpenFlags(flags.0);
             // Past the cache, the disk below wants aligned reads, which nobody owes us.
             let passthrough = self.passthrough && !flags.direct();
-            let call = OpenCall { call, unique: req.unique().0, passthrough };
+            let call = OpenCall { call, unique: req.unique().0, passthrough, direct: flags.direct() };
             fs.open(call, caller(req), Ino(ino.0), fh, flags);
         });
     }

@@ -95,11 +95,14 @@ impl Answer<Entry> for ReplyAttr {
     }
 }
 
-/// Answers an OPEN.
-pub(super) fn opened(reply: ReplyOpen, unique: u64, opened: &Opened) {
+/// Answers an OPEN; `direct`: of one who reads past the cache.
+pub(super) fn opened(reply: ReplyOpen, unique: u64, opened: &Opened, direct: bool) {
     let mut flags = if opened.no_flush { FopenFlags::FOPEN_NOFLUSH } else { FopenFlags::empty() };
+    // All who have a file open must have it open in one way, but the disk below would refuse such reads: they go
+    // through us all the same.
+    let past = if direct { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::empty() };
     let reply = match &opened.mode {
-        Mode::Passthrough(file) => match backing::answer(reply, unique, opened.fh, flags, file) {
+        Mode::Passthrough(file) => match backing::answer(reply, unique, opened.fh, flags | past, file) {
             Ok(()) => return,
             // The kernel would refuse a cached answer too, but it must get one.
             Err(reply) => reply,

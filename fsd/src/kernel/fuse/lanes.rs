@@ -115,6 +115,8 @@ pub(super) struct OpenCall {
     /// As the kernel sent it, with the resend bit.
     pub(super) unique: u64,
     pub(super) passthrough: bool,
+    /// Past the kernel's cache.
+    pub(super) direct: bool,
 }
 
 impl Ask<Opened> for OpenCall {
@@ -125,7 +127,7 @@ impl Ask<Opened> for OpenCall {
     fn answer(mut self, got: Result<Opened, Errno>) {
         match got {
             Ok(opened) => self.call.finish(|reply| {
-                convert::opened(reply, self.unique, &opened);
+                convert::opened(reply, self.unique, &opened, self.direct);
                 (0, 0)
             }),
             Err(errno) => self.call.refuse(errno),
