@@ -100,6 +100,8 @@ pub struct StoreConfig {
 pub struct Content {
     pub place: Place,
     pub size: u64,
+    /// Microseconds since 1970, where the listing told it.
+    pub modified_us: Option<u64>,
     pub validator: Validator,
     /// As the mount shows it.
     pub path: Arc<str>,

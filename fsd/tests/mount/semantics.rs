@@ -17,7 +17,7 @@ use nix::{
     errno::Errno,
     unistd::{AccessFlags, access, geteuid},
 };
-use rustix::fs::{SeekFrom, XattrFlags};
+use rustix::fs::{AtFlags, SeekFrom, StatxFlags, XattrFlags, statx};
 
 use super::support::*;
 
@@ -227,5 +227,21 @@ fn the_last_bytes_come_exactly_and_nothing_behind_them() {
     assert_eq!(file.read_at(&mut last, size).unwrap(), 0);
     assert_eq!(file.read_at(&mut last, size + MIB).unwrap(), 0);
     drop(file);
+    mounted.finish();
+}
+
+#[test]
+fn an_open_file_keeps_its_time_when_its_name_leads_to_a_newer_one() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &["--listing-ttl=100ms"]);
+    let held = File::open(mounted.path("a")).unwrap();
+    let ask = || statx(&held, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS).unwrap();
+    let before = ask();
+    origin.file("a", MIB);
+    await_true("the newer one", || fs::metadata(mounted.path("a")).unwrap().ino() != before.stx_ino);
+    let after = ask();
+    assert_eq!((after.stx_ino, after.stx_mtime.tv_sec), (before.stx_ino, before.stx_mtime.tv_sec));
+    drop(held);
     mounted.finish();
 }

@@ -191,6 +191,7 @@ mod tests {
             let content = Content {
                 place: Place::Local("/nowhere".into()),
                 size: SIZE,
+                modified_us: None,
                 validator: Validator::None,
                 path: "a".into(),
                 ino: 9,

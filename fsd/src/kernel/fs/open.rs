@@ -141,8 +141,8 @@ impl Fs {
 
     fn content(&self, ino: Ino, file: &FileInfo) -> Content {
         let path = self.path_of(ino.0).unwrap_or_default().into();
-        let FileInfo { place, size, validator, .. } = file.clone();
-        Content { place, size, validator, path, ino: ino.0 }
+        let FileInfo { place, size, modified_us, validator, .. } = file.clone();
+        Content { place, size, modified_us, validator, path, ino: ino.0 }
     }
 
     /// Somebody may have unstaged the file between our look at it and the handle, or long before: its name stays as long
@@ -259,6 +259,6 @@ impl Fs {
 
 /// What an open file is, told by its store.
 pub(super) fn info_of(content: &Content) -> FileInfo {
-    let Content { place, size, validator, .. } = content.clone();
-    FileInfo { size, modified_us: None, validator, place, unversioned: false, staged: false }
+    let Content { place, size, modified_us, validator, .. } = content.clone();
+    FileInfo { size, modified_us, validator, place, unversioned: false, staged: false }
 }
