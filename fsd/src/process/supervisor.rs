@@ -284,10 +284,7 @@ impl Supervisor {
         let until_next = self.until_next() + Duration::from_micros(999);
         let limit = PollTimeout::try_from(until_next).unwrap_or(PollTimeout::ZERO);
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        for (fd, writes) in self.clients.interests() {
-            let room = if writes { PollFlags::POLLOUT } else { PollFlags::empty() };
-            fds.push(PollFd::new(fd, PollFlags::POLLIN | room));
-        }
+        fds.extend(self.clients.interests().into_iter().map(|(fd, interest)| PollFd::new(fd, interest)));
         if let Some(worker) = &self.worker {
             fds.push(PollFd::new(worker.child.ended(), PollFlags::POLLIN));
             let link = &worker.child.link;

@@ -13,6 +13,7 @@ use std::{
 };
 
 use fsd_events::control::{Answer, Code, Request};
+use nix::poll::PollFlags;
 
 use crate::{platform::process::peer_uid, process::control::refuse};
 
@@ -30,6 +31,10 @@ struct Client {
     socket: UnixStream,
     input: Vec<u8>,
     output: Vec<u8>,
+    /// Requests without an answer yet.
+    asked: usize,
+    /// Says nothing more, and may still listen.
+    silent: bool,
     gone: bool,
 }
 
@@ -53,10 +58,11 @@ impl Clients {
         Ok(Self { listener, all: Vec::new(), next: 0 })
     }
 
-    /// What the loop waits for; a client with a waiting answer also for room.
-    pub(super) fn interests(&self) -> Vec<(BorrowedFd<'_>, bool)> {
-        let clients = self.all.iter().map(|c| (c.socket.as_fd(), !c.output.is_empty()));
-        std::iter::once((self.listener.as_fd(), false)).chain(clients).collect()
+    /// What the loop waits for: words of whoever may say some, and room for answers that wait.
+    pub(super) fn interests(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
+        let clients = self.all.iter().map(|client| (client.socket.as_fd(), client.interest()));
+        let clients = clients.filter(|(_, interest)| !interest.is_empty());
+        std::iter::once((self.listener.as_fd(), PollFlags::POLLIN)).chain(clients).collect()
     }
 
     /// Takes what has come; every whole request with its client.
@@ -64,22 +70,28 @@ impl Clients {
         self.accept();
         let mut requests = Vec::new();
         for client in &mut self.all {
-            client.read();
+            if !client.silent {
+                client.read();
+            }
             while let Some(line) = client.line() {
                 match serde_json::from_slice(&line) {
-                    Ok(request) => requests.push((client.id, request)),
+                    Ok(request) => {
+                        client.asked += 1;
+                        requests.push((client.id, request));
+                    }
                     // Quoting the request would quote a URL's secrets.
                     Err(_) => client.say(&refuse(Code::BadRequest, "not a request that this fsd knows")),
                 }
             }
             client.write();
         }
-        self.all.retain(|client| !(client.gone && client.output.is_empty()));
+        self.all.retain(|client| !client.is_over());
         requests
     }
 
     pub(super) fn answer(&mut self, to: ClientId, answer: &Answer) {
         if let Some(client) = self.all.iter_mut().find(|client| client.id == to) {
+            client.asked = client.asked.saturating_sub(1);
             client.say(answer);
             client.write();
         }
@@ -88,8 +100,7 @@ impl Clients {
     fn accept(&mut self) {
         while let Ok((socket, _)) = self.listener.accept() {
             self.next += 1;
-            let mut client =
-                Client { id: ClientId(self.next), socket, input: Vec::new(), output: Vec::new(), gone: false };
+            let mut client = Client::new(ClientId(self.next), socket);
             if client.socket.set_nonblocking(true).is_err() {
                 continue;
             }
@@ -105,11 +116,25 @@ impl Clients {
 }
 
 impl Client {
+    fn new(id: ClientId, socket: UnixStream) -> Self {
+        Self { id, socket, input: Vec::new(), output: Vec::new(), asked: 0, silent: false, gone: false }
+    }
+
+    fn interest(&self) -> PollFlags {
+        let words = if self.silent { PollFlags::empty() } else { PollFlags::POLLIN };
+        if self.output.is_empty() { words } else { words | PollFlags::POLLOUT }
+    }
+
+    /// Nothing more comes from it, and nothing more goes to it.
+    fn is_over(&self) -> bool {
+        self.output.is_empty() && (self.gone || self.silent && self.asked == 0)
+    }
+
     fn read(&mut self) {
         let mut buffer = [0; 16 << 10];
         loop {
             match self.socket.read(&mut buffer) {
-                Ok(0) => return self.gone = true,
+                Ok(0) => return self.silent = true,
                 Ok(n) => self.input.extend_from_slice(&buffer[..n]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
@@ -181,5 +206,24 @@ mod tests {
         clients.answer(requests[0].0, &Answer::Done);
         let lines: Vec<_> = BufReader::new(client).lines().take(2).map(Result::unwrap).collect();
         assert!(lines.iter().any(|l| l.contains("done")) && !lines.concat().contains("CANARY"), "{lines:?}");
+    }
+    #[test]
+    fn who_has_said_all_it_will_say_gets_its_answer_before_it_is_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let mut clients = Clients::open(&path).unwrap();
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(b"{\"request\":\"list\"}\n").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let requests = clients.turn();
+        assert!(
+            clients.turn().is_empty() && clients.interests().len() == 1,
+            "nothing more comes, so nobody waits for it"
+        );
+        clients.answer(requests[0].0, &Answer::Done);
+        assert!(clients.turn().is_empty());
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        assert!(text.contains("done"), "{text}");
     }
 }
