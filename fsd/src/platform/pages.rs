@@ -30,6 +30,11 @@ impl Block {
         let mapping = Arc::new(Mapping::new()?);
         Ok((0..HUGE / BLOCK).map(|n| Self { mapping: Arc::clone(&mapping), at: n * BLOCK }).collect())
     }
+
+    /// Whether both were mapped at once: their memory is given back when both are dropped, no sooner.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.mapping, &other.mapping)
+    }
 }
 
 impl fmt::Debug for Block {

@@ -53,7 +53,10 @@ impl Slab {
         }
         let left = |left: usize| left.checked_sub(BLOCKS_AT_ONCE);
         self.blocks.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, left).ok()?;
-        let mut mapped = Block::map().ok()?;
+        let Ok(mut mapped) = Block::map() else {
+            self.blocks.left.fetch_add(BLOCKS_AT_ONCE, Ordering::AcqRel);
+            return None;
+        };
         let block = mapped.pop();
         self.blocks.free.lock().append(&mut mapped);
         block
@@ -67,15 +70,19 @@ impl Home for Blocks {
     fn back(&self, block: Block) {
         let surplus = {
             let mut free = self.free.lock();
-            if free.len() < KEPT {
-                free.push(block);
-                None
-            } else {
-                Some(block)
+            match free.iter().position(|other| other.is_beside(&block)) {
+                Some(at) if free.len() >= KEPT => Some([free.swap_remove(at), block]),
+                // Alone it would give no memory back.
+                _ => {
+                    free.push(block);
+                    None
+                }
             }
         };
-        if surplus.is_some() {
-            self.left.fetch_add(1, Ordering::AcqRel);
+        if let Some(pair) = surplus {
+            // Unmapped without the lock, and before somebody maps others instead.
+            drop(pair);
+            self.left.fetch_add(BLOCKS_AT_ONCE, Ordering::AcqRel);
         }
     }
 }
@@ -145,6 +152,24 @@ mod tests {
         assert_eq!(&*first, b"one two");
         let over = fill(&mut filler, BLOCK as u64 - 2, b"over");
         assert_eq!(over.iter().map(|chunk| chunk.len()).collect::<Vec<_>>(), [2, 2]);
+    }
+
+    #[test]
+    fn memory_counts_until_it_is_given_back() {
+        const ALL: usize = 64;
+        let slab = Slab::new((ALL * BLOCK) as u64);
+        let free = || slab.blocks.free.lock().len();
+        let left = || slab.blocks.left.load(Ordering::Relaxed);
+        let lend = |_| fill(&mut slab.filler(u64::MAX, u64::MAX), 0, b"x");
+        let lent: Vec<_> = (0..ALL).map(lend).collect();
+        assert_eq!((free(), left()), (0, 0));
+        // One of each pair: as much is mapped as before.
+        let (gone, held): (Vec<_>, Vec<_>) = lent.into_iter().enumerate().partition(|(n, _)| n % 2 == 0);
+        drop(gone);
+        assert_eq!((free(), left()), (ALL / 2, 0));
+        drop(held);
+        assert!(free() <= KEPT, "{} are kept", free());
+        assert_eq!(free() + left(), ALL);
     }
 
     #[test]
