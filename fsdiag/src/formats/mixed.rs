@@ -102,7 +102,7 @@ impl Mixed {
             return;
         }
         let at = opened.stamp.map(|stamp| self.days.at(stamp)).unwrap_or_default();
-        let by = if opened.by.identity().is_some() { opened.by } else { writer::of_line(&opened.text) };
+        let by = if opened.by.is_known() { opened.by } else { writer::of_line(&opened.text) };
         if opened.text.as_bytes().starts_with(OWN) {
             return self.damaged(place, &opened.text, sink);
         }

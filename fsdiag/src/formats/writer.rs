@@ -36,10 +36,20 @@ impl<'a> By<'a> {
         By { host, name, pid: self.pid }
     }
 
+    /// Whether anything tells.
+    pub(super) fn is_known(&self) -> bool {
+        self.pid.is_some() || !self.host.is_empty() || !self.name.is_empty()
+    }
+
+    /// Whether it is that writer, without the cost of [`By::identity`]: lines of one come in runs.
+    pub(super) fn is(&self, writer: &Writer) -> bool {
+        let same = self.pid.is_some() || *self.name == *writer.name;
+        self.pid == writer.pid && same && *self.host == *writer.host
+    }
+
     /// None where nothing tells.
     pub(super) fn identity(&self) -> Option<u64> {
-        let known = self.pid.is_some() || !self.host.is_empty() || !self.name.is_empty();
-        known.then(|| {
+        self.is_known().then(|| {
             let mut hasher = DefaultHasher::new();
             self.host.hash(&mut hasher);
             // One process may write under two names.
@@ -56,6 +66,9 @@ impl<'a> By<'a> {
     }
 }
 
+/// The name and the number of a task take no more of a line of the kernel's trace.
+const TASK_BYTES: usize = 40;
+
 /// Who wrote a line without an envelope that tells, where its format does.
 pub(super) fn of_line(text: &str) -> By<'_> {
     static TRACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b": fuse_request_"));
@@ -63,7 +76,10 @@ pub(super) fn of_line(text: &str) -> By<'_> {
         let of = |pid| By { name: "rclone".into(), pid: Some(pid), ..By::default() };
         return rclone::process(text).map(of).unwrap_or_default();
     }
-    match TRACE.find(text.as_bytes()).and_then(|_| kernel_trace::connection(text)) {
+    // The number of a processor stands before the event: few other lines have such a bracket there.
+    let head = &text.as_bytes()[..text.len().min(TASK_BYTES)];
+    let trace = memchr::memchr(b'[', head).and_then(|_| TRACE.find(text.as_bytes()));
+    match trace.and_then(|_| kernel_trace::connection(text)) {
         Some(connection) => By { name: connection.into(), ..By::default() },
         None => By::default(),
     }

@@ -14,7 +14,8 @@ struct KernelTrace;
 
 /// `connection 39`: each counts its requests for itself, and is a daemon of its own.
 pub(in crate::formats) fn connection(text: &str) -> Option<&str> {
-    let at = text.find(": connection ")? + 2;
+    let (before, _) = scan::split(text, ": connection ")?;
+    let at = before.len() + 2;
     let digits = text[at + "connection ".len()..].bytes().take_while(u8::is_ascii_digit).count();
     Some(&text[at..at + "connection ".len() + digits])
 }
