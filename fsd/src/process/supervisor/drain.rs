@@ -34,12 +34,12 @@ const LOOK: Duration = Duration::from_millis(5);
 /// For another binary to say what it is.
 const VERSION_LIMIT: Duration = Duration::from_secs(2);
 
-/// The worker's newest beat, from its shared table; 0 before the first.
-pub(super) fn beat(places: &Places, run_id: &str) -> u64 {
+/// The worker's newest beat, from its shared table; 0 before the first, None where the table cannot be read.
+pub(super) fn beat(places: &Places, run_id: &str) -> Option<u64> {
     let mut word = [0; 8];
     let table = File::open(places.runtime.join(run_id).join(layout::INFLIGHT));
     let read = table.and_then(|file| file.read_exact_at(&mut word, inflight::BEATS as u64 * 8));
-    read.map_or(0, |()| u64::from_ne_bytes(word))
+    read.ok().map(|()| u64::from_ne_bytes(word))
 }
 
 /// Whether that run answered anybody, from its shared table.

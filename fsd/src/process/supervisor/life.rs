@@ -304,9 +304,7 @@ impl Supervisor {
             }
             return None;
         }
-        if beat != worker.beat.count {
-            worker.beat = Beat { count: beat, at: clock::now() };
-        }
+        worker.beat.hear(beat, clock::now());
         let config = &self.order.config;
         let stuck = config.replace_after.and_then(|_| {
             let loops = if self.flags.debug_fskit_single_thread { 1 } else { config.threads };
