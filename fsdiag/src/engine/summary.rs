@@ -24,7 +24,8 @@ use super::{
 /// See [`Model::report`].
 pub(super) fn report_of(model: &Model, now: Now) -> Report {
     let case = Case::new(model, now);
-    let verdicts = verdicts(&case);
+    let mut verdicts = verdicts(&case);
+    advice::for_whom_it_is(&mut verdicts, &model.inputs);
     let mut notes = notes(&case);
     if verdicts.is_empty() {
         notes.extend(open_notes(&case));

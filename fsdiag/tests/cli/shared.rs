@@ -96,3 +96,12 @@ fn a_process_that_the_kernel_killed_is_the_daemon_only_where_something_says_so()
     let told = report.verdicts.first().map(|first| (first.cause, first.confidence));
     assert_eq!(told, Some((Cause::DaemonGone, Confidence::Certain)));
 }
+
+#[test]
+fn nobody_is_told_to_set_flags_that_their_daemon_does_not_have() {
+    let of = |log: &str| analyze(&[log]).verdicts.remove(0);
+    let [ours, theirs] = ["../formats/seed-log/pile-up.log", "two-sshfs.json"].map(of);
+    assert!(ours.advice.iter().any(|advice| advice.contains("debug_skip_eviction")) && !ours.isolate.is_empty());
+    assert!(!theirs.advice.is_empty() && theirs.isolate.is_empty(), "{theirs:?}");
+    assert!(!theirs.advice.iter().any(|advice| advice.contains("debug_")), "{theirs:?}");
+}
