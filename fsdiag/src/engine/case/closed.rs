@@ -1,7 +1,7 @@
 //! Closed by another witness: a request that a log leaves open and that the kernel's trace of the same daemon shows
 //! answered. The log lost its end, or its handler goes on after the answer; nobody waits for it any more.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use fsd_events::op::Op;
 
@@ -18,30 +18,66 @@ pub(super) fn part<'m>(
     lives: &[Life<'m>],
     kin: &[Option<Kin>],
 ) -> (Vec<OpenAt<'m>>, Vec<OpenAt<'m>>) {
-    let witnesses = |life: usize| {
-        let of_it = move |kin: &Option<Kin>| kin.filter(|kin| kin.of == life);
-        kin.iter().enumerate().filter_map(move |(at, kin)| Some((lives[at].session, of_it(kin)?.apart)))
-    };
-    let open = |op: &OpenAt<'m>| op.watched || !witnesses(op.life).any(|(trace, apart)| shows(trace, apart, op, lives));
-    ops.into_iter().partition(open)
+    let mut witnesses: HashMap<usize, Vec<Witness<'_>>> = HashMap::new();
+    for (trace, kin) in lives.iter().zip(kin).filter_map(|(life, kin)| Some((life.session, (*kin)?))) {
+        witnesses.entry(kin.of).or_default().push(Witness::new(lives[kin.of].session, trace, kin.apart));
+    }
+    let of = |op: &OpenAt<'m>| witnesses.get(&op.life).into_iter().flatten();
+    ops.into_iter().partition(|op| op.watched || !of(op).any(|witness| witness.shows(op)))
 }
 
-/// Whether the trace shows its answer, beyond doubt.
-fn shows(trace: &Session, apart: Option<Apart>, op: &OpenAt<'_>, lives: &[Life<'_>]) -> bool {
-    let kind = plain(op.open.op());
-    let same_kind = trace.answered.iter().filter(|answer| plain(answer.op) == kind);
-    let near = |answer: &&Answer| apart.is_none_or(|apart| is_near(op.at, answer.began, apart));
-    let near: Vec<&Answer> = same_kind.filter(near).collect();
-    let session = lives[op.life].session;
-    let same = |number: u64| near.iter().any(|answer| answer.number == number);
-    if number(op.open).is_some_and(same) && count_alike(session, trace) {
-        return true;
+/// What a trace tells of the requests of a log, by what is asked of it: both may have very many.
+struct Witness<'m> {
+    log: &'m Session,
+    trace: &'m Session,
+    apart: Option<Apart>,
+    /// Whether the numbers of the log are the kernel's.
+    alike: bool,
+    answered: HashMap<(Op, u64), Vec<Option<Micros>>>,
+    answers: Begun,
+    /// What has no answer there.
+    unanswered: Begun,
+    /// What the log tells of, ended or not.
+    told: Begun,
+}
+
+impl<'m> Witness<'m> {
+    fn new(log: &'m Session, trace: &'m Session, apart: Option<Apart>) -> Self {
+        let mut answered: HashMap<_, Vec<_>> = HashMap::new();
+        for answer in trace.answered.iter() {
+            answered.entry((plain(answer.op), answer.number)).or_default().push(answer.began);
+        }
+        let answers = trace.answered.iter().filter_map(|answer| Some((answer.op, answer.began?)));
+        let open = |session: &'m Session| session.judged().filter_map(|open| Some((open.op(), open.at?)));
+        let ended = log.stats.iter().flat_map(|(op, stats)| stats.latest_starts().into_iter().map(|at| (*op, at)));
+        Self {
+            log,
+            trace,
+            apart,
+            alike: count_alike(log, trace),
+            answered,
+            answers: Begun::of(answers),
+            unanswered: Begun::of(open(trace)),
+            told: Begun::of(ended.chain(open(log))),
+        }
     }
-    // Without its number it is one of those that began just then, if each of them was answered.
-    let Some(apart) = apart else { return false };
-    let unanswered = trace.judged().any(|open| plain(open.op()) == kind && is_near(op.at, open.at, apart));
-    let begun = begun_near(session, op, apart);
-    !session.is_own() && trace.loss.lines == 0 && !unanswered && begun > 0 && near.len() >= begun
+
+    /// Whether the trace shows its answer, beyond doubt.
+    fn shows(&self, op: &OpenAt<'_>) -> bool {
+        let kind = plain(op.open.op());
+        let near = |began: &Option<Micros>| self.apart.is_none_or(|apart| is_near(op.at, *began, apart));
+        let same = |number: u64| self.answered.get(&(kind, number)).is_some_and(|began| began.iter().any(near));
+        if self.alike && number(op.open).is_some_and(same) {
+            return true;
+        }
+        // Without its number it is one of those that began just then, if each of them was answered.
+        let (Some(Apart { shift, blur }), Some(at)) = (self.apart, op.at) else { return false };
+        if self.log.is_own() || self.trace.loss.lines > 0 || self.unanswered.near(kind, at - shift, blur) > 0 {
+            return false;
+        }
+        let told = self.told.near(kind, at, blur);
+        told > 0 && self.answers.near(kind, at - shift, blur) >= told
+    }
 }
 
 /// Whether the numbers of a log are the kernel's: what ended under one of them in the log did so in the trace.
@@ -57,12 +93,21 @@ fn is_near(at: Option<Micros>, began: Option<Micros>, apart: Apart) -> bool {
     at.zip(began).is_some_and(|(at, began)| (began + apart.shift - at).abs() <= apart.blur)
 }
 
-/// How many of its kind the log tells of that began then, itself among them.
-fn begun_near(session: &Session, op: &OpenAt<'_>, apart: Apart) -> usize {
-    let Some(at) = op.at else { return 0 };
-    let kind = plain(op.open.op());
-    let near = |began: &Micros| (began - at).abs() <= apart.blur;
-    let ended = session.stats.iter().filter(|(op, _)| plain(**op) == kind).flat_map(|(_, stats)| stats.latest_starts());
-    let open = session.judged().filter(|open| plain(open.op()) == kind).filter_map(|open| open.at);
-    ended.chain(open).filter(near).count()
+/// When requests of each kind began, in order.
+struct Begun(HashMap<Op, Vec<Micros>>);
+
+impl Begun {
+    fn of(all: impl Iterator<Item = (Op, Micros)>) -> Self {
+        let mut begun: HashMap<Op, Vec<Micros>> = HashMap::new();
+        all.for_each(|(op, at)| begun.entry(plain(op)).or_default().push(at));
+        begun.values_mut().for_each(|times| times.sort_unstable());
+        Self(begun)
+    }
+
+    /// How many began then.
+    fn near(&self, kind: Op, at: Micros, blur: Micros) -> usize {
+        let Some(times) = self.0.get(&kind) else { return 0 };
+        let before = |limit: Micros| times.partition_point(|time| *time < limit);
+        before(at + blur + 1) - before(at - blur)
+    }
 }
