@@ -38,7 +38,7 @@ fn origin() -> Origin {
 
 /// Waits until the former runs are drained, so that nothing is left behind.
 fn drained(mounted: &Mounted) {
-    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let runtime = mounted.runtime();
     let is_run = |path: &Path| path.join(fsd_events::layout::INFLIGHT).exists();
     let runs = || fs::read_dir(&runtime).unwrap().filter(|entry| is_run(&entry.as_ref().unwrap().path())).count();
     await_true("the drain of the former runs", || runs() == 1);

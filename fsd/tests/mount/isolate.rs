@@ -54,7 +54,7 @@ fn report(output: &Output) -> Value {
 /// Ends the mount once its former workers are drained.
 fn finish(mounted: Mounted, origin: &Origin) {
     origin.heal().release();
-    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let runtime = mounted.runtime();
     let is_run = |path: &Path| path.join(layout::INFLIGHT).exists();
     let runs = || fs::read_dir(&runtime).unwrap().filter(|entry| is_run(&entry.as_ref().unwrap().path())).count();
     await_true("the drain of the former runs", || runs() == 1);

@@ -121,7 +121,7 @@ fn a_file_without_versions_is_read_anew_after_each_close_and_takes_one_name() {
         let origin = Origin::start().unwrap();
         origin.list_as(IndexStyle::Python);
         let mounted = mount(Some(&origin.url("")), &["--fetch-mode", mode, "--listing-ttl", "10m"]);
-        let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+        let runtime = mounted.runtime();
         let names = || Names::read(&fs::read(runtime.join(layout::NAMES)).unwrap()).unwrap().len();
         let change = || _ = origin.file("a", MIB).versions("a", Versions::Nothing);
         change();
@@ -153,7 +153,7 @@ fn a_file_that_is_opened_again_and_again_takes_one_name() {
     let origin = Origin::start().unwrap();
     origin.file("a", MIB);
     let mounted = mount(Some(&origin.url("")), &[]);
-    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let runtime = mounted.runtime();
     let names = || Names::read(&fs::read(runtime.join(layout::NAMES)).unwrap()).unwrap().len();
     for _ in 0..10 {
         fs::read(mounted.path("a")).unwrap();
@@ -169,7 +169,7 @@ fn the_shared_tables_tell_paths_and_open_files_to_whoever_reads_them() {
     let origin = Origin::start().unwrap();
     origin.file("d/a", MIB);
     let mounted = mount(Some(&origin.url("")), &[]);
-    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let runtime = mounted.runtime();
     let opens = || read_opens(&fs::read(runtime.join(layout::OPENS)).unwrap()).unwrap();
     let one = File::open(mounted.path("d/a")).unwrap();
     let two = File::open(mounted.path("d/a")).unwrap();

@@ -39,7 +39,7 @@ fn a_local_file_is_read_by_the_kernel_alone_from_its_first_open_on() {
     fs::write(www.path().join("local"), &bytes).unwrap();
     let mounted = mount(Some(&www.path().display().to_string()), &[]);
     let held = File::open(mounted.path("local")).unwrap();
-    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let runtime = mounted.runtime();
     let opens = read_opens(&fs::read(runtime.join(layout::OPENS)).unwrap()).unwrap();
     assert!(fs::read(mounted.path("local")).unwrap() == bytes);
     drop(held);

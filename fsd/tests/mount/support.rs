@@ -98,6 +98,11 @@ impl Mounted {
         self.path("")
     }
 
+    /// Where its shared tables and its socket are.
+    pub(crate) fn runtime(&self) -> PathBuf {
+        Path::new(&self.presence.socket).parent().unwrap().to_owned()
+    }
+
     /// `fsd ARGS…` with this mount's directories.
     pub(crate) fn fsd(&self, args: &[&str]) -> Output {
         self.dirs.fsd(args)

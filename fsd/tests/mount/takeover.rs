@@ -12,11 +12,7 @@ mod silent;
 mod standby;
 mod state;
 
-use std::{
-    path::{Path, PathBuf},
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{path::PathBuf, thread::JoinHandle, time::Duration};
 
 use fsd_events::{layout, presence::Presence};
 use nix::{sys::signal::Signal, unistd::Pid};
@@ -28,14 +24,9 @@ const MIB: u64 = 1 << 20;
 /// The longest that a client may wait on a loaded machine with two processors; on an idle one it is far less.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Where its socket, its tables and its rings are.
-fn runtime(mounted: &Mounted) -> PathBuf {
-    Path::new(&mounted.presence.socket).parent().unwrap().to_owned()
-}
-
 /// What the mount says of itself in `mount.json`, without asking anybody.
 fn presence(mounted: &Mounted) -> Option<Presence> {
-    serde_json::from_slice(&std::fs::read(runtime(mounted).join(layout::MOUNT_FILE)).ok()?).ok()
+    serde_json::from_slice(&std::fs::read(mounted.runtime().join(layout::MOUNT_FILE)).ok()?).ok()
 }
 
 pub(crate) fn worker(mounted: &Mounted) -> u32 {

@@ -7,7 +7,7 @@ use std::{
 
 use fsd_events::{layout, names::read_opens, ring::tables::decode_locks};
 
-use super::{super::support::*, MIB, await_handovers, runtime, times};
+use super::{super::support::*, MIB, await_handovers, times};
 
 /// Workers that died so far.
 fn deaths(mounted: &Mounted) -> usize {
@@ -34,7 +34,7 @@ fn opens_and_releases_that_are_done_twice_count_once() {
         file.read_exact_at(&mut bytes, at).unwrap();
         assert!(bytes[..] == origin.bytes(name, at, 1000), "round {round}");
     }
-    let opens = || read_opens(&fs::read(runtime(&mounted).join(layout::OPENS)).unwrap()).unwrap();
+    let opens = || read_opens(&fs::read(mounted.runtime().join(layout::OPENS)).unwrap()).unwrap();
     await_true("the last close", || opens().is_empty());
     // What dies dies before the last close is in the table: but its next worker may still be on its way.
     await_true("the last worker", || mounted.status()["worker_alive"] == true);
@@ -48,7 +48,7 @@ fn opens_and_releases_that_are_done_twice_count_once() {
         counts.iter().all(|count| status[count] == 0)
     });
     await_true("the temp files", || files(&mounted.home().temp()).is_empty());
-    let locks = fs::read(runtime(&mounted).join(mounted.status()["run"].as_str().unwrap()).join(layout::LOCKS));
+    let locks = fs::read(mounted.runtime().join(mounted.status()["run"].as_str().unwrap()).join(layout::LOCKS));
     let permits = decode_locks(&locks.unwrap()).unwrap().into_iter().filter(|row| row.tid == 0);
     assert_eq!(permits.count(), 0, "permits are held by nobody's task");
     mounted.finish();

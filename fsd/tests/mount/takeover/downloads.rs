@@ -30,7 +30,7 @@ impl Half {
     }
 
     fn notes(&self) -> Vec<PathBuf> {
-        files(&runtime(&self.mounted).join(layout::NOTES))
+        files(&self.mounted.runtime().join(layout::NOTES))
     }
 
     /// Bytes that the worker has noted.
@@ -112,7 +112,7 @@ fn damaged_state_costs_a_new_download_and_never_a_wrong_byte() {
 fn damaged_names_are_stale_and_lead_to_no_other_file() {
     let half = Half::new();
     half.kill(|half| {
-        let path = runtime(&half.mounted).join(layout::NAMES);
+        let path = half.mounted.runtime().join(layout::NAMES);
         let mut bytes = fs::read(&path).unwrap();
         let name = bytes.windows(2).rposition(|word| word == b"a\0").unwrap();
         bytes[name] = b'b';

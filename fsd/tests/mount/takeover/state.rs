@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     os::unix::fs::{FileExt, MetadataExt},
-    path::Path,
 };
 
 use fsd::process::demo::origin::IndexStyle;
@@ -85,7 +84,7 @@ fn a_change_that_one_worker_noticed_is_no_news_to_the_next() {
 fn what_a_killed_worker_had_half_written_goes_with_it_or_with_the_mount() {
     let origin = Origin::start().unwrap();
     let mounted = mount(Some(&origin.url("")), &["--supervisor"]);
-    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let runtime = mounted.runtime();
     let half = |number: u64| runtime.join(format!("{}.{number}", layout::STAGED));
     let old = worker(&mounted);
     fs::write(half(1), "https://user:secret@host/").unwrap();
@@ -105,7 +104,7 @@ fn staged_files_open_handles_and_backing_files_outlive_a_killed_worker() {
     let origin = Origin::start().unwrap();
     origin.file("a", 3 * MIB);
     let mounted = mount(None, &["--supervisor"]);
-    let runtime = Path::new(&mounted.presence.socket).parent().unwrap().to_owned();
+    let runtime = mounted.runtime();
     let opens = || read_opens(&fs::read(runtime.join(layout::OPENS)).unwrap()).unwrap();
     let staged = mounted.fsd(&["stage", &origin.url("a")]);
     assert!(staged.status.success(), "{}", text(&staged.stderr));
