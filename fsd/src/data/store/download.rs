@@ -16,8 +16,14 @@ use super::{
 const WORTH_A_REQUEST: u64 = 8 << 20;
 /// Bytes a second of one connection above which a second one gains nothing.
 const SLOW: f64 = 40e6;
+/// Bytes a second of one connection that are all that a reader can take: a mount's own copies cost as much.
+const RAPID: f64 = 400e6;
+/// An answer that begins so soon costs a rapid connection little between two requests: a twentieth of the largest.
+const AT_ONCE: Duration = Duration::from_millis(5);
 /// Waiting that is enough to tell how fast a connection is.
 const SAMPLE: Duration = Duration::from_millis(100);
+/// Bytes that are enough to tell a rapid one, before a window has grown.
+const GLIMPSE: u64 = 1 << 20;
 
 enum Next {
     /// A range, and whether to ask for the whole content to get it.
@@ -91,8 +97,8 @@ impl Store {
         if !state.ranged() {
             return false;
         }
-        if let Some(slow) = pace.slow() {
-            state.slow = slow;
+        if let Some(speed) = pace.speed() {
+            state.speed = speed;
         }
         if state.held.have().run_from(at) >= at.saturating_add(WORTH_A_REQUEST) {
             return true;
@@ -102,28 +108,61 @@ impl Store {
     }
 }
 
+/// What one connection to the origin gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Speed {
+    #[default]
+    Unknown,
+    /// Less than readers take: more connections help.
+    Slow,
+    Fast,
+    /// As much as readers can take, and it does not wait for the next request either: others beside it are in its way.
+    Rapid,
+}
+
 /// How fast one answer comes, by the time spent waiting for it alone: a disk or a processor that is slow gains
 /// nothing by more connections.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
+    /// From the request to the head.
+    latency: Duration,
     waited: Duration,
     bytes: u64,
 }
 
 impl Pace {
+    /// Of an answer whose head came after `latency`.
+    pub(super) fn after(latency: Duration) -> Self {
+        Self { latency, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, waited: Duration, bytes: usize) {
         self.waited += waited;
         self.bytes += bytes as u64;
     }
 
-    /// Whether it is slow, each time there is enough to tell.
-    fn slow(&mut self) -> Option<bool> {
-        if self.waited < SAMPLE {
+    /// The speed, each time there is enough to tell.
+    fn speed(&mut self) -> Option<Speed> {
+        let enough = self.waited >= SAMPLE || (self.bytes >= GLIMPSE && self.is_rapid());
+        if !enough {
             return None;
         }
-        let rate = self.bytes as f64 / self.waited.as_secs_f64();
-        *self = Self::default();
-        Some(rate < SLOW)
+        let speed = match self.rate() {
+            _ if self.is_rapid() => Speed::Rapid,
+            rate if rate < SLOW => Speed::Slow,
+            _ => Speed::Fast,
+        };
+        *self = Self::after(self.latency);
+        Some(speed)
+    }
+
+    fn is_rapid(&self) -> bool {
+        self.rate() >= RAPID && self.latency < AT_ONCE
+    }
+
+    /// Bytes a second of waiting.
+    fn rate(&self) -> f64 {
+        self.bytes as f64 / self.waited.as_secs_f64()
     }
 }
 
@@ -131,14 +170,30 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const MIB: usize = 1 << 20;
+
     #[test]
     fn a_pace_is_told_after_a_while_and_anew_each_time() {
         let mut pace = Pace::default();
         pace.add(SAMPLE / 2, 1);
-        assert_eq!(pace.slow(), None);
-        pace.add(SAMPLE, 1 << 20);
-        assert_eq!(pace.slow(), Some(true));
-        pace.add(SAMPLE, 1 << 30);
-        assert_eq!(pace.slow(), Some(false));
+        assert_eq!(pace.speed(), None);
+        pace.add(SAMPLE, MIB);
+        assert_eq!(pace.speed(), Some(Speed::Slow));
+        pace.add(SAMPLE, 10 * MIB);
+        assert_eq!(pace.speed(), Some(Speed::Fast));
+    }
+
+    #[test]
+    fn a_rapid_connection_is_known_soon_unless_it_answers_late() {
+        let mut pace = Pace::after(AT_ONCE / 2);
+        pace.add(SAMPLE / 100, MIB / 2);
+        assert_eq!(pace.speed(), None);
+        pace.add(SAMPLE / 100, MIB);
+        assert_eq!(pace.speed(), Some(Speed::Rapid));
+        let mut late = Pace::after(AT_ONCE);
+        late.add(SAMPLE / 100, MIB);
+        assert_eq!(late.speed(), None);
+        late.add(SAMPLE, 100 * MIB);
+        assert_eq!(late.speed(), Some(Speed::Fast));
     }
 }

@@ -129,9 +129,10 @@ impl Store {
         let Some(resource) = resource else { return Err(Stop::Store) };
         let validator = if self.state.lock().single { Validator::None } else { validator };
         let asked = (!whole).then(|| range.clone());
+        let asked_at = clock::now();
         let mut body = self.stores.origin.get(&resource, asked, &validator, id).await.map_err(Stop::Origin)?;
+        let mut pace = Pace::after(asked_at.elapsed());
         self.agree(&body)?;
-        let mut pace = Pace::default();
         let mut filler = self.stores.slab.filler(range.end.saturating_sub(body.at()), self.stores.budget.share());
         while body.at() < range.end {
             failpoint::hold("store::stalled_download", &self.content.path).await;

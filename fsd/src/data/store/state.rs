@@ -19,6 +19,7 @@ use crate::{
 use super::{
     Reader, StoreError,
     chunk::Chunk,
+    download::Speed,
     extents::Extents,
     held::{Held, Part},
     waiters::Waiters,
@@ -133,8 +134,7 @@ pub(super) struct State {
     /// Disk and memory are given back.
     pub(super) returned: bool,
     pub(super) keys: u64,
-    /// One connection is slower than readers: more of them help.
-    pub(super) slow: bool,
+    pub(super) speed: Speed,
 }
 
 impl State {
@@ -164,7 +164,7 @@ impl State {
             reserved: keep == Keep::Disk,
             returned: false,
             keys: 0,
-            slow: false,
+            speed: Speed::default(),
         }
     }
 
@@ -186,7 +186,9 @@ impl State {
             return Look::Refused(StoreError::Closed);
         }
         let plan = self.held.plan(range);
-        let advice = self.streams.on_read(range, plan.is_none() && !again, window_cap(share, self.chunk));
+        // A reader seldom waits for a rapid connection, whose requests are worth the largest window all the same.
+        let grow = (plan.is_none() || self.speed == Speed::Rapid) && !again;
+        let advice = self.streams.on_read(range, grow, window_cap(share, self.chunk));
         let fetch = if again { range } else { &advice.fetch };
         if let Some(plan) = plan {
             self.served = true;

@@ -5,6 +5,7 @@ use std::{ops::Range, time::Instant};
 use crate::data::prefetch;
 
 use super::{
+    download::Speed,
     extents::Extents,
     state::{Flight, Keep, Kind, Start, State},
 };
@@ -78,7 +79,7 @@ impl State {
     /// Requests ahead of a stream, in whole chunks once the window has several. Beside a download only where one
     /// connection is slow: elsewhere it is ahead by itself, and cheaper.
     pub(super) fn ahead(&mut self, need: &Range<u64>, fetch: &Range<u64>) -> Vec<Start> {
-        let helps = self.keep == Keep::Lru || (self.keep == Keep::Disk && self.slow);
+        let helps = self.keep == Keep::Lru || (self.keep == Keep::Disk && self.speed == Speed::Slow);
         if !helps || !self.ranged() {
             return Vec::new();
         }
@@ -102,9 +103,14 @@ impl State {
     }
 
     /// Bytes of one request ahead of a stream, in whole chunks: as many as share the window evenly. Each waits for its
-    /// own first byte, so few large ones are faster than many small ones.
+    /// own first byte, so few large ones are faster than many small ones. Where one connection is all that readers can
+    /// use, it gets all of the window: others beside it would only take turns with it, and a sender that paces itself
+    /// by what it measures (BBR) takes each turn for a slow line.
     fn step(&self, window: u64) -> u64 {
-        let even = (window / self.at_once.max(1)).min(LARGEST_REQUEST);
+        let even = match self.speed {
+            Speed::Rapid => window,
+            Speed::Unknown | Speed::Slow | Speed::Fast => (window / self.at_once.max(1)).min(LARGEST_REQUEST),
+        };
         (even / self.chunk).max(1) * self.chunk
     }
 
@@ -158,5 +164,13 @@ mod tests {
             assert_eq!(starts.first().map(|start| start.range.start), Some(MIB));
             assert!(starts.iter().zip(&starts[1..]).all(|(one, next)| one.range.end == next.range.start));
         }
+    }
+
+    #[test]
+    fn a_rapid_connection_gets_the_window_in_one_request() {
+        let mut state = State::new(1024 * MIB, Keep::Lru, MIB, Validator::Strong("\"v\"".into()), None);
+        (state.at_once, state.speed) = (16, Speed::Rapid);
+        let starts = state.ahead(&(0..MIB), &(0..65 * MIB));
+        assert_eq!(starts.iter().map(|start| start.range.clone()).collect::<Vec<_>>(), [MIB..64 * MIB]);
     }
 }
