@@ -2,7 +2,7 @@
 //! healthy one; the recorder on and off.
 //!
 //! `cargo bench -p fsd --bench peers -- [--quick] [--rounds N] [--only PART,…] [--write DIR]`. Needs root (drops
-//! caches, mounts). PART is one of peers, slow, recorder, stall; all by default, within 12 minutes. `--write ../docs`
+//! caches, mounts). PART is one of peers, line, slow, recorder, stall; all by default, within 12 minutes. `--write ../docs`
 //! replaces each part's table in `PERFORMANCE-PEERS.md` and the two plots, and leaves the words around them.
 //!
 //! The figures of a shared machine move; the ratios within a round are what counts.
@@ -16,6 +16,8 @@
 
 mod bars;
 mod left;
+mod line;
+mod machine;
 mod measure;
 mod mounts;
 mod origin;
@@ -52,6 +54,7 @@ fn options() -> Options {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--quick" => chosen = Options { rounds: 1, file_mib: 64, entries: 1_000, crowd: 64, ..chosen },
+            "--mib" => chosen.file_mib = args.next().and_then(|n| n.parse().ok()).unwrap_or(chosen.file_mib),
             "--rounds" => chosen.rounds = args.next().and_then(|n| n.parse().ok()).unwrap_or(chosen.rounds),
             "--only" => chosen.only = args.next().unwrap_or_default().split(',').map(str::to_owned).collect(),
             "--write" => chosen.write = args.next().map(PathBuf::from),
@@ -73,6 +76,10 @@ fn main() -> ExitCode {
         println!("SKIP peers benchmark (found a plain user, needs root to drop caches and mount)");
         return ExitCode::SUCCESS;
     }
+    if options.only.iter().any(|only| only == line::WITHIN) {
+        println!("{}", line::rows(options.rounds, options.file_mib));
+        return ExitCode::SUCCESS;
+    }
     let page = Page::new(options.write.clone(), "PERFORMANCE-PEERS.md");
     if options.wants("peers") {
         let samples = peers(&options);
@@ -80,6 +87,9 @@ fn main() -> ExitCode {
         if let Some(dir) = &options.write {
             std::fs::write(dir.join("performance-peers.svg"), plot::svg(&samples)).unwrap();
         }
+    }
+    if options.wants("line") {
+        page.show("line", &line::markdown(options.rounds, options.file_mib));
     }
     if options.wants("slow") {
         let rounds: Vec<_> = (0..options.rounds).map(|_| slow::round()).collect();

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    machine::{drop_caches, fresh_memory},
     mounts::{Candidate, Mounted},
     origin::{FIRST_FILES, Origin},
 };
@@ -98,7 +99,7 @@ pub(crate) fn all(candidate: Candidate, origin: &Origin, round: usize) -> Vec<Sa
 
 fn curl(origin: &Origin) -> Vec<(Figure, f64)> {
     let big = format!("{}big.bin", origin.url());
-    fresh_memory();
+    fresh_memory(origin.scratch());
     let rates = (0..3).map(|_| rate(origin.file_mib, || fetch(&["-o", "/dev/null", &big]))).collect();
     let first = (0..FIRST_FILES).map(|n| curl_first(&format!("{}first/{n}", origin.url()))).collect();
     vec![(Figure::ColdSequential, middle(rates)), (Figure::FirstByte, middle(first))]
@@ -114,7 +115,7 @@ fn curl_first(url: &str) -> f64 {
 
 fn curl_file(origin: &Origin) -> Vec<(Figure, f64)> {
     let (big, to) = (format!("{}big.bin", origin.url()), origin.scratch().join("curled"));
-    fresh_memory();
+    fresh_memory(origin.scratch());
     let cold = rate(origin.file_mib, || fetch(&["-o", to.to_str().unwrap(), &big]));
     fs::remove_file(to).unwrap();
     vec![(Figure::ColdSequential, cold)]
@@ -164,7 +165,7 @@ fn mount(candidate: Candidate, origin: &Origin) -> Vec<(Figure, f64)> {
     figures.push((Figure::ListAgain, millis(|| list(&many, origin.entries))));
     figures.push((Figure::FirstByte, first_bytes(&mounted.path().join("first"))));
     drop_caches();
-    fresh_memory();
+    fresh_memory(origin.scratch());
     figures.push((Figure::ColdSequential, rate(origin.file_mib, || read_all(&big, origin.file_mib))));
     if candidate != Candidate::FsdTempFile {
         figures.push((Figure::WarmSequential, rate(origin.file_mib, || read_all(&big, origin.file_mib))));
@@ -182,26 +183,9 @@ fn first_bytes(dir: &Path) -> f64 {
     middle(times)
 }
 
-fn middle(mut values: Vec<f64>) -> f64 {
+pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// Memory that the host has taken back is slow to get: this lets it come before something is measured.
-fn fresh_memory() {
-    const MOST: usize = 3 << 30;
-    let mut memory = vec![0_u8; MOST];
-    memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
-    std::hint::black_box(&memory);
-}
-
-/// Cold caches for the mount's files, and for nothing else: `ls` itself is in memory again, and what the kernel tells
-/// the daemon to forget has been told.
-pub(crate) fn drop_caches() {
-    fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
-    let ls = Command::new("ls").args(["-l", "/"]).stdout(Stdio::null()).status();
-    assert!(ls.unwrap().success());
-    std::thread::sleep(Duration::from_millis(300));
 }
 
 /// Opened so that each read is asked of the file system, whatever the kernel has.

@@ -5,7 +5,8 @@ use std::{fs::File, os::unix::fs::FileExt as _, path::Path, time::Instant};
 use fsd::process::demo::served::{Home, Served};
 
 use crate::{
-    measure::{count_for, direct, drop_caches, sync_stat},
+    machine::drop_caches,
+    measure::{count_for, direct, sync_stat},
     origin::Origin,
 };
 

@@ -5,7 +5,8 @@ use std::{fmt::Write as _, time::Duration};
 use fsd::process::demo::origin::{IndexStyle, Origin};
 
 use crate::{
-    measure::{drop_caches, fetch, rate, read_all},
+    machine::drop_caches,
+    measure::{fetch, rate, read_all},
     mounts::{Candidate, Mounted},
     report::median,
 };
