@@ -12,53 +12,45 @@ use super::{
 };
 
 /// What was inside, the time it was stamped with, and who wrote it.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Opened<'a> {
-    pub(super) text: Cow<'a, str>,
+    pub(super) text: &'a str,
     pub(super) stamp: Option<Stamp>,
     pub(super) by: By<'a>,
-}
-
-/// What an envelope took off tells, from the outside to the inside.
-#[derive(Default)]
-struct Peeled<'a> {
-    text: &'a str,
-    stamp: Option<Stamp>,
-    by: By<'a>,
+    /// It was made of the line, and does not stand in it as it is.
+    pub(super) made: bool,
 }
 
 /// Takes off every envelope that is known; `coloured`: there may be escape sequences of a terminal.
-pub(super) fn open(line: &str, coloured: bool) -> Opened<'_> {
+///
+/// What was inside may live no longer than `then`, which every line goes through: so nothing of it is copied.
+pub(super) fn open<R>(line: &str, coloured: bool, then: impl FnOnce(Opened<'_>) -> R) -> R {
     let ends = line.bytes().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let line = &line[..line.len() - ends];
     let line = if line.starts_with('\0') { line.trim_start_matches('\0') } else { line };
     if line.starts_with('{') {
-        return unwrapped(line).unwrap_or(Opened { text: Cow::Borrowed(line), stamp: None, by: By::default() });
+        return match wrapped(line) {
+            Some(found) => then(found.opened()),
+            None => then(Opened { text: line, ..Opened::default() }),
+        };
     }
     if coloured && memchr::memchr(ESCAPE, line.as_bytes()).is_some() {
-        return prefixes(&without_colours(line)).into_owned();
+        return then(Opened { made: true, ..prefixes(&without_colours(line)) });
     }
-    let Peeled { text, stamp, by } = prefixes(line);
-    Opened { text: Cow::Borrowed(text), stamp, by }
+    then(prefixes(line))
 }
 
 /// What the escape sequences of a terminal begin with.
 pub(super) const ESCAPE: u8 = 0x1b;
 
 /// At most three stacked prefixes: `docker | host tag[1]: [time] text`.
-fn prefixes(line: &str) -> Peeled<'_> {
-    let mut all = Peeled { text: line, ..Peeled::default() };
+fn prefixes(line: &str) -> Opened<'_> {
+    let mut all = Opened { text: line, ..Opened::default() };
     for _ in 0..3 {
-        let Some(Peeled { text, stamp, by }) = prefix(all.text) else { break };
-        all = Peeled { text, stamp: better(all.stamp, stamp), by: all.by.around(by) };
+        let Some(Opened { text, stamp, by, .. }) = prefix(all.text) else { break };
+        all = Opened { text, stamp: better(all.stamp, stamp), by: all.by.around(by), made: false };
     }
     all
-}
-
-impl Peeled<'_> {
-    fn into_owned(self) -> Opened<'static> {
-        Opened { text: Cow::Owned(self.text.to_owned()), stamp: self.stamp, by: self.by.into_owned() }
-    }
 }
 
 /// The inner stamp is nearer to the event, but a wall clock beats a time without a date.
@@ -70,21 +62,22 @@ fn better(outer: Option<Stamp>, inner: Option<Stamp>) -> Option<Stamp> {
     }
 }
 
-fn prefix(text: &str) -> Option<Peeled<'_>> {
-    let plain = |(text, stamp)| Peeled { text, stamp, by: By::default() };
+/// What an envelope took off tells, from the outside to the inside.
+fn prefix(text: &str) -> Option<Opened<'_>> {
+    let plain = |(text, stamp)| Opened { text, stamp, ..Opened::default() };
     match text.as_bytes().first()? {
         b'0'..=b'9' => {
             let (stamp, rest) = clock::leading(text)?;
             let rest = rest.strip_prefix(' ').or_else(|| rest.strip_prefix('\t')).unwrap_or(rest);
             let (text, by) = tag(rest);
-            Some(Peeled { text: stream(text), stamp: Some(stamp), by })
+            Some(Opened { text: stream(text), stamp: Some(stamp), by, made: false })
         }
         b'[' => pod(text).or_else(|| bracketed(text).map(plain)),
         b'<' => priority(text).map(plain),
         b'A'..=b'S' => {
             let (stamp, rest) = clock::month_first(text)?;
             let (text, by) = tag(rest.strip_prefix(' ')?);
-            Some(Peeled { text, stamp: Some(stamp), by })
+            Some(Opened { text, stamp: Some(stamp), by, made: false })
         }
         b'a'..=b'z' => composed(text),
         _ => None,
@@ -92,9 +85,9 @@ fn prefix(text: &str) -> Option<Peeled<'_>> {
 }
 
 /// `[pod/fuse-x7k2p/mounter] text` of `kubectl logs --prefix`.
-fn pod(text: &str) -> Option<Peeled<'_>> {
+fn pod(text: &str) -> Option<Opened<'_>> {
     let (name, text) = text.strip_prefix("[pod/")?.split_once("] ")?;
-    Some(Peeled { text, stamp: None, by: By { host: name.into(), ..By::default() } })
+    Some(Opened { text, by: By { host: name, ..By::default() }, ..Opened::default() })
 }
 
 /// `[2026-11-22T09:26:51Z DEBUG x] text`, `[2026-11-22 09:26:51] text`, `[ 1330.393341] text`.
@@ -139,18 +132,22 @@ fn tagged(text: &str) -> Option<(&str, By<'_>)> {
     }
     let (name, pid) = tag.strip_suffix(']')?.split_once('[')?;
     let named = !name.is_empty() && name.bytes().all(plain) && pid.bytes().all(|b| b.is_ascii_digit());
-    named.then(|| (inner, By { host: host.into(), name: name.into(), pid: pid.parse().ok() }))
+    named.then(|| (inner, By { host, name, pid: pid.parse().ok() }))
 }
 
 /// `service-1  | text` of docker compose.
-fn composed(text: &str) -> Option<Peeled<'_>> {
+fn composed(text: &str) -> Option<Opened<'_>> {
     const LONGEST: usize = 64;
-    let service = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
-    let (name, rest) = text.split_at(text.bytes().take(LONGEST).position(|b| !service(b))?);
-    let rest = rest.trim_start_matches(' ').strip_prefix("| ").filter(|rest| text.len() - rest.len() <= LONGEST + 2)?;
+    let service = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    let head = &text.as_bytes()[..text.len().min(LONGEST + 2)];
+    let end = head.iter().take(LONGEST).position(|b| !service(b))?;
+    let bar = end + head[end..].iter().position(|b| *b != b' ')?;
+    if !head[bar..].starts_with(b"| ") {
+        return None;
+    }
+    let (name, text) = (&text[..end], &text[bar + 2..]);
     let instance = name.rsplit_once(['-', '_']).is_some_and(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
-    let by = By { host: name.into(), ..By::default() };
-    instance.then_some(Peeled { text: rest, stamp: None, by })
+    instance.then(|| Opened { text, by: By { host: name, ..By::default() }, ..Opened::default() })
 }
 
 /// The envelopes that are JSON objects: docker's files, journalctl -o json, tracing's JSON lines.
@@ -182,6 +179,9 @@ struct Wrapped<'a> {
     timestamp: Option<Cow<'a, str>>,
     #[serde(borrow)]
     target: Option<Cow<'a, str>>,
+    /// What tracing would have written as a line.
+    #[serde(skip)]
+    traced: Option<Cow<'a, str>>,
 }
 
 /// What log shippers of a cluster add.
@@ -200,35 +200,47 @@ struct Fields<'a> {
 static WRAPPERS: LazyLock<[Finder<'static>; 3]> =
     LazyLock::new(|| ["{\"log\":", "\"MESSAGE\":", "\"fields\":{"].map(Finder::new));
 
-fn unwrapped(line: &str) -> Option<Opened<'_>> {
+fn wrapped(line: &str) -> Option<Wrapped<'_>> {
     WRAPPERS.iter().find(|key| key.find(line.as_bytes()).is_some())?;
-    let found: Wrapped<'_> = serde_json::from_str(line).ok()?;
-    let stamp = |text: Option<Cow<'_, str>>| text.and_then(|t| clock::leading(&t).map(|(s, _)| s));
-    let (time, realtime_us) = (found.time.clone(), found.realtime_us.clone());
-    if let Some(inner) = found.log.as_ref().or(found.journal.as_ref()) {
-        let outer = stamp(time).or_else(|| Some(Stamp::Wall(realtime_us?.parse().ok()?)));
-        let opened = prefixes(inner.trim_end_matches('\n')).into_owned();
-        let by = found.by().around(opened.by);
-        return Some(Opened { text: opened.text, stamp: better(outer, opened.stamp), by });
+    let mut found: Wrapped<'_> = serde_json::from_str(line).ok()?;
+    if found.log.is_none() && found.journal.is_none() {
+        let message = found.fields.take()?.message?;
+        let targeted = found.target.as_ref().map(|target| Cow::Owned(format!("{target}: {message}")));
+        found.traced = Some(targeted.unwrap_or(message));
     }
-    let message = found.fields?.message?;
-    let text = match found.target {
-        Some(target) => Cow::Owned(format!("{target}: {message}")),
-        None => message,
-    };
-    Some(Opened { text, stamp: stamp(found.timestamp), by: By::default() })
+    Some(found)
 }
 
-impl<'a> Wrapped<'a> {
-    fn by(self) -> By<'a> {
-        let name = self.identifier.or(self.comm).unwrap_or_default();
+fn stamp(text: Option<&str>) -> Option<Stamp> {
+    clock::leading(text?).map(|(stamp, _)| stamp)
+}
+
+impl Wrapped<'_> {
+    fn opened(&self) -> Opened<'_> {
+        if let Some(text) = &self.traced {
+            let (stamp, made) = (stamp(self.timestamp.as_deref()), matches!(text, Cow::Owned(_)));
+            return Opened { text, stamp, by: By::default(), made };
+        }
+        let text = self.log.as_deref().or(self.journal.as_deref()).unwrap_or_default();
+        let inner = prefixes(text.trim_end_matches('\n'));
+        let realtime = || Some(Stamp::Wall(self.realtime_us.as_deref()?.parse().ok()?));
+        let outer = stamp(self.time.as_deref()).or_else(realtime);
+        Opened { stamp: better(outer, inner.stamp), by: self.by().around(inner.by), made: true, ..inner }
+    }
+
+    fn by(&self) -> By<'_> {
+        let name = self.identifier.as_deref().or(self.comm.as_deref()).unwrap_or_default();
         if name == "kernel" {
             return By::default();
         }
+        let pod = || self.kubernetes.as_ref().and_then(|cluster| cluster.pod_name.as_deref());
         // The journal's number is that of the container engine, which writes for all of its containers.
-        match self.container.or(self.kubernetes.and_then(|cluster| cluster.pod_name)) {
-            Some(container) => By { host: container, ..By::default() },
-            None => By { host: self.host.unwrap_or_default(), name, pid: self.pid.and_then(|pid| pid.parse().ok()) },
+        match self.container.as_deref().or_else(pod) {
+            Some(host) => By { host, ..By::default() },
+            None => {
+                let pid = self.pid.as_deref().and_then(|pid| pid.parse().ok());
+                By { host: self.host.as_deref().unwrap_or_default(), name, pid }
+            }
         }
     }
 }
@@ -254,8 +266,7 @@ mod tests {
     use super::*;
 
     fn opened(line: &str) -> (String, Option<Stamp>) {
-        let opened = open(line, true);
-        (opened.text.into_owned(), opened.stamp)
+        open(line, true, |opened| (opened.text.to_owned(), opened.stamp))
     }
 
     #[test]
@@ -301,10 +312,7 @@ mod tests {
     #[test]
     fn who_wrote_a_line_is_told_by_its_envelope() {
         let text = "[FUSE] Release ENTER (id=456)";
-        let by = |line: String| {
-            let By { host, name, pid } = open(&line, true).by.into_owned();
-            (host.into_owned(), name.into_owned(), pid)
-        };
+        let by = |line: String| open(&line, true, |Opened { by, .. }| (by.host.to_owned(), by.name.to_owned(), by.pid));
         let told = |host: &str, name: &str, pid| (host.to_owned(), name.to_owned(), pid);
         let journal = "\"_HOSTNAME\":\"nas\",\"SYSLOG_IDENTIFIER\":\"fused\",\"_PID\":\"12\"";
         for (line, expected) in [
@@ -318,7 +326,7 @@ mod tests {
             (format!("2026-11-22 09:43:26 {text}"), told("", "", None)),
         ] {
             assert_eq!(by(line.clone()), expected, "{line}");
-            assert_eq!(open(&line, true).text, text, "{line}");
+            assert_eq!(opened(&line).0, text, "{line}");
         }
     }
 }

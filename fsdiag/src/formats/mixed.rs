@@ -11,7 +11,8 @@ use self::desk::{Desks, Turn};
 use super::{
     Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
     clock::Days,
-    envelope, salvage,
+    envelope::{self, Opened},
+    salvage,
     writer::{self, By},
 };
 use crate::engine::fact::{At, Fact, InputId, Place, Sink};
@@ -95,18 +96,21 @@ impl Mixed {
             return self.damaged(place, &String::from_utf8_lossy(raw), sink);
         }
         let text = text.filter(|text| text.len() == raw.len());
-        let raw = text.map_or_else(|| String::from_utf8_lossy(raw), Cow::Borrowed);
-        let opened = envelope::open(&raw, self.coloured);
-        let inner = matches!(opened.text, Cow::Owned(_)) && is_event(opened.text.as_bytes());
-        if inner && self.own(place, opened.text.as_bytes(), sink) {
+        let text = text.map_or_else(|| String::from_utf8_lossy(raw), Cow::Borrowed);
+        envelope::open(&text, self.coloured, |opened| self.opened(place, &opened, sink));
+    }
+
+    fn opened(&mut self, place: Place, opened: &Opened<'_>, sink: &mut dyn Sink) {
+        let text = opened.text;
+        if opened.made && is_event(text.as_bytes()) && self.own(place, text.as_bytes(), sink) {
             return;
         }
         let at = opened.stamp.map(|stamp| self.days.at(stamp)).unwrap_or_default();
-        let by = if opened.by.is_known() { opened.by } else { writer::of_line(&opened.text) };
-        if opened.text.as_bytes().starts_with(OWN) {
-            return self.damaged(place, &opened.text, sink);
+        if text.as_bytes().starts_with(OWN) {
+            return self.damaged(place, text, sink);
         }
-        self.foreign(&Line { place, text: &opened.text, at }, &by, sink);
+        let by = if opened.by.is_known() { opened.by } else { writer::of_line(text) };
+        self.foreign(&Line { place, text, at }, &by, sink);
     }
 
     /// A line of fsd's own that is torn: what is left of it may end a request, never begin one.
@@ -188,7 +192,9 @@ impl Mixed {
             Taken::Yes if self.facts.is_empty() => self.passed(line.at, sink),
             _ => {}
         }
-        self.hand_over(sink);
+        if !self.facts.is_empty() {
+            self.hand_over(sink);
+        }
     }
 
     /// A daemon that only chats is not finished: its requests grow older.

@@ -2,7 +2,6 @@
 //! what one of them counts or pairs must not be taken for another's.
 
 use std::{
-    borrow::Cow,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::LazyLock,
 };
@@ -13,27 +12,21 @@ use super::dialect::{kernel_trace, rclone};
 use crate::engine::fact::Writer;
 
 /// Who wrote a line; all empty where nothing tells.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct By<'a> {
     /// Machine, container or pod.
-    pub(super) host: Cow<'a, str>,
+    pub(super) host: &'a str,
     /// What it calls itself.
-    pub(super) name: Cow<'a, str>,
+    pub(super) name: &'a str,
     pub(super) pid: Option<u32>,
 }
 
 impl<'a> By<'a> {
     /// This one, and from what it wraps what it does not know itself.
     pub(super) fn around(self, inner: Self) -> Self {
-        let either = |own: Cow<'a, str>, other| if own.is_empty() { other } else { own };
         let named = self.pid.is_some() || !self.name.is_empty();
         let (name, pid) = if named { (self.name, self.pid) } else { (inner.name, inner.pid) };
-        Self { host: either(self.host, inner.host), name, pid }
-    }
-
-    pub(super) fn into_owned(self) -> By<'static> {
-        let [host, name] = [self.host, self.name].map(|text| Cow::Owned(text.into_owned()));
-        By { host, name, pid: self.pid }
+        Self { host: if self.host.is_empty() { inner.host } else { self.host }, name, pid }
     }
 
     /// Whether anything tells.
@@ -62,25 +55,29 @@ impl<'a> By<'a> {
     }
 
     pub(super) fn writer(&self, identity: u64) -> Writer {
-        Writer { identity, host: (&*self.host).into(), name: (&*self.name).into(), pid: self.pid }
+        Writer { identity, host: self.host.into(), name: self.name.into(), pid: self.pid }
     }
 }
 
 /// The name and the number of a task take no more of a line of the kernel's trace.
 const TASK_BYTES: usize = 40;
+/// What no such line is shorter than.
+const TRACE_BYTES: usize = "[: fuse_request_: connection ".len();
 
 /// Who wrote a line without an envelope that tells, where its format does.
 pub(super) fn of_line(text: &str) -> By<'_> {
     static TRACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b": fuse_request_"));
     if text.starts_with('[') {
-        let of = |pid| By { name: "rclone".into(), pid: Some(pid), ..By::default() };
+        let of = |pid| By { name: "rclone", pid: Some(pid), ..By::default() };
         return rclone::process(text).map(of).unwrap_or_default();
     }
     // The number of a processor stands before the event: few other lines have such a bracket there.
     let head = &text.as_bytes()[..text.len().min(TASK_BYTES)];
-    let trace = memchr::memchr(b'[', head).and_then(|_| TRACE.find(text.as_bytes()));
+    // So few bytes are compared sooner, all at once, than a search for one of them has begun.
+    let bracket = text.len() >= TRACE_BYTES && head.iter().fold(false, |found, byte| found | (*byte == b'['));
+    let trace = bracket.then(|| TRACE.find(text.as_bytes())).flatten();
     match trace.and_then(|_| kernel_trace::connection(text)) {
-        Some(connection) => By { name: connection.into(), ..By::default() },
+        Some(connection) => By { name: connection, ..By::default() },
         None => By::default(),
     }
 }
