@@ -5,6 +5,8 @@ use std::{
     io::Read as _,
 };
 
+use memchr::{memchr_iter, memrchr};
+
 use crate::{
     engine::report::Report,
     sources::{file::Input, lines::Lines},
@@ -77,7 +79,15 @@ fn read_again(input: &Input, wanted: &BTreeSet<u64>) -> Vec<(u64, String)> {
     let (mut lines, mut block) = (Lines::default(), vec![0; 256 << 10]);
     let mut next = wanted.iter().copied().peekable();
     while let Ok(got @ 1..) = source.read(&mut block) {
-        lines.feed(&block[..got], |line| {
+        let mut bytes = &block[..got];
+        let ends = memchr_iter(b'\n', bytes).count() as u64;
+        // The lines of most blocks are only counted.
+        if let Some(last) = memrchr(b'\n', bytes).filter(|_| next.peek().is_some_and(|next| *next > number + ends)) {
+            number += ends;
+            lines.clear();
+            bytes = &bytes[last + 1..];
+        }
+        lines.feed(bytes, |line| {
             number += 1;
             if next.next_if_eq(&number).is_some() {
                 found.push((number, quotation(line)));
@@ -99,5 +109,34 @@ fn quotation(line: &[u8]) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}...", &text[..at]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_found_again_wherever_the_blocks_of_the_input_end() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        let long = "x".repeat(600 << 10);
+        let text: String =
+            (1..=40_000).map(|n| if n == 20_000 { format!("{long}\n") } else { format!("line {n}\n") }).collect();
+        fs::write(&path, text + "the last one").expect("a file");
+        let input = Input::File(path);
+        for wanted in
+            [vec![1, 2], vec![1, 39_999], vec![19_999, 20_001], vec![40_000, 40_001], vec![20_000], vec![50_000]]
+        {
+            let found = read_again(&input, &wanted.iter().copied().collect());
+            let expected = wanted.into_iter().filter(|n| *n <= 40_001).map(|n| match n {
+                20_000 => (n, quotation(long.as_bytes())),
+                40_001 => (n, "the last one".to_owned()),
+                n => (n, format!("line {n}")),
+            });
+            assert_eq!(found, expected.collect::<Vec<_>>());
+        }
     }
 }
