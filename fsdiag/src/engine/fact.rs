@@ -304,7 +304,7 @@ pub struct Frame {
     pub args: Box<str>,
     pub file: Option<Name>,
     pub line: Option<u32>,
-    pub module: Option<Box<str>>,
+    pub module: Option<Name>,
     /// Local variables where the tool prints them.
     pub locals: Box<str>,
 }

@@ -1,4 +1,4 @@
-//! Recent: texts that come again and again, e.g. functions of stacks, are made once and shared.
+//! Recent: texts that come again and again, e.g. functions of stacks, are read once, and what was made of them is shared.
 
 use std::hash::BuildHasher as _;
 
@@ -6,32 +6,44 @@ use hashbrown::DefaultHashBuilder;
 
 use crate::engine::fact::Name;
 
-/// Texts by their hash: a later one takes the place of another with the same.
-#[derive(Default)]
-pub(super) struct Recent {
-    /// What was read, and what was made of it.
-    places: Vec<(Name, Name)>,
+/// What was made of texts, by their hash: a later one takes the place of another with the same.
+pub(super) struct Recent<V> {
+    places: Vec<Option<(Box<str>, V)>>,
     hasher: DefaultHashBuilder,
 }
 
 const PLACES: usize = 512;
+/// Longest text that is remembered, bytes.
+const LONGEST: usize = 512;
 
-impl Recent {
-    pub(super) fn name(&mut self, text: &str) -> Name {
-        self.made(text, |text| text.into())
+impl<V> Default for Recent<V> {
+    fn default() -> Self {
+        Self { places: Vec::new(), hasher: DefaultHashBuilder::default() }
     }
+}
 
-    /// What `make` makes of a text, always the same of the same text.
-    pub(super) fn made(&mut self, text: &str, make: fn(&str) -> Name) -> Name {
+impl<V: Clone> Recent<V> {
+    /// What `make` makes of a text, always the same of the same text; that it makes nothing is not remembered.
+    pub(super) fn made(&mut self, text: &str, make: impl FnOnce(&str) -> Option<V>) -> Option<V> {
+        if text.len() > LONGEST {
+            return make(text);
+        }
         if self.places.is_empty() {
-            self.places = vec![(Name::from(""), Name::from("")); PLACES];
+            self.places.resize_with(PLACES, || None);
         }
         let place = &mut self.places[self.hasher.hash_one(text) as usize % PLACES];
-        if *place.0 != *text {
-            let made = make(text);
-            *place = (if *made == *text { made.clone() } else { text.into() }, made);
+        if let Some((_, made)) = place.as_ref().filter(|(of, _)| **of == *text) {
+            return Some(made.clone());
         }
-        place.1.clone()
+        let made = make(text)?;
+        *place = Some((text.into(), made.clone()));
+        Some(made)
+    }
+}
+
+impl Recent<Name> {
+    pub(super) fn name(&mut self, text: &str) -> Name {
+        self.made(text, |text| Some(text.into())).unwrap_or_default()
     }
 }
 
@@ -48,5 +60,16 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &recent.name("main.main")));
         let many: Vec<String> = (0..4 * PLACES).map(|n| format!("f{n}")).collect();
         assert!(many.iter().all(|text| *recent.name(text) == **text));
+    }
+
+    #[test]
+    fn a_text_of_which_nothing_was_made_is_asked_again() {
+        let mut recent = Recent::default();
+        assert_eq!(recent.made("a", |_| None), None);
+        assert_eq!(recent.made("a", |_| Some(1)), Some(1));
+        assert_eq!(recent.made("a", |_| None), Some(1));
+        let long = "a".repeat(LONGEST + 1);
+        assert_eq!(recent.made(&long, |_| Some(2)), Some(2));
+        assert_eq!(recent.made(&long, |_| None), None);
     }
 }

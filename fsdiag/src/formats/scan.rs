@@ -16,6 +16,21 @@ pub(super) fn num(text: &str) -> Option<(u64, &str)> {
     (end > 0).then(|| (number, &text[end..]))
 }
 
+/// Without the blanks before it: whatever a blank is elsewhere, nothing that begins with a graphic byte of ASCII has one.
+#[inline]
+pub(super) fn unindented(text: &str) -> &str {
+    let blanks = text.bytes().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let text = &text[blanks..];
+    if text.as_bytes().first().is_some_and(u8::is_ascii_graphic) { text } else { text.trim_start() }
+}
+
+/// Whether `text` starts with any of these; their first bytes almost always tell.
+#[inline]
+pub(super) fn starts(text: &str, with: &[&str]) -> bool {
+    let Some(first) = text.as_bytes().first() else { return false };
+    with.iter().any(|start| start.as_bytes().first() == Some(first) && text.starts_with(start))
+}
+
 /// The hexadecimal number that `text` starts with (`0x` allowed), and what follows.
 pub(super) fn hex(text: &str) -> Option<(u64, &str)> {
     let text = text.strip_prefix("0x").unwrap_or(text);
@@ -314,6 +329,18 @@ mod tests {
             assert_eq!((find(text, key), rfind(text, key)), (text.find(key), text.rfind(key)), "{key}");
         }
         assert_eq!(split("a: b: c", ": "), Some(("a", "b: c")));
+    }
+
+    #[test]
+    fn what_a_text_starts_with_is_told_as_the_library_tells_it() {
+        let starts_so = ["panic: ", "p", "µ", "exit"];
+        for text in ["", "panic: x", "panic", "exit", "exi", "µs", "x", " panic: "] {
+            assert_eq!(starts(text, &starts_so[..1]), text.starts_with("panic: "), "{text}");
+            assert_eq!(starts(text, &starts_so), starts_so.iter().any(|start| text.starts_with(start)), "{text}");
+        }
+        for text in ["", " ", "a ", " a", "\t a", "\u{a0}a", " \u{2003} a", "µ", "\r\n\ta"] {
+            assert_eq!(unindented(text), text.trim_start(), "{text:?}");
+        }
     }
 
     #[test]

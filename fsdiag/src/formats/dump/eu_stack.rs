@@ -15,7 +15,8 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct EuStack {
     draft: Option<Draft>,
-    recent: Recent,
+    /// What stands behind the address: threads stand at the same few places.
+    recent: Recent<Frame>,
     /// Where each frame of the dump stands: thread, frame, address.
     addresses: Vec<(usize, usize, u64)>,
 }
@@ -115,9 +116,13 @@ impl EuStack {
 const LIBFUSE: u64 = 0x3_0000;
 
 /// `1  0x00007f0226e08482 - 1 __pthread_mutex_lock@GLIBC_2.2.5 - /usr/lib/libc.so.6`, and its address.
-fn frame(rest: &str, recent: &mut Recent) -> Option<(Frame, u64)> {
+fn frame(rest: &str, recent: &mut Recent<Frame>) -> Option<(Frame, u64)> {
     let (_, rest) = scan::num(rest)?;
     let (address, rest) = scan::hex(rest.trim_start().strip_prefix("0x")?)?;
+    Some((recent.made(rest, at_address)?, address))
+}
+
+fn at_address(rest: &str) -> Option<Frame> {
     let rest = rest.strip_prefix(" - 1").unwrap_or(rest);
     let (rest, module) = match scan::rsplit(rest, " - ").filter(|(_, module)| module.starts_with(['/', '['])) {
         Some((rest, module)) => (rest.trim(), Some(module.into())),
@@ -131,8 +136,8 @@ fn frame(rest: &str, recent: &mut Recent) -> Option<(Frame, u64)> {
         None => (rest, None, None),
     };
     let symbol = scan::split(symbol, "@").map_or(symbol, |(name, _)| name);
-    let function = if symbol.is_empty() { recent.name("??") } else { recent.made(symbol, demangled) };
-    Some((Frame { function, file, line, module, ..Frame::default() }, address))
+    let function = if symbol.is_empty() { "??".into() } else { demangled(symbol) };
+    Some(Frame { function, file, line, module, ..Frame::default() })
 }
 
 fn is_source(word: &str) -> bool {

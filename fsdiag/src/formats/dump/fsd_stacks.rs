@@ -129,7 +129,7 @@ fn is_part(text: &str) -> bool {
     ];
     let header =
         || scan::split(text, ": ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
-    text.is_empty() || STARTS.iter().any(|start| text.starts_with(start)) || header()
+    text.is_empty() || scan::starts(text, STARTS) || header()
 }
 
 fn watch(dump: &StackDump<'_>) -> What {

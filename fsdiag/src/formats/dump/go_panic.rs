@@ -3,7 +3,7 @@
 use super::goroutines::Goroutines;
 use crate::{
     engine::fact::{Fact, HintKind},
-    formats::{Line, Mark, Parser, Taken},
+    formats::{Line, Mark, Parser, Taken, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -34,17 +34,15 @@ impl Parser for GoPanic {
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
-        let last_words = ["panic: ", "fatal error: ", "unexpected fault address ", "runtime: out of memory"];
-        if last_words.iter().any(|words| line.text.starts_with(words)) {
+        const LAST_WORDS: [&str; 4] =
+            ["panic: ", "fatal error: ", "unexpected fault address ", "runtime: out of memory"];
+        if scan::starts(line.text, &LAST_WORDS) {
             return self.crash(line, out);
         }
         if !self.crashed {
             return Taken::No;
         }
-        if line.text.starts_with("[signal ")
-            || line.text.starts_with("\tpanic: ")
-            || line.text.starts_with("exit status ")
-        {
+        if scan::starts(line.text, &["[signal ", "\tpanic: ", "exit status "]) {
             return Taken::Yes;
         }
         self.goroutines.line(line, out)

@@ -2,7 +2,7 @@
 
 use super::{Draft, hand_over, locks};
 use crate::{
-    engine::fact::{Fact, Frame, Thread},
+    engine::fact::{Fact, Frame, Name, Thread},
     formats::{Line, Taken, recent::Recent, scan},
 };
 use fsd_events::op::Op;
@@ -13,15 +13,19 @@ pub(super) struct Goroutines {
     draft: Option<Draft>,
     /// A frame's function was read, its place comes next.
     expects_place: bool,
-    /// Functions and files: goroutines stand at the same few places.
-    recent: Recent,
+    /// What goroutines stand in, and where: at the same few places.
+    functions: Recent<Name>,
+    places: Recent<(Name, Option<u32>)>,
+    /// Functions and files of `debug=1`.
+    names: Recent<Name>,
     /// `debug=1`: how many records were read.
     records: u64,
 }
 
 impl Goroutines {
     pub(super) fn new(format: &'static str) -> Self {
-        Self { format, draft: None, expects_place: false, recent: Recent::default(), records: 0 }
+        let (functions, places, names) = (Recent::default(), Recent::default(), Recent::default());
+        Self { format, draft: None, expects_place: false, functions, places, names, records: 0 }
     }
 
     pub(super) fn is_reading(&self) -> bool {
@@ -114,9 +118,9 @@ impl Goroutines {
         let (Some(_), Some(function)) = (parts.next(), parts.next()) else { return Taken::Bad };
         let function = scan::rsplit(function, "+0x").map_or(function, |(name, _)| name);
         let place = parts.next().map(super::file_and_line);
-        let (file, line) = (place.map(|(file, _)| self.recent.name(file)), place.and_then(|(_, line)| line));
+        let (file, line) = (place.map(|(file, _)| self.names.name(file)), place.and_then(|(_, line)| line));
         if let Some(draft) = &mut self.draft {
-            draft.frame(Frame { function: self.recent.name(function), file, line, ..Frame::default() });
+            draft.frame(Frame { function: self.names.name(function), file, line, ..Frame::default() });
         }
         Taken::Yes
     }
@@ -124,11 +128,16 @@ impl Goroutines {
     fn in_block(&mut self, text: &str) -> Taken {
         let Some(draft) = self.draft.as_mut().filter(|draft| draft.in_thread) else { return Taken::No };
         // Whoever quotes a dump indents it anew: what a line is like tells what it is.
-        let text = text.trim_start();
+        let text = scan::unindented(text);
         // No place ends so, and every frame's first line does.
-        let place = Some(text).filter(|text| !text.ends_with(')')).map(before_offset);
-        if let Some(place) = place.filter(|place| is_place(place)) {
-            return self.place(place);
+        let place = Some(text).filter(|text| !text.ends_with(')'));
+        if let Some((file, line)) = place.and_then(|place| self.places.made(place, at)) {
+            // That of a creator is not kept.
+            if let Some(frame) = draft.last_frame().filter(|_| self.expects_place) {
+                (frame.file, frame.line) = (Some(file), line);
+            }
+            self.expects_place = false;
+            return Taken::Yes;
         }
         if let Some(creator) = text.strip_prefix("created by ") {
             if let Some(thread) = draft.current() {
@@ -141,20 +150,10 @@ impl Goroutines {
             return Taken::Yes;
         }
         let Some((function, args)) = call(text) else { return Taken::No };
-        draft.frame(Frame { function: self.recent.name(function), args: args.into(), ..Frame::default() });
+        let plain = |function: &str| is_function(function).then(|| function.into());
+        let Some(function) = self.functions.made(function, plain) else { return Taken::No };
+        draft.frame(Frame { function, args: args.into(), ..Frame::default() });
         self.expects_place = true;
-        Taken::Yes
-    }
-
-    /// `/src/main.go:13 +0x75`: of the frame above; that of a creator is not kept.
-    fn place(&mut self, place: &str) -> Taken {
-        if self.expects_place
-            && let Some(frame) = self.draft.as_mut().and_then(Draft::last_frame)
-        {
-            let (file, line) = super::file_and_line(place);
-            (frame.file, frame.line) = (Some(self.recent.name(file)), line);
-        }
-        self.expects_place = false;
         Taken::Yes
     }
 
@@ -177,7 +176,7 @@ struct Header<'a> {
 
 impl<'a> Header<'a> {
     fn read(text: &'a str) -> Option<Self> {
-        let rest = text.trim_start().strip_prefix("goroutine ")?;
+        let rest = scan::unindented(text).strip_prefix("goroutine ")?;
         let (number, rest) = scan::num(rest)?;
         let (registers, rest) = scan::split(rest, "[")?;
         if !(registers == " " || scan::has(registers, "gp=") || scan::has(registers, "m=")) {
@@ -197,26 +196,24 @@ impl<'a> Header<'a> {
     }
 }
 
-/// A path may have spaces.
-fn before_offset(text: &str) -> &str {
-    scan::split(text, " +0x").map_or(text, |(place, _)| place).trim_end()
-}
-
-/// `/src/main.go:13`, without the offset.
-fn is_place(place: &str) -> bool {
-    scan::rsplit(place, ":").is_some_and(|(file, line)| {
-        let number = !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit());
-        number && memchr::memchr2(b'.', b'/', file.as_bytes()).is_some()
-    })
+/// `/src/main.go:13 +0x75`: file and line of a frame. A path may have spaces.
+fn at(text: &str) -> Option<(Name, Option<u32>)> {
+    let place = scan::split(text, " +0x").map_or(text, |(place, _)| place).trim_end();
+    let (file, line) = scan::rsplit(place, ":")?;
+    let number = !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit());
+    let (name, line) = super::file_and_line(place);
+    (number && memchr::memchr2(b'.', b'/', file.as_bytes()).is_some()).then(|| (name.into(), line))
 }
 
 /// `main.(*cache).release(0xc0000b0000?)`: function and arguments.
 fn call(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_suffix(')')?;
     let open = scan::rfind(inner, "(")?;
-    let function = &inner[..open];
-    let plain = !function.is_empty() && !scan::has(function, " ") && scan::has(function, ".");
-    plain.then_some((function, &inner[open + 1..]))
+    Some((&inner[..open], &inner[open + 1..]))
+}
+
+fn is_function(text: &str) -> bool {
+    !text.is_empty() && !scan::has(text, " ") && scan::has(text, ".")
 }
 
 /// The callback that a goroutine of a cgofuse daemon runs.

@@ -2,7 +2,7 @@
 
 use super::{Draft, hand_over};
 use crate::{
-    engine::fact::{BlockedTask, Fact, Frame, KernelFact, Thread, What},
+    engine::fact::{BlockedTask, Fact, Frame, KernelFact, Name, Thread, What},
     formats::{Line, Mark, Parser, Taken, recent::Recent, scan},
 };
 
@@ -13,7 +13,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct ProcStacks {
     draft: Option<Draft>,
-    recent: Recent,
+    recent: Recent<Name>,
 }
 
 impl Parser for ProcStacks {
@@ -68,7 +68,7 @@ impl ProcStacks {
 
 /// `[<0>] request_wait_answer+0x112/0x210`.
 fn function(text: &str) -> Option<&str> {
-    let rest = text.trim_start().strip_prefix("[<")?;
+    let rest = scan::unindented(text).strip_prefix("[<")?;
     let (_, function) = scan::split(rest, ">] ")?;
     Some(scan::split(function, "+0x").map_or(function, |(name, _)| name))
 }
@@ -81,15 +81,16 @@ fn heading(text: &str) -> Option<(u32, Thread)> {
         Some((tid, rest)) => (tid, rest),
         None => (pid, rest),
     };
-    let bare = ["", "/stack", ":", "/stack:", "/stack <==", " <=="].contains(&rest.trim_end());
-    let named = scan::between(rest, "(", ')').filter(|_| rest.starts_with("/stack (") || rest.starts_with(" ("));
-    if !bare && named.is_none() && !scan::has(rest, "state=") && !scan::has(rest, "wchan=") && !text.starts_with("==> ")
-    {
+    let bare = || ["", "/stack", ":", "/stack:", "/stack <==", " <=="].contains(&rest.trim_end());
+    let named = Some(rest).filter(|rest| scan::starts(rest, &["/stack (", " ("]));
+    let named = named.and_then(|rest| scan::between(rest, "(", ')'));
+    let field = |key| scan::after(rest, key).map(|v| scan::word(v).0);
+    let (wchan, state) = (field("wchan="), field("state="));
+    if !text.starts_with("==> ") && named.is_none() && state.is_none() && wchan.is_none() && !bare() {
         return None;
     }
-    let field = |key| scan::after(rest, key).map(|v| v.split(' ').next().unwrap_or(v));
-    let wchan = field("wchan=").filter(|wchan| !matches!(*wchan, "0" | "-" | ""));
-    let state = field("state=").map(|state| wchan.map_or(state.into(), |w| format!("{state} {w}").into()));
+    let wchan = wchan.filter(|wchan| !matches!(*wchan, "0" | "-" | ""));
+    let state = state.map(|state| wchan.map_or(state.into(), |wchan| [state, " ", wchan].concat().into()));
     let thread = Thread {
         label: super::numbered("thread ", number),
         number,

@@ -3,7 +3,7 @@
 use super::{Draft, hand_over, location, locks};
 use crate::{
     engine::fact::{Fact, Frame, Thread},
-    formats::{Line, Mark, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, recent::Recent, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -16,6 +16,8 @@ struct TokioDump {
     tasks: u64,
     /// Lines since the last tree that are none.
     strangers: u32,
+    /// Tasks stand at the same few places.
+    recent: Recent<Frame>,
 }
 
 /// A heading for each task, a blank line.
@@ -42,14 +44,14 @@ impl Parser for TokioDump {
             let number = self.tasks;
             let draft = self.draft.get_or_insert_with(|| Draft::start(line, "tokio-dump"));
             draft.thread(line, Thread { label: super::numbered("task ", number), number, ..Thread::default() });
-            draft.frame(frame(root));
+            draft.frame(self.recent.made(root, frame).unwrap_or_default());
             return Taken::Yes;
         }
         let branch = text.trim_start_matches([' ', '│']);
         let leaf = branch.strip_prefix("└╼ ").or_else(|| branch.strip_prefix("├╼ "));
         match (leaf, self.draft.as_mut()) {
             (Some(leaf), Some(draft)) => {
-                draft.frame(frame(leaf));
+                draft.frame(self.recent.made(leaf, frame).unwrap_or_default());
                 Taken::Yes
             }
             _ => {
@@ -76,6 +78,8 @@ impl TokioDump {
     fn close(&mut self) {
         let Some(thread) = self.draft.as_mut().and_then(Draft::current) else { return };
         thread.frames.reverse();
+        // Tasks are many, and most of them shallow.
+        thread.frames.shrink_to_fit();
         thread.waits_for = locks::native(&thread.frames);
         if let Some(draft) = &mut self.draft {
             draft.in_thread = false;
@@ -84,8 +88,8 @@ impl TokioDump {
 }
 
 /// `pan::release_async at src/main.rs:9:124`.
-fn frame(text: &str) -> Frame {
+fn frame(text: &str) -> Option<Frame> {
     let (function, place) = scan::rsplit(text, " at ").unwrap_or((text, ""));
     let (file, line) = if place.is_empty() { (None, None) } else { location(place) };
-    Frame { function: function.into(), file, line, ..Frame::default() }
+    Some(Frame { function: function.into(), file, line, ..Frame::default() })
 }
