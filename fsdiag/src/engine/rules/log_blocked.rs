@@ -15,7 +15,7 @@ impl Rule for LogBlocked {
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
         let writes = |p: &usize| {
-            let log = |at: usize| case.threads[at].logs() && case.threads[at].op.is_some();
+            let log = |at: usize| case.threads[at].op.is_some() && case.threads[at].logs();
             let old = case.op_of(*p).is_none_or(|op| case.is_stuck(op));
             case.parties[*p].thread.is_some_and(log) && old
         };

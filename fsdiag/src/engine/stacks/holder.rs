@@ -1,9 +1,12 @@
 //! Holder: who has the lock that others wait for, when the dump does not say.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::LazyLock};
 
 use super::{Doing, Proof, Seen};
-use crate::engine::fact::{Frame, LockRef};
+use crate::engine::{
+    fact::{Frame, LockRef},
+    words::Words,
+};
 
 /// A structure is rarely larger: a lock inside it lies at most so many bytes behind its start.
 const STRUCTURE: u64 = 0x400;
@@ -66,13 +69,16 @@ fn best(suspects: &[usize], threads: &[Seen<'_>], fits: impl Fn(&usize) -> bool)
     fitting.rev().max_by_key(|at| (blocked(*at), closes(*at), threads[*at].op.is_some()))
 }
 
+/// What functions of locks have in their names: of a dump with a pile every waiter is asked.
+static LOCKING: LazyLock<Words> =
+    LazyLock::new(|| Words::new(&["lock", "Lock", "futex", "Semacquire", "syscall", "mutex", "Mutex", "park"]));
+
 /// The frame of the program that asks for the lock.
 fn caller<'a>(seen: &Seen<'a>) -> Option<&'a Frame> {
-    const LOCKING: &[&str] = &["lock", "Lock", "futex", "Semacquire", "syscall", "mutex", "Mutex", "park"];
     let program = |frame: &&Frame| {
         let plain = frame.function.rsplit(['.', ':']).next().unwrap_or(&frame.function);
         let runtime = frame.function.starts_with("runtime.") || frame.function.starts_with("sync.(*");
-        !runtime && !LOCKING.iter().any(|word| plain.contains(word)) && plain != "??"
+        !runtime && !LOCKING.any(plain) && plain != "??"
     };
     seen.thread.frames.iter().take(12).find(program)
 }

@@ -1,9 +1,14 @@
 //! Serves: which FUSE operation a thread runs the callback of, by the names of its frames.
 
+use std::sync::LazyLock;
+
 use fsd_events::op::Op;
 
 use super::Seen;
-use crate::engine::fact::{Frame, Thread};
+use crate::engine::{
+    fact::{Frame, Thread},
+    words::Words,
+};
 
 /// The operation whose callback is on the stack.
 pub(super) fn operation(thread: &Thread) -> Option<Op> {
@@ -15,6 +20,9 @@ pub(super) fn operation(thread: &Thread) -> Option<Op> {
 /// Frames of the libraries that are called like the operation: cgofuse, libfuse, go-fuse, fuser.
 fn library(frame: &Frame) -> Option<Op> {
     let name = &*frame.function;
+    if !LIBRARIES.any(name) {
+        return None;
+    }
     let after = |key: &str| name.split_once(key).map(|(_, rest)| rest);
     let plain = after("cgofuse/fuse.host")
         .or_else(|| after("fuse_lib_"))
@@ -23,6 +31,10 @@ fn library(frame: &Frame) -> Option<Op> {
         .or_else(|| after("Filesystem>::"))?;
     spelled(plain)
 }
+
+/// What those frames have in their names: every frame of every dump is asked.
+static LIBRARIES: LazyLock<Words> =
+    LazyLock::new(|| Words::new(&["cgofuse/fuse.host", "fuse_lib_", "fuse_fs_", "fs.(*rawBridge).", "Filesystem>::"]));
 
 /// fusepy calls `FUSE.release` in `fuse.py`, and that the user's method.
 fn python(frame: &Frame) -> Option<Op> {
