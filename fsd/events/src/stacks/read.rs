@@ -79,7 +79,6 @@ pub fn read(text: &str) -> Read<'_> {
         frames: 0,
         ended: false,
     };
-    let mut hash = Fnv::new();
     let mut rest = text;
     while let Some(end) = rest.find('\n') {
         let line = &rest[..end];
@@ -89,10 +88,9 @@ pub fn read(text: &str) -> Read<'_> {
             break;
         }
         match line.starts_with("== end ") {
-            true => reader.end(line, hash.value()),
+            true => reader.end(line, &text[..text.len() - rest.len()]),
             false => reader.take(line),
         }
-        hash.add(&rest.as_bytes()[..=end]);
         reader.line += 1;
         rest = &rest[end + 1..];
     }
@@ -237,7 +235,7 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    fn end(&mut self, line: &'a str, fnv: u64) {
+    fn end(&mut self, line: &'a str, before: &str) {
         self.settle();
         let in_order = self.part == Part::In(Section::Tasks);
         self.part = Part::End;
@@ -250,7 +248,7 @@ impl<'a> Reader<'a> {
         if !in_order || end.counts.map(Some) != self.announced || counted != self.announced {
             return self.problem("the counts do not fit");
         }
-        if (end.lines, end.fnv) != (self.line, fnv) {
+        if end.lines != self.line || end.fnv != Fnv::of(before) {
             return self.problem("the checksum does not fit");
         }
         self.ended = true;

@@ -150,6 +150,13 @@ impl Fnv {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
+    /// Of a whole text: each byte waits for the one before it, so it is asked for last.
+    pub(super) fn of(text: &str) -> u64 {
+        let mut hash = Self::new();
+        hash.add(text.as_bytes());
+        hash.value()
+    }
+
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.0 = bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     }
