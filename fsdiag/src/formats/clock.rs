@@ -58,7 +58,7 @@ pub(super) fn leading(text: &str) -> Option<(Stamp, &str)> {
 fn dated(text: &str) -> Option<(Stamp, &str)> {
     let date = text.as_bytes();
     let separator = date[4];
-    let days = days(digits(text, 0, 4)?, digits(text, 5, 2)?, digits(text, 8, 2)?)?;
+    let days = days(digits::<4>(text, 0)?, digits::<2>(text, 5)?, digits::<2>(text, 8)?)?;
     let joined = matches!(date.get(10)?, b' ' | b'T' | b'-');
     if date.get(7) != Some(&separator) || !joined {
         return None;
@@ -75,7 +75,7 @@ fn day_first(text: &str) -> Option<(Stamp, &str)> {
     if date.get(2) != Some(&b'/') || date.get(5) != Some(&b'/') || date.get(10) != Some(&b' ') {
         return None;
     }
-    let days = days(digits(text, 6, 4)?, digits(text, 3, 2)?, digits(text, 0, 2)?)?;
+    let days = days(digits::<4>(text, 6)?, digits::<2>(text, 3)?, digits::<2>(text, 0)?)?;
     let (us, rest) = of_day(text.get(11..)?)?;
     Some((Stamp::Wall(u64::try_from(days).ok()? * DAY_US + us), rest))
 }
@@ -93,7 +93,7 @@ pub(super) fn of_day(text: &str) -> Option<(u64, &str)> {
     if bytes.get(2) != Some(&b':') || bytes.get(5) != Some(&b':') {
         return None;
     }
-    let (hours, minutes, seconds) = (digits(text, 0, 2)?, digits(text, 3, 2)?, digits(text, 6, 2)?);
+    let (hours, minutes, seconds) = (digits::<2>(text, 0)?, digits::<2>(text, 3)?, digits::<2>(text, 6)?);
     if hours > 23 || minutes > 59 || seconds > 60 {
         return None;
     }
@@ -115,7 +115,7 @@ fn zone(text: &str) -> (i64, &str) {
         _ => return (0, text),
     };
     let colon = usize::from(text.as_bytes().get(3) == Some(&b':'));
-    let (Some(hours), Some(minutes)) = (digits(text, 1, 2), digits(text, 3 + colon, 2)) else { return (0, text) };
+    let (Some(hours), Some(minutes)) = (digits::<2>(text, 1), digits::<2>(text, 3 + colon)) else { return (0, text) };
     (east * (hours * 60 + minutes) as i64 * 60_000_000, &text[5 + colon..])
 }
 
@@ -142,9 +142,11 @@ pub(super) fn kernel(text: &str) -> Option<(Stamp, &str)> {
     (len == 6).then(|| (Stamp::Mono(seconds.saturating_mul(1_000_000) + us), rest.strip_prefix(' ').unwrap_or(rest)))
 }
 
-fn digits(text: &str, from: usize, count: usize) -> Option<u64> {
-    let bytes = text.as_bytes().get(from..from + count)?;
-    bytes.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')))
+fn digits<const COUNT: usize>(text: &str, from: usize) -> Option<u64> {
+    let digits: &[u8; COUNT] = text.as_bytes().get(from..)?.first_chunk()?;
+    // None waits for the one before it to be a digit.
+    let all = digits.iter().fold(true, |all, byte| all & byte.is_ascii_digit());
+    all.then(|| digits.iter().fold(0, |n, byte| n * 10 + u64::from(byte - b'0')))
 }
 
 /// Days since 1970-01-01 of a Gregorian date; None for one that no calendar has.

@@ -108,7 +108,7 @@ impl HungTask {
             "RIP: ",
             "Workqueue: ",
         ];
-        if CHATTER.iter().any(|start| text.starts_with(start)) {
+        if scan::starts(text, &CHATTER) {
             return Taken::Yes;
         }
         let Some((function, offset)) = scan::split(text, "+0x").filter(|(function, _)| is_symbol(function)) else {

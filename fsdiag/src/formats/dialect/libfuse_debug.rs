@@ -269,19 +269,13 @@ impl Begin {
 
 /// `flags=0x73fffffb` and the like of the handshake.
 fn is_setting(inner: &str) -> bool {
-    scan::split(inner, "=").is_some_and(|(name, _)| {
-        matches!(
-            name,
-            "flags" | "max_readahead" | "max_write" | "max_background" | "congestion_threshold" | "time_gran"
-        )
-    })
+    const NAMES: [&str; 6] =
+        ["flags=", "max_readahead=", "max_write=", "max_background=", "congestion_threshold=", "time_gran="];
+    scan::starts(inner, &NAMES)
 }
 
 /// Indented lines are the library's answers to what its own begin lines asked.
 fn is_library_line(inner: &str) -> Taken {
-    let known = is_setting(inner)
-        || ["open[", "read[", "write[", "create[", "opendir[", "readdir[", "statfs", "symlink"]
-            .iter()
-            .any(|verb| inner.starts_with(verb));
-    if known { Taken::Yes } else { Taken::No }
+    const VERBS: [&str; 8] = ["open[", "read[", "write[", "create[", "opendir[", "readdir[", "statfs", "symlink"];
+    if scan::starts(inner, &VERBS) || is_setting(inner) { Taken::Yes } else { Taken::No }
 }

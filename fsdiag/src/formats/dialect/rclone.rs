@@ -177,8 +177,10 @@ pub(in crate::formats) fn process(text: &str) -> Option<u32> {
 
 /// `[1234] DEBUG : `.
 fn numbered(text: &str) -> Option<(&str, &str)> {
-    let (pid, rest) = text.strip_prefix('[')?.split_once("] ")?;
-    (pid.len() < 10 && pid.bytes().all(|b| b.is_ascii_digit())).then_some((pid, rest))
+    let inner = text.strip_prefix('[')?;
+    let digits = inner.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = inner[digits..].strip_prefix("] ").filter(|_| digits < 10)?;
+    Some((&inner[..digits], rest))
 }
 
 /// Splits `object: Func: details`; the object may contain colons itself.

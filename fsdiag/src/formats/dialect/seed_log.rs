@@ -67,7 +67,7 @@ impl Parser for SeedLog {
             return self.watchdog(line, rest, out);
         }
         let told = ["TempFileStore", "RangeLRUStore", "fs] ", "Open] ", "Release] ", "logging] ", "Evict"];
-        if !told.iter().any(|prefix| from.starts_with(prefix)) {
+        if !scan::starts(from, &told) {
             return Taken::No;
         }
         self.reported(out);

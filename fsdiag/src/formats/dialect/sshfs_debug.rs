@@ -58,10 +58,9 @@ impl Parser for SshfsDebug {
         if self.seen && line.text.starts_with("sent: ") {
             return line.end(false, out);
         }
-        let known = ["Server version: ", "Extension: ", "received: ", "rtt min/max/avg: ", "num connect: "]
-            .iter()
-            .any(|prefix| line.text.starts_with(prefix));
-        if known { Taken::Yes } else { Taken::No }
+        const KNOWN: [&str; 5] =
+            ["Server version: ", "Extension: ", "received: ", "rtt min/max/avg: ", "num connect: "];
+        if scan::starts(line.text, &KNOWN) { Taken::Yes } else { Taken::No }
     }
 }
 

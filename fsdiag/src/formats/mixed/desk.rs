@@ -185,11 +185,11 @@ impl Desk {
 
     /// Another format goes on: what the one before held back comes before the facts of this line.
     fn settle_first(&mut self, before: usize, tally: &mut Tally, facts: &mut Vec<Fact>) {
-        let mut later = std::mem::take(facts);
+        let later = facts.len();
         self.slots[before].parser.settle(facts);
         self.note(before);
-        tally.at(before).1 += facts.len() as u64;
-        facts.append(&mut later);
+        tally.at(before).1 += (facts.len() - later) as u64;
+        facts.rotate_left(later);
     }
 
     /// Offers a line to one parser, after those that it yields to.
