@@ -1,6 +1,13 @@
 //! Pools: the few threads on which file calls may block, apart by purpose so that none waits for another.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -25,6 +32,8 @@ pub(super) struct Pools {
     writers: Option<Runtime>,
     removers: Option<Runtime>,
     answerers: Option<Runtime>,
+    /// Writes that no thread has begun.
+    unwritten: Arc<AtomicUsize>,
 }
 
 impl Pools {
@@ -34,6 +43,7 @@ impl Pools {
             writers: pool("fsd-write", WRITERS)?,
             removers: pool("fsd-remove", REMOVERS)?,
             answerers: pool("fsd-answer", ANSWERERS)?,
+            unwritten: Arc::default(),
         })
     }
 
@@ -47,12 +57,26 @@ impl Pools {
     }
 
     pub(super) fn write(&self, work: impl FnOnce() + Send + 'static) {
-        run(self.writers.as_ref(), "disk write", work);
+        run(self.writers.as_ref(), "disk write", self.counted(work));
+    }
+
+    /// Whether a write waits for a thread.
+    pub(super) fn others_write(&self) -> bool {
+        self.unwritten.load(Ordering::Relaxed) > 0
+    }
+
+    fn counted<T>(&self, work: impl FnOnce() -> T + Send + 'static) -> impl FnOnce() -> T + Send + 'static {
+        self.unwritten.fetch_add(1, Ordering::Relaxed);
+        let unwritten = Arc::clone(&self.unwritten);
+        move || {
+            unwritten.fetch_sub(1, Ordering::Relaxed);
+            work()
+        }
     }
 
     /// Writes, and tells when it is done; None: the pool is gone.
     pub(super) async fn put<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        answer(self.writers.as_ref(), "disk write", work).await
+        answer(self.writers.as_ref(), "disk write", self.counted(work)).await
     }
 
     pub(super) async fn remove<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {

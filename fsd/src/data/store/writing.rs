@@ -15,8 +15,8 @@ use super::{
     temp_file::{self, TempFile},
 };
 
-/// Bytes that are worth a write.
-const BATCH: u64 = 512 << 10;
+/// Bytes that are worth a write, and waking who writes.
+const BATCH: u64 = 1 << 20;
 /// Bytes taken out of the queue at once.
 const AT_ONCE: u64 = 4 << 20;
 
@@ -51,8 +51,13 @@ impl Store {
     }
 
     fn write_out(self: &Arc<Self>) {
-        match self.write_batch() {
-            // At the end of the queue: a file that always has more must not keep a writer from the others.
+        let mut written = self.write_batch();
+        // The same thread goes on, which costs no wake-up, but not before others: a file that always has more must not
+        // keep a writer from them.
+        while written == Ok(true) && !self.stores.pools.others_write() {
+            written = self.write_batch();
+        }
+        match written {
             Ok(true) => {
                 let store = Arc::clone(self);
                 self.stores.pools.write(move || store.write_out());
