@@ -4,6 +4,7 @@ pub mod blocks;
 pub mod control;
 pub mod file;
 pub mod follow;
+mod frames;
 pub mod kernel;
 pub mod lines;
 pub mod ptrace;

@@ -35,7 +35,7 @@ pub struct Args {
     pub inputs: Vec<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Leave out what happened before (RFC 3339, `YYYY-MM-DD HH:MM:SS`, or seconds since 1970).
+    /// Leave out what happened before (`YYYY-MM-DD HH:MM:SS` or RFC 3339, UTC where no zone is said; seconds since 1970).
     #[arg(long, value_name = "TIME", value_parser = select::moment)]
     pub since: Option<u64>,
     /// Leave out what happened after.
@@ -127,8 +127,8 @@ fn limits(args: &Args) -> Limits {
 fn once(args: &Args, inputs: &[Input], mut problems: Vec<String>, fail_on: &FailOn) -> anyhow::Result<ExitCode> {
     let mut model = Model::new(limits(args));
     let window = Window { since: args.since, until: args.until };
-    let mut tails = quote::Tails::default();
-    let read = read::all(inputs, &mut model, read::How::of(window), &mut tails, &mut problems);
+    let mut kept = quote::Kept::default();
+    let read = read::all(inputs, &mut model, read::How::of(window), &mut kept, &mut problems);
     let outside = (args.since.is_some() || args.until.is_some()) && model.is_empty();
     if read > 0 && outside {
         problems.push(String::from("no event lies in the time that was asked for"));
@@ -136,7 +136,7 @@ fn once(args: &Args, inputs: &[Input], mut problems: Vec<String>, fail_on: &Fail
     }
     complain(&problems)?;
     let mut report = model.report(Now::default());
-    quote::fill(&mut report, inputs, &tails);
+    quote::fill(&mut report, inputs, &kept);
     let heavy = is_lossy(&report);
     let code = match () {
         () if read == 0 || report.inputs.iter().all(|i| i.events == 0) && report.healthy => NO_INPUT,

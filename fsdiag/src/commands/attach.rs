@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::{
     commands::analyze::{
         Format, NO_INPUT,
-        quote::{self, Tails},
+        quote::{self, Kept},
         read,
     },
     engine::{
@@ -123,11 +123,12 @@ fn not_found(mounts: &[Mount], path: &Path) -> String {
 fn report(look: &Look, rows: &mut [Row], watched: &Watched, args: &Args) -> anyhow::Result<Report> {
     let stalled_us = (args.stalled_after.clamp(0.0, 1e9) * 1e6) as u64;
     let mut model = Model::new(Limits { stalled_us: i64::try_from(stalled_us)?, ..Limits::default() });
-    let mut tails = Tails::default();
-    let record = record(look, &mut model, &mut tails);
+    let mut kept = Kept::default();
+    let record = record(look, &mut model, &mut kept);
     join::own_operations(rows, &model, !record.is_empty());
     let name = look.mount.point.display().to_string();
     let input = model.input(&name);
+    let tails = kept.entry(name).or_default();
     let mut transcript = Transcript::new(input);
     transcript.look(look, rows);
     transcript.facts.iter().for_each(|fact| model.apply(fact));
@@ -144,17 +145,17 @@ fn report(look: &Look, rows: &mut [Row], watched: &Watched, args: &Args) -> anyh
         *report.inflight.entry(text::op_name(row)).or_default() += 1;
         report.orphans.push(text::orphan(row, look, &transcript.lines));
     }
-    quote::fill(&mut report, &record, &tails);
+    quote::fill(&mut report, &record, &kept);
     Ok(report)
 }
 
 /// The daemon's own events, where it is fsd.
-fn record(look: &Look, model: &mut Model, tails: &mut Tails) -> Vec<file::Input> {
+fn record(look: &Look, model: &mut Model, kept: &mut Kept) -> Vec<file::Input> {
     let own = rings::of_mount(&look.mount.point).filter(|own| own.connection == look.mount.connection());
     let Some(own) = own else { return Vec::new() };
     let (inputs, _) = file::collect(&[own.events]);
     // What cannot be read of it is missing from the join, and the join says so.
-    read::all(&inputs, model, read::How::default(), tails, &mut Vec::new());
+    read::all(&inputs, model, read::How::default(), kept, &mut Vec::new());
     inputs
 }
 

@@ -7,7 +7,8 @@ use std::{
 };
 
 use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
+
+use super::frames::{self, Frames};
 
 /// One thing to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,14 @@ impl Input {
         }
     }
 
+    /// Whether it gives the same when it is opened once more; a pipe does not, whatever its name.
+    pub fn can_be_read_again(&self) -> bool {
+        match self {
+            Self::Stdin => false,
+            Self::File(path) => path.metadata().is_ok_and(|meta| meta.is_file()),
+        }
+    }
+
     /// The text, decompressed by its first bytes, whatever its name says.
     ///
     /// # Errors
@@ -60,10 +69,7 @@ fn decompressed(mut raw: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send
     let whole = io::Cursor::new(magic).take(got as u64).chain(raw);
     Ok(match &magic[..got] {
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(BufReader::new(whole))),
-        [0x28, 0xb5, 0x2f, 0xfd] => {
-            let decoder = StreamingDecoder::new(BufReader::new(whole));
-            Box::new(decoder.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?)
-        }
+        magic if frames::begin(magic) => Box::new(Frames::new(BufReader::new(whole))),
         _ => Box::new(whole),
     })
 }

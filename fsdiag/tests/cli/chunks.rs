@@ -13,7 +13,7 @@ use fsd_events::{
 };
 use fsdiag::{
     commands::analyze::{
-        quote::Tails,
+        quote::Kept,
         read::{self, How},
         select::Window,
     },
@@ -197,7 +197,7 @@ fn one_by_one(name: &str, bytes: &[u8], window: Window) -> String {
 
 fn in_blocks(input: &Input, how: How) -> String {
     let mut model = Model::new(Limits::default());
-    let read = read::all(std::slice::from_ref(input), &mut model, how, &mut Tails::default(), &mut Vec::new());
+    let read = read::all(std::slice::from_ref(input), &mut model, how, &mut Kept::default(), &mut Vec::new());
     assert_eq!(read, 1);
     open_of(&model) + &json::render(&model.report(Now::default())).unwrap()
 }

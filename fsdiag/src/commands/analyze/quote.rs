@@ -23,6 +23,9 @@ pub struct Tails {
     bytes: usize,
 }
 
+/// Those of all such inputs, by name.
+pub type Kept = BTreeMap<String, Tails>;
+
 impl Tails {
     const KEPT: usize = 8 << 20;
 
@@ -53,16 +56,17 @@ impl Tails {
 }
 
 /// Fills in the texts; a line that cannot be read again stays empty.
-pub fn fill(report: &mut Report, inputs: &[Input], tails: &Tails) {
+pub fn fill(report: &mut Report, inputs: &[Input], kept: &Kept) {
     let mut wanted: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     for evidence in report.verdicts.iter().flat_map(|v| &v.evidence) {
         wanted.entry(evidence.input.clone()).or_default().insert(evidence.line);
     }
     let mut texts: BTreeMap<(String, u64), String> = BTreeMap::new();
     for (name, lines) in wanted {
-        let found = match inputs.iter().find(|i| i.name() == name) {
-            Some(input @ Input::File(_)) => read_again(input, &lines),
-            _ => lines.iter().filter_map(|n| Some((*n, quotation(tails.get(*n)?)))).collect(),
+        let found = match (kept.get(&name), inputs.iter().find(|i| i.name() == name)) {
+            (Some(tails), _) => lines.iter().filter_map(|n| Some((*n, quotation(tails.get(*n)?)))).collect(),
+            (None, Some(input)) => read_again(input, &lines),
+            (None, None) => Vec::new(),
         };
         texts.extend(found.into_iter().map(|(n, text)| ((name.clone(), n), text)));
     }

@@ -8,7 +8,11 @@ use std::{
 
 use fsd_events::event::Event;
 
-use super::{crew, quote::Tails, select::Window};
+use super::{
+    crew,
+    quote::{Kept, Tails},
+    select::Window,
+};
 use crate::{
     engine::{
         fact::InputId,
@@ -47,7 +51,7 @@ impl Default for How {
 }
 
 /// Reads everything; gives the number of inputs that could be read. Problems are said in one line each.
-pub fn all(inputs: &[Input], model: &mut Model, how: How, tails: &mut Tails, problems: &mut Vec<String>) -> usize {
+pub fn all(inputs: &[Input], model: &mut Model, how: How, kept: &mut Kept, problems: &mut Vec<String>) -> usize {
     let inputs = in_order(inputs);
     // Before the files: what a living daemon writes meanwhile stands in its file, and counts once.
     let daemons = rings::mounts().into_iter().filter(|mount| belongs(mount, &inputs));
@@ -64,9 +68,10 @@ pub fn all(inputs: &[Input], model: &mut Model, how: How, tails: &mut Tails, pro
             }
             _ => Mixed::new(id),
         };
-        match one(input, (id, parsers), model, how, tails) {
-            Ok(parsers) => {
+        match one(input, (id, parsers), model, how, kept) {
+            Ok((parsers, ended)) => {
                 read += 1;
+                problems.extend(ended.err().map(|error| format!("{}: {error}", input.name())));
                 before = Some((stem, id, parsers));
             }
             Err(error) => problems.push(format!("{}: {error}", input.name())),
@@ -78,25 +83,28 @@ pub fn all(inputs: &[Input], model: &mut Model, how: How, tails: &mut Tails, pro
     read
 }
 
-/// Reads one input to its end.
+/// Reads one input to its end, or to where it is damaged: what stands before that counts.
 ///
 /// # Errors
-/// When it cannot be opened or read; what was read so far stays in the model.
+/// When nothing of it can be read.
 fn one(
     input: &Input,
     (id, mixed): (InputId, Mixed),
     model: &mut Model,
     how: How,
-    tails: &mut Tails,
-) -> io::Result<Mixed> {
+    kept: &mut Kept,
+) -> io::Result<(Mixed, io::Result<()>)> {
     let blocks = Blocks::new(input.open()?, how.block);
-    let tails = (*input == Input::Stdin).then_some(tails);
+    let tails = (!input.can_be_read_again()).then(|| kept.entry(input.name()).or_default());
     let (lines, progress) = (Lines::default(), Progress::of(input));
     let mut one = One { id, model, window: how.window, inside: true, mixed, lines, tails, progress };
     let read = |bytes: &[u8]| block::read(bytes, |wall_us| how.window.has(Some(wall_us)));
     let ended = crew::run(blocks, how.threads, read, |bytes, block| one.fold(bytes, block.as_ref()));
     let mixed = one.finish();
-    ended.map(|()| mixed)
+    match ended {
+        Err(error) if mixed.counts().lines == 0 => Err(error),
+        ended => Ok((mixed, ended)),
+    }
 }
 
 /// An input on its way into the model.
@@ -160,12 +168,14 @@ pub fn in_order(inputs: &[Input]) -> Vec<Input> {
 
 /// Time and number of the first event that is not carried over.
 fn first_record(input: &Input) -> Option<(u64, u64)> {
-    if *input == Input::Stdin {
+    const HEAD: u64 = 64 << 10;
+    if !input.can_be_read_again() {
         return None;
     }
-    let mut head = vec![0; 64 << 10];
-    let got = input.open().ok()?.read(&mut head).ok()?;
-    let mut events = head[..got].split(|b| *b == b'\n').filter_map(|line| match fsd_events::line::decode(line) {
+    let mut head = Vec::new();
+    // What is damaged further on has a beginning all the same.
+    let _ = input.open().ok()?.take(HEAD).read_to_end(&mut head);
+    let mut events = head.split(|b| *b == b'\n').filter_map(|line| match fsd_events::line::decode(line) {
         fsd_events::line::Decoded::Event(event) if !event.carried => Some((event.head.ts_us, event.head.seq)),
         _ => None,
     });

@@ -1,7 +1,7 @@
 //! What of the inputs counts, what of the report is shown, and what makes it a failure.
 
 use fsd_events::{event::Event, ids::RunId, op::Op};
-use time::{OffsetDateTime, PrimitiveDateTime, format_description::well_known::Rfc3339, macros::format_description};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::engine::{
     fact::{Fact, InputId, Place, Remains, Sink, Writer},
@@ -9,15 +9,24 @@ use crate::engine::{
     report::{Cause, Confidence, Report},
 };
 
-/// Microseconds since 1970 of a moment as the user writes it.
+/// Microseconds since 1970 of a moment as the user or a log writes it.
 pub fn moment(text: &str) -> Result<u64, String> {
-    let plain = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
-    let seconds = text.parse::<f64>().ok().map(|s| (s * 1e6) as i128);
-    let rfc = || OffsetDateTime::parse(text, &Rfc3339).ok();
-    let local = || PrimitiveDateTime::parse(text, &plain).ok().map(PrimitiveDateTime::assume_utc);
-    let us = seconds.or_else(|| rfc().or_else(local).map(|t| t.unix_timestamp_nanos() / 1000));
-    us.and_then(|us| u64::try_from(us).ok())
-        .ok_or_else(|| String::from("give RFC 3339, `YYYY-MM-DD HH:MM:SS` (UTC), or seconds"))
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds = text.parse::<f64>().ok().filter(|_| plain).map(|s| (s * 1e6) as i128);
+    let dated = || OffsetDateTime::parse(&rfc3339(text)?, &Rfc3339).ok().map(|t| t.unix_timestamp_nanos() / 1000);
+    let us = seconds.or_else(dated).and_then(|us| u64::try_from(us).ok());
+    us.ok_or_else(|| String::from("give `YYYY-MM-DD HH:MM:SS` or RFC 3339 (UTC where no zone is said), or seconds"))
+}
+
+/// A date with what logs leave out of the time behind it, and without their own separators.
+fn rfc3339(text: &str) -> Option<String> {
+    let (date, time) = text.split_at_checked(10)?;
+    let time = if time.is_empty() { "T00:00" } else { time }.strip_prefix(['T', ' '])?;
+    let (clock, zone) = time.split_at(time.find(['Z', '+', '-']).unwrap_or(time.len()));
+    let clock = clock.trim_end();
+    let seconds = if clock.len() == "00:00".len() { ":00" } else { "" };
+    let zone = if zone.is_empty() { "Z" } else { zone };
+    Some(format!("{}T{}{seconds}{zone}", date.replace('/', "-"), clock.replace(',', ".")))
 }
 
 /// An operation as any log or person spells it.

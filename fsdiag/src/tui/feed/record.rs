@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    commands::analyze::quote::{self, Tails},
+    commands::analyze::quote::{self, Kept},
     engine::{
         fact::InputId,
         model::{Limits, Model, Now},
@@ -156,7 +156,7 @@ impl Record {
         let small = |path: &&PathBuf| path.metadata().is_ok_and(|meta| meta.len() <= QUOTABLE);
         let inputs: Vec<Input> =
             self.streams.iter().map(|s| &s.path).filter(small).map(|path| Input::File(path.clone())).collect();
-        quote::fill(report, &inputs, &Tails::default());
+        quote::fill(report, &inputs, &Kept::default());
         for evidence in report.verdicts.iter().flat_map(|verdict| &verdict.evidence) {
             self.quotes.insert((evidence.input.clone(), evidence.line), evidence.text.clone());
         }

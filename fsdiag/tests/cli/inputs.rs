@@ -1,0 +1,119 @@
+//! Inputs of every kind: whatever can be read is read whole, once, and the exit code says how it went.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use fsdiag::engine::report::Report;
+
+/// A log with a verdict.
+fn log() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/formats/seed-log/pile-up.log")
+}
+
+fn run(args: &[&str], file: &Path) -> (Report, Output) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fsdiag"));
+    let output = command.args(["analyze", "--format", "json"]).args(args).arg(file).output().unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    (report, output)
+}
+
+fn lines(path: &Path) -> u64 {
+    run(&[], path).0.inputs[0].lines
+}
+
+/// A frame that holds its bytes as they are: magic, no checksum, one raw block.
+fn frame(bytes: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(bytes.len()).unwrap();
+    let block = (size << 3 | 1).to_le_bytes();
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0xa0][..], &size.to_le_bytes(), &block[..3], bytes].concat()
+}
+
+#[test]
+fn a_pipe_with_a_name_is_read_once_from_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let bytes = fs::read(log()).unwrap();
+    let mut reader = Command::new(env!("CARGO_BIN_EXE_fsdiag"));
+    let reader = reader.args(["analyze", "--format", "json"]).arg(&pipe).stdout(std::process::Stdio::piped()).spawn();
+    let writer = fs::OpenOptions::new().write(true).open(&pipe);
+    writer.and_then(|mut pipe| pipe.write_all(&bytes)).expect("the pipe is read to its end");
+    let output = reader.unwrap().wait_with_output().unwrap();
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report.inputs[0].lines, lines(&log()));
+    assert!(report.verdicts[0].evidence.iter().all(|evidence| !evidence.text.is_empty()), "{:?}", report.verdicts[0]);
+}
+
+#[test]
+fn every_frame_of_a_compressed_file_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = fs::read(log()).unwrap();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+    let path = dir.path().join("log.zst");
+    fs::write(&path, [frame(first), skippable.clone(), frame(b""), frame(second), skippable].concat()).unwrap();
+    assert_eq!(lines(&path), lines(&log()));
+}
+
+#[test]
+fn a_frame_that_is_cut_is_said_and_what_stands_before_it_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.zst");
+    let bytes = fs::read(log()).unwrap();
+    let whole = [frame(&bytes), frame(&bytes)].concat();
+    fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+    let (report, output) = run(&[], &path);
+    assert!(!report.healthy && output.status.code() == Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("log.zst: "), "{output:?}");
+}
+
+#[test]
+fn a_verdict_from_the_first_half_of_a_damaged_file_is_a_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.gz");
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    packer.write_all(&fs::read(log()).unwrap()).unwrap();
+    let packed = packer.finish().unwrap();
+    // The check at the end is missing, and nothing else.
+    fs::write(&path, &packed[..packed.len() - 4]).unwrap();
+    let (report, output) = run(&[], &path);
+    assert!(!report.healthy, "{:?}", report.inputs);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(!output.stderr.is_empty());
+}
+
+#[test]
+fn a_moment_is_understood_as_logs_spell_it() {
+    let code = |since: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fsdiag"));
+        command.args(["analyze", "--since", since]).arg(log()).output().unwrap().status.code()
+    };
+    for since in [
+        "1970-01-02",
+        "1970-01-02T10:00:00",
+        "1970-01-02 10:00",
+        "1970/01/02 10:00:00.5",
+        "1970-01-02 10:00:00,250",
+        "1970-01-02T10:00:00.5+01:00",
+        "1970-01-02 10:00:00Z",
+        "86400.5",
+    ] {
+        assert_eq!(code(since), Some(1), "{since}");
+    }
+    for since in
+        ["nan", "inf", "-5", "", "now", "2026-13-01", "2026-02-30", "2026-11-20 25:00:00", "2026-11-20 10:00 x"]
+    {
+        assert_eq!(code(since), Some(2), "{since}");
+    }
+}
+
+#[test]
+fn runs_of_one_mount_are_in_the_order_of_their_first_records_whatever_they_are_called() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/inputs/runs-of-one-mount");
+    let (report, _) = run(&[], &dir);
+    assert!(report.healthy && report.orphans.is_empty(), "{:?}", report.verdicts);
+}
