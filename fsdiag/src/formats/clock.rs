@@ -10,32 +10,63 @@ pub(super) enum Stamp {
     Wall(u64),
     /// Microseconds since midnight: the date is not said.
     OfDay(u64),
+    /// Microseconds since 1970-01-01 UTC, had it been in 1972, a leap year: the year is not said.
+    OfYear(u64),
     /// Microseconds since some start, e.g. of the kernel.
     Mono(u64),
 }
 
 pub(super) const DAY_US: u64 = 86_400_000_000;
 
-/// Turns stamps into times that never fall at midnight.
+/// Turns stamps into times that fall neither at midnight or new year, nor when the clock is put back an hour.
 #[derive(Debug, Default)]
 pub(super) struct Days {
-    last: Option<u64>,
-    passed: u64,
+    last: Option<i64>,
+    /// What all those made of it in microseconds.
+    passed: i64,
+    /// The clock was put back by so much.
+    put_back: i64,
 }
+
+const DAY: i64 = DAY_US as i64;
+/// Of a leap year; one day less passes at the end of February where there is no other.
+const YEAR: i64 = 366 * DAY;
+/// Midnight before the 28th of February, in the days that [`month_first`] counts.
+const END_OF_FEBRUARY: i64 = (730 + 58) * DAY;
+/// Whoever writes later than others does not do so by that much.
+const STEP: i64 = 600_000_000;
 
 impl Days {
     pub(super) fn at(&mut self, stamp: Stamp) -> At {
         match stamp {
             Stamp::Wall(us) => At { wall_us: Some(us), mono_us: None },
             Stamp::Mono(us) => At { wall_us: None, mono_us: Some(us) },
-            Stamp::OfDay(us) => {
-                if self.last.is_some_and(|last| last > us + DAY_US / 2) {
-                    self.passed += DAY_US;
-                }
-                self.last = Some(us);
-                At { wall_us: None, mono_us: Some(us + self.passed) }
-            }
+            Stamp::OfDay(us) => self.since(us, DAY),
+            Stamp::OfYear(us) => self.since(us, YEAR),
         }
+    }
+
+    /// `turn`: where these stamps begin again.
+    fn since(&mut self, us: u64, turn: i64) -> At {
+        let now = us as i64;
+        let before = self.last.replace(now).unwrap_or(now);
+        match now - before {
+            back if back < -turn / 2 => self.passed += turn,
+            // Machines of one log are in two years, or two zones, and write by turns.
+            on if turn == YEAR && on > turn / 2 => self.passed -= turn.min(self.passed),
+            on if self.put_back > 0 && (on - self.put_back).abs() < STEP / 10 => {
+                self.passed -= std::mem::take(&mut self.put_back);
+            }
+            back if back <= -STEP => {
+                self.put_back = -back;
+                self.passed -= back;
+            }
+            _ if turn == YEAR && before / DAY == END_OF_FEBRUARY / DAY && now / DAY == before / DAY + 2 => {
+                self.passed -= DAY;
+            }
+            _ => {}
+        }
+        At { wall_us: None, mono_us: u64::try_from(now + self.passed).ok() }
     }
 }
 
@@ -119,7 +150,7 @@ fn zone(text: &str) -> (i64, &str) {
     (east * (hours * 60 + minutes) as i64 * 60_000_000, &text[5 + colon..])
 }
 
-/// `Nov 22 09:26:51`: syslog's stamp, which says no year; comparable within one file only.
+/// `Nov 22 09:26:51`: syslog's stamp, which says no year; comparable within one log only.
 pub(super) fn month_first(text: &str) -> Option<(Stamp, &str)> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     if !matches!(text.as_bytes().get(3)?, b' ' | b'0'..=b'9') {
@@ -130,7 +161,7 @@ pub(super) fn month_first(text: &str) -> Option<(Stamp, &str)> {
     let (day, rest) = scan::num(text.get(3..)?.trim_start_matches(' '))?;
     let (us, rest) = of_day(rest.strip_prefix(' ')?)?;
     let in_leap_year = days(1972, month, day)?;
-    Some((Stamp::Mono(u64::try_from(in_leap_year).ok()? * DAY_US + us), rest))
+    Some((Stamp::OfYear(u64::try_from(in_leap_year).ok()? * DAY_US + us), rest))
 }
 
 /// `[ 1330.393341] `: the kernel's own time; what follows the blank.
@@ -200,11 +231,23 @@ mod tests {
     }
 
     #[test]
+    fn machines_of_two_zones_that_write_one_log_by_turns_do_not_make_time_run() {
+        let mut days = Days::default();
+        let at = |text: &str| month_first(text).map(|stamp| stamp.0).expect("a stamp");
+        let mut shown = |text: &str| days.at(at(text)).mono_us.unwrap_or(0);
+        let first = shown("Dec 31 23:59:58 a");
+        for second in 0..5 {
+            shown(&format!("Jan  1 00:59:5{second} b"));
+            assert!(shown(&format!("Dec 31 23:59:5{second} a")) < first + 60_000_000);
+        }
+    }
+
+    #[test]
     fn kernel_and_syslog_stamps_order_their_lines() {
         assert_eq!(kernel("[ 1330.393341] INFO"), Some((Stamp::Mono(1_330_393_341), "INFO")));
         let first = month_first("Nov  2 09:26:51 host").map(|s| s.0);
         let later = month_first("Nov 22 09:26:51 host").map(|s| s.0);
-        let (Some(Stamp::Mono(first)), Some(Stamp::Mono(later))) = (first, later) else { panic!("no stamps") };
+        let (Some(Stamp::OfYear(first)), Some(Stamp::OfYear(later))) = (first, later) else { panic!("no stamps") };
         assert_eq!(later - first, 20 * DAY_US);
     }
 }

@@ -56,7 +56,7 @@ fn prefixes(line: &str) -> Opened<'_> {
 /// The inner stamp is nearer to the event, but a wall clock beats a time without a date.
 fn better(outer: Option<Stamp>, inner: Option<Stamp>) -> Option<Stamp> {
     match (outer, inner) {
-        (Some(Stamp::Wall(_)), Some(Stamp::OfDay(_) | Stamp::Mono(_)) | None) => outer,
+        (Some(Stamp::Wall(_)), Some(Stamp::OfDay(_) | Stamp::OfYear(_) | Stamp::Mono(_)) | None) => outer,
         (_, None) => outer,
         _ => inner,
     }

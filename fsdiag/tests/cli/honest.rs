@@ -1,0 +1,36 @@
+//! What is slow, or only looks stuck, of `testdata/honest`: nothing false is said of it, least of all with confidence.
+
+use std::{path::PathBuf, process::Command};
+
+use fsdiag::engine::report::{Confidence, Report};
+
+fn analyze(file: &str, args: &[&str]) -> (Report, Option<i32>) {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/honest").join(file);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fsdiag"));
+    let output = command.args(["analyze", "--format", "json"]).args(args).arg(file).output().unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    (report, output.status.code())
+}
+
+#[test]
+fn a_stamp_without_a_year_goes_on_over_the_new_year() {
+    ages_are_seconds("syslog-new-year.log");
+}
+
+#[test]
+fn a_stamp_without_a_zone_goes_on_when_the_clock_goes_back_an_hour() {
+    ages_are_seconds("syslog-clock-back-an-hour.log");
+}
+
+#[test]
+fn a_year_without_a_leap_day_has_none() {
+    ages_are_seconds("syslog-end-of-february.log");
+}
+
+/// The last three requests are open, two seconds at most.
+fn ages_are_seconds(file: &str) {
+    let (report, _) = analyze(file, &[]);
+    let ages: Vec<Option<f64>> = report.orphans.iter().map(|orphan| orphan.age_s).collect();
+    assert_eq!(ages, [Some(2.0), Some(1.0), Some(0.0)], "{:?}", report.verdicts);
+    assert!(report.verdicts.iter().all(|v| v.confidence == Confidence::Low), "{:?}", report.verdicts);
+}
