@@ -90,18 +90,37 @@ impl Graph {
         roots
     }
 
-    /// Sets of parties that wait for each other, by Tarjan's algorithm without recursion; a self-wait counts.
+    /// Sets of parties that wait for each other and for nobody else who could free one of them; a self-wait counts.
     pub fn cycles(&self) -> Vec<Vec<usize>> {
-        let nodes: BTreeSet<usize> = self.edges.iter().flat_map(|e| [e.from, e.to]).collect();
+        let mut open: Vec<BTreeSet<usize>> = vec![self.edges.iter().flat_map(|e| [e.from, e.to]).collect()];
+        let mut found = Vec::new();
+        while let Some(nodes) = open.pop() {
+            for set in self.components(&nodes) {
+                let bound: BTreeSet<usize> = set.iter().copied().filter(|n| !self.may_go_on(*n, &set)).collect();
+                match bound.len() == set.len() {
+                    true => found.push(set.into_iter().collect()),
+                    false => open.push(bound),
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// Any holder of a permit can give one back: who waits for one is free to go on as soon as one outside does.
+    fn may_go_on(&self, party: usize, set: &BTreeSet<usize>) -> bool {
+        self.out(party).any(|e| matches!(e.why, Why::Lock { permit: true, .. }) && !set.contains(&e.to))
+    }
+
+    /// The circles among these, by Tarjan's algorithm without recursion.
+    fn components(&self, nodes: &BTreeSet<usize>) -> Vec<BTreeSet<usize>> {
         let mut tarjan = Tarjan::default();
-        for node in &nodes {
-            tarjan.visit(*node, self);
+        for node in nodes {
+            tarjan.visit(*node, self, nodes);
         }
         let loops = |n: usize| self.out(n).any(|e| e.to == n);
-        tarjan.found.retain(|set| set.len() > 1 || loops(set[0]));
-        tarjan.found.iter_mut().for_each(|set| set.sort_unstable());
-        tarjan.found.sort();
-        tarjan.found
+        let circles = tarjan.found.into_iter().filter(|set| set.len() > 1 || loops(set[0]));
+        circles.map(|set| set.into_iter().collect()).collect()
     }
 
     fn add(&mut self, from: usize, to: usize, why: Why, place: Place) {
@@ -219,11 +238,11 @@ struct Tarjan {
 }
 
 impl Tarjan {
-    fn visit(&mut self, start: usize, graph: &Graph) {
+    fn visit(&mut self, start: usize, graph: &Graph, among: &BTreeSet<usize>) {
         if self.index.contains_key(&start) {
             return;
         }
-        let next = |n: usize| graph.out(n).map(|e| e.to).collect::<Vec<_>>();
+        let next = |n: usize| graph.out(n).map(|e| e.to).filter(|to| among.contains(to)).collect::<Vec<_>>();
         let mut work = vec![(start, next(start), 0)];
         self.enter(start);
         while let Some((node, targets, at)) = work.last_mut() {

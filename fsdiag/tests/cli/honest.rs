@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use fsdiag::engine::report::{Confidence, Report};
+use fsdiag::engine::report::{Cause, Confidence, Report};
 
 fn analyze(file: &str, args: &[&str]) -> (Report, Option<i32>) {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/honest").join(file);
@@ -10,6 +10,15 @@ fn analyze(file: &str, args: &[&str]) -> (Report, Option<i32>) {
     let output = command.args(["analyze", "--format", "json"]).args(args).arg(file).output().unwrap();
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
     (report, output.status.code())
+}
+
+#[test]
+fn who_waits_for_a_permit_that_somebody_outside_holds_is_in_no_deadlock() {
+    let (report, _) = analyze("a-permit-is-elsewhere.jsonl", &[]);
+    assert_eq!(report.verdicts.len(), 1, "{:?}", report.verdicts);
+    let culprit = report.verdicts[0].culprit.clone().unwrap_or_default();
+    assert_eq!(culprit.path.as_deref(), Some("slow.mkv"), "{:?}", report.verdicts);
+    assert_ne!(report.verdicts[0].cause, Cause::DeadlockCycle);
 }
 
 #[test]
