@@ -13,6 +13,12 @@ fn analyze(file: &str, args: &[&str]) -> (Report, Option<i32>) {
 }
 
 #[test]
+fn a_read_whose_download_moves_is_slow_and_does_not_hang() {
+    let (report, _) = analyze("slow-but-moving.jsonl", &[]);
+    assert!(report.verdicts.iter().all(|v| v.confidence < Confidence::Medium), "{:?}", report.verdicts);
+}
+
+#[test]
 fn who_waits_for_a_permit_that_somebody_outside_holds_is_in_no_deadlock() {
     let (report, _) = analyze("a-permit-is-elsewhere.jsonl", &[]);
     assert_eq!(report.verdicts.len(), 1, "{:?}", report.verdicts);

@@ -107,7 +107,18 @@ fn more(others: usize) -> String {
 /// The operation itself says that it waits for the origin.
 fn says_upstream<'c>(case: &'c Case<'_>, op: usize) -> Option<&'c PhaseAt> {
     let phase = case.ops[op].open.phase.as_deref()?;
-    (case.is_stuck(op) && matches!(phase.phase, Phase::Upstream | Phase::Listing)).then_some(phase)
+    (case.is_stuck(op) && !is_fed(case, op) && matches!(phase.phase, Phase::Upstream | Phase::Listing)).then_some(phase)
+}
+
+/// Whether bytes came of late for the download that it waits for: it is slow.
+fn is_fed(case: &Case<'_>, op: usize) -> bool {
+    let Some((party, now)) = case.party_of(op).zip(case.life_of(op).now) else { return false };
+    let tasks = case.graph.out(party).filter(|e| e.why == Why::Bytes).map(|e| case.parties[e.to].who);
+    let moved = tasks.filter_map(|who| match who {
+        Who::Task { task, .. } => task.progress.as_ref()?.moved,
+        _ => None,
+    });
+    moved.max().is_some_and(|moved| now - moved < case.model.limits.stalled_us / 2)
 }
 
 fn by_phase(case: &Case<'_>, op: usize, party: usize, phase: &PhaseAt) -> Finding {
