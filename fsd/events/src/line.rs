@@ -25,6 +25,8 @@ pub enum Decoded<'a> {
     Unknown {
         run: RunId,
         seq: u64,
+        /// As in [`crate::event::Head`].
+        ts_us: u64,
     },
     /// No event at all.
     Malformed,

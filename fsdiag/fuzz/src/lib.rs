@@ -21,7 +21,7 @@ impl Sink for Counter {
         self.0 += 1 + place.line;
     }
 
-    fn unknown(&mut self, place: Place, _run: RunId, _seq: u64) {
+    fn unknown(&mut self, place: Place, _run: RunId, _seq: u64, _wall_us: u64) {
         self.0 += 1 + place.line;
     }
 }

@@ -78,7 +78,7 @@ pub trait Sink {
     /// An event of fsd itself; nothing is copied on the way.
     fn event(&mut self, place: Place, event: &Event<'_>);
     /// An event of a later schema: it counts in the sequence of its run.
-    fn unknown(&mut self, place: Place, run: RunId, seq: u64);
+    fn unknown(&mut self, place: Place, run: RunId, seq: u64, wall_us: u64);
     /// What is left of a cut or garbled event.
     fn remains(&mut self, _place: Place, _remains: Remains) {}
 }

@@ -273,19 +273,26 @@ impl Sink for Model {
         }
     }
 
-    fn unknown(&mut self, place: Place, run: RunId, seq: u64) {
-        let at = self.run(run, RunId::default(), place);
-        let session = &mut self.sessions[at];
-        let time = session.clock.last.unwrap_or(0);
-        let _known = session.sequence.saw(seq, time);
+    fn unknown(&mut self, place: Place, run: RunId, seq: u64, _wall_us: u64) {
+        self.numbered(place, run, seq);
     }
 
     fn remains(&mut self, place: Place, remains: Remains) {
         // A run of which no whole event was read is not made up from damage.
         let Some(at) = self.by_run.get(&remains.run.0).copied() else { return };
-        self.unknown(place, remains.run, remains.seq);
+        self.numbered(place, remains.run, remains.seq);
         if let Some(id) = remains.exit {
             drop(self.sessions[at].close(Key::Num(id)));
         }
+    }
+}
+
+impl Model {
+    /// A record of which nothing but its number counts.
+    fn numbered(&mut self, place: Place, run: RunId, seq: u64) {
+        let at = self.run(run, RunId::default(), place);
+        let session = &mut self.sessions[at];
+        let time = session.clock.last.unwrap_or(0);
+        let _known = session.sequence.saw(seq, time);
     }
 }

@@ -165,8 +165,8 @@ impl Mixed {
     fn own(&mut self, place: Place, raw: &[u8], sink: &mut dyn Sink) -> bool {
         match self.decoder.decode(raw) {
             Decoded::Event(event) => sink.event(place, &event),
-            Decoded::Unknown { run, seq } => {
-                sink.unknown(place, run, seq);
+            Decoded::Unknown { run, seq, ts_us } => {
+                sink.unknown(place, run, seq, ts_us);
                 return true;
             }
             Decoded::Malformed => return false,

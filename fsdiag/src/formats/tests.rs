@@ -22,7 +22,7 @@ impl Sink for Kept {
     fn event(&mut self, _place: Place, _event: &Event<'_>) {
         self.events += 1;
     }
-    fn unknown(&mut self, _place: Place, _run: RunId, _seq: u64) {
+    fn unknown(&mut self, _place: Place, _run: RunId, _seq: u64, _wall_us: u64) {
         self.events += 1;
     }
 }
@@ -268,7 +268,7 @@ impl Sink for Counted {
         self.0 += 1;
     }
     fn event(&mut self, _place: Place, _event: &Event<'_>) {}
-    fn unknown(&mut self, _place: Place, _run: RunId, _seq: u64) {}
+    fn unknown(&mut self, _place: Place, _run: RunId, _seq: u64, _wall_us: u64) {}
 }
 
 proptest! {

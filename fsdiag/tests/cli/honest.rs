@@ -28,6 +28,13 @@ fn who_waits_for_a_permit_that_somebody_outside_holds_is_in_no_deadlock() {
 }
 
 #[test]
+fn what_lies_before_the_window_is_not_lost() {
+    let (report, code) = analyze("events-of-a-newer-fsd.jsonl", &["--since", "2026-11-20T10:00:12Z"]);
+    assert_eq!((report.loss.seq_gaps, code), (0, Some(0)), "{:?}", report.notes);
+    assert!(report.healthy && report.ops["Getattr"].count > 0);
+}
+
+#[test]
 fn a_stamp_without_a_year_goes_on_over_the_new_year() {
     ages_are_seconds("syslog-new-year.log");
 }

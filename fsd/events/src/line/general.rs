@@ -35,7 +35,7 @@ pub(super) fn decode(line: &[u8]) -> Decoded<'_> {
     let flags = fields.flag("carried").and_then(|carried| Ok((carried, fields.flag("late")?)));
     match (fields.body(ev), flags) {
         (Ok(body), Ok((carried, late))) => Decoded::Event(Event { head, body, carried, late }),
-        (Err(Odd::Unknown), _) => Decoded::Unknown { run: head.run, seq: head.seq },
+        (Err(Odd::Unknown), _) => Decoded::Unknown { run: head.run, seq: head.seq, ts_us: head.ts_us },
         _ => Decoded::Malformed,
     }
 }

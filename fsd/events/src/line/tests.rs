@@ -249,7 +249,7 @@ fn the_frequent_events_never_need_the_general_parser() {
 #[test]
 fn an_event_of_a_later_schema_keeps_its_place_in_the_sequence() {
     let line = br#"{"run":"00000000000000aa","seq":7,"ts":"2026-01-01T00:00:00.000000Z","mono_us":1,"ev":"teleport"}"#;
-    assert_eq!(decode(line), Decoded::Unknown { run: RunId(0xaa), seq: 7 });
+    assert_eq!(decode(line), Decoded::Unknown { run: RunId(0xaa), seq: 7, ts_us: 1_767_225_600_000_000 });
     let line =
         br#"{"run":"00000000000000aa","seq":8,"mono_us":1,"ev":"exit","id":4,"op":"Read","us":1,"new":{"a":[1]}}"#;
     assert!(matches!(decode(line), Decoded::Event(Event { body: Body::Exit(_), .. })));

@@ -87,17 +87,23 @@ impl Sink for Windowed<'_> {
     }
 
     fn event(&mut self, place: Place, event: &Event<'_>) {
-        if self.window.has(Some(event.head.ts_us)) {
+        *self.inside = self.window.has(Some(event.head.ts_us));
+        if *self.inside {
             self.model.event(place, event);
         }
     }
 
-    fn unknown(&mut self, place: Place, run: RunId, seq: u64) {
-        self.model.unknown(place, run, seq);
+    fn unknown(&mut self, place: Place, run: RunId, seq: u64, wall_us: u64) {
+        *self.inside = self.window.has(Some(wall_us));
+        if *self.inside {
+            self.model.unknown(place, run, seq, wall_us);
+        }
     }
 
     fn remains(&mut self, place: Place, remains: Remains) {
-        self.model.remains(place, remains);
+        if *self.inside {
+            self.model.remains(place, remains);
+        }
     }
 }
 

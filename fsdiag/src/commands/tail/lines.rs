@@ -125,8 +125,8 @@ impl Sink for Shown<'_> {
         self.model.event(place, event);
     }
 
-    fn unknown(&mut self, place: Place, run: RunId, seq: u64) {
-        self.model.unknown(place, run, seq);
+    fn unknown(&mut self, place: Place, run: RunId, seq: u64, wall_us: u64) {
+        self.model.unknown(place, run, seq, wall_us);
     }
 
     fn remains(&mut self, place: Place, remains: Remains) {

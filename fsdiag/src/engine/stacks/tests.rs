@@ -20,7 +20,7 @@ impl Sink for Dumps {
         }
     }
     fn event(&mut self, _place: Place, _event: &Event<'_>) {}
-    fn unknown(&mut self, _place: Place, _run: RunId, _seq: u64) {}
+    fn unknown(&mut self, _place: Place, _run: RunId, _seq: u64, _wall_us: u64) {}
 }
 
 fn dumps(file: &str) -> Vec<Dump> {

@@ -121,9 +121,9 @@ impl Sink for Tap<'_> {
         self.model.event(place, event);
     }
 
-    fn unknown(&mut self, place: Place, run: RunId, seq: u64) {
+    fn unknown(&mut self, place: Place, run: RunId, seq: u64, wall_us: u64) {
         self.trace.events += 1;
-        self.model.unknown(place, run, seq);
+        self.model.unknown(place, run, seq, wall_us);
     }
 
     fn remains(&mut self, place: Place, remains: Remains) {
