@@ -13,6 +13,13 @@ fn analyze(file: &str, args: &[&str]) -> (Report, Option<i32>) {
 }
 
 #[test]
+fn a_worker_that_serves_others_does_not_sit_in_a_parked_read() {
+    let (report, _) = analyze("one-worker-and-a-parked-read.jsonl", &[]);
+    let causes: Vec<Cause> = report.verdicts.iter().map(|v| v.cause).collect();
+    assert_eq!(causes, [Cause::UpstreamStall], "{:?}", report.verdicts);
+}
+
+#[test]
 fn a_read_whose_download_moves_is_slow_and_does_not_hang() {
     let (report, _) = analyze("slow-but-moving.jsonl", &[]);
     assert!(report.verdicts.iter().all(|v| v.confidence < Confidence::Medium), "{:?}", report.verdicts);

@@ -42,9 +42,15 @@ fn single(case: &Case<'_>, life: usize) -> Option<Finding> {
     if about.workers != Some(1) && !about.flags.debug_fskit_single_thread {
         return None;
     }
-    let op = case.stuck().find(|op| case.ops[*op].life == life)?;
+    let op = case.stuck().find(|op| case.ops[*op].life == life && !was_passed(case, *op))?;
     let stated = case.lives[life].session.is_own() || case.ops[op].watched;
     Some(only_worker(case, op, if stated { Confidence::Certain } else { Confidence::High }))
+}
+
+/// Whether requests that began after it have ended: it is parked, and the worker is free.
+fn was_passed(case: &Case<'_>, op: usize) -> bool {
+    let stats = &case.life_of(op).session.stats;
+    case.ops[op].open.at.is_some_and(|at| stats.values().any(|kind| kind.later_than(at) > 0))
 }
 
 fn only_worker(case: &Case<'_>, op: usize, confidence: Confidence) -> Finding {
