@@ -320,11 +320,27 @@ impl<'m> Case<'m> {
         self.model.kernel_waiting.or_else(|| self.lives.iter().rev().find_map(told))
     }
 
-    /// Requests that the kernel waits for and no log shows: nobody has read them.
-    pub fn unread(&self) -> Option<u64> {
-        let queued =
-            self.lives.iter().rev().find_map(|l| l.session.last_beat.as_ref()).map_or(0, |b| b.0.replies_queued);
-        Some(self.kernel_waiting()?.saturating_sub(self.open_count() + queued))
+    /// Requests that the kernel waits for and no log of that life's daemon shows: nobody has read them.
+    pub fn unread(&self, life: usize) -> Option<u64> {
+        let alone = (0..self.lives.len()).all(|other| !self.are_apart(life, other));
+        if alone {
+            let beat = self.lives.iter().rev().find_map(|l| l.session.last_beat.as_ref());
+            let queued = beat.map_or(0, |beat| beat.0.replies_queued);
+            return Some(self.kernel_waiting()?.saturating_sub(self.open_count() + queued));
+        }
+        // Of several daemons only what each says itself is its own.
+        let beat = &self.lives[life].session.last_beat.as_ref()?.0;
+        let open = self.ops_beside(life).count() as u64 + beat.replies_queued;
+        Some(beat.kernel_waiting?.saturating_sub(open))
+    }
+
+    /// The life that a party belongs to.
+    pub fn life_of_party(&self, party: usize) -> Option<usize> {
+        match self.parties[party].who {
+            Who::Op(op) => Some(self.ops[op].life),
+            Who::Task { life, .. } | Who::Ended { life, .. } => Some(life),
+            Who::Thread(_) => None,
+        }
     }
 }
 

@@ -138,7 +138,7 @@ pub fn in_order(found: Vec<(usize, Finding)>) -> Vec<Verdict> {
     let mut explained: HashSet<usize> = HashSet::new();
     let mut verdicts: Vec<Verdict> = Vec::new();
     // By the id of the culprit: of a crowd each has its own.
-    let mut told: HashMap<Option<String>, Vec<usize>> = HashMap::new();
+    let mut told: HashMap<Option<String>, Vec<(usize, Option<usize>)>> = HashMap::new();
     for (_, finding) in found {
         let known = match finding.party {
             Some(party) => explained.contains(&party),
@@ -146,11 +146,14 @@ pub fn in_order(found: Vec<(usize, Finding)>) -> Vec<Verdict> {
         };
         let Verdict { cause, culprit, .. } = &finding.verdict;
         let alike = told.entry(culprit.as_ref().and_then(|culprit| culprit.id.clone())).or_default();
-        let again = alike.iter().map(|at| &verdicts[*at]).any(|v| v.cause == *cause && v.culprit == *culprit);
+        // Two parties that are called alike are of two daemons.
+        let one = |party: &Option<usize>| party.zip(finding.party).is_none_or(|(a, b)| a == b);
+        let alike_to = |v: &Verdict| v.cause == *cause && v.culprit == *culprit;
+        let again = alike.iter().any(|(at, party)| one(party) && alike_to(&verdicts[*at]));
         if known || again {
             continue;
         }
-        alike.push(verdicts.len());
+        alike.push((verdicts.len(), finding.party));
         explained.extend(&finding.covers);
         verdicts.push(finding.verdict);
     }

@@ -149,15 +149,21 @@ impl Model {
                 let later =
                     |s: &Session| matches!(s.origin, Origin::Own { mount_run: other, .. } if other == mount_run);
                 self.sessions[at + 1..].iter().any(later)
-                    || self.sessions[at + 1..].iter().any(|s| s.is_own() && self.same_mount(at, s))
+                    || self.sessions[at + 1..].iter().any(|s| s.is_own() && self.took_the_place_of(at, s))
             }
             Origin::Foreign => self.is_told_by_events(at) || !foreign.contains(&at),
         }
     }
 
-    fn same_mount(&self, at: usize, later: &Session) -> bool {
-        let mount = &self.sessions[at].about.mount;
-        !mount.is_empty() && *mount == later.about.mount
+    /// Whether it was mounted at the same path after the last word of that one: while that one speaks, they are two, on
+    /// two machines or one above the other.
+    fn took_the_place_of(&self, at: usize, later: &Session) -> bool {
+        const LATE: Micros = 1_000_000;
+        let earlier = &self.sessions[at];
+        let same = !earlier.about.mount.is_empty() && earlier.about.mount == later.about.mount;
+        let last = earlier.clock.wall.and_then(|wall| Micros::try_from(wall).ok());
+        let began = later.clock.first.and_then(|first| later.clock.wall_of(first));
+        same && last.zip(began).is_none_or(|(last, began)| began + LATE >= last)
     }
 
     fn run(&mut self, run: RunId, mount_run: RunId, place: Place) -> usize {

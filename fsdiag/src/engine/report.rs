@@ -92,7 +92,7 @@ pub struct Culprit {
     pub lock: Option<String>,
     /// Seconds; None where the source has no clock.
     pub age_s: Option<f64>,
-    /// Which of the daemons that share a log, as it calls itself there.
+    /// Which of the daemons that share a log, as it calls itself there; which fsd of several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub daemon: Option<String>,
 }

@@ -10,6 +10,7 @@ mod corpus;
 mod crowd;
 mod dump;
 mod field;
+mod fleet;
 mod honest;
 mod inputs;
 mod joined;

@@ -109,14 +109,18 @@ struct First<'m> {
     session: &'m Session,
     op: usize,
     wall: Option<Micros>,
+    path: Option<&'m str>,
     /// The number is the kernel's by the word of its source.
     sure: bool,
 }
 
 impl First<'_> {
-    /// Two daemons that share a log do not tell of one request.
+    /// Two daemons do not tell of one request, nor is it one that is told with two paths.
     fn may_be(&self, other: &Self) -> bool {
-        self.life != other.life && !share_a_log(self.session, other.session)
+        let two = self.session.is_own() && other.session.is_own() || share_a_log(self.session, other.session);
+        // One witness may know less of where the mount lies.
+        let alike = |(a, b): (&str, &str)| a.ends_with(b) || b.ends_with(a);
+        self.life != other.life && !two && self.path.zip(other.path).is_none_or(alike)
     }
 }
 
@@ -124,12 +128,13 @@ impl<'m> Told<'m> {
     /// The operation of another life that is the same request; if there is none, `at` is where this one will stand.
     fn before(
         &mut self,
-        open: &OpenOp,
+        open: &'m OpenOp,
         wall: Option<Micros>,
         (life, l): (usize, &Life<'m>),
         at: usize,
     ) -> Option<usize> {
-        let first = First { life, session: l.session, op: at, wall, sure: open.call.unique.is_some() };
+        let (path, sure) = (open.call.path.as_deref(), open.call.unique.is_some());
+        let first = First { life, session: l.session, op: at, wall, path, sure };
         let twin = self.by_moment(open, first).or_else(|| self.by_number(open, first));
         if let (Some(wall), None) = (wall, twin) {
             let moment = self.began.entry((open.op(), wall.div_euclid(SAME_MOMENT))).or_default();

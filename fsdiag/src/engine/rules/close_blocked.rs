@@ -46,7 +46,8 @@ fn finding(case: &Case<'_>, op: usize) -> Option<Finding> {
     }
     let on = joins.map(|e| format!(" (waits for {})", case.name_of(e.to))).unwrap_or_default();
     let behind = case.graph.behind(party);
-    let waits = if behind.is_empty() { String::from("nothing waits for it yet") } else { behind_it(case, &behind) };
+    let waits =
+        if behind.is_empty() { String::from("nothing waits for it yet") } else { behind_it(case, party, &behind) };
     let doing = if phase || stack { "has been closing a store" } else { "has not ended" };
     let sentence =
         format!("{}{} {doing}{}{on}; {waits}.", case.op_name(op), of_path(case, party), for_time(case.ops[op].age));

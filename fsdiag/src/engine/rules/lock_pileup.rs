@@ -71,7 +71,7 @@ fn known(case: &Case<'_>, root: usize) -> Option<Finding> {
         case.name_of(root),
         for_time(held_for(case, root, name)),
         activity(case, root),
-        behind_it(case, &behind),
+        behind_it(case, root, &behind),
     );
     let places: Vec<_> = locks.iter().map(|e| e.place).collect();
     let finding = Finding::new(Cause::LockPileup, Confidence::Certain, sentence)
@@ -133,10 +133,10 @@ pub(in crate::engine) fn phase_words(phase: Phase) -> &'static str {
 }
 
 /// `3 operations wait behind it (2 Getattr, 1 Readdir), and 17 requests that the daemon has not read`.
-pub(super) fn behind_it(case: &Case<'_>, behind: &[usize]) -> String {
+pub(super) fn behind_it(case: &Case<'_>, root: usize, behind: &[usize]) -> String {
     let n = behind.len();
     let counts = if n > 0 { format!(" ({})", case.counts(behind)) } else { String::new() };
-    let unread = match case.unread() {
+    let unread = match case.unread(case.life_of_party(root).unwrap_or(0)) {
         Some(m) if m > 0 => {
             format!(", and {} that the daemon has not read", count(usize::try_from(m).unwrap_or(0), "request"))
         }
@@ -168,7 +168,7 @@ fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
         case.name_of(root),
         case.ops[guess.culprit].age.map(|us| format!(" {:.1} s", seconds(us))).unwrap_or_default(),
         since_then(guess),
-        behind_it(case, &victims),
+        behind_it(case, root, &victims),
     );
     let confidence = witnessed(case, root, guess.confidence);
     let mut finding = Finding::new(Cause::LockPileup, confidence, sentence)

@@ -28,7 +28,8 @@ fn lagging(case: &Case<'_>, life: usize) -> Option<Finding> {
     if lag < case.model.limits.stalled_us {
         return None;
     }
-    let stuck: Vec<usize> = case.stuck().filter_map(|op| case.party_of(op)).collect();
+    let own = |op: &usize| !case.are_apart(life, case.ops[*op].life);
+    let stuck: Vec<usize> = case.stuck().filter(own).filter_map(|op| case.party_of(op)).collect();
     let sentence = format!(
         "The async runtime has not polled for {:.1} s: all its threads are blocked; {} {} for it.",
         seconds(lag),

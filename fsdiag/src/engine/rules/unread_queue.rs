@@ -24,10 +24,11 @@ impl Rule for UnreadQueue {
 fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
     let session = case.lives[life].session;
     let (beat, _, place) = session.last_beat.as_ref()?;
-    let unread = case.unread().filter(|n| *n > 0)?;
+    let unread = case.unread(life).filter(|n| *n > 0)?;
     let dead_loops = beat.workers > 0 && beat.loops_alive == 0;
     // What was in flight when the kernel's requests were counted is not unread, though it has ended since.
-    let idle = case.ops.is_empty() && session.stall.is_some() && beat.is_empty();
+    let none_open = case.ops_beside(life).next().is_none();
+    let idle = none_open && session.stall.is_some() && beat.is_empty();
     if !dead_loops && !idle {
         return None;
     }
@@ -35,7 +36,7 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
         true => String::from("no loop is alive"),
         false => format!("{} of {} loops are alive", beat.loops_alive, beat.workers),
     };
-    let in_flight = if case.ops.is_empty() { ", though nothing is in flight there" } else { "" };
+    let in_flight = if none_open { ", though nothing is in flight there" } else { "" };
     let sentence = format!("The kernel has {unread} requests that the daemon does not read{in_flight}: {why}.");
     let confidence = if dead_loops { Confidence::Certain } else { Confidence::High };
     let culprit = Culprit { thread: Some(String::from("FUSE loops")), ..Culprit::default() };

@@ -55,7 +55,7 @@ fn was_passed(case: &Case<'_>, op: usize) -> bool {
 
 fn only_worker(case: &Case<'_>, op: usize, confidence: Confidence) -> Finding {
     let party = case.party_of(op).unwrap_or(op);
-    let unread = case.unread().filter(|n| *n > 0).map(|n| {
+    let unread = case.unread(case.ops[op].life).filter(|n| *n > 0).map(|n| {
         format!("; {} that the daemon has not read wait for it", count(usize::try_from(n).unwrap_or(0), "request"))
     });
     let sentence = format!(
@@ -96,7 +96,7 @@ fn pool(case: &Case<'_>, first: usize, others: &[usize], op: Op, confidence: Con
 /// The daemon's pulse: all loops busy, and the kernel has more.
 fn all_busy(case: &Case<'_>, life: usize) -> Option<Finding> {
     let (beat, _, place) = case.lives[life].session.last_beat.as_ref()?;
-    let unread = case.unread().filter(|n| *n > 0)?;
+    let unread = case.unread(life).filter(|n| *n > 0)?;
     if beat.workers == 0 || beat.workers_busy < beat.workers {
         return None;
     }
