@@ -63,3 +63,13 @@ fn ages_are_seconds(file: &str) {
     assert_eq!(ages, [Some(2.0), Some(1.0), Some(0.0)], "{:?}", report.verdicts);
     assert!(report.verdicts.iter().all(|v| v.confidence == Confidence::Low), "{:?}", report.verdicts);
 }
+
+#[test]
+fn who_answers_after_a_death_is_not_the_one_who_died() {
+    let (report, _) = analyze("killed-child.log", &[]);
+    assert!(report.healthy, "{:?}", report.verdicts);
+    assert!(report.notes.iter().any(|note| note.kind == "cannot_tell" && note.text.contains("Killed")));
+    // What another thread was about to write when it happened proves nothing.
+    let (report, _) = analyze("killed-daemon.log", &[]);
+    assert_eq!(report.verdicts.first().map(|v| v.cause), Some(Cause::DaemonGone));
+}

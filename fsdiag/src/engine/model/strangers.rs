@@ -49,7 +49,7 @@ impl Model {
         if own.is_some() || daemons.is_empty() {
             let session = self.foreign(place);
             session.clock.time(at);
-            session.ended = Some(ended);
+            session.dies(ended);
             return;
         }
         if !self.is_of_others(&daemons, &ended.text) {
@@ -86,7 +86,8 @@ impl Model {
     pub fn ended_of(&self, at: usize) -> Option<&Ended> {
         let sure = |told: &&Unplaced| !told.of_anything && self.whose(told) == [at];
         let told = || self.unplaced.iter().find(sure).map(|told| &told.ended);
-        self.sessions[at].ended.as_ref().or_else(told)
+        let session = &self.sessions[at];
+        session.ended.as_ref().filter(|_| !session.outlived()).or_else(told)
     }
 
     /// Deaths that may be of several daemons, or of none of them while one hangs.
@@ -96,7 +97,9 @@ impl Model {
             [one] => told.of_anything && !self.sessions[*one].open.is_empty(),
             _ => !told.of_anything,
         };
-        self.unplaced.iter().filter(doubtful).map(|told| &told.ended)
+        let outlived = self.sessions.iter().filter(|session| session.outlived());
+        let unplaced = self.unplaced.iter().filter(doubtful).map(|told| &told.ended);
+        unplaced.chain(outlived.filter_map(|session| session.ended.as_ref()))
     }
 
     /// Those that it may be about: who has written since is not dead.
