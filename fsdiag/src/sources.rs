@@ -10,6 +10,7 @@ pub mod lines;
 pub mod ptrace;
 pub mod rings;
 pub mod tables;
+mod wide;
 
 /// Waits that long for nothing: the pace of those who look again and again.
 pub fn pause(milliseconds: u64) {

@@ -1,5 +1,7 @@
 //! Envelopes: what containers, journals, terminals and loggers put in front of a line, taken off again.
 
+mod structured;
+
 use std::{borrow::Cow, sync::LazyLock};
 
 use memchr::memmem::Finder;
@@ -73,13 +75,13 @@ fn prefix(text: &str) -> Option<Opened<'_>> {
             Some(Opened { text: stream(text), stamp: Some(stamp), by, made: false })
         }
         b'[' => pod(text).or_else(|| bracketed(text).map(plain)),
-        b'<' => priority(text).map(plain),
+        b'<' => structured::opened(text).or_else(|| priority(text).map(plain)),
         b'A'..=b'S' => {
             let (stamp, rest) = clock::month_first(text)?;
             let (text, by) = tag(rest.strip_prefix(' ')?);
             Some(Opened { text, stamp: Some(stamp), by, made: false })
         }
-        b'a'..=b'z' => composed(text),
+        b'a'..=b'z' => composed(text).or_else(|| stern(text)),
         _ => None,
     }
 }
@@ -150,6 +152,18 @@ fn composed(text: &str) -> Option<Opened<'_>> {
     instance.then(|| Opened { text, by: By { host: name, ..By::default() }, ..Opened::default() })
 }
 
+/// `fuse-x7k2p mounter text` of stern: a pod whose name ends in letters by chance, which are no vowels.
+fn stern(text: &str) -> Option<Opened<'_>> {
+    let (pod, rest) = scan::split(text, " ")?;
+    let (container, text) = scan::split(rest, " ")?;
+    let named = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let letters = |b: u8| b"bcdfghjklmnpqrstvwxz2456789".contains(&b);
+    let (_, chance) = pod.rsplit_once('-')?;
+    let is_pod = chance.len() == 5 && chance.bytes().all(letters) && named(pod) && named(container);
+    let by = By { host: pod, name: container, pid: None };
+    is_pod.then(|| Opened { text, by, ..Opened::default() })
+}
+
 /// The envelopes that are JSON objects: docker's files, journalctl -o json, tracing's JSON lines.
 #[derive(Deserialize)]
 struct Wrapped<'a> {
@@ -174,6 +188,8 @@ struct Wrapped<'a> {
     #[serde(borrow)]
     kubernetes: Option<Kubernetes<'a>>,
     #[serde(borrow)]
+    attrs: Option<Attrs<'a>>,
+    #[serde(borrow)]
     fields: Option<Fields<'a>>,
     #[serde(borrow)]
     timestamp: Option<Cow<'a, str>>,
@@ -189,6 +205,13 @@ struct Wrapped<'a> {
 struct Kubernetes<'a> {
     #[serde(borrow)]
     pod_name: Option<Cow<'a, str>>,
+}
+
+/// What docker was asked to add.
+#[derive(Deserialize)]
+struct Attrs<'a> {
+    #[serde(borrow)]
+    tag: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -235,7 +258,8 @@ impl Wrapped<'_> {
         }
         let pod = || self.kubernetes.as_ref().and_then(|cluster| cluster.pod_name.as_deref());
         // The journal's number is that of the container engine, which writes for all of its containers.
-        match self.container.as_deref().or_else(pod) {
+        let tag = || self.attrs.as_ref().and_then(|attrs| attrs.tag.as_deref());
+        match self.container.as_deref().or_else(pod).or_else(tag) {
             Some(host) => By { host, ..By::default() },
             None => {
                 let pid = self.pid.as_deref().and_then(|pid| pid.parse().ok());

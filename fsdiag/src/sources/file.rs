@@ -8,7 +8,10 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 
-use super::frames::{self, Frames};
+use super::{
+    frames::{self, Frames},
+    wide::Wide,
+};
 
 /// One thing to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ impl Input {
         }
     }
 
-    /// The text, decompressed by its first bytes, whatever its name says.
+    /// The text as UTF-8, decompressed by its first bytes, whatever its name says.
     ///
     /// # Errors
     /// It cannot be opened, or is damaged where it says that it is compressed.
@@ -59,7 +62,7 @@ impl Input {
             Self::Stdin => Box::new(io::stdin()),
             Self::File(path) => Box::new(File::open(path)?),
         };
-        decompressed(raw)
+        as_utf8(decompressed(raw)?)
     }
 }
 
@@ -71,6 +74,19 @@ fn decompressed(mut raw: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(BufReader::new(whole))),
         magic if frames::begin(magic) => Box::new(Frames::new(BufReader::new(whole))),
         _ => Box::new(whole),
+    })
+}
+
+/// Without a byte order mark; where it tells of another encoding, that is undone.
+fn as_utf8(mut text: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    let mut mark = [0; 3];
+    let got = read_some(&mut text, &mut mark)?;
+    let behind = |len: usize, text| io::Cursor::new(mark[len..got].to_vec()).chain(text);
+    Ok(match &mark[..got] {
+        [0xff, 0xfe, ..] => Box::new(Wide::new(behind(2, text), u16::from_le_bytes)),
+        [0xfe, 0xff, ..] => Box::new(Wide::new(behind(2, text), u16::from_be_bytes)),
+        [0xef, 0xbb, 0xbf] => text,
+        _ => Box::new(behind(0, text)),
     })
 }
 

@@ -117,3 +117,29 @@ fn runs_of_one_mount_are_in_the_order_of_their_first_records_whatever_they_are_c
     let (report, _) = run(&[], &dir);
     assert!(report.healthy && report.orphans.is_empty(), "{:?}", report.verdicts);
 }
+
+#[test]
+fn a_log_that_begins_with_a_byte_order_mark_is_read_in_its_encoding() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(log()).unwrap().replace("films", "films \u{1f512}");
+    let marked = format!("\u{feff}{text}");
+    let units = || marked.encode_utf16();
+    let whole = run(&[], &log()).0;
+    for (name, bytes) in [
+        ("utf-8", marked.clone().into_bytes()),
+        ("utf-16le", units().flat_map(u16::to_le_bytes).collect()),
+        ("utf-16be", units().flat_map(u16::to_be_bytes).collect()),
+    ] {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let (report, _) = run(&[], &path);
+        assert_eq!(
+            (report.inputs[0].lines, report.inputs[0].bad_lines),
+            (whole.inputs[0].lines, whole.inputs[0].bad_lines),
+            "{name}"
+        );
+        let sentence = |report: &Report| report.verdicts.first().map(|verdict| verdict.sentence.clone());
+        assert_eq!(sentence(&report), sentence(&whole), "{name}");
+        assert!(report.verdicts[0].evidence[0].text.contains("ENTER"), "{:?}", report.verdicts[0].evidence);
+    }
+}

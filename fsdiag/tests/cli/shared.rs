@@ -105,3 +105,17 @@ fn nobody_is_told_to_set_flags_that_their_daemon_does_not_have() {
     assert!(!theirs.advice.is_empty() && theirs.isolate.is_empty(), "{theirs:?}");
     assert!(!theirs.advice.iter().any(|advice| advice.contains("debug_")), "{theirs:?}");
 }
+
+#[test]
+fn daemons_are_told_apart_in_syslogs_of_the_new_form_by_stern_and_by_the_tags_of_docker() {
+    for (log, own) in [
+        ("rfc5424.log", "sshfs[812]"),
+        ("stern.log", "mounter on fuse-6d4cf56db-x7k2p"),
+        ("docker-tags.json", "sshfs-a"),
+    ] {
+        let report = analyze(&[log]);
+        assert_eq!(open(&report), [format!("Read {own}")], "{log}: {:?}", report.inputs);
+        assert_eq!((report.ops["Getattr"].count, report.ops["Read"].count), (80, 1), "{log}");
+        assert_eq!((report.loss.superseded, report.loss.lone_exits), (0, 0), "{log}");
+    }
+}
