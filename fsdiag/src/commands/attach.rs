@@ -20,6 +20,7 @@ use crate::{
         Format, NO_INPUT,
         quote::{self, Kept},
         read,
+        select::seconds,
     },
     engine::{
         model::{Limits, Model, Now},
@@ -47,10 +48,10 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Watch requests live for that long, then report; without it one look suffices.
-    #[arg(long = "for", value_name = "SECONDS")]
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub for_seconds: Option<f64>,
     /// Age from which an unanswered request counts as stalled.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     pub stalled_after: f64,
     /// Print every request as it is sent and answered (with --for; on stderr where stdout carries JSON).
     #[arg(long, requires = "for_seconds")]

@@ -22,7 +22,7 @@ use self::{
     setting::Setting,
     trial::Terms,
 };
-use super::analyze::{Format, NO_INPUT, complain, print};
+use super::analyze::{Format, NO_INPUT, complain, print, select::seconds};
 use crate::{engine::model::Limits, sources::kernel::sys::EndSignals};
 
 /// Find out where a hang comes from: run a workload under no flag, debug_skip_eviction, debug_fskit_single_thread, and
@@ -43,10 +43,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
     /// Longest run.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
     pub limit: f64,
     /// Age from which an open operation counts as stalled.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     pub stalled_after: f64,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    commands::analyze::Format,
+    commands::analyze::{Format, select::seconds},
     sources::kernel::{
         brief::{self, Brief},
         look::Sources,
@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Age from which an unanswered request counts as stalled.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     pub stalled_after: f64,
 }
 

@@ -10,7 +10,12 @@ use std::{
 };
 
 use crate::{
-    commands::analyze::{Format, NO_INPUT, complain, quote::Tails, read::undrained, select::Window},
+    commands::analyze::{
+        Format, NO_INPUT, complain,
+        quote::Tails,
+        read::undrained,
+        select::{Window, seconds},
+    },
     engine::{
         fact::InputId,
         model::{Limits, Model},
@@ -46,10 +51,10 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// End after that long.
-    #[arg(long = "for", value_name = "SECONDS")]
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub for_seconds: Option<f64>,
     /// Age from which an open operation counts as stalled.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     pub stalled_after: f64,
 }
 

@@ -352,3 +352,15 @@ fn questions_that_nothing_can_answer_are_told_from_healthy_answers() {
     }
     assert_eq!(run(&["analyze", file, "--op", "GETATTR"], b"").0, 1);
 }
+
+#[test]
+fn a_time_that_is_no_number_of_seconds_is_a_wrong_use_of_any_command() {
+    for command in [["attach", "/", "--for"], ["attach", "/", "--stalled-after"], ["tail", "/", "--for"]] {
+        for wrong in ["nan", "inf", "-1", "soon"] {
+            assert_eq!(run(&[&command[..], &[wrong]].concat(), b"").0, 2, "{command:?} {wrong}");
+        }
+    }
+    for command in ["mounts", "isolate"] {
+        assert_eq!(run(&[command, "--stalled-after", "nan"], b"").0, 2, "{command}");
+    }
+}
