@@ -15,6 +15,7 @@ pub mod open;
 pub mod ops;
 pub mod past;
 pub mod session;
+pub mod slow;
 pub mod strangers;
 pub mod tasks;
 mod voices;

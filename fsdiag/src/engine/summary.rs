@@ -14,7 +14,8 @@ use super::{
         clock::Steps,
         ops::OpStats,
         past::Counted,
-        session::{Ended, SLOW_US, Session, Slow},
+        session::{Ended, Session},
+        slow::{SLOW_US, Slow},
     },
     report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
     rules::{RULES, lock_pileup},
@@ -140,7 +141,7 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
     for session in case.model.lives() {
         // Where the clock shows whole seconds, a moment may look like one.
         let long = |slow: &&Slow| slow.us >= SLOW_US + session.clock.blur_us();
-        for slow in session.slowest().iter().filter(long).filter(|slow| case.speaks(session, slow.op)) {
+        for slow in session.slow.told().iter().filter(long).filter(|slow| case.speaks(session, slow.op)) {
             let text = format!("one {} took {:.1} s and completed", slow.op, slow.us as f64 / 1e6);
             notes.push(note("slow", Some(slow.op), Some(slow.key.to_string()), text));
         }

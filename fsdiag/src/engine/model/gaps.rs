@@ -2,6 +2,26 @@
 
 use super::ops::Micros;
 
+/// What one life lost, by how it shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LossSeen {
+    pub lone_exits: u64,
+    pub superseded: u64,
+    /// ENTERs whose thread took other work later, or that a beat contradicts.
+    pub lost_exits: u64,
+    /// Lines that their source knows to be missing.
+    pub lines: u64,
+}
+
+impl LossSeen {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.lone_exits += other.lone_exits;
+        self.superseded += other.superseded;
+        self.lost_exits += other.lost_exits;
+        self.lines += other.lines;
+    }
+}
+
 /// The sequence of one run: how many records are missing, and where many are missing at once.
 #[derive(Clone, Debug, Default)]
 pub struct Sequence {

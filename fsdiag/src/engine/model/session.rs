@@ -13,13 +13,14 @@ use hashbrown::HashMap;
 use super::{
     answered::{Answer, Answered},
     clock::Clock,
-    gaps::Sequence,
+    gaps::{LossSeen, Sequence},
     hash::NumberMap,
     hints::Hints,
     ids::Ids,
     locks::Locks,
     open::{Glance, OpenOps},
     ops::{Micros, OpStats, OpenOp},
+    slow::{Slow, Slowest},
     tasks::{Task, Waiting},
 };
 use crate::engine::fact::{Call, Done, HintKind, InputId, Key, Place, Writer};
@@ -50,7 +51,7 @@ pub struct Session {
     pub hints: Hints,
     /// Broken rules that the daemon reports itself: what, detail.
     pub invariants: Vec<(Box<str>, Box<str>, Place)>,
-    pub slow: Vec<Slow>,
+    pub slow: Slowest,
     /// A watchdog's last list of stalled requests: key, operation, age in us.
     pub watch_stalled: Vec<(Key, Op, u64)>,
     pub watch_place: Option<(Place, Option<Micros>)>,
@@ -95,25 +96,6 @@ pub struct About {
     pub stream: InputId,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LossSeen {
-    pub lone_exits: u64,
-    pub superseded: u64,
-    /// ENTERs whose thread took other work later, or that a beat contradicts.
-    pub lost_exits: u64,
-    /// Lines that their source knows to be missing.
-    pub lines: u64,
-}
-
-impl LossSeen {
-    fn add(&mut self, other: &Self) {
-        self.lone_exits += other.lone_exits;
-        self.superseded += other.superseded;
-        self.lost_exits += other.lost_exits;
-        self.lines += other.lines;
-    }
-}
-
 #[derive(Clone, Debug)]
 pub struct StallSeen {
     pub place: Place,
@@ -139,23 +121,10 @@ pub struct Hint {
     pub place: Place,
 }
 
-/// A slow operation that completed: worth a note.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Slow {
-    pub op: Op,
-    pub key: Key,
-    pub us: u64,
-    pub place: Place,
-}
-
 /// Rule R4.
 fn waits_for_an_answer(op: Op) -> bool {
     op.replied() && op != Op::Destroy
 }
-
-/// From here on a completed operation is worth a note.
-pub const SLOW_US: u64 = 1_000_000;
-const SLOW_KEPT: usize = 20;
 
 impl Session {
     pub fn own(run: RunId, mount_run: RunId) -> Self {
@@ -267,24 +236,9 @@ impl Session {
         place: Place,
     ) {
         self.stats(op).add(at, us, errno);
-        if let Some(us) = us.filter(|us| *us >= SLOW_US) {
-            self.slow.push(Slow { op, key, us, place });
-            if self.slow.len() >= 2 * SLOW_KEPT {
-                self.trim_slow();
-            }
+        if let Some(us) = us {
+            self.slow.add(Slow { op, key, us, place });
         }
-    }
-
-    /// The slowest completed operations, slowest first.
-    pub fn slowest(&self) -> Vec<Slow> {
-        let mut slow = self.slow.clone();
-        slow.sort_by_key(|s| (std::cmp::Reverse(s.us), s.place));
-        slow.truncate(SLOW_KEPT);
-        slow
-    }
-
-    fn trim_slow(&mut self) {
-        self.slow = self.slowest();
     }
 
     /// Rule R0: the order of the first request of a new life, once it is sure that one has begun.
@@ -312,8 +266,7 @@ impl Session {
     pub(super) fn absorb(&mut self, earlier: &Self) {
         earlier.stats.iter().for_each(|(op, stats)| self.stats(*op).merge(stats));
         self.loss.add(&earlier.loss);
-        self.slow.extend_from_slice(&earlier.slow);
-        self.trim_slow();
+        self.slow.absorb(&earlier.slow);
     }
 
     /// Takes an operation out; whatever waits or holds in its name goes with it.
