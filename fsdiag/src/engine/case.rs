@@ -1,19 +1,21 @@
 //! The model at one moment, arranged for the rules: who is open, for how long, who waits for whom.
 
 mod apart;
+mod called;
 mod closed;
 mod kin;
+mod present;
 mod seats;
 mod twins;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fsd_events::op::Op;
 
 pub(super) use self::apart::label;
 use self::kin::Kin;
 use super::{
-    fact::{Key, Place},
+    fact::Place,
     infer::{self, Guess},
     leaks,
     model::{
@@ -23,7 +25,7 @@ use super::{
         session::{Ended, Session},
         tasks::Task,
     },
-    report::{Culprit, Evidence, Waiter},
+    report::Evidence,
     stacks::Conclusion,
     threads::{Latest, Seen},
     waits::Graph,
@@ -107,7 +109,7 @@ pub enum Who<'m> {
 
 impl<'m> Case<'m> {
     pub fn new(model: &'m Model, now: Now) -> Self {
-        let lives = lives(model, now);
+        let lives = present::lives(model, now);
         let kin = kin::of(&lives);
         let (ops, answered) = closed::part(twins::open_ops(&lives, &kin), &lives, &kin);
         let unjudged = twins::unjudged(&lives);
@@ -183,77 +185,6 @@ impl<'m> Case<'m> {
         }
     }
 
-    /// `Release #456`, `download task 9`, `goroutine 21`.
-    pub fn name_of(&self, party: usize) -> String {
-        match self.parties[party].who {
-            Who::Op(op) => self.op_name(op),
-            Who::Task { id, task, .. } => format!("{} task #{id}", task.kind.name()),
-            Who::Thread(at) => match self.threads[at].op {
-                Some((_, op)) => format!("{op} ({})", self.threads[at].label()),
-                None => self.threads[at].label(),
-            },
-            Who::Ended { id, .. } => format!("#{id}, which has ended,"),
-        }
-    }
-
-    pub fn op_name(&self, op: usize) -> String {
-        let open = self.ops[op].open;
-        let name = match open.key() {
-            Key::Num(n) => format!("{} #{n}", open.op()),
-            Key::Hex(n) => format!("{} #{n:#x}", open.op()),
-            key @ (Key::Line(_) | Key::Thread(_)) => format!("{} ({key})", open.op()),
-        };
-        match self.daemon(self.ops[op].life) {
-            Some(daemon) => format!("{name} of {daemon}"),
-            None => name,
-        }
-    }
-
-    pub fn culprit(&self, party: usize) -> Culprit {
-        let seen = self.parties[party].thread.map(|at| &self.threads[at]);
-        let age_s = self.age_of(party).map(seconds);
-        let mut culprit = match self.parties[party].who {
-            Who::Op(op) => self.op_culprit(op),
-            Who::Task { id, task, .. } => Culprit {
-                id: Some(id.to_string()),
-                thread: Some(format!("{} task", task.kind.name())),
-                path: task.path.as_deref().map(str::to_owned),
-                age_s,
-                ..Culprit::default()
-            },
-            Who::Thread(at) => {
-                let label = self.threads[at].label();
-                let op = self.threads[at].op.map(|(_, op)| op.to_string());
-                let id = op.is_some().then(|| label.clone());
-                Culprit { op, id, thread: Some(label), age_s, ..Culprit::default() }
-            }
-            Who::Ended { id, .. } => Culprit { id: Some(id.to_string()), ..Culprit::default() },
-        };
-        if let Some(seen) = seen {
-            culprit.thread = Some(seen.label());
-        }
-        culprit
-    }
-
-    pub fn op_culprit(&self, op: usize) -> Culprit {
-        let at = &self.ops[op];
-        Culprit {
-            op: Some(at.open.op().to_string()),
-            id: Some(at.open.key().to_string()),
-            thread: at.open.call.thread.as_deref().map(str::to_owned),
-            path: at.open.call.path.as_deref().map(str::to_owned),
-            lock: None,
-            age_s: at.age.map(seconds),
-            daemon: self.daemon(at.life).map(str::to_owned),
-        }
-    }
-
-    pub fn waiter(&self, party: usize) -> Waiter {
-        let culprit = self.culprit(party);
-        let thread = culprit.id.is_none().then_some(culprit.thread).flatten();
-        Waiter { op: culprit.op, id: culprit.id, thread, daemon: culprit.daemon }
-    }
-
     /// Where a party stands in the inputs.
     pub fn place_of(&self, party: usize) -> Option<Place> {
         match self.parties[party].who {
@@ -291,26 +222,6 @@ impl<'m> Case<'m> {
         self.model.inputs.get(usize::from(place.input.0)).map(|i| i.path.clone()).unwrap_or_default()
     }
 
-    /// `2 Getattr, 1 Readdir`, most frequent first.
-    pub fn counts(&self, parties: &[usize]) -> String {
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        for party in parties {
-            let kind = self.op_kind(*party).map_or_else(|| self.kind_word(*party), |op| op.to_string());
-            *counts.entry(kind).or_default() += 1;
-        }
-        let mut counts: Vec<_> = counts.into_iter().collect();
-        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        counts.iter().map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ")
-    }
-
-    fn kind_word(&self, party: usize) -> String {
-        match self.parties[party].who {
-            Who::Task { task, .. } => format!("{} task", task.kind.name()),
-            Who::Thread(_) => String::from("thread"),
-            _ => String::from("unknown"),
-        }
-    }
-
     /// The kernel's own count, where anybody tells it.
     pub fn kernel_waiting(&self) -> Option<u64> {
         let told = |life: &Life<'_>| {
@@ -342,40 +253,6 @@ impl<'m> Case<'m> {
             Who::Thread(_) => None,
         }
     }
-}
-
-fn lives(model: &Model, now: Now) -> Vec<Life<'_>> {
-    let latest_dump = model.dumps.iter().filter_map(|d| d.2).max();
-    let current: Vec<(usize, &Session)> = model.current().collect();
-    let walls: Vec<(&Session, u64)> = current.iter().filter_map(|(_, s)| Some((*s, s.clock.wall?))).collect();
-    let latest_wall = walls.iter().map(|(_, wall)| *wall).max();
-    let life = |(_, session): (usize, &'_ Session)| -> Option<Micros> {
-        const SAME_INCIDENT: u64 = 600_000_000;
-        let own = session.clock.wall?;
-        let near = |wall: &u64| *wall >= own && *wall - own <= SAME_INCIDENT;
-        let of_log = walls.iter().filter(|other| apart::share_a_log(session, other.0)).map(|other| other.1);
-        let told = [latest_dump, latest_wall].into_iter().flatten().filter(near).chain(of_log);
-        let wall = now.wall_us.into_iter().chain(told).max();
-        session.clock.at_wall(wall?)
-    };
-    // Those who write into one log without the time of day read one clock.
-    let one_clock = |session: &Session| {
-        let others = current.iter().map(|(_, other)| other).filter(|other| apart::share_a_log(session, other));
-        let alike = others.filter(|other| other.clock.is_monotonic() && session.clock.is_monotonic());
-        alike.filter_map(|other| other.clock.last).max()
-    };
-    let alive = |(at, session): (usize, &'_ Session)| {
-        let now = session.clock.last.max(life((at, session))).max(one_clock(session));
-        now.or(session.clock.last)
-    };
-    let made = current.iter().copied().map(|(at, session)| {
-        let ended = model.ended_of(at);
-        let dead = ended.is_some_and(|e| e.crash);
-        Life { session, now: if dead { session.clock.last } else { alive((at, session)) }, dead, ended, called: None }
-    });
-    let mut lives: Vec<Life<'_>> = made.collect();
-    apart::name(&mut lives);
-    lives
 }
 
 pub fn seconds(us: Micros) -> f64 {
