@@ -80,7 +80,7 @@ pub fn read(text: &str) -> Read<'_> {
         ended: false,
     };
     let mut rest = text;
-    while let Some(end) = rest.find('\n') {
+    while let Some(end) = memchr::memchr(b'\n', rest.as_bytes()) {
         let line = &rest[..end];
         if reader.ended {
             reader.problem("text after the last line");

@@ -39,12 +39,12 @@ impl<'a> Cursor<'a> {
 
     /// Up to a blank, a comma, a bracket or the end; not empty.
     pub(super) fn word(&mut self) -> Option<&'a str> {
-        self.until(|c| matches!(c, ' ' | ',' | ']' | ')'))
+        self.until(|b| matches!(b, b' ' | b',' | b']' | b')'))
     }
 
     /// Up to a blank or the end; not empty.
     pub(super) fn token(&mut self) -> Option<&'a str> {
-        self.until(|c| c == ' ')
+        self.until(|b| b == b' ')
     }
 
     /// All that is left.
@@ -52,15 +52,17 @@ impl<'a> Cursor<'a> {
         std::mem::take(&mut self.rest)
     }
 
-    fn until(&mut self, stop: impl Fn(char) -> bool) -> Option<&'a str> {
-        let (word, rest) = self.rest.split_at(self.rest.find(stop).unwrap_or(self.rest.len()));
+    /// It may stop at a byte of ASCII, or at the first byte of a character.
+    fn until(&mut self, stop: impl Fn(u8) -> bool) -> Option<&'a str> {
+        let end = self.rest.bytes().position(stop).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         (!word.is_empty()).then_some(word)
     }
 
     /// A decimal number without sign or leading zeros.
     pub(super) fn number<T: FromStr>(&mut self) -> Option<T> {
-        let digits = self.until(|c| !c.is_ascii_digit())?;
+        let digits = self.until(|b| !b.is_ascii_digit())?;
         (digits == "0" || !digits.starts_with('0')).then(|| digits.parse().ok())?
     }
 
