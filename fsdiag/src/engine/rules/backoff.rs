@@ -6,9 +6,12 @@ use fsd_events::event::Phase;
 
 use crate::engine::{
     case::{Case, Who},
-    fact::HintKind,
+    fact::{HintKind, Key},
     finding::{self, Finding, Rule, for_time, of_path},
-    model::{ops::PhaseAt, session::Hint},
+    model::{
+        ops::{OpenOp, PhaseAt},
+        session::{Hint, Session},
+    },
     report::{Cause, Confidence},
 };
 
@@ -24,7 +27,9 @@ impl Rule for Backoff {
         let mut found = finding::listed(case, stuck().filter_map(|(party, op)| stated(case, op, party)));
         let said: HashSet<usize> = found.iter().flat_map(|finding| finding.covers.iter().copied()).collect();
         let unsaid = stuck().filter(|(party, _)| !said.contains(party));
-        let hinted = unsaid.filter_map(|(party, op)| Some((party, (op, hint(case, op)?))));
+        let retries: Vec<Retries<'_>> = case.lives.iter().map(|life| Retries::of(life.session)).collect();
+        let told = |op: usize| retries[case.ops[op].life].about(case.ops[op].open);
+        let hinted = unsaid.filter_map(|(party, op)| Some((party, (op, told(op)?))));
         found.extend(finding::of_parties(case, hinted, |party, (op, hint)| by_hint(case, op, party, hint)));
         found
     }
@@ -49,16 +54,42 @@ fn stated(case: &Case<'_>, op: usize, party: usize) -> Option<Finding> {
     Some(finding)
 }
 
-/// The daemon's log speaks of retries while the operation waits.
-fn hint<'c>(case: &'c Case<'_>, op: usize) -> Option<&'c Hint> {
-    let at = &case.ops[op];
-    let path = at.open.call.path.as_deref();
-    case.life_of(op).session.hints.iter().rev().find(|h| {
-        let same = h.key == Some(at.open.key())
-            || h.path.is_some() && h.path.as_deref() == path
-            || h.key.is_none() && h.path.is_none();
-        h.kind == HintKind::Retry && h.at.is_some() && h.at >= at.open.at && same
-    })
+/// What a daemon's log says of retries, the latest first, and of whom: most of a hundred thousand requests are not meant.
+#[derive(Default)]
+struct Retries<'c> {
+    said: Vec<&'c Hint>,
+    keys: HashSet<Key>,
+    paths: HashSet<&'c str>,
+    /// Some tell neither a request nor a path.
+    of_any: bool,
+}
+
+impl<'c> Retries<'c> {
+    fn of(session: &'c Session) -> Self {
+        let mut all = Self::default();
+        for hint in session.hints.iter().rev().filter(|hint| hint.kind == HintKind::Retry && hint.at.is_some()) {
+            all.said.push(hint);
+            all.keys.extend(hint.key);
+            all.paths.extend(hint.path.as_deref());
+            all.of_any |= is_of_any(hint);
+        }
+        all
+    }
+
+    /// The latest that was said while the operation waited.
+    fn about(&self, open: &OpenOp) -> Option<&'c Hint> {
+        let path = open.call.path.as_deref();
+        let meant = |hint: &Hint| {
+            let same = hint.key == Some(open.key()) || hint.path.is_some() && hint.path.as_deref() == path;
+            same || is_of_any(hint)
+        };
+        let may_be = self.of_any || self.keys.contains(&open.key()) || path.is_some_and(|p| self.paths.contains(p));
+        may_be.then(|| self.said.iter().find(|hint| hint.at >= open.at && meant(hint)).copied())?
+    }
+}
+
+fn is_of_any(hint: &Hint) -> bool {
+    hint.key.is_none() && hint.path.is_none()
 }
 
 fn by_hint(case: &Case<'_>, op: usize, party: usize, hint: &Hint) -> Finding {

@@ -187,12 +187,15 @@ fn by_silence(case: &Case<'_>) -> Option<Finding> {
         let (Some(age), Some(began), Some(stats)) = (at.age, at.open.at, session.stats.get(&at.open.op())) else {
             return false;
         };
+        // In a long history long waits are normal, and rates tell more.
+        if at.open.op() != Op::Read || age < SILENT || stats.count >= 200 {
+            return false;
+        }
         let worst = Micros::try_from(stats.latency.max()).unwrap_or(Micros::MAX);
         let loss = session.loss.lone_exits + session.loss.superseded + session.loss.lost_exits + session.loss.lines;
-        let later: usize = session.stats.values().map(|kind| kind.later_than(began)).sum();
-        // In a long history long waits are normal, and rates tell more.
-        let short = stats.count < 200;
-        short && at.open.op() == Op::Read && age >= SILENT && age / 2 > worst && later >= 3 && loss == 0
+        // What began later is counted last: it costs most, and a hundred thousand requests may be open.
+        let later = || session.stats.values().map(|kind| kind.later_than(began)).sum::<usize>();
+        age / 2 > worst && loss == 0 && later() >= 3
     };
     let alive = |op: &usize| !case.life_of(*op).dead;
     let op = (0..case.ops.len()).filter(alive).filter(silent).max_by_key(|op| case.ops[*op].age)?;
