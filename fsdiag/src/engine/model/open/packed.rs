@@ -90,7 +90,7 @@ impl Packed {
 
     pub(super) fn remove(&mut self, key: &Key) -> Option<OpenOp> {
         let chunks = &self.chunks;
-        let is_it = |spot: &Spot| row(chunks, *spot).0.key() == *key;
+        let is_it = |spot: &Spot| key_of(chunks, *spot) == *key;
         let (spot, _) = self.places.find_entry(hash(key), is_it).ok()?.remove();
         let (row, len) = row(&self.chunks, spot);
         (self.used, self.gaps) = (self.used - len, self.gaps + len);
@@ -129,7 +129,7 @@ impl Packed {
     }
 
     fn spot(&self, key: &Key) -> Option<Spot> {
-        self.places.find(hash(key), |spot| row(&self.chunks, *spot).0.key() == *key).copied()
+        self.places.find(hash(key), |spot| key_of(&self.chunks, *spot) == *key).copied()
     }
 
     fn push(&mut self, row: &Row) {
@@ -142,7 +142,7 @@ impl Packed {
         row.write(&chunk.base, &mut chunk.bytes);
         self.used += chunk.bytes.len() - at;
         let chunks = &self.chunks;
-        let again = |spot: &Spot| hash(&self::row(chunks, *spot).0.key());
+        let again = |spot: &Spot| hash(&key_of(chunks, *spot));
         self.places.insert_unique(hash(&row.key()), Spot::new(number, at), again);
     }
 
@@ -165,6 +165,12 @@ impl Packed {
 fn row(chunks: &[Chunk], spot: Spot) -> (Row, usize) {
     let chunk = &chunks[spot.chunk()];
     Row::read(&chunk.base, &chunk.bytes[spot.at()..])
+}
+
+/// The key alone: whoever looks for a row needs no more of the others.
+fn key_of(chunks: &[Chunk], spot: Spot) -> Key {
+    let chunk = &chunks[spot.chunk()];
+    Row::key_of(&chunk.base, &chunk.bytes[spot.at()..])
 }
 
 fn hash(key: &Key) -> u64 {

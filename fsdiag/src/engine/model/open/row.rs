@@ -171,13 +171,16 @@ impl Row {
         there.iter().rev().fold(0, |flags, flag| (flags << 1) | u64::from(*flag)) << 2 | kind
     }
 
+    /// The key of the row that `bytes` start with.
+    pub(super) fn key_of(base: &Base, bytes: &[u8]) -> Key {
+        Reader { bytes, at: 0 }.head(base).2
+    }
+
     /// The row that `bytes` start with, and how long it is.
     pub(super) fn read(base: &Base, bytes: &[u8]) -> (Self, usize) {
         let mut from = Reader { bytes, at: 0 };
-        let flags = from.number();
+        let (flags, op, key) = from.head(base);
         let has = |bit: u32| flags & (4 << bit) != 0;
-        let op = OPS[usize::from(from.byte())];
-        let key = key(flags & 3, from.near(base.key));
         let order = from.near(base.order);
         let place = Place { input: from.input(), line: from.near(base.line) };
         let at = has(0).then(|| from.near(base.at).cast_signed());
@@ -193,7 +196,7 @@ impl Row {
         let [asynchronous, resent, ambiguous, interrupted] = [10, 11, 12, 13].map(has);
         let row = Self {
             key,
-            op,
+            op: OPS[usize::from(op)],
             order,
             place,
             at,
@@ -266,6 +269,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// What each row begins with: its flags, the number of its operation, its key.
+    fn head(&mut self, base: &Base) -> (u64, u8, Key) {
+        let (flags, op) = (self.number(), self.byte());
+        (flags, op, key(flags & 3, self.near(base.key)))
+    }
+
     fn byte(&mut self) -> u8 {
         self.at += 1;
         self.bytes[self.at - 1]
