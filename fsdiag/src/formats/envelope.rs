@@ -119,14 +119,28 @@ fn tag(text: &str) -> (&str, By<'_>) {
     tagged(text).unwrap_or((text, By::default()))
 }
 
+/// What the names of hosts and programs are made of; a table, because every line is asked.
+const PLAIN: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0_u8);
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'@' | b'/');
+        byte += 1;
+    }
+    table
+};
+
 fn tagged(text: &str) -> Option<(&str, By<'_>)> {
     let bytes = text.as_bytes();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@' | b'/');
+    let plain = |b: u8| PLAIN[usize::from(b)];
     let end = bytes.iter().take_while(|byte| plain(**byte)).count();
     if end == 0 || bytes.get(end) != Some(&b' ') {
         return None;
     }
     let (host, rest) = (&text[..end], &text[end + 1..]);
+    if rest.starts_with(':') {
+        // The level of a logger, and no tag.
+        return None;
+    }
     let end = memchr::memchr(b' ', rest.as_bytes())?;
     let (tag, inner) = (rest[..end].strip_suffix(':')?, &rest[end + 1..]);
     if tag == "kernel" {

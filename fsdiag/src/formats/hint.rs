@@ -85,8 +85,13 @@ static ROWS: LazyLock<Vec<usize>> = LazyLock::new(|| {
     let row = |(row, words): (usize, &&[&str])| vec![row; words.len()];
     WORDS.iter().enumerate().flat_map(row).collect()
 });
-static EACH: LazyLock<Vec<(HintKind, Regex)>> =
-    LazyLock::new(|| TABLE.iter().map(|(kind, words)| (*kind, expression(words))).collect());
+/// The expression of each row; none where its words are all there is to it.
+static EACH: LazyLock<Vec<Option<Regex>>> = LazyLock::new(|| {
+    let told = |((_, words), plain): (&(HintKind, &str), &&[&str])| {
+        (words.to_ascii_lowercase() != plain.join("|")).then(|| expression(words))
+    };
+    TABLE.iter().zip(&WORDS).map(told).collect()
+});
 
 fn expression(words: &str) -> Regex {
     let built = RegexBuilder::new(words).case_insensitive(true).unicode(false).build();
@@ -113,7 +118,8 @@ pub(super) fn of(text: &str) -> Option<HintKind> {
     if rows == 0 {
         return None;
     }
-    EACH.iter().enumerate().find(|(row, (_, words))| rows & (1 << row) != 0 && words.is_match(head)).map(|row| row.1.0)
+    let tells = |row: &usize| rows & (1 << row) != 0 && EACH[*row].as_ref().is_none_or(|words| words.is_match(head));
+    (0..TABLE.len()).find(tells).map(|row| TABLE[row].0)
 }
 
 #[cfg(test)]

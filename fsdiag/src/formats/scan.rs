@@ -299,23 +299,32 @@ const ALIASES: &[(&str, Op)] = &[
     ("flock", Op::Setlk),
 ];
 
-/// Every spelling in small letters without punctuation.
-static SPELLINGS: LazyLock<NumberMap<&[u8], Op>> = LazyLock::new(|| {
-    let names = Op::all().map(|op| (op.name().to_ascii_lowercase().leak().as_bytes(), op));
-    let aliases = ALIASES.iter().map(|(alias, op)| (alias.as_bytes(), *op));
-    aliases.chain(names).collect()
+/// A spelling in small letters without punctuation: zeros fill it up, so that it is three numbers to compare.
+type Spelling = (u64, u64, u64);
+
+static SPELLINGS: LazyLock<NumberMap<Spelling, Op>> = LazyLock::new(|| {
+    let names = Op::all().map(|op| (op.name(), op));
+    let all = ALIASES.iter().copied().chain(names);
+    all.filter_map(|(name, op)| Some((spelling(name)?, op))).collect()
 });
 
 /// The operation behind a foreign spelling, the names of high-level libraries included.
 pub(super) fn op(name: &str) -> Option<Op> {
+    SPELLINGS.get(&spelling(name)?).copied()
+}
+
+/// None: no operation has so long a name.
+fn spelling(name: &str) -> Option<Spelling> {
     let mut plain = [0; 24];
-    let mut len = 0;
-    for byte in name.bytes().filter(u8::is_ascii_alphanumeric) {
-        *plain.get_mut(len)? = byte.to_ascii_lowercase();
-        len += 1;
+    for (at, byte) in name.bytes().filter(u8::is_ascii_alphanumeric).enumerate() {
+        *plain.get_mut(at)? = byte.to_ascii_lowercase();
     }
-    let plain = &plain[..len];
-    SPELLINGS.get(plain.strip_prefix(b"fuse").unwrap_or(plain)).copied()
+    if plain.starts_with(b"fuse") {
+        plain.copy_within(4.., 0);
+        plain[20..].fill(0);
+    }
+    let number = |at: usize| plain[at..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+    Some((number(0), number(8), number(16)))
 }
 
 #[cfg(test)]
@@ -385,7 +394,12 @@ mod tests {
         ] {
             assert_eq!(op(name), Some(want), "{name}");
         }
-        assert_eq!(op("nonsense"), None);
+        for op in Op::all() {
+            assert_eq!((super::op(op.name()), super::op(&format!("FUSE_{}", op.name()))), (Some(op), Some(op)));
+        }
+        for name in ["nonsense", "", "fuse", "getattrgetattrgetattrgetattr"] {
+            assert_eq!(op(name), None, "{name}");
+        }
         assert_eq!(errno("no such file or directory"), Some(2));
     }
 }

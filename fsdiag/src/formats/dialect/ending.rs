@@ -52,9 +52,10 @@ fn is_death(text: &str) -> bool {
         || scan::num_after(text, "exit code ").is_some_and(|status| (129..=159).contains(&status))
         || scan::has(text, "code=killed")
         || scan::has(text, "code=dumped");
+    let job = job(text);
     let by_shell = STATES.iter().any(|word| match text.strip_prefix(word) {
         Some(rest) => rest.is_empty() || rest.starts_with(" (core dumped)"),
-        None => job(text).is_some_and(|state| state.starts_with(word)),
+        None => job.is_some_and(|state| state.starts_with(word)),
     });
     signalled || by_shell
 }

@@ -176,7 +176,11 @@ impl LibfuseDebug {
 
     fn detail(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
         let text = line.text;
-        let inner = text.trim_start();
+        let inner = scan::unindented(text);
+        // Others write into the same log: their first byte almost always tells.
+        if !matches!(inner.as_bytes().first(), Some(b'a'..=b'z' | b'_' | b'[' | b'N' | b'I' | b'L')) {
+            return Taken::No;
+        }
         let (verb, rest) = scan::word(inner);
         match verb {
             "NODEID:" => {
