@@ -178,7 +178,7 @@ impl Store {
         let settled = version.filter(|_| agreed.is_ok() && self.content.validator == Validator::None);
         let agreed = match settled {
             Some(version) if !self.stores.versions.settle(self.content.ino, &version) => {
-                Err("a worker before this one gave bytes of another version".to_owned())
+                Err("bytes of another version were given out before".to_owned())
             }
             _ => agreed,
         };

@@ -4,7 +4,7 @@
 //! of one version, also when the origin's file changes before anybody lists it again.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{Arc, OnceLock},
 };
 
@@ -45,32 +45,30 @@ impl Versions {
         self.settled.lock().get(&ino).cloned().unwrap_or_default()
     }
 
-    /// The first to say so counts. False: an earlier worker gave bytes of another version, which the kernel may have.
+    /// The first to say so counts. False: bytes of another version were given out, by this worker or an earlier one,
+    /// and the kernel may have them.
     pub(super) fn settle(&self, ino: u64, version: &Validator) -> bool {
         let number = number(version);
+        // Two stores of one inode may hear their first answers at once: whoever comes second sees what the first kept.
+        let mut settled = self.settled.lock();
         let known = self.beyond.get().map_or(0, |beyond| beyond.version(ino));
-        if number != 0 && self.keep(ino, version) && known == 0 {
+        if number == 0 || known != 0 && known != number {
+            return known == number;
+        }
+        let kept = settled.entry(ino).or_insert_with(|| version.clone()) == version;
+        if kept && known == 0 {
             self.remember(ino, number);
         }
-        known == 0 || known == number
-    }
-
-    /// True for the first.
-    fn keep(&self, ino: u64, version: &Validator) -> bool {
-        match self.settled.lock().entry(ino) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(free) => {
-                free.insert(version.clone());
-                true
-            }
-        }
+        kept
     }
 
     pub(super) fn forget(&self, ino: u64) {
-        self.settled.lock().remove(&ino);
+        let mut settled = self.settled.lock();
+        settled.remove(&ino);
         self.remember(ino, 0);
     }
 
+    /// Under the lock, so that both are of one version: a word in shared memory, for which nobody waits.
     fn remember(&self, ino: u64, version: u32) {
         if let Some(beyond) = self.beyond.get() {
             beyond.remember(ino, version);
@@ -123,5 +121,28 @@ mod tests {
         assert!(!worker(&table).settle(7, &Validator::None), "it had a version");
         worker(&table).forget(7);
         assert!(worker(&table).settle(7, &Validator::None) && worker(&table).settle(7, &two));
+    }
+    #[test]
+    fn of_two_first_answers_at_once_one_counts() {
+        let [one, two] = ["\"1\"", "\"2\""].map(|tag| Validator::Strong(tag.to_owned()));
+        let versions = worker(&Arc::new(Table::default()));
+        let start = std::sync::Barrier::new(2);
+        let settle = |version: &Validator| {
+            (0..2000)
+                .map(|ino| {
+                    versions.forget(ino);
+                    start.wait();
+                    let settled = versions.settle(ino, version);
+                    start.wait();
+                    settled
+                })
+                .collect::<Vec<_>>()
+        };
+        let (first, second) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| settle(&two));
+            (settle(&one), other.join().unwrap())
+        });
+        let both = first.iter().zip(&second).filter(|(a, b)| a == b).count();
+        assert_eq!(both, 0, "each inode is of one version");
     }
 }
