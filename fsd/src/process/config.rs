@@ -186,12 +186,18 @@ pub fn table(written: &Written) -> Vec<[String; 3]> {
         .collect()
 }
 
-/// Scheme, host and path of a URL; anything else as it is.
+/// Scheme, host and path of a URL; anything else as it is. Of one whose password holds what ends a host (`#`, `?`, `/`),
+/// nobody can tell where the password ends: the scheme alone.
 pub fn redacted(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
     let host = authority.rsplit('@').next().unwrap_or_default();
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    let plain = tail.starts_with('/') && port.bytes().all(|byte| byte.is_ascii_digit());
+    if tail.contains('@') && !plain {
+        return format!("{scheme}://...");
+    }
+    let path = tail.split(['?', '#']).next().unwrap_or_default();
     format!("{scheme}://{host}{path}")
 }
 
@@ -299,6 +305,12 @@ mod tests {
         assert_eq!(redacted("https://user:pw@host:8080/a/b?token=canary#x"), "https://host:8080/a/b");
         assert_eq!(redacted("https://host?token=canary"), "https://host");
         assert_eq!(redacted("/srv/files"), "/srv/files");
+        assert_eq!(redacted("http://host:8080/@scope/a"), "http://host:8080/@scope/a");
+        assert_eq!(redacted("http://user:pw@host/@scope#canary@"), "http://host/@scope");
+        for password in ["can#ary", "can?ary", "can/ary", "can\\ary", "can#a/ry", "#canary", "1#canary", "can@a#ry"] {
+            let shown = redacted(&format!("http://user:{password}@host/"));
+            assert!(!["can", "ary", "ry", "1"].iter().any(|part| shown.contains(part)), "{password}: {shown}");
+        }
         let mut written = Written::default();
         written.offer(keys::find("source").unwrap(), "http://u:canary@h/?canary", Origin::Flag).unwrap();
         assert!(!format!("{:?}", table(&written)).contains("canary"));

@@ -55,6 +55,10 @@ impl Resource {
         if url.host_str().is_none_or(str::is_empty) {
             return Err(OriginError::Url("it names no host".to_owned()));
         }
+        // What is taken for the host is then the beginning of a user's name and password, and a host is shown.
+        if url.path() == "/" && url.fragment().is_some_and(|rest| rest.contains('@')) {
+            return Err(OriginError::Url("a # in a password is written %23".to_owned()));
+        }
         url.set_fragment(None);
         Ok(Self { url, access })
     }
@@ -233,8 +237,9 @@ mod tests {
 
     #[test]
     fn only_http_is_served() {
-        for text in ["file:///etc/passwd", "ftp://a/b", "x/y", ""] {
+        for text in ["file:///etc/passwd", "ftp://a/b", "x/y", "", "http://user:1#2@host/"] {
             assert!(Resource::parse(text).is_err(), "{text}");
         }
+        assert!(Resource::parse("http://host/a#b@c").is_ok() && Resource::parse("http://u:p@host/#b").is_ok());
     }
 }
