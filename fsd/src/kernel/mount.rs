@@ -100,10 +100,16 @@ impl Mounted {
 }
 
 impl At {
-    /// Whether our device is still in mountinfo at our place.
+    /// Whether our device is still in mountinfo at our place; true where that cannot be seen, because whoever believes
+    /// that it is gone leaves it behind.
     pub fn is_mounted(&self) -> bool {
+        self.seen().unwrap_or(true)
+    }
+
+    /// The same; None where it cannot be seen.
+    fn seen(&self) -> Option<bool> {
         let ours = |line: &mountinfo::MountLine| line.dir == self.dir && line.minor == self.connection;
-        mountinfo::read().iter().any(|line| line.is_fuse() && ours(line))
+        mountinfo::read().ok().map(|all| all.iter().any(|line| line.is_fuse() && ours(line)))
     }
 
     /// Effective `max_background`; None when fusectl cannot be read.

@@ -55,6 +55,42 @@ fn s61_without_descriptors_reads_fail_or_succeed_in_time_and_come_back() {
 }
 
 #[test]
+fn without_descriptors_a_mount_is_taken_down_and_not_left_behind() {
+    let origin = origin();
+    let mounted = mount(Some(&origin.url("")), &["--no-supervisor"]);
+    serves(&mounted, &origin);
+    limit(&mounted, "--nofile=3:");
+    mounted.signal(Signal::SIGTERM);
+    await_true("the end", || ended(&mounted));
+    assert!(!mounted.at().is_mounted(), "{}", mounted.messages());
+}
+
+/// It may be dead and not reaped.
+fn ended(mounted: &Mounted) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", mounted.pid())).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+}
+
+#[test]
+fn a_supervisor_without_descriptors_does_not_take_its_mount_for_gone() {
+    let origin = origin();
+    let mounted = mount(Some(&origin.url("")), &["--supervisor"]);
+    serves(&mounted, &origin);
+    let set = |what: &str| {
+        let set = Command::new("prlimit").args(["--pid", &mounted.presence.supervisor.to_string(), what]).status();
+        assert!(set.unwrap().success(), "{what}");
+    };
+    let old = mounted.worker();
+    set("--nofile=3:");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(old.cast_signed()), Signal::SIGKILL).unwrap();
+    await_true("a start that fails", || mounted.messages().contains("cannot start a worker"));
+    set("--nofile=4096:");
+    await_true("the next worker", || mounted.worker() != old && mounted.status()["worker_alive"] == true);
+    serves(&mounted, &origin);
+    mounted.finish();
+}
+
+#[test]
 fn s77_s80_without_memory_nobody_hangs_and_a_dead_mount_is_replaced() {
     without_memory("--no-supervisor");
 }

@@ -71,8 +71,10 @@ pub fn unmount(
         pause(EVERY);
     }
     report(Step::Detaching);
-    let why = detach(at).err().unwrap_or_else(|| "it came back".to_owned());
-    if at.is_mounted() { Err(UnmountError::Still { dir: at.dir.clone(), why }) } else { Ok(Unmounted::Detached) }
+    let detached = detach(at);
+    let there = at.seen().unwrap_or(detached.is_err());
+    let why = detached.err().unwrap_or_else(|| "it came back".to_owned());
+    if there { Err(UnmountError::Still { dir: at.dir.clone(), why }) } else { Ok(Unmounted::Detached) }
 }
 
 fn drained(at: &At, limit: Duration, pause: &mut dyn FnMut(Duration) -> bool, report: &mut dyn FnMut(Step)) -> bool {
@@ -97,13 +99,10 @@ fn drained(at: &At, limit: Duration, pause: &mut dyn FnMut(Duration) -> bool, re
 
 /// One try; true when it is gone.
 fn attempt(at: &At) -> bool {
-    // The error is "busy", or the mount is gone already: mountinfo tells which.
-    if at.helper {
-        drop(helper_unmount(&at.dir, false));
-    } else {
-        drop(mounting::unmount(&at.dir, How::Plain));
-    }
-    !at.is_mounted()
+    // The error is "busy", or the mount is gone already: mountinfo tells which, where it can be read.
+    let done =
+        if at.helper { helper_unmount(&at.dir, false).is_ok() } else { mounting::unmount(&at.dir, How::Plain).is_ok() };
+    at.seen().map_or(done, |there| !there)
 }
 
 fn abort(at: &At) {

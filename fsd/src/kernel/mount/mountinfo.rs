@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    io,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
@@ -30,14 +31,17 @@ impl MountLine {
 }
 
 /// Every mount that this process sees; a line that cannot be read is skipped. On one directory the last one counts.
-pub(super) fn read() -> Vec<MountLine> {
-    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    text.split(|byte| *byte == b'\n').filter_map(parse).collect()
+///
+/// # Errors
+/// Where nothing is seen: this process may have no descriptor left, and that says nothing about mounts.
+pub(super) fn read() -> io::Result<Vec<MountLine>> {
+    let text = std::fs::read("/proc/self/mountinfo")?;
+    Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
 }
 
-/// What is on top of `dir`.
+/// What is on top of `dir`, as far as that is seen.
 pub(super) fn top(dir: &Path) -> Option<MountLine> {
-    read().into_iter().rfind(|line| line.dir == dir)
+    read().ok()?.into_iter().rfind(|line| line.dir == dir)
 }
 
 fn parse(line: &[u8]) -> Option<MountLine> {
@@ -95,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_root_is_mounted() {
-        assert!(read().iter().any(|line| line.dir == Path::new("/")));
+        assert!(read().unwrap().iter().any(|line| line.dir == Path::new("/")));
         assert!(top(Path::new("/proc")).is_some_and(|line| !line.is_fuse()));
     }
 }
