@@ -18,6 +18,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread::Builder,
+    time::Duration,
 };
 
 use fsd_events::control::{Answer, Code, Refusal, Request};
@@ -26,6 +27,8 @@ use crate::platform::process::peer_uid;
 
 /// Longest request; a URL with its headers is far below.
 const REQUEST_LIMIT: u64 = 1 << 20;
+/// Between two tries to let a client in.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Clients at once.
 const CLIENTS: usize = 32;
 
@@ -53,7 +56,11 @@ pub(super) fn serve(path: &Path, desk: Arc<dyn Desk>) -> io::Result<()> {
 fn accept(listener: &UnixListener, desk: &Arc<dyn Desk>) {
     let clients = Arc::new(AtomicUsize::new(0));
     for client in listener.incoming() {
-        let Ok(client) = client else { continue };
+        let Ok(client) = client else {
+            // Most likely there is no descriptor left, and who waits to be let in would have us try all the time.
+            std::thread::park_timeout(AGAIN);
+            continue;
+        };
         if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
             clients.fetch_sub(1, Ordering::Relaxed);
             drop(send(&client, &refuse(Code::Busy, "too many clients: close one")));
