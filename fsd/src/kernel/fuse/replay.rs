@@ -16,7 +16,7 @@ use fsd_events::{
 };
 
 use crate::{
-    kernel::fs::{Entry, Errno, Page},
+    kernel::fs::{Entry, Errno, Page, Room},
     observe::Target,
 };
 
@@ -64,6 +64,12 @@ fn again(lanes: &Lanes, late: Late, row: &InFlight) {
         (Op::Releasedir | Op::Flush | Op::Fsync | Op::Fsyncdir, ..) => {
             lanes.run(op, &target, late, |_, call: Call<Late>| fs_done(call));
         }
+        (Op::Statfs, ..) => lanes.run(op, &target, late, |fs, call| fs.statfs(call)),
+        // Who asks by a descriptor has no path to be walked again. Upon this answer the kernel finds its own from then
+        // on, and that is ours: a file is all data, and there are no extended attributes.
+        (Op::Lseek | Op::Getxattr | Op::Listxattr | Op::Poll | Op::Bmap, ..) => {
+            lanes.run(op, &target, late, |_, call: Call<Late>| fs_refused(call, Errno::ENOSYS));
+        }
         // It may have been counted already, and the next one has another number.
         (Op::Open, ..) => {
             lanes.run(op, &target, Stale(late), |fs, call| fs.release(call, ino, Fh(row.unique.0)));
@@ -74,6 +80,10 @@ fn again(lanes: &Lanes, late: Late, row: &InFlight) {
 
 fn fs_done(call: impl crate::kernel::fs::Ask<()>) {
     call.answer(Ok(()));
+}
+
+fn fs_refused(call: impl crate::kernel::fs::Ask<()>, errno: Errno) {
+    call.answer(Err(errno));
 }
 
 /// The answer to a request that an earlier worker read.
@@ -117,6 +127,13 @@ impl Answer<()> for Late {
 impl Answer<Entry> for Late {
     fn answer(self, entry: Entry) -> u64 {
         self.send(0, &wire::attributes(&entry));
+        0
+    }
+}
+
+impl Answer<Room> for Late {
+    fn answer(self, room: Room) -> u64 {
+        self.send(0, &wire::room(&room));
         0
     }
 }

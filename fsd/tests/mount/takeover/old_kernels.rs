@@ -111,6 +111,26 @@ fn a_path_is_walked_again_and_what_was_done_counts_once() {
     }
 }
 
+/// The kernel walks no path again for these.
+#[test]
+fn what_is_asked_by_a_descriptor_is_answered_and_not_refused() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = on_an_old_kernel(&origin, &["--failpoint", "handover::die=return(Lseek)"]);
+    let (held, old) = (File::open(mounted.path("a")).unwrap(), worker(&mounted));
+    assert_eq!(rustix::fs::seek(&held, rustix::fs::SeekFrom::Data(7)), Ok(7));
+    await_successor(&mounted, old);
+    assert_eq!(rustix::fs::seek(&held, rustix::fs::SeekFrom::Hole(7)), Ok(MIB));
+    drop(held);
+    mounted.finish();
+    let mounted = on_an_old_kernel(&origin, &["--failpoint", "handover::die=return(Statfs)"]);
+    let (held, old) = (File::open(mounted.path("a")).unwrap(), worker(&mounted));
+    assert_eq!(rustix::fs::fstatvfs(&held).map(|room| (room.f_bfree, room.f_namemax)), Ok((0, 255)));
+    await_successor(&mounted, old);
+    drop(held);
+    mounted.finish();
+}
+
 #[test]
 fn a_request_that_is_lost_with_its_worker_fails_and_the_mount_is_made_anew() {
     let origin = Origin::start().unwrap();

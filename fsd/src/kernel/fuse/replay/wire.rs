@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fsd_events::names::Kind;
 
-use crate::kernel::fs::{Attr, Entry, Page};
+use crate::kernel::fs::{Attr, Entry, Page, Room};
 
 const HEADER: usize = 16;
 /// Room for names that every kernel gives, whatever it asked for.
@@ -34,6 +34,19 @@ pub(super) fn attributes(entry: &Entry) -> Vec<u8> {
     word(&mut out, entry.attr_ttl.subsec_nanos());
     word(&mut out, 0);
     attr(&mut out, &entry.attr);
+    out
+}
+
+/// `fuse_statfs_out`; nothing is free.
+pub(super) fn room(room: &Room) -> Vec<u8> {
+    let mut out = Vec::with_capacity(80);
+    for value in [room.blocks, 0, 0, room.files, 0] {
+        long(&mut out, value);
+    }
+    for value in [room.block_size, room.name_max, room.block_size] {
+        word(&mut out, value);
+    }
+    out.resize(80, 0);
     out
 }
 
@@ -127,6 +140,8 @@ mod tests {
         assert_eq!(out.len(), 104);
         assert_eq!(out[16..24], 7_u64.to_ne_bytes());
         assert_eq!(out[16 + 60..16 + 64], 0o100_444_u32.to_ne_bytes());
+        let statfs = room(&Room { blocks: 3, files: 2, block_size: 4096, name_max: 255 });
+        assert_eq!((statfs.len(), statfs[..8] == 3_u64.to_ne_bytes()), (80, true));
         let mut plus = Vec::new();
         known(&mut plus, &entry);
         assert_eq!(plus.len(), 128);
