@@ -1,9 +1,10 @@
 //! This process as the kernel knows it: its arguments, its twin in the background, its clients' identity.
 
 use std::{
+    fs::{File, OpenOptions},
     io,
     os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use nix::unistd::{ForkResult, fork, setsid};
@@ -61,6 +62,17 @@ pub const OWN_PROGRAM: &str = "/proc/self/exe";
 pub fn own_program() -> PathBuf {
     let named = std::env::current_exe().ok().filter(|file| file.is_file());
     named.unwrap_or_else(|| PathBuf::from(OWN_PROGRAM))
+}
+
+/// Holds on to a program, also one that may be run and not read; its file may go or be replaced meanwhile.
+///
+/// # Errors
+/// When there is none.
+pub fn pinned(program: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    #[cfg(target_os = "linux")]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_PATH);
+    options.read(true).open(program)
 }
 
 /// Overwrites the arguments that `ps` shows with `title`, cut to the room there is. False where it cannot be done.

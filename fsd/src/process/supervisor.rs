@@ -13,6 +13,7 @@ mod estate;
 pub(super) mod janitor;
 mod life;
 mod policy;
+mod program;
 mod standby;
 
 use std::{
@@ -36,6 +37,7 @@ use self::{
     janitor::Janitor,
     life::Outcome,
     policy::{Backoff, Cause},
+    program::Program,
     standby::Standby,
 };
 pub(super) use estate::{Estate, succeed};
@@ -77,9 +79,9 @@ struct Supervisor {
     started: Instant,
     flags: DebugFlags,
     /// What the next worker runs; changed by an upgrade.
-    program: PathBuf,
+    program: Program,
     /// What ran before an upgrade whose worker does not serve yet.
-    fallback: Option<PathBuf>,
+    fallback: Option<Program>,
     /// Short processes that were started and are not reaped yet.
     errands: Vec<std::process::Child>,
     clients: Clients,
@@ -227,9 +229,8 @@ impl Supervisor {
     }
 
     fn new(order: Order) -> Result<Self, Failure> {
-        let program = own_program();
         let places = Places::claim(&order.config, &order.mountpoint)?;
-        let janitor = Janitor::start(&program).map_err(internal)?;
+        let janitor = Janitor::start(&own_program()).map_err(internal)?;
         let mut new = Self::over(order, places, Some(janitor))?;
         new.start_worker(None).map_err(internal)?;
         Ok(new)
@@ -237,14 +238,13 @@ impl Supervisor {
 
     /// No worker yet.
     fn over(order: Order, places: Places, janitor: Option<Janitor>) -> Result<Self, Failure> {
-        let program = own_program();
         let clients = Clients::open(&places.socket()).map_err(internal)?;
         let signals = signals::descriptor().map_err(internal)?;
         Ok(Self {
             flags: order.config.flags,
             mount_run: super::worker::random().to_string(),
             started: clock::now(),
-            program,
+            program: Program::own(),
             fallback: None,
             errands: Vec::new(),
             places,

@@ -7,7 +7,7 @@ use fsd_events::{
     flags::Flag,
 };
 
-use super::{ClientId, Handed, Supervisor, policy::Cause};
+use super::{ClientId, Handed, Supervisor, policy::Cause, program::Program};
 use crate::{
     platform::clock,
     process::{control::refuse, link::Down},
@@ -157,12 +157,13 @@ impl Supervisor {
         if self.restarting.is_some() {
             return self.clients.answer(client, &refuse(Code::Busy, "a restart is under way"));
         }
-        let mut cause = Cause::Restart;
-        if let Some(binary) = binary {
+        let cause = if binary.is_some() { Cause::Upgrade } else { Cause::Restart };
+        // Whoever asks for a restart may have put another program in the place of ours.
+        let replaced = || self.program.is_replaced().then(|| self.program.named().display().to_string());
+        if let Some(binary) = binary.or_else(replaced) {
             match super::drain::fitting(&binary) {
                 Ok(program) => {
-                    cause = Cause::Upgrade;
-                    self.fallback = Some(std::mem::replace(&mut self.program, program));
+                    self.fallback = Some(std::mem::replace(&mut self.program, Program::at(program)));
                 }
                 Err(why) => return self.clients.answer(client, &refuse(Code::BadRequest, &why)),
             }
@@ -179,7 +180,7 @@ impl Supervisor {
     pub(super) fn fall_back(&mut self, how: &str) -> bool {
         let Some(before) = self.fallback.take() else { return false };
         let other = std::mem::replace(&mut self.program, before);
-        let text = format!("{} did not serve ({how}): the fsd before goes on", other.display());
+        let text = format!("{} did not serve ({how}): the fsd before goes on", other.named().display());
         tracing::error!("{text}");
         if let Some(client) = self.restarting.take() {
             self.clients.answer(client, &refuse(Code::Internal, &text));

@@ -125,7 +125,7 @@ impl Supervisor {
             return Some(Outcome::stuck(&format!("{why}; {error}")));
         }
         drop(mounted);
-        self.errands.extend(drain::start_last(&self.program, &self.places, &self.presence.run));
+        self.errands.extend(drain::start_last(&self.program.path(), &self.places, &self.presence.run));
         self.begin_anew(why)
     }
 }

@@ -171,7 +171,7 @@ impl Supervisor {
                     handed.cause.name(),
                     took.as_millis()
                 );
-                self.errands.extend(drain::start(&self.program, &self.places, &handed, &self.presence.run));
+                self.errands.extend(drain::start(&self.program.path(), &self.places, &handed, &self.presence.run));
                 match &self.settled {
                     Some(settled) if !settled.resends => self.doubt = Some(Doubt::new(handed)),
                     _ => self.restarted(&handed),
@@ -373,7 +373,7 @@ impl Supervisor {
 
     /// The last act: the janitor goes.
     pub(super) fn finish(&mut self, outcome: Outcome) -> Result<Exit, Failure> {
-        self.errands.extend(drain::start_last(&self.program, &self.places, &self.presence.run));
+        self.errands.extend(drain::start_last(&self.program.path(), &self.places, &self.presence.run));
         drain::finish(std::mem::take(&mut self.errands));
         drain::finish(self.janitor.take().and_then(Janitor::done).into_iter().collect());
         match outcome {

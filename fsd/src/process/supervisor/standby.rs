@@ -1,39 +1,42 @@
 //! Standby: the next worker, started before anybody needs it. Loading and relocating the program, which is most of a
 //! start, is over by then; it has no job, no mount and no descriptor but its link, and goes when that is closed.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
-use super::{Handed, Supervisor, child::Child, policy::Cause};
+use super::{Handed, Supervisor, child::Child, policy::Cause, program::Program};
 use crate::platform::{clock, process::OWN_PROGRAM};
 
 /// At most one process that waits for a job.
 #[derive(Default)]
-pub(super) struct Standby(Option<(PathBuf, Child)>);
+pub(super) struct Standby(Option<Waiting>);
+
+/// A process, and which program it is of.
+struct Waiting {
+    of: Option<(u64, u64)>,
+    child: Child,
+}
 
 impl Standby {
     /// The one of `program`, if it still waits.
-    pub(super) fn take(&mut self, program: &Path) -> Option<Child> {
-        let (_, mut child) = self.0.take_if(|one| waits(one, program))?;
+    pub(super) fn take(&mut self, program: &Program) -> Option<Child> {
+        let Waiting { mut child, .. } = self.0.take_if(|one| waits(one, program))?;
         child.born = clock::now();
         Some(child)
     }
 
     /// Sees to it that one of `program` waits. Without one the next hand-over only takes longer.
-    pub(super) fn keep(&mut self, program: &Path) {
+    pub(super) fn keep(&mut self, program: &Program) {
         if !self.0.as_mut().is_some_and(|one| waits(one, program)) {
             self.dismiss();
             // One that is armed with bugs on purpose through the environment is the first worker only.
-            let started = Child::start(program, false);
-            self.0 = started.ok().map(|child| (program.to_owned(), child));
+            let started = Child::start(&program.path(), false);
+            self.0 = started.ok().map(|child| Waiting { of: program.identity(), child });
         }
     }
 
     /// Ends the one that waits, if any.
     pub(super) fn dismiss(&mut self) {
-        if let Some((_, mut child)) = self.0.take()
+        if let Some(Waiting { mut child, .. }) = self.0.take()
             && child.outcome().is_none()
         {
             child.kill();
@@ -42,13 +45,12 @@ impl Standby {
 }
 
 /// Whether it is of that program, and lives.
-fn waits((its, child): &mut (PathBuf, Child), program: &Path) -> bool {
-    its == program && child.outcome().is_none()
+fn waits(one: &mut Waiting, program: &Program) -> bool {
+    one.of == program.identity() && one.child.outcome().is_none()
 }
 
 impl Supervisor {
-    /// The process that takes over. Whoever asks for a restart may have put another program in the place of ours: it is
-    /// loaded then.
+    /// The process that takes over. For a restart that somebody asked for, the program is loaded anew.
     pub(super) fn new_worker(&mut self, after: Option<&Handed>) -> io::Result<Child> {
         let asked = after.is_none_or(|handed| matches!(handed.cause, Cause::Restart | Cause::Upgrade));
         if asked {
@@ -58,8 +60,11 @@ impl Supervisor {
             return Ok(child);
         }
         let first = after.is_none() && !self.remade;
-        Child::start(&self.program, first).or_else(|error| {
-            tracing::error!("cannot start {} ({error}): the supervisor's own program goes on", self.program.display());
+        Child::start(&self.program.path(), first).or_else(|error| {
+            tracing::error!(
+                "cannot start {} ({error}): the supervisor's own program goes on",
+                self.program.named().display()
+            );
             Child::start(Path::new(OWN_PROGRAM), first)
         })
     }

@@ -96,6 +96,42 @@ fn a_mount_outlives_the_binary_of_its_workers() {
     mounted.finish();
 }
 
+/// As a package manager does it.
+#[test]
+fn a_program_that_takes_the_place_of_the_workers_is_asked_for_its_version_first() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let root = mounted.dirs().root();
+    let (copy, ran) = (root.join("fsd-copy"), root.join("ran"));
+    fs::copy(program(), &copy).unwrap();
+    let restart = mounted.fsd(&["restart", "--binary", &copy.display().to_string()]);
+    assert!(restart.status.success(), "{}", text(&restart.stderr));
+    let replace = |lines: &str| {
+        let fresh = root.join("fresh");
+        fs::write(&fresh, format!("#!/bin/sh\n{lines}\n")).unwrap();
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::rename(fresh, &copy).unwrap();
+    };
+    replace(&format!("echo \"$1\" >> {}; echo fsd 99.0.0", ran.display()));
+    // The one that stands by was there before; those behind it were not.
+    for _ in 0..3 {
+        let old = worker(&mounted);
+        send(old, Signal::SIGKILL);
+        await_successor(&mounted, old);
+    }
+    assert!(!ran.exists(), "it was run as a worker: {}", fs::read_to_string(&ran).unwrap_or_default());
+    let old = worker(&mounted);
+    let refused = mounted.fsd(&["restart"]);
+    assert!(text(&refused.stderr).contains("99.0.0"), "{}", text(&refused.stderr));
+    replace(&format!("[ \"$1\" = --version ] && echo fsd {}", mounted.presence.version));
+    let refused = mounted.fsd(&["restart"]);
+    assert!(text(&refused.stderr).contains("goes on"), "{}", text(&refused.stderr));
+    await_successor(&mounted, old);
+    assert!(fs::read(mounted.path("a")).unwrap() == origin.bytes("a", 0, MIB as usize));
+    mounted.finish();
+}
+
 #[test]
 fn the_next_worker_serves_while_the_origin_is_down() {
     let origin = Origin::start().unwrap();
