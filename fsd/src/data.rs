@@ -7,3 +7,4 @@ pub mod origin;
 pub mod prefetch;
 pub mod source;
 pub mod store;
+pub mod ticker;

@@ -18,7 +18,6 @@ mod slab;
 mod state;
 mod stores;
 mod temp_file;
-mod ticker;
 mod versions;
 mod waiters;
 mod wanted;

@@ -41,6 +41,7 @@ use crate::{
         origin::{Origin, OriginError},
         source::Source,
         store::{Remember, StoreError, Stores},
+        ticker,
     },
     names::{
         catalog::Catalog,
@@ -127,6 +128,8 @@ pub enum FsError {
     Shared { dir: PathBuf, why: std::io::Error },
     #[error("the name table is full before anything was named")]
     Full,
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
 }
 
 /// Why a URL was not staged or unstaged.
@@ -211,7 +214,7 @@ impl Fs {
     /// Opens or makes the shared tables.
     ///
     /// # Errors
-    /// When the shared directory cannot be used.
+    /// When the shared directory cannot be used, or no thread can be started.
     pub fn new(config: FsConfig, parts: Parts) -> Result<Self, FsError> {
         let dir = config.shared_dir.as_deref();
         let unusable = |why| FsError::Shared { dir: dir.unwrap_or(&PathBuf::new()).to_path_buf(), why };
@@ -227,12 +230,13 @@ impl Fs {
             root.fix(Arc::new(Listing::new(vec![catalog.node()], 0)));
         }
         let flags = config.flags;
+        let (listings, woken) = Listings::new();
         locks::set_verbose(flags.debug_lock_events);
         let inner = Inner {
             tree,
             catalog,
             handles,
-            listings: Listings::new(),
+            listings,
             parked: Parked::new(),
             late: Late::new(),
             lengths: Lengths::new(),
@@ -245,7 +249,9 @@ impl Fs {
             config,
             parts,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        ticker::start("fsd-listings", Arc::downgrade(&inner), woken).map_err(FsError::Thread)?;
+        Ok(Self { inner })
     }
 
     /// Path of an inode as the mount shows it, without a leading slash (empty for the root); for the event writer.

@@ -60,6 +60,8 @@ struct State {
     fetched: Option<Instant>,
     /// Made here, not fetched: never too old.
     fixed: bool,
+    /// So many of its inodes have died.
+    deaths: u64,
 }
 
 /// The names of one directory at one time, in the order of their cookies. Never changes.
@@ -192,7 +194,9 @@ impl Tree {
     pub fn forsake(&self, ino: Ino) {
         self.table.settle(ino, FORSAKEN);
         if let Some((home, _)) = self.home(ino) {
-            home.state.write().fetched = None;
+            let mut state = home.state.write();
+            state.fetched = None;
+            state.deaths += 1;
         }
     }
 
@@ -276,16 +280,23 @@ impl Directory {
         state.listing.clone().filter(|_| fresh)
     }
 
-    /// Shows what was fetched just now.
-    pub fn set(&self, listing: Arc<Listing>) {
+    /// How many of its inodes have died.
+    pub fn deaths(&self) -> u64 {
+        self.state.read().deaths
+    }
+
+    /// Shows what was fetched since so many had died. When another died meanwhile it may stand in there, so the next one
+    /// who looks has it fetched again.
+    pub fn set(&self, listing: Arc<Listing>, deaths: u64) {
         let mut state = self.state.write();
         state.listing = Some(listing);
-        state.fetched = Some(clock::now());
+        state.fetched = (state.deaths == deaths).then(clock::now);
     }
 
     /// The source does not have this directory.
     pub fn forget(&self) {
-        *self.state.write() = State::default();
+        let mut state = self.state.write();
+        *state = State { deaths: state.deaths, ..State::default() };
     }
 
     /// What is shown counts as new until then, for readers that accept listings of the age `ttl`.
@@ -295,7 +306,8 @@ impl Directory {
 
     /// Shows what was made here.
     pub fn fix(&self, listing: Arc<Listing>) {
-        *self.state.write() = State { listing: Some(listing), fetched: None, fixed: true };
+        let mut state = self.state.write();
+        *state = State { listing: Some(listing), fetched: None, fixed: true, deaths: state.deaths };
     }
 }
 
@@ -376,7 +388,7 @@ mod tests {
     fn show(tree: &Tree, all: Vec<Listed>) -> Arc<Listing> {
         let root = tree.directory(ROOT).unwrap();
         let listing = Arc::new(tree.listing(&root, all));
-        root.set(Arc::clone(&listing));
+        root.set(Arc::clone(&listing), root.deaths());
         listing
     }
 
@@ -393,6 +405,20 @@ mod tests {
         assert!(matches!(tree.file(old), Some((_, None))));
         assert!(matches!(tree.file(new), Some((_, Some(_)))));
         assert_eq!(show(&tree, vec![listed("a", tag("1"), None)]).find("a").unwrap().ino, old);
+    }
+
+    #[test]
+    fn a_listing_under_way_when_an_inode_dies_is_not_new_enough() {
+        let (tree, long_ago) = (tree(), clock::now());
+        let root = tree.directory(ROOT).unwrap();
+        let dead = show(&tree, vec![listed("a", tag("1"), None)]).find("a").unwrap().ino;
+        let deaths = root.deaths();
+        let under_way = Arc::new(tree.listing(&root, vec![listed("a", tag("1"), None)]));
+        tree.forsake(dead);
+        root.set(under_way, deaths);
+        assert!(root.listing(Age::Any).is_some() && root.listing(Age::Since(long_ago)).is_none());
+        assert_ne!(show(&tree, vec![listed("a", tag("1"), None)]).find("a").unwrap().ino, dead);
+        assert!(root.listing(Age::Since(long_ago)).is_some());
     }
 
     #[test]

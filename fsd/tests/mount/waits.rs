@@ -80,6 +80,23 @@ fn r11_readers_of_a_dead_server_end_by_their_deadline_and_ls_always_answers() {
 }
 
 #[test]
+fn whoever_waits_for_a_listing_is_answered_while_the_runtime_hangs() {
+    let origin = Origin::start().unwrap();
+    origin.file("a/f", 1).file("b/f", 1);
+    // Both threads of the runtime, but for the look at the root.
+    let hang = ["--failpoint", "listing::fetch=1*off->sleep(60000)", "--meta-timeout", "1s"];
+    let mounted = mount(Some(&origin.url("")), &hang);
+    assert!(ls(&mounted.dir()));
+    let looks = ["a/f", "b/f"].map(|path| {
+        let path = mounted.path(path);
+        in_background(move || fs::metadata(path).map_err(|error| error.raw_os_error()).map(|_| ()))
+    });
+    for look in looks {
+        assert_eq!(look.join().unwrap(), Err(Some(libc::ETIMEDOUT)));
+    }
+}
+
+#[test]
 fn r11_a_read_ahead_that_ran_into_its_deadline_is_not_waited_for_once_more() {
     let origin = Origin::start().unwrap();
     origin.file("dead", 64 * MIB).always("dead", Fault::Silent);

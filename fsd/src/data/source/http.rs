@@ -12,7 +12,7 @@ use crate::data::{
     origin::{Meta, Origin, OriginError, Resource, Validator},
 };
 
-use super::{Listed, ListedKind, Place, SourceError};
+use super::{Listed, ListedKind, Place, SourceError, blocking};
 
 /// Bytes of the largest index page: a million entries of nginx JSON.
 const PAGE: usize = 256 << 20;
@@ -34,7 +34,10 @@ pub(super) async fn list(
     if !page.from.is_dir() {
         return Err(SourceError::Index { at: page.from.to_string(), why: "it is no directory".to_owned() });
     }
-    let rows = index::parse(&page, hosts).map_err(|why| SourceError::Index { at: page.from.to_string(), why })?;
+    // A page may have a million links, and others wait for this thread.
+    let hosts = hosts.clone();
+    let read = move || index::parse(&page, &hosts).map_err(|why| SourceError::Index { at: page.from.to_string(), why });
+    let rows = blocking(read).await??;
     complete(origin, rows, op).await
 }
 

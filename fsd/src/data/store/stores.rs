@@ -13,6 +13,7 @@ use crate::{
     data::{
         origin::{Origin, Validator},
         source::Place,
+        ticker::{self, Expire, Ticker},
     },
     observe::locks::{Class, Mutex, Rank, assert_none_held},
     platform::clock,
@@ -26,7 +27,6 @@ use super::{
     slab::Slab,
     state::Keep,
     temp_file,
-    ticker::{self, Ticker},
     versions::{Remember, Versions},
 };
 
@@ -88,7 +88,7 @@ impl Stores {
             open: Mutex::new(&STORES, Vec::new()),
             left: Mutex::new(&LEFT, left),
         });
-        ticker::start(Arc::downgrade(&shared), woken)?;
+        ticker::start("fsd-deadlines", Arc::downgrade(&shared), woken)?;
         Ok(Self { shared })
     }
 
@@ -218,9 +218,14 @@ impl Shared {
     fn all(&self) -> Vec<Arc<Store>> {
         self.open.lock().iter().filter_map(Weak::upgrade).collect()
     }
+}
 
-    /// Answers every reader whose deadline has come.
-    pub(super) fn expire(&self) {
+impl Expire for Shared {
+    fn ticker(&self) -> &Ticker {
+        &self.ticker
+    }
+
+    fn expire(&self) {
         let now = clock::now();
         for store in self.all() {
             store.expire(now);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, mpsc::Receiver},
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,10 @@ use fsd_events::{
 };
 
 use crate::{
-    data::source::{Listed, SourceError},
+    data::{
+        source::{Listed, SourceError},
+        ticker::{Expire, Ticker},
+    },
     names::tree::{Age, Directory, Listing},
     observe::{
         Span,
@@ -30,8 +33,6 @@ static LISTINGS: Class = Class::new("listings", Rank::Session);
 
 /// After a listing failed, the old one is shown so long before the source is asked again.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often expired waiters are looked for while a listing is under way.
-const TICK: Duration = Duration::from_millis(100);
 
 type Then = Box<dyn FnOnce(Result<Arc<Listing>, Errno>) + Send>;
 
@@ -42,6 +43,7 @@ struct Waiter {
 
 /// One fetch under way.
 struct Round {
+    dir: Arc<Directory>,
     task: OpId,
     waiters: Vec<Waiter>,
 }
@@ -49,21 +51,48 @@ struct Round {
 /// Every fetch under way, by directory.
 pub(super) struct Listings {
     rounds: Mutex<HashMap<u64, Round>>,
+    ticker: Ticker,
 }
 
 impl Listings {
-    pub(super) fn new() -> Self {
-        Self { rounds: Mutex::new(&LISTINGS, HashMap::new()) }
+    /// The second is for the thread that ends waits.
+    pub(super) fn new() -> (Self, Receiver<()>) {
+        let (ticker, woken) = Ticker::new();
+        (Self { rounds: Mutex::new(&LISTINGS, HashMap::new()), ticker }, woken)
     }
 
     fn take(&self, dir: &Directory) -> Vec<Waiter> {
-        self.rounds.lock().remove(&dir.ino.0).map(|round| round.waiters).unwrap_or_default()
+        let waiters = self.rounds.lock().remove(&dir.ino.0).map(|round| round.waiters).unwrap_or_default();
+        self.ticker.left(waiters.len());
+        waiters
     }
 
-    fn take_expired(&self, dir: &Directory, now: Instant) -> Vec<Waiter> {
+    fn take_expired(&self, now: Instant) -> Vec<(Arc<Directory>, Vec<Waiter>)> {
         let mut rounds = self.rounds.lock();
-        let Some(round) = rounds.get_mut(&dir.ino.0) else { return Vec::new() };
-        round.waiters.extract_if(.., |waiter| waiter.deadline <= now).collect()
+        let expired = |round: &mut Round| round.waiters.extract_if(.., |waiter| waiter.deadline <= now).collect();
+        let all: Vec<_> = rounds.values_mut().map(|round| (Arc::clone(&round.dir), expired(round))).collect();
+        drop(rounds);
+        self.ticker.left(all.iter().map(|(_, waiters): &(_, Vec<Waiter>)| waiters.len()).sum());
+        all
+    }
+}
+
+/// Also while the runtime hangs, or is busy with the page of one directory: nobody waits for a listing beyond his time.
+impl Expire for Inner {
+    fn ticker(&self) -> &Ticker {
+        &self.listings.ticker
+    }
+
+    fn expire(&self) {
+        for (dir, waiters) in self.listings.take_expired(clock::now()) {
+            answer_waiters(&dir, waiters, Errno::ETIMEDOUT);
+        }
+    }
+}
+
+fn answer_waiters(dir: &Directory, waiters: Vec<Waiter>, otherwise: Errno) {
+    for waiter in waiters {
+        (waiter.then)(dir.current().ok_or(otherwise));
     }
 }
 
@@ -83,13 +112,17 @@ impl Fs {
         }
         let Some(_) = &self.inner.parts.source else { return then(ask, Err(Errno::ENOENT)) };
         let mut rounds = self.inner.listings.rounds.lock();
-        let round =
-            rounds.entry(dir.ino.0).or_insert_with(|| Round { task: self.fetch(dir, span(&ask)), waiters: vec![] });
+        let round = rounds.entry(dir.ino.0).or_insert_with(|| Round {
+            dir: Arc::clone(dir),
+            task: self.fetch(dir, span(&ask)),
+            waiters: vec![],
+        });
         span(&ask).phase(Phase::Listing, &dir.path);
         span(&ask).wait(Some(round.task), 0..0);
         let deadline = span(&ask).started() + self.meta_timeout();
         let then: Then = Box::new(move |got| then(ask, got));
         round.waiters.push(Waiter { deadline, then });
+        self.inner.listings.ticker.parked();
     }
 
     fn meta_timeout(&self) -> Duration {
@@ -103,13 +136,8 @@ impl Fs {
         tasks::spawn(&self.inner.parts.runtime, spec, |id| fetch(fs, dir, id)).id()
     }
 
-    fn answer_waiters(&self, dir: &Directory, waiters: Vec<Waiter>, otherwise: Errno) {
-        for waiter in waiters {
-            (waiter.then)(dir.current().ok_or(otherwise));
-        }
-    }
-
-    fn show(&self, dir: &Arc<Directory>, listed: Vec<Listed>) {
+    /// `deaths` of the directory's inodes were known before the source was asked.
+    fn show(&self, dir: &Arc<Directory>, listed: Vec<Listed>, deaths: u64) {
         let listed = self.with_lengths(dir, listed);
         let mut listing = self.inner.tree.listing(dir, listed);
         if listing.hidden > 0 {
@@ -118,7 +146,7 @@ impl Fs {
         if dir.ino == ROOT {
             listing = listing.with(self.inner.catalog.node());
         }
-        dir.set(Arc::new(listing));
+        dir.set(Arc::new(listing), deaths);
     }
 }
 
@@ -126,57 +154,49 @@ impl Fs {
 struct Answering {
     fs: Weak<Inner>,
     dir: Arc<Directory>,
+    /// For those to whom nothing can be shown.
+    otherwise: Errno,
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
         let Some(inner) = self.fs.upgrade() else { return };
+        // Once: who comes from now on waits for another fetch, and must hear of that one alone.
         let waiters = inner.listings.take(&self.dir);
-        Fs { inner }.answer_waiters(&self.dir, waiters, Errno::EIO);
+        answer_waiters(&self.dir, waiters, self.otherwise);
     }
 }
 
 async fn fetch(fs: Weak<Inner>, dir: Arc<Directory>, id: OpId) -> Result<(), String> {
-    let answering = Answering { fs: fs.clone(), dir: Arc::clone(&dir) };
+    let mut answering = Answering { fs: fs.clone(), dir: Arc::clone(&dir), otherwise: Errno::EIO };
     let source = fs.upgrade().and_then(|inner| inner.parts.source.clone()).ok_or("the mount is gone")?;
-    let listing = source.list(&dir.path, id);
-    tokio::pin!(listing);
-    let got = loop {
-        tokio::select! {
-            got = &mut listing => break got,
-            () = tokio::time::sleep(TICK) => {
-                let Some(inner) = fs.upgrade() else { return Err("the mount is gone".to_owned()) };
-                let expired = inner.listings.take_expired(&dir, clock::now());
-                Fs { inner }.answer_waiters(&dir, expired, Errno::ETIMEDOUT);
-            }
-        }
-    };
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!("listing::fetch");
+    let deaths = dir.deaths();
+    let got = source.list(&dir.path, id).await;
     let fs = Fs { inner: fs.upgrade().ok_or("the mount is gone")? };
-    let outcome = fs.fetched(&dir, got);
-    drop(answering);
-    outcome
+    match got {
+        Ok(listed) => {
+            fs.show(&dir, listed, deaths);
+            Ok(())
+        }
+        Err(error) => {
+            answering.otherwise = fs.not_fetched(&dir, &error);
+            Err(error.to_string())
+        }
+    }
 }
 
 impl Fs {
-    fn fetched(&self, dir: &Arc<Directory>, got: Result<Vec<Listed>, SourceError>) -> Result<(), String> {
-        match got {
-            Ok(listed) => {
-                self.show(dir, listed);
-                Ok(())
-            }
-            Err(error) => {
-                if matches!(error, SourceError::NoDirectory(_)) {
-                    dir.forget();
-                } else {
-                    self.tell_trouble("list", dir.ino, &error);
-                    dir.stay_until(clock::now() + RETRY, self.inner.config.listing_ttl);
-                }
-                let errno = Errno::from(&error);
-                let waiters = self.inner.listings.take(dir);
-                self.answer_waiters(dir, waiters, errno);
-                Err(error.to_string())
-            }
+    /// What those hear to whom nothing can be shown.
+    fn not_fetched(&self, dir: &Directory, error: &SourceError) -> Errno {
+        if matches!(error, SourceError::NoDirectory(_)) {
+            dir.forget();
+        } else {
+            self.tell_trouble("list", dir.ino, error);
+            dir.stay_until(clock::now() + RETRY, self.inner.config.listing_ttl);
         }
+        Errno::from(error)
     }
 
     /// Listings that were fetched before this time are too old for a new look.
