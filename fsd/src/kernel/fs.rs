@@ -11,6 +11,7 @@ mod open;
 mod read;
 mod staging;
 mod trouble;
+mod turns;
 
 pub use ask::{Ask, AskBytes, AskOpen, Caller, Entry, Opened, Page, Room};
 pub use attr::Attr;

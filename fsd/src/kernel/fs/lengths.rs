@@ -7,7 +7,6 @@ use std::{
 };
 
 use fsd_events::{event::TaskKind, ids::OpId};
-use tokio::sync::Semaphore;
 
 use crate::{
     data::{
@@ -23,40 +22,40 @@ use crate::{
     platform::clock,
 };
 
-use super::{Fs, Inner};
+use super::{
+    Fs, Inner,
+    turns::{QUICK, SLOW, Turns},
+};
 
 /// What is known of files of unknown length.
 static LENGTHS: Class = Class::new("lengths", Rank::Session);
 
-/// Fetched at once for the whole mount, so that demand has the rest of the line.
-const AT_ONCE: usize = 2;
 /// Content that nothing tells apart is fetched anew only after so many times what the last fetch took.
 const REST: u32 = 10;
 
 /// Files of unknown length, by directory and name.
 pub(super) struct Lengths {
     known: Mutex<HashMap<(u64, String), Known>>,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
 }
 
 #[derive(Default)]
 struct Known {
     /// What is shown.
-    here: Option<Here>,
+    here: Option<Arc<Whole>>,
     coming: bool,
-    /// It is larger than the limit.
-    too_large: bool,
+    /// The last fetch that came to an end: there it is, or it is none to be shown.
+    tried: Option<Tried>,
 }
 
-struct Here {
-    whole: Arc<Whole>,
+struct Tried {
     /// As the listing had it: the origin's own word.
     told: Validator,
     at: Instant,
     took: Duration,
 }
 
-impl Here {
+impl Tried {
     /// Whether it is still what `told` says, as far as that can be known.
     fn is_current(&self, told: &Validator, ttl: Duration) -> bool {
         match told {
@@ -68,7 +67,7 @@ impl Here {
 
 impl Lengths {
     pub(super) fn new() -> Self {
-        Self { known: Mutex::new(&LENGTHS, HashMap::new()), turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { known: Mutex::new(&LENGTHS, HashMap::new()), turns: Arc::new(Turns::new(QUICK, SLOW)) }
     }
 
     /// Lets go of what `dir` does not list any more.
@@ -94,10 +93,10 @@ impl Lengths {
     fn look(&self, key: &(u64, String), told: &Validator, ttl: Duration) -> (Option<Arc<Whole>>, bool) {
         let mut all = self.known.lock();
         let known = all.entry(key.clone()).or_default();
-        let current = known.here.as_ref().is_some_and(|here| here.is_current(told, ttl));
-        let start = !current && !known.coming && !known.too_large;
+        let current = known.tried.as_ref().is_some_and(|tried| tried.is_current(told, ttl));
+        let start = !current && !known.coming;
         known.coming |= start;
-        (known.here.as_ref().map(|here| Arc::clone(&here.whole)), start)
+        (known.here.clone(), start)
     }
 }
 
@@ -143,42 +142,48 @@ struct Fetch {
     name: String,
     resource: Resource,
     told: Validator,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
 }
 
 impl Fetch {
     async fn run(self, id: OpId) -> Result<(), String> {
-        let _turn = self.turns.acquire().await.map_err(|closed| closed.to_string())?;
-        let (stores, limit) = {
-            let fs = self.fs.upgrade().ok_or("the mount is gone")?;
-            (fs.parts.stores.clone(), fs.config.unsized_limit)
+        let fetch = async {
+            let (stores, limit) = {
+                let fs = self.fs.upgrade()?;
+                (fs.parts.stores.clone(), fs.config.unsized_limit)
+            };
+            Some((clock::now(), stores.whole(&self.resource, limit, id).await))
         };
-        let started = clock::now();
-        let got = stores.whole(&self.resource, limit, id).await;
+        let asked = clock::now();
+        let got = self.turns.give(fetch).await;
         let fs = Fs { inner: self.fs.upgrade().ok_or("the mount is gone")? };
-        self.end(&fs, got, started)
+        let (started, got) = got.unwrap_or(None).map_or((asked, None), |(started, got)| (started, Some(got)));
+        let tried = Tried { told: self.told.clone(), at: clock::now(), took: started.elapsed() };
+        self.end(&fs, got, tried)
     }
 
     /// Shows it, or says why not.
-    fn end(&self, fs: &Fs, got: Result<Option<Whole>, StoreError>, started: Instant) -> Result<(), String> {
-        let too_large = matches!(got, Ok(None));
-        let why = match got {
-            Ok(Some(whole)) => {
-                self.show(fs, Arc::new(whole), started.elapsed());
+    fn end(&self, fs: &Fs, got: Option<Result<Option<Whole>, StoreError>>, tried: Tried) -> Result<(), String> {
+        let (why, tried) = match got {
+            Some(Ok(Some(whole))) => {
+                self.show(fs, Arc::new(whole), tried);
                 return Ok(());
             }
-            Ok(None) => "it is larger than unsized_limit".to_owned(),
-            Err(error) => error.to_string(),
+            Some(Ok(None)) => ("it is larger than unsized_limit".to_owned(), Some(tried)),
+            None => ("it does not end".to_owned(), Some(tried)),
+            Some(Err(error)) => (error.to_string(), None),
         };
-        fs.inner.lengths.know(self.key(), |known| known.too_large = too_large);
+        fs.inner.lengths.know(self.key(), |known| known.tried = tried);
         tracing::warn!("{} is of unknown length and not shown: {why}", below(&self.dir, &self.name));
         Err(why)
     }
 
-    fn show(&self, fs: &Fs, whole: Arc<Whole>, took: Duration) {
-        let here = Here { whole: Arc::clone(&whole), told: self.told.clone(), at: clock::now(), took };
+    fn show(&self, fs: &Fs, whole: Arc<Whole>, tried: Tried) {
         let mut before = None;
-        fs.inner.lengths.know(self.key(), |known| before = known.here.replace(here));
+        fs.inner.lengths.know(self.key(), |known| {
+            before = known.here.replace(Arc::clone(&whole));
+            known.tried = Some(tried);
+        });
         // The old file is closed without the lock.
         drop(before);
         fs.inner.tree.reveal(&self.dir, Listed { name: self.name.clone(), kind: shown(&whole) });
@@ -209,5 +214,21 @@ fn shown(whole: &Arc<Whole>) -> ListedKind {
         validator: whole.validator().clone(),
         modified_us: whole.modified_us(),
         place: Place::Whole(Arc::clone(whole)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_none_to_be_shown_is_tried_again_when_it_is_another() {
+        let tag = |text: &str| Validator::Strong(text.to_owned());
+        let (at, took, ttl) = (clock::now(), Duration::from_secs(100), Duration::ZERO);
+        let tried = |told: Validator, at| Tried { told, at, took };
+        assert!(tried(tag("1"), at).is_current(&tag("1"), ttl) && !tried(tag("1"), at).is_current(&tag("2"), ttl));
+        assert!(tried(Validator::None, at).is_current(&Validator::None, ttl));
+        let long_ago = at.checked_sub(took * REST).unwrap_or(at);
+        assert!(!tried(Validator::None, long_ago).is_current(&Validator::None, ttl));
     }
 }
