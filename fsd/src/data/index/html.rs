@@ -7,6 +7,13 @@ use super::{Reach, Row, times};
 /// Titles that servers give to a directory; a page with such a title may be empty.
 const TITLES: [&str; 3] = ["index of", "directory listing", "directory list"];
 
+/// Elements around a link, up to its row.
+const DEPTH: usize = 16;
+/// Cells of a row.
+const CELLS: usize = 16;
+/// Characters of a cell; sizes and times are short.
+const TEXT: usize = 64;
+
 pub(super) fn parse(reach: Reach<'_>, text: &str) -> Result<Vec<Row>, String> {
     let page = Html::parse_document(text);
     let links = Selector::parse("a[href]").map_err(|error| error.to_string())?;
@@ -32,13 +39,15 @@ fn row(reach: Reach<'_>, link: ElementRef<'_>) -> Option<Row> {
     Some(Row { name, dir, size, modified_us, resource })
 }
 
-/// What stands beside a link: the other cells of its row, or the text up to the next link.
+/// What stands beside a link: the other cells of its row, or the text up to the next link. Of a page that puts all its
+/// links into one row, little is looked at for each: it would be looked at again for the next.
 fn beside(link: ElementRef<'_>) -> Vec<String> {
-    let row = link.ancestors().filter_map(ElementRef::wrap).find(|element| element.value().name() == "tr");
-    match row {
-        Some(row) => row
+    let above: Vec<_> = link.ancestors().take(DEPTH).filter_map(ElementRef::wrap).collect();
+    match above.iter().position(|element| element.value().name() == "tr") {
+        Some(row) => above[row]
             .child_elements()
-            .filter(|cell| !cell.descendants().any(|node| node.id() == link.id()))
+            .take(CELLS)
+            .filter(|cell| !above[..row].iter().any(|element| element.id() == cell.id()))
             .flat_map(cell)
             .collect(),
         None => {
@@ -50,9 +59,9 @@ fn beside(link: ElementRef<'_>) -> Vec<String> {
 /// A cell by the value that it is sorted by, by its time, and by its text.
 fn cell(cell: ElementRef<'_>) -> Vec<String> {
     let mut texts: Vec<String> = cell.value().attr("data-order").map(str::to_owned).into_iter().collect();
-    let times = cell.child_elements().filter_map(|inner| inner.value().attr("datetime"));
+    let times = cell.child_elements().take(CELLS).filter_map(|inner| inner.value().attr("datetime"));
     texts.extend(times.map(str::to_owned));
-    texts.push(cell.text().collect());
+    texts.push(cell.text().flat_map(str::chars).skip_while(|c| c.is_whitespace()).take(TEXT).collect());
     texts
 }
 

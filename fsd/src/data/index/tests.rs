@@ -175,3 +175,13 @@ fn files_of_allowed_hosts_are_listed_and_nothing_that_is_less_safe() {
         assert_eq!(parse(&page).unwrap(), [], "{kind}");
     }
 }
+
+/// Were each link compared with all others of its row, this would take minutes.
+#[test]
+fn a_page_with_all_its_links_in_one_row_is_read() {
+    const LINKS: usize = 50_000;
+    let links: String = (0..LINKS).map(|n| format!("<a href=\"f{n}\">f{n}</a>")).collect();
+    let cells: String = (0..LINKS).map(|n| format!("<td><a href=\"g{n}\">g{n}</a></td>")).collect();
+    let text = format!("<table><tr><td>{links}</td></tr><tr>{cells}</tr></table>");
+    assert_eq!(parse(&page("http://h/", "text/html", &text)).unwrap().len(), 2 * LINKS);
+}
