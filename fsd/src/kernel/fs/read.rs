@@ -157,6 +157,14 @@ struct Slot<A> {
     ask: Mutex<Option<A>>,
 }
 
+impl<A> Slot<A> {
+    /// The ask answers when it is dropped, and that must be without the lock.
+    fn abandon(&self) {
+        let ask = self.ask.lock().take();
+        drop(ask);
+    }
+}
+
 impl<A: AskBytes> GiveUp for Slot<A> {
     fn give_up(&self) {
         let ask = self.ask.lock().take();
@@ -222,7 +230,26 @@ impl<A: AskBytes> Drop for Pending<A> {
         // Dropped without an answer: the ask answers EIO by itself.
         if let State::Shared(slot, key) = &self.state {
             self.fs.inner.parked.remove(*key);
-            drop(slot.ask.lock().take());
+            slot.abandon();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::locks;
+
+    #[test]
+    fn a_read_that_nobody_answers_is_refused_without_its_lock() {
+        struct Last;
+        impl Drop for Last {
+            fn drop(&mut self) {
+                locks::assert_none_held("reply");
+            }
+        }
+        let slot = Slot { ask: Mutex::new(&PARKED_ASK, Some(Last)) };
+        slot.abandon();
+        assert!(slot.ask.lock().is_none());
     }
 }
