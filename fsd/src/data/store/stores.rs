@@ -1,7 +1,7 @@
 //! The stores of a mount: what they share, and who is open.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt, io,
     sync::{Arc, Weak},
 };
@@ -26,7 +26,7 @@ use super::{
     pools::Pools,
     slab::Slab,
     state::Keep,
-    temp_file,
+    temp_file::{self, TempFile},
     versions::{Remember, Versions},
 };
 
@@ -184,9 +184,13 @@ impl Stores {
     }
 
     /// Removes temp files of instances that are gone; those of living ones are locked. Returns how many.
+    /// A file that came from an earlier worker may have lost its lock with the backing file that held it.
     pub fn sweep(&self) -> usize {
         assert_none_held("sweep of temp files");
-        temp_file::sweep(&self.shared.config.temp_dir)
+        let mut ours: HashSet<String> =
+            self.shared.left.lock().values().map(|left| left.temp.name().to_owned()).collect();
+        ours.extend(self.shared.all().iter().filter_map(|store| store.temp.get().map(TempFile::lock_again)));
+        temp_file::sweep(&self.shared.config.temp_dir, &ours)
     }
 }
 
@@ -200,7 +204,7 @@ fn keep_better(all: &mut HashMap<u64, Left>, one: Left) {
 
 /// Removes temp files in `dir` whose instance is gone; returns how many.
 pub fn sweep(dir: &std::path::Path) -> usize {
-    temp_file::sweep(dir)
+    temp_file::sweep(dir, &HashSet::new())
 }
 
 impl Shared {

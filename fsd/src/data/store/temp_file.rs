@@ -1,6 +1,7 @@
 //! A temp file: sparse, named by its instance and locked, so that only files of dead instances are swept.
 
 use std::{
+    collections::HashSet,
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{FileExt, MetadataExt},
@@ -81,6 +82,13 @@ impl TempFile {
     /// Its name in the directory of temp files.
     pub(super) fn name(&self) -> &str {
         self.path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default()
+    }
+
+    /// Locks it where nobody has: the lock of a backing file of an earlier worker goes when the kernel closes it.
+    /// Its name.
+    pub(super) fn lock_again(&self) -> String {
+        drop(self.file.try_lock());
+        self.name().to_owned()
     }
 
     /// From now on what is written is noted for the next worker.
@@ -165,13 +173,11 @@ pub fn try_directory(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the temp files in `dir` whose instance is gone; returns how many.
-pub(super) fn sweep(dir: &Path) -> usize {
+/// Removes the temp files in `dir` whose instance is gone, but for those `in_use`; returns how many.
+pub(super) fn sweep(dir: &Path, in_use: &HashSet<String>) -> usize {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
-    entries
-        .flatten()
-        .filter(|entry| is_ours(&entry.file_name().to_string_lossy()) && remove_dead(&entry.path()))
-        .count()
+    let left = |name: &str| is_ours(name) && !in_use.contains(name);
+    entries.flatten().filter(|entry| left(&entry.file_name().to_string_lossy()) && remove_dead(&entry.path())).count()
 }
 
 fn is_ours(name: &str) -> bool {
@@ -204,7 +210,7 @@ mod tests {
         fs::write(&orphan, "x").unwrap();
         fs::write(&foreign, "x").unwrap();
         std::os::unix::fs::symlink(&foreign, dir.path().join("fsd-1-8.part")).unwrap();
-        assert_eq!(sweep(dir.path()), 1);
+        assert_eq!(sweep(dir.path(), &HashSet::new()), 1);
         assert!(!orphan.exists() && foreign.exists() && alive.path.exists());
         drop(alive);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);

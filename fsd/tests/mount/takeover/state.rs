@@ -134,6 +134,10 @@ fn staged_files_open_handles_and_backing_files_outlive_a_killed_worker() {
     drop((held, second));
     await_true("the closes", || opens().is_empty());
     assert!(whole());
+    // One when it took over, and one behind each last close.
+    let swept = |event: &&serde_json::Value| event["ev"] == "task_end" && event["task"] == "evict";
+    await_true("the sweeps", || mounted.recorded().iter().filter(swept).count() >= 3);
+    assert_eq!(files(&mounted.home().temp()).len(), 1, "the temp file of a store that is in use");
     assert!(mounted.fsd(&["unstage", id]).status.success());
     await_true("the eviction", || mounted.status()["staged"] == 0 && mounted.status()["stores"] == 0);
     await_true("the temp files", || files(&mounted.home().temp()).is_empty());
