@@ -31,6 +31,9 @@ const FIRST_COOKIE: u64 = 16;
 /// Names of one directory whose cookies would be the same get following ones, at most so many.
 const COLLISIONS: u64 = 16;
 
+/// Bytes of the largest file that a kernel knows; to a name with a larger one it says EIO.
+const FILE_MAX: u64 = i64::MAX as u64;
+
 /// All directories of a mount.
 pub struct Tree {
     table: NameTable,
@@ -237,7 +240,7 @@ impl Tree {
         let ListedKind::File { size, validator, modified_us, place } = kind else {
             return Some(Node::dir(&name, self.dir_ino(dir.ino, &name)?));
         };
-        let size = size?;
+        let size = size.filter(|size| *size <= FILE_MAX)?;
         let version = version(&validator, size, modified_us);
         let unversioned = version.is_none();
         let same = |node: &&Node| node.is_unversioned(size) && !self.is_forsaken(node.ino);
@@ -405,6 +408,22 @@ mod tests {
         assert!(matches!(tree.file(old), Some((_, None))));
         assert!(matches!(tree.file(new), Some((_, Some(_)))));
         assert_eq!(show(&tree, vec![listed("a", tag("1"), None)]).find("a").unwrap().ino, old);
+    }
+
+    #[test]
+    fn a_file_that_no_kernel_can_have_is_not_shown() {
+        let tree = tree();
+        let sized = |name: &str, size| {
+            let kind = ListedKind::File {
+                size: Some(size),
+                validator: tag("1"),
+                modified_us: None,
+                place: Place::Local(PathBuf::from("/x")),
+            };
+            Listed { name: name.into(), kind }
+        };
+        let listing = show(&tree, vec![sized("a", FILE_MAX), sized("b", FILE_MAX + 1), sized("c", u64::MAX)]);
+        assert_eq!((listing.len(), listing.hidden, listing.find("a").is_some()), (1, 2, true));
     }
 
     #[test]
