@@ -36,7 +36,10 @@ use std::{
     fs::File,
     ops::Range,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -151,6 +154,8 @@ pub struct Store {
     permits: Permits,
     ahead: Permits,
     temp: OnceLock<TempFile>,
+    /// Somebody has asked for bytes.
+    asked: AtomicBool,
     /// All of the content, readable without the lock.
     complete: OnceLock<Arc<File>>,
     /// The writer has made room.
@@ -188,6 +193,7 @@ impl Store {
             content,
             stores,
             temp,
+            asked: AtomicBool::new(false),
             complete,
             room: Notify::new(),
             idle: Notify::new(),
@@ -210,9 +216,15 @@ impl Store {
         &self.content
     }
 
+    /// Whether anybody has asked for its bytes.
+    pub fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+
     /// Answers from what is at hand, on this thread; else parks the reader, which costs no thread.
     pub fn read(self: &Arc<Self>, range: Range<u64>, mut reader: Box<dyn Reader>) {
         assert_none_held("store read");
+        self.asked.store(true, Ordering::Release);
         let range = range.start.min(self.content.size)..range.end.min(self.content.size);
         if range.start >= range.end {
             return reading::answer(reader, Ok(&[]));

@@ -7,6 +7,9 @@ use std::{
     mem::MaybeUninit,
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use fsd::process::demo::origin::{IndexStyle, Versions};
@@ -17,7 +20,7 @@ use fsd_events::{
 };
 use rustix::fs::{Mode, OFlags, RawDir};
 
-use super::support::*;
+use super::{health::reading, support::*};
 
 const MIB: u64 = 1 << 20;
 
@@ -146,6 +149,24 @@ fn a_file_without_versions_is_read_anew_after_each_close_and_takes_one_name() {
         assert_eq!(names(), before, "{mode}");
         mounted.finish();
     }
+}
+
+#[test]
+fn who_opens_a_file_without_versions_does_not_wait_for_a_read_of_it() {
+    let origin = Origin::start().unwrap();
+    origin.list_as(IndexStyle::Python).file("a", 64 * MIB).versions("a", Versions::Nothing);
+    origin.always("a", Fault::StallAt(0));
+    let mounted = mount(Some(&origin.url("")), &["--read-timeout", "60s", "--inactivity-timeout", "60s"]);
+    let stalled = reading(mounted.path("a"), 0, 4096);
+    mounted.await_event(|event| event["ev"] == "wait");
+    let (path, (opened, told)) = (mounted.path("a"), mpsc::channel());
+    let opener = thread::Builder::new().spawn(move || opened.send(File::open(path).is_ok())).unwrap();
+    let in_time = told.recv_timeout(Duration::from_secs(10));
+    origin.heal().release();
+    assert_eq!(in_time, Ok(true), "a second open waits for a read");
+    opener.join().unwrap().unwrap();
+    assert!(stalled.join().unwrap().0.is_ok());
+    mounted.finish();
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Fs {
 
     fn open_known<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo) {
         if let Some(joined) = self.join(ino, fh, &|store| self.backing(&ask, ino, store)) {
-            return self.opened(ask, fh, file, joined);
+            return self.opened(ask, ino, fh, file, joined);
         }
         if file.unversioned && self.inner.handles.opens(ino) == 0 {
             // It may have become another since its last close, and no page of what it was is used.
@@ -107,7 +107,7 @@ impl Fs {
         let backing = self.backing(&ask, ino, &store);
         let joined = self.inner.handles.insert(ino, fh, store, file.staged, backing);
         self.unpin_if_unstaged(ino, file);
-        self.opened(ask, fh, file, joined);
+        self.opened(ask, ino, fh, file, joined);
     }
 
     /// Takes over the backing files that an earlier worker gave to the kernel, and does what it had no time for.
@@ -154,14 +154,20 @@ impl Fs {
         }
     }
 
-    fn opened<A: AskOpen>(&self, ask: A, fh: Fh, file: &FileInfo, joined: Joined) {
+    fn opened<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo, joined: Joined) {
         let Joined { mode, surplus, .. } = joined;
         if let Some(surplus) = surplus {
             self.inner.parts.closer.submit(surplus, ask.span().id());
         }
         let no_flush = !self.inner.config.flags.debug_all_callbacks;
-        // Each OPEN of such a file, not only the first: the kernel may see the answer to a later one before.
-        ask.answer(Ok(Opened { fh, mode, no_flush, stale: file.unversioned }));
+        ask.answer(Ok(Opened { fh, mode, no_flush, stale: file.unversioned && !self.is_read(ino) }));
+    }
+
+    /// Whether somebody reads the file by a handle that is open. Then the kernel has seen that handle's OPEN, upon which
+    /// it gave up what it had; would it do so again, the opener would wait for that read, and nobody could kill it. Not
+    /// only the first OPEN is without what the kernel has: it may see the answer to a later one before.
+    fn is_read(&self, ino: Ino) -> bool {
+        self.inner.handles.store_of(ino).is_some_and(|store| store.was_asked())
     }
 
     /// `debug_skip_eviction` kept stores, and now there is no room: the newcomer goes first.
