@@ -76,6 +76,8 @@ impl Candidate {
             Self::RcloneTuned => rclone(&mut command, url, at, &["--max-read-ahead", "1M", "--buffer-size", "64M"]),
             Self::Httpdirfs => {
                 let cache = scratch.join("httpdirfs-cache");
+                // It outlives the mount, and a cold stream would be read from it.
+                let _ = fs::remove_dir_all(&cache);
                 fs::create_dir_all(&cache).unwrap();
                 command.args(["-f", "--no-range-check", "--cache", "--cache-location"]).arg(cache).arg(url).arg(at);
             }

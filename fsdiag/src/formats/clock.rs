@@ -37,6 +37,16 @@ const END_OF_FEBRUARY: i64 = (730 + 58) * DAY;
 const STEP: i64 = 600_000_000;
 
 impl Days {
+    /// The same of what may have none. On its own: where it is made part of its caller, the compiler takes the times
+    /// apart into bits and puts them together again, which costs as much as the rest of a line.
+    #[inline(never)]
+    pub(super) fn at_any(&mut self, stamp: Option<Stamp>) -> At {
+        match stamp {
+            Some(stamp) => self.at(stamp),
+            None => At::default(),
+        }
+    }
+
     pub(super) fn at(&mut self, stamp: Stamp) -> At {
         match stamp {
             Stamp::Wall(us) => At { wall_us: Some(us), mono_us: None },

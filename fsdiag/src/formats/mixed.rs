@@ -105,7 +105,7 @@ impl Mixed {
         if opened.made && is_event(text.as_bytes()) && self.own(place, text.as_bytes(), sink) {
             return;
         }
-        let at = opened.stamp.map(|stamp| self.days.at(stamp)).unwrap_or_default();
+        let at = self.days.at_any(opened.stamp);
         if text.as_bytes().starts_with(OWN) {
             return self.damaged(place, text, sink);
         }
