@@ -13,6 +13,7 @@ use crate::{
         look::Look,
         rows::{self, Row},
         signature::Wait,
+        sockets::Socket,
         task::Task,
     },
 };
@@ -191,12 +192,21 @@ fn head(out: &mut String, look: &Look) {
             daemon.threads.len(),
             daemon.idle_readers()
         );
-        for socket in daemon.sockets.iter().take(MOST) {
-            let _ = writeln!(out, "  tcp {} {} ({} bytes unread)", socket.peer, socket.state, socket.unread);
-        }
+        connections(out, &daemon.sockets);
     }
     if look.is_dead() {
         let _ = writeln!(out, "no process holds its device");
+    }
+}
+
+/// A line for each kind: a daemon may have very many to one server, and all of them idle.
+fn connections(out: &mut String, sockets: &[Socket]) {
+    let line = |s: &Socket| format!("  tcp {} {} ({} bytes unread)", s.peer, s.state, s.unread);
+    let mut lines: Vec<String> = sockets.iter().map(line).collect();
+    lines.sort();
+    for alike in lines.chunk_by(|one, next| one == next).take(MOST) {
+        let many = if alike.len() > 1 { format!(", {} of them", alike.len()) } else { String::new() };
+        let _ = writeln!(out, "{}{many}", alike[0]);
     }
 }
 
@@ -241,5 +251,19 @@ fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
     }
     if lines.len() > MOST {
         let _ = writeln!(out, "  and {} more", lines.len() - MOST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_are_alike_take_one_line() {
+        let socket = |peer: &str, unread| Socket { fd: 3, peer: peer.into(), state: "ESTABLISHED", unread, unsent: 0 };
+        let all = [socket("b:1", 0), socket("a:1", 7), socket("b:1", 0)];
+        let mut text = String::new();
+        connections(&mut text, &all);
+        assert_eq!(text, "  tcp a:1 ESTABLISHED (7 bytes unread)\n  tcp b:1 ESTABLISHED (0 bytes unread), 2 of them\n");
     }
 }
