@@ -45,6 +45,7 @@ fn serves(session: &Session) -> bool {
 
 /// Gives names to those of which there are several in one log.
 pub(super) fn name(lives: &mut [Life<'_>]) {
+    let own = lives.iter().filter(|life| life.session.is_own()).count();
     for at in 0..lives.len() {
         let session = lives[at].session;
         let others = lives.iter().map(|life| life.session).filter(|other| !std::ptr::eq(*other, session));
@@ -52,7 +53,6 @@ pub(super) fn name(lives: &mut [Life<'_>]) {
         let host = |session: &Session| session.about.writer.as_ref().map(|writer| writer.host.clone());
         let elsewhere = others.iter().any(|other| host(other) != host(session));
         let writer = session.about.writer.as_deref().filter(|_| !others.is_empty());
-        let own = lives.iter().filter(|life| life.session.is_own()).count();
         let mounted = (session.is_own() && own > 1).then(|| of_mount(&session.about));
         lives[at].called = writer.map(|writer| label(writer, elsewhere)).or(mounted);
     }
