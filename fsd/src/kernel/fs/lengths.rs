@@ -170,7 +170,7 @@ impl Fetch {
                 return Ok(());
             }
             Some(Ok(None)) => ("it is larger than unsized_limit".to_owned(), Some(tried)),
-            None => ("it does not end".to_owned(), Some(tried)),
+            None => ("it does not end, or not soon while others wait".to_owned(), Some(tried)),
             Some(Err(error)) => (error.to_string(), None),
         };
         fs.inner.lengths.know(self.key(), |known| known.tried = tried);

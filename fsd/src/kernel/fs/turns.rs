@@ -1,9 +1,15 @@
 //! Turns: how many files of unknown length are fetched at once, and for how long. One that never ends keeps no other
 //! from its turn.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 /// Fetched at once for the whole mount, so that demand has the rest of the line; and as many of those that take long.
 const AT_ONCE: usize = 2;
@@ -15,26 +21,58 @@ pub(super) const SLOW: Duration = Duration::from_secs(3600);
 pub(super) struct Turns {
     quick: Semaphore,
     slow: Semaphore,
+    waiting: AtomicUsize,
     limits: [Duration; 2],
+}
+
+/// Somebody waits for a quick turn.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Turns {
     pub(super) fn new(quick: Duration, slow: Duration) -> Self {
         let semaphore = || Semaphore::new(AT_ONCE);
-        Self { quick: semaphore(), slow: semaphore(), limits: [quick, slow] }
+        Self { quick: semaphore(), slow: semaphore(), waiting: AtomicUsize::new(0), limits: [quick, slow] }
     }
 
-    /// What comes of `work`, done when its turn comes. None: it did not end in time, or not soon while others that do
-    /// not are many.
+    /// What comes of `work`, done when its turn comes. None: it did not end in time, or it takes long like others before
+    /// it while somebody waits.
     pub(super) async fn give<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let turn = self.quick.acquire().await.ok()?;
+        let turn = self.turn().await?;
+        timeout(self.limits[1], self.work(turn, work)).await.ok()?
+    }
+
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let _waiting = Waiting::new(&self.waiting);
+        self.quick.acquire().await.ok()
+    }
+
+    async fn work<T>(&self, turn: SemaphorePermit<'_>, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
-        if let Ok(done) = timeout(self.limits[0], &mut work).await {
-            return Some(done);
+        loop {
+            if let Ok(done) = timeout(self.limits[0], &mut work).await {
+                return Some(done);
+            }
+            if let Ok(_slow) = self.slow.try_acquire() {
+                drop(turn);
+                return Some(work.await);
+            }
+            if self.waiting.load(Ordering::Relaxed) > 0 {
+                return None;
+            }
         }
-        let _slow = self.slow.try_acquire().ok()?;
-        drop(turn);
-        timeout(self.limits[1], work).await.ok()
     }
 }
 
@@ -46,18 +84,41 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(1);
 
+    /// Two that never end.
+    async fn endless(turns: &Turns) {
+        let ended = tokio::join!(turns.give(pending::<()>()), turns.give(pending::<()>()));
+        assert!([ended.0, ended.1].contains(&None));
+        pending::<()>().await;
+    }
+
     #[tokio::test]
     async fn what_never_ends_keeps_no_other_from_its_turn() {
         let turns = Turns::new(SHORT, SLOW);
-        let endless = async { tokio::join!(turns.give(pending::<()>()), turns.give(pending::<()>())) };
-        let others = async {
-            assert_eq!(turns.give(pending::<()>()).await, None, "one too many");
+        let last = async {
+            while turns.slow.available_permits() > 0 || turns.quick.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
             turns.give(ready(7)).await
         };
         tokio::select! {
-            biased;
-            _ = endless => panic!("they have an hour"),
-            done = others => assert_eq!(done, Some(7)),
+            () = endless(&turns) => {}
+            () = endless(&turns) => {}
+            done = last => assert_eq!(done, Some(7)),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_takes_long_goes_on_while_nobody_waits() {
+        let turns = Turns::new(SHORT, SLOW);
+        let long = async {
+            while turns.slow.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            turns.give(tokio::time::sleep(20 * SHORT)).await
+        };
+        tokio::select! {
+            () = endless(&turns) => {}
+            done = long => assert_eq!(done, Some(())),
         }
     }
 
