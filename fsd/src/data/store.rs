@@ -224,7 +224,9 @@ impl Store {
     /// Answers from what is at hand, on this thread; else parks the reader, which costs no thread.
     pub fn read(self: &Arc<Self>, range: Range<u64>, mut reader: Box<dyn Reader>) {
         assert_none_held("store read");
-        self.asked.store(true, Ordering::Release);
+        if !self.was_asked() {
+            self.asked.store(true, Ordering::Release);
+        }
         let range = range.start.min(self.content.size)..range.end.min(self.content.size);
         if range.start >= range.end {
             return reading::answer(reader, Ok(&[]));

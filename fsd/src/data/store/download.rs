@@ -111,10 +111,10 @@ impl Store {
 /// What one connection to the origin gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Speed {
-    #[default]
-    Unknown,
     /// Less than readers take: more connections help.
     Slow,
+    /// Or not known yet.
+    #[default]
     Fast,
     /// As much as readers can take, and it does not wait for the next request either: others beside it are in its way.
     Rapid,

@@ -122,6 +122,7 @@ mod tests {
         worker(&table).forget(7);
         assert!(worker(&table).settle(7, &Validator::None) && worker(&table).settle(7, &two));
     }
+
     #[test]
     fn of_two_first_answers_at_once_one_counts() {
         let [one, two] = ["\"1\"", "\"2\""].map(|tag| Validator::Strong(tag.to_owned()));

@@ -13,15 +13,27 @@ use super::{
 /// One request ahead of a stream is no larger than this.
 const LARGEST_REQUEST: u64 = 16 << 20;
 
+impl Flight {
+    /// Up to where it brings its bytes soon: no reader waits for what comes later, be it fetched twice.
+    fn soon(&self) -> u64 {
+        self.end.min(self.at.saturating_add(prefetch::SKIP))
+    }
+
+    /// Up to where nothing needs to be fetched ahead of readers: the download is given way to, others are not.
+    fn claims(&self) -> u64 {
+        if self.kind == Kind::Main { self.soon() } else { self.end }
+    }
+}
+
 impl State {
-    /// The request that brings the byte `at` soon.
+    /// The request that brings the byte `at`, soon where others can be made.
     pub(super) fn covering(&self, at: u64) -> Option<&Flight> {
         let patient = !self.ranged();
-        let soon = |flight: &&Flight| match flight.kind {
-            Kind::Main => patient || (flight.at <= at && at < flight.end.min(flight.at + prefetch::SKIP)),
-            Kind::Demand | Kind::Ahead => flight.at <= at && at < flight.end,
+        let brings = |flight: &&Flight| match flight.kind {
+            Kind::Main if patient => true,
+            _ => flight.at <= at && at < if patient { flight.end } else { flight.soon() },
         };
-        self.flights.iter().find(soon)
+        self.flights.iter().find(brings)
     }
 
     /// What has to be started so that the missing bytes of `need` come.
@@ -70,7 +82,7 @@ impl State {
         }
         let chunk_end = (gap.start / self.chunk + 1) * self.chunk;
         let end = fetch.end.min(chunk_end.max(gap.start + prefetch::FIRST)).max(need.end).min(self.size);
-        let free = self.free(&(gap.start..end));
+        let free = self.free(&(gap.start..end), Flight::soon);
         let first = free.first().cloned();
         let wanted = free.into_iter().filter(|part| part.start < need.end || Some(part) == first.as_ref());
         wanted.collect::<Vec<_>>().into_iter().map(|part| self.register(Kind::Demand, part)).collect()
@@ -88,7 +100,7 @@ impl State {
         let end = if whole { fetch.end / step * step } else { fetch.end };
         let end = if fetch.end >= self.size { self.size } else { end };
         let mut starts = Vec::new();
-        for gap in self.free(&(need.end.min(self.size)..end)) {
+        for gap in self.free(&(need.end.min(self.size)..end), Flight::claims) {
             if !whole && gap.start - need.end > window / 2 {
                 break;
             }
@@ -109,7 +121,7 @@ impl State {
     fn step(&self, window: u64) -> u64 {
         let even = match self.speed {
             Speed::Rapid => window,
-            Speed::Unknown | Speed::Slow | Speed::Fast => (window / self.at_once.max(1)).min(LARGEST_REQUEST),
+            Speed::Slow | Speed::Fast => (window / self.at_once.max(1)).min(LARGEST_REQUEST),
         };
         (even / self.chunk).max(1) * self.chunk
     }
@@ -124,12 +136,11 @@ impl State {
         free(at..self.size).or_else(|| free(0..at))
     }
 
-    /// The parts of `range` that are neither at hand nor on their way.
-    fn free(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+    /// The parts of `range` that are neither at hand nor on their way, each request counted up to `until`.
+    fn free(&self, range: &Range<u64>, until: fn(&Flight) -> u64) -> Vec<Range<u64>> {
         let mut flying = Extents::default();
         for flight in &self.flights {
-            let end = if flight.kind == Kind::Main { flight.end.min(flight.at + prefetch::SKIP) } else { flight.end };
-            flying.insert(flight.at..end);
+            flying.insert(flight.at..until(flight));
         }
         let gaps = self.held.have().gaps(range.clone());
         gaps.flat_map(|gap| flying.gaps(gap).collect::<Vec<_>>()).collect()
@@ -163,6 +174,22 @@ mod tests {
             assert_eq!(lengths.max(), Some(largest), "{window} MiB for {at_once}");
             assert_eq!(starts.first().map(|start| start.range.start), Some(MIB));
             assert!(starts.iter().zip(&starts[1..]).all(|(one, next)| one.range.end == next.range.start));
+        }
+    }
+
+    #[test]
+    fn demand_waits_for_no_request_that_brings_its_bytes_late() {
+        for kind in [Kind::Main, Kind::Demand, Kind::Ahead] {
+            let mut state = State::new(1024 * MIB, Keep::Lru, MIB, Validator::Strong("\"v\"".into()), None);
+            let late = state.register(kind, MIB..64 * MIB);
+            let mut want = |at: u64| {
+                let need = at * MIB..at * MIB + 4096;
+                let starts = state.want(&need, &need, crate::platform::clock::now());
+                starts.into_iter().map(|start| (start.kind, start.range)).collect::<Vec<_>>()
+            };
+            assert_eq!(want(3), [], "{late:?} brings it soon");
+            assert_eq!(want(40), [(Kind::Demand, 40 * MIB..40 * MIB + 4096)], "{late:?} is far from it");
+            assert_eq!(want(40), [], "it is on its way");
         }
     }
 
