@@ -108,8 +108,8 @@ impl Supervisor {
         match request {
             Request::Status => Answer::Status(Box::new(self.own_status())),
             Request::Dump => match self.dump_worker() {
-                Some(file) => Answer::Dumped { file },
-                None => refuse(Code::WorkerNotAnswering, "no dump could be taken from outside"),
+                Ok(file) => Answer::Dumped { file },
+                Err(why) => refuse(Code::WorkerNotAnswering, &format!("no dump could be taken from outside: {why}")),
             },
             _ => refuse(
                 Code::WorkerNotAnswering,
@@ -119,8 +119,8 @@ impl Supervisor {
     }
 
     /// From outside, so that it works whatever the worker does.
-    pub(super) fn dump_worker(&mut self) -> Option<String> {
-        let pid = self.worker.as_ref()?.child.pid();
+    pub(super) fn dump_worker(&mut self) -> Result<String, &'static str> {
+        let pid = self.worker.as_ref().ok_or("there is no worker")?.child.pid();
         let (file, errand) = super::drain::dump(&self.places, pid);
         self.errands.extend(errand);
         file

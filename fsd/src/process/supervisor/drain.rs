@@ -133,9 +133,9 @@ fn run(command: &mut Command, places: &Places, run_id: &str) -> Option<Child> {
     started.inspect_err(|error| tracing::warn!("cannot write what run {run_id} left: {error}")).ok()
 }
 
-/// Dumps `pid` from outside with `fsdiag`, which lies beside us; gives the file if it was there in time, and the
-/// process, which may still be adding names.
-pub(super) fn dump(places: &Places, pid: u32) -> (Option<String>, Option<Child>) {
+/// Dumps `pid` from outside with `fsdiag`, which lies beside us; gives the file if it was there in time, else why not,
+/// and the process, which may still be adding names.
+pub(super) fn dump(places: &Places, pid: u32) -> (Result<String, &'static str>, Option<Child>) {
     let fsdiag = std::env::current_exe().map(|own| own.with_file_name("fsdiag"));
     let file = places.state.join(FileName(clock::now_wall_us()).to_string());
     let started = fsdiag.and_then(|fsdiag| {
@@ -143,12 +143,20 @@ pub(super) fn dump(places: &Places, pid: u32) -> (Option<String>, Option<Child>)
         command.args(["dump", &pid.to_string(), "--yes", "-o"]).arg(&file);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
     });
-    let Ok(child) = started else { return (None, None) };
+    let Ok(child) = started else { return (Err("fsdiag cannot be run, which has to lie beside fsd"), None) };
     let until = clock::now() + DUMP_LIMIT;
     // It is there as soon as the stacks are; names are added afterwards, and need no living process.
-    while !file.is_file() && clock::now() < until && !ended(&child, LOOK) {}
+    let mut over = false;
+    while !file.is_file() && clock::now() < until && !over {
+        over = ended(&child, LOOK);
+    }
     stacks::keep_newest(&places.state);
-    (file.is_file().then(|| file.display().to_string()), Some(child))
+    let dumped = if file.is_file() {
+        Ok(file.display().to_string())
+    } else {
+        Err(if over { "fsdiag ended without one; try `fsdiag dump`" } else { "fsdiag took too long" })
+    };
+    (dumped, Some(child))
 }
 
 /// Waits for the end of a process, at most `limit`.

@@ -318,8 +318,8 @@ impl Supervisor {
     /// Dumps the worker from outside, kills it, and starts the next. Bounded: half a second each.
     pub(super) fn replace(&mut self, cause: Cause) -> Option<Outcome> {
         match self.dump_worker() {
-            Some(file) => tracing::warn!("the stacks of the worker that goes are in {file}"),
-            None => tracing::warn!("no dump of the worker that goes"),
+            Ok(file) => tracing::warn!("the stacks of the worker that goes are in {file}"),
+            Err(why) => tracing::warn!("no dump of the worker that goes: {why}"),
         }
         let mut worker = self.worker.take()?;
         tracing::warn!("replacing worker {}: {}", worker.child.pid(), cause.name());

@@ -48,30 +48,52 @@ impl Samples {
     /// Within the bounds at every moment, and no more at the end than in the middle.
     pub(super) fn judge(&self, lane: Lane) {
         let most = self.workers.iter().map(|sample| sample.resident_mib).fold(0.0, f64::max);
+        let trends = self.trends(lane);
+        tell(&format!("soak {lane:?}: {most:.0} MiB resident at most, {trends:?}"));
         assert!(most < RESIDENT_MIB + CACHE_MIB as f64, "{lane:?}: {most} MiB resident");
-        // Stores come and go: a file more or less at the moment of a look is no growth.
-        flat(&self.workers, lane, |sample| sample.descriptors, 24.0);
+        let growing: Vec<_> = trends.iter().filter(|trend| trend.last > trend.middle + trend.more).collect();
+        assert!(growing.is_empty(), "{lane:?}: {growing:?} of {:?}", self.workers.last());
+    }
+
+    fn trends(&self, lane: Lane) -> Vec<Trend> {
+        let (workers, supervisor) = (&self.workers, &self.supervisor);
+        let mut trends = vec![
+            // Stores come and go: a file more or less at the moment of a look is no growth.
+            Trend::of("descriptors", workers, |sample| sample.descriptors, 24.0),
+            Trend::of("supervisor's MiB", supervisor, |sample| sample.anonymous_mib, 1.0),
+            Trend::of("supervisor's descriptors", supervisor, |sample| sample.descriptors, 4.0),
+            Trend::of("supervisor's threads", supervisor, |sample| sample.threads, 0.0),
+        ];
         if !lane.killed {
             // In a short soak a stream more or less moves the middle; in a long one what is left of each close adds up.
             let more = if lasts() < Duration::from_secs(600) { 12.0 } else { 6.0 };
-            flat(&self.workers, lane, |sample| sample.resident_mib, more);
-            flat(&self.workers, lane, |sample| sample.threads, 6.0);
+            trends.push(Trend::of("MiB", workers, |sample| sample.resident_mib, more));
+            trends.push(Trend::of("threads", workers, |sample| sample.threads, 6.0));
         }
-        flat(&self.supervisor, lane, |sample| sample.anonymous_mib, 1.0);
-        flat(&self.supervisor, lane, |sample| sample.descriptors, 4.0);
-        flat(&self.supervisor, lane, |sample| sample.threads, 0.0);
+        trends
     }
 }
 
-/// The middle of what was seen in the last third is at most `more` than that of the third before.
-fn flat(samples: &[Sample], lane: Lane, of: fn(&Sample) -> f64, more: f64) {
-    let third = samples.len() / 3;
-    let [middle, last] = [third, 2 * third].map(|from| {
-        let mut seen: Vec<f64> = samples[from..from + third].iter().map(of).collect();
-        seen.sort_unstable_by(f64::total_cmp);
-        seen[seen.len() / 2]
-    });
-    assert!(last <= middle + more, "{lane:?}: from {middle} to {last}, {:?}", samples.last());
+/// What is usual of something in the last third of the samples, which may be at most `more` than in the third before.
+#[derive(Clone, Copy, Debug)]
+struct Trend {
+    #[expect(dead_code, reason = "shown")]
+    what: &'static str,
+    middle: f64,
+    last: f64,
+    more: f64,
+}
+
+impl Trend {
+    fn of(what: &'static str, samples: &[Sample], of: fn(&Sample) -> f64, more: f64) -> Self {
+        let third = samples.len() / 3;
+        let [middle, last] = [third, 2 * third].map(|from| {
+            let mut seen: Vec<f64> = samples[from..from + third].iter().map(of).collect();
+            seen.sort_unstable_by(f64::total_cmp);
+            seen[seen.len() / 2]
+        });
+        Self { what, middle, last, more }
+    }
 }
 
 impl Sample {
