@@ -164,35 +164,44 @@ impl Store {
 
     /// The first answer settles size and version; from then on others may fetch beside it.
     fn agree(self: &Arc<Self>, body: &Body) -> Result<(), Stop> {
-        let mut state = self.state.lock();
-        if let Some(renewed) = body.renewed() {
-            state.resource = Some(renewed.clone());
-        }
-        let first = !state.agreed;
-        let agreed = state.agree(body.meta());
-        let restart = state.single && !first;
-        let starts = if first { state.kick(clock::now()) } else { Vec::new() };
-        let lru = state.single && state.keep == Keep::Lru;
-        let version = first.then(|| state.validator.clone());
-        drop(state);
-        let settled = version.filter(|_| agreed.is_ok() && self.content.validator == Validator::None);
-        let agreed = match settled {
-            Some(version) if !self.stores.versions.settle(self.content.ino, &version) => {
-                Err("bytes of another version were given out before".to_owned())
-            }
-            _ => agreed,
+        let (first, version) = {
+            let state = self.state.lock();
+            (!state.agreed, state.version_by(body.meta()).map_err(|why| self.changed(why))?)
         };
-        if let Err(why) = agreed {
-            return Err(Stop::Origin(OriginError::Changed { at: self.content.path.to_string(), why }));
+        // Before anybody sees that it is agreed on, and before anything is registered, which would have to be started.
+        if first {
+            self.settle(&version)?;
         }
+        let (restart, lru, starts) = {
+            let mut state = self.state.lock();
+            if let Some(renewed) = body.renewed() {
+                state.resource = Some(renewed.clone());
+            }
+            state.agree(version);
+            let starts = if first { state.kick(clock::now()) } else { Vec::new() };
+            (state.single && !first, state.single && state.keep == Keep::Lru, starts)
+        };
+        self.launch(starts, None);
         if restart {
             self.begin_again()?;
         }
         if lru {
             return Err(Stop::Origin(OriginError::NoRanges { at: self.content.path.to_string() }));
         }
-        self.launch(starts, None);
         Ok(())
+    }
+
+    /// A content that is listed without a version is of the one that was given out first.
+    fn settle(&self, version: &Validator) -> Result<(), Stop> {
+        let listed = self.content.validator != Validator::None;
+        if listed || self.stores.versions.settle(self.content.ino, version) {
+            return Ok(());
+        }
+        Err(self.changed("bytes of another version were given out before".to_owned()))
+    }
+
+    fn changed(&self, why: String) -> Stop {
+        Stop::Origin(OriginError::Changed { at: self.content.path.to_string(), why })
     }
 
     /// An answer that does not tell its length may be longer than what was listed: it is of another version then.
@@ -201,16 +210,15 @@ impl Store {
         if end <= size {
             return Ok(());
         }
-        let (at, why) = (self.content.path.to_string(), format!("it has more than {size} bytes"));
-        Err(Stop::Origin(OriginError::Changed { at, why }))
+        Err(self.changed(format!("it has more than {size} bytes")))
     }
 
     /// A second answer of a content without a version: only if no byte of the first was given away.
     fn begin_again(&self) -> Result<(), Stop> {
         let mut state = self.state.lock();
         if state.served {
-            let why = "the answer broke, and without a version its rest cannot be told from another".to_owned();
-            return Err(Stop::Origin(OriginError::Changed { at: self.content.path.to_string(), why }));
+            let why = "the answer broke, and without a version its rest cannot be told from another";
+            return Err(self.changed(why.to_owned()));
         }
         state.restart();
         state.agreed = true;

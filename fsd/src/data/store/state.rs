@@ -278,17 +278,19 @@ impl State {
         batch
     }
 
-    /// What a first answer says must fit what was listed; `Err` says why not.
-    pub(super) fn agree(&mut self, meta: &Meta) -> Result<(), String> {
+    /// The version of the content by an answer to it; `Err` says why that does not fit what was listed.
+    pub(super) fn version_by(&self, meta: &Meta) -> Result<Validator, String> {
         if let Some(size) = meta.size.filter(|size| *size != self.size) {
             return Err(format!("it has {size} bytes, not {}", self.size));
         }
-        if self.validator == Validator::None {
-            self.validator = meta.validator.clone();
-            self.single |= meta.validator == Validator::None;
-        }
+        let known = if self.validator == Validator::None { &meta.validator } else { &self.validator };
+        Ok(known.clone())
+    }
+
+    pub(super) fn agree(&mut self, version: Validator) {
+        self.single |= version == Validator::None;
+        self.validator = version;
         self.agreed = true;
-        Ok(())
     }
 
     /// The flight `key` has a task, unless that has ended already.

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use fsd_events::{event::Phase, ids::OpId};
 
 use crate::{
-    data::store::{FetchMode, Store, StoreError},
+    data::{
+        origin::Validator,
+        store::{FetchMode, Store, StoreError, versions::Remember},
+    },
     observe::tasks,
     process::demo::origin::Fault,
 };
@@ -93,6 +96,32 @@ fn a_request_that_was_about_to_start_does_not_hold_up_the_close() {
         assert!(world.drained(), "{kind}");
         drop(reader.join().unwrap());
         scenario.teardown();
+    }
+}
+
+#[test]
+fn an_answer_of_another_version_does_not_hold_up_the_close() {
+    /// An earlier worker gave out bytes of a version that the origin does not have any more.
+    struct Earlier;
+    impl Remember for Earlier {
+        fn version(&self, _ino: u64) -> u32 {
+            1
+        }
+        fn remember(&self, _ino: u64, _version: u32) {}
+    }
+    for mode in MODES {
+        let world = World::new(&Settings { mode, inactivity: LIMIT * 5, ..Settings::default() });
+        world.stores.remember_with(Arc::new(Earlier));
+        world.origin.file("f", 64 * MIB).always("f", Fault::Silent);
+        let store = world.open_as("f", 64 * MIB, Validator::None);
+        let readers = [0, 40 * MIB].map(|at| read(&store, at..at + 4096, LIMIT * 5));
+        assert!(readers.iter().all(super::world::Answer::has_parked));
+        world.origin.heal().release();
+        for reader in readers {
+            assert!(matches!(reader.wait(), Err(StoreError::Changed(_))), "{mode:?}");
+        }
+        world.close(store);
+        assert!(world.drained(), "{mode:?}");
     }
 }
 
