@@ -7,6 +7,7 @@ mod opens;
 mod table;
 pub mod tree;
 
+pub use kept::listings::Listings as KeptListings;
 pub(crate) use kept::sweep as sweep_staged;
 
 use crate::observe::locks::{Class, Rank};

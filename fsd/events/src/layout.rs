@@ -13,6 +13,8 @@ pub const OPENS: &str = "opens";
 pub const STAGED: &str = "staged";
 /// Directory of the notes on temp files: which of their bytes are right.
 pub const NOTES: &str = "notes";
+/// Directory of the listings that were shown: for the next worker only.
+pub const LISTINGS: &str = "listings";
 /// In the directory of a run.
 pub const RING_PREFIX: &str = "ring-";
 pub const INFLIGHT: &str = "inflight";

@@ -25,12 +25,13 @@ use std::{
 
 use fsd_events::ids::OpId;
 use reqwest::{Method, header};
+use serde::{Deserialize, Serialize};
 
 use attempts::Pace;
 use exchange::{Ask, Exchange};
 
 /// Tells one version of a content from another.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Validator {
     /// A strong entity tag, with its quotes.
     Strong(String),

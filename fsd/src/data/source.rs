@@ -1,6 +1,7 @@
 //! A source: a tree of names, listed when somebody looks.
 
 mod http;
+mod link;
 mod local;
 mod manifest;
 
@@ -21,6 +22,7 @@ use crate::{
     observe::locks,
 };
 
+pub use link::Link;
 use manifest::Manifest;
 
 /// Where the bytes of a file are.

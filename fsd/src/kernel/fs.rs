@@ -45,6 +45,7 @@ use crate::{
         ticker,
     },
     names::{
+        KeptListings,
         catalog::Catalog,
         handles::Handles,
         tree::{Listing, Tree},
@@ -183,6 +184,8 @@ struct Inner {
     catalog: Catalog,
     handles: Handles,
     listings: Listings,
+    /// Where a later worker finds them.
+    kept: Option<KeptListings>,
     parked: Parked,
     late: Late,
     lengths: Lengths,
@@ -230,6 +233,7 @@ impl Fs {
             let root = tree.directory(ROOT).ok_or(FsError::Full)?;
             root.fix(Arc::new(Listing::new(vec![catalog.node()], 0)));
         }
+        let kept = dir.map(|dir| KeptListings::new(dir.join(layout::LISTINGS), config.mount_run));
         let flags = config.flags;
         let (listings, woken) = Listings::new();
         locks::set_verbose(flags.debug_lock_events);
@@ -238,6 +242,7 @@ impl Fs {
             catalog,
             handles,
             listings,
+            kept,
             parked: Parked::new(),
             late: Late::new(),
             lengths: Lengths::new(),

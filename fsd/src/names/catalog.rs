@@ -23,7 +23,8 @@ use crate::{
 };
 
 use super::{
-    CATALOG, kept,
+    CATALOG,
+    kept::staged,
     tree::{Directory, FileInfo, Listing, Node, Tree, version},
 };
 
@@ -80,7 +81,7 @@ impl Catalog {
     /// Shows again what an earlier worker of the same mount had staged. None when the name table is full.
     pub fn new(tree: Arc<Tree>, keep: Option<(PathBuf, RunId)>) -> Option<Self> {
         let dir = tree.directory(tree.dir_ino(ROOT, STAGED)?)?;
-        let mut items = keep.as_ref().map_or_else(Vec::new, |(path, run)| kept::read(path, *run));
+        let mut items = keep.as_ref().map_or_else(Vec::new, |(path, run)| staged::read(path, *run));
         items.retain(|item| tree.path(item.ino).is_some_and(|path| path == item.path()));
         for item in &mut items {
             item.dir = tree.dir_ino(dir.ino, &item.id)?;
@@ -99,7 +100,7 @@ impl Catalog {
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let items = self.items.lock().clone();
-            if let Err(why) = kept::write(path, *run, &items, number) {
+            if let Err(why) = staged::write(path, *run, &items, number) {
                 journal::invariant("what is staged will not outlive the worker", &why.to_string());
             }
             // Somebody else may have written an older state after us, or we after a newer one.

@@ -109,6 +109,16 @@ pub enum Age {
     Since(Instant),
 }
 
+impl Age {
+    /// Whether what was fetched then is new enough.
+    pub fn allows(self, fetched: Option<Instant>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Since(time) => fetched.is_some_and(|at| at >= time),
+        }
+    }
+}
+
 impl Tree {
     /// # Errors
     /// When the shared file cannot be made.
@@ -149,6 +159,12 @@ impl Tree {
     /// Whether the inode was ever handed out, and what for.
     pub fn kind(&self, ino: Ino) -> Option<Kind> {
         self.table.kind(ino)
+    }
+
+    /// Whether the inode was handed out for that name below `parent`.
+    pub fn is_of(&self, ino: Ino, parent: Ino, name: &str, kind: Kind) -> bool {
+        let record = self.table.find(ino);
+        record.is_some_and(|found| found.parent == parent && found.kind == kind && found.name() == name)
     }
 
     /// Path without a leading slash; empty for the root, None for an unknown inode. Takes no lock.
@@ -276,11 +292,7 @@ impl Directory {
     /// The last listing if it is new enough.
     pub fn listing(&self, age: Age) -> Option<Arc<Listing>> {
         let state = self.state.read();
-        let fresh = match age {
-            Age::Any => true,
-            Age::Since(time) => state.fixed || state.fetched.is_some_and(|at| at >= time),
-        };
-        state.listing.clone().filter(|_| fresh)
+        state.listing.clone().filter(|_| state.fixed || age.allows(state.fetched))
     }
 
     /// How many of its inodes have died.
@@ -294,6 +306,14 @@ impl Directory {
         let mut state = self.state.write();
         state.listing = Some(listing);
         state.fetched = (state.deaths == deaths).then(clock::now);
+    }
+
+    /// Shows what an earlier worker showed, of the age it has; nothing happens if something is shown already.
+    pub fn recall(&self, listing: Arc<Listing>, fetched: Option<Instant>) {
+        let mut state = self.state.write();
+        if state.listing.is_none() {
+            (state.listing, state.fetched) = (Some(listing), fetched);
+        }
     }
 
     /// The source does not have this directory.

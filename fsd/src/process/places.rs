@@ -266,6 +266,7 @@ fn clear(runtime: &Path, state: &Path, patience: Duration) {
         }
     }
     drop(clear_away(&runtime.join(layout::NOTES)));
+    drop(clear_away(&runtime.join(layout::LISTINGS)));
     // Rings name inodes: the names must outlive them.
     // Secrets go in any case.
     drop(clear_away(&runtime.join(layout::STAGED)));

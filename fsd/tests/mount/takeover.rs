@@ -5,6 +5,7 @@ mod clients;
 mod downloads;
 mod heals;
 mod kills;
+mod listings;
 mod old_kernels;
 mod restarts;
 mod roles;

@@ -94,6 +94,15 @@ impl Resource {
         Self::from_url(url, access)
     }
 
+    /// What is under this path, percent-encoded, of the same host.
+    #[must_use]
+    pub fn at(&self, path: &str) -> Self {
+        let mut there = self.clone();
+        there.url.set_path(path);
+        there.url.set_query(None);
+        there
+    }
+
     /// Whether both are served by the same scheme, host and port.
     pub fn same_host(&self, other: &Self) -> bool {
         same_place(&self.url, &other.url)

@@ -69,6 +69,12 @@ impl Manifest {
         Ok(Self { path: path.to_owned(), known: Arc::new(Mutex::new(&MANIFEST, known)) })
     }
 
+    /// Where the file `name` of `dir` was when the manifest was last read.
+    pub(super) fn find(&self, dir: &str, name: &str) -> Option<Resource> {
+        let files = Arc::clone(&self.known.lock().files);
+        files.get(format!("{dir}/{name}").trim_start_matches('/')).map(|file| file.resource.clone())
+    }
+
     /// What it says now; what it said before, if somebody is just writing it.
     async fn files(&self) -> Arc<Files> {
         match read(&self.path).await {

@@ -12,9 +12,11 @@ use fsd_events::{
     names::ROOT,
 };
 
+use tokio::task::spawn_blocking;
+
 use crate::{
     data::{
-        source::{Listed, SourceError},
+        source::{Listed, Source, SourceError},
         ticker::{Expire, Ticker},
     },
     names::tree::{Age, Directory, Listing},
@@ -38,6 +40,7 @@ type Then = Box<dyn FnOnce(Result<Arc<Listing>, Errno>) + Send>;
 
 struct Waiter {
     deadline: Instant,
+    age: Age,
     then: Then,
 }
 
@@ -63,6 +66,17 @@ impl Listings {
 
     fn take(&self, dir: &Directory) -> Vec<Waiter> {
         let waiters = self.rounds.lock().remove(&dir.ino.0).map(|round| round.waiters).unwrap_or_default();
+        self.ticker.left(waiters.len());
+        waiters
+    }
+
+    /// Those for whom what was fetched then is new enough.
+    fn take_content(&self, dir: &Directory, fetched: Option<Instant>) -> Vec<Waiter> {
+        let content = |waiter: &mut Waiter| waiter.age.allows(fetched);
+        let waiters: Vec<_> = match self.rounds.lock().get_mut(&dir.ino.0) {
+            Some(round) => round.waiters.extract_if(.., content).collect(),
+            None => Vec::new(),
+        };
         self.ticker.left(waiters.len());
         waiters
     }
@@ -121,7 +135,7 @@ impl Fs {
         span(&ask).wait(Some(round.task), 0..0);
         let deadline = span(&ask).started() + self.meta_timeout();
         let then: Then = Box::new(move |got| then(ask, got));
-        round.waiters.push(Waiter { deadline, then });
+        round.waiters.push(Waiter { deadline, age, then });
         self.inner.listings.ticker.parked();
     }
 
@@ -137,7 +151,7 @@ impl Fs {
     }
 
     /// `deaths` of the directory's inodes were known before the source was asked.
-    fn show(&self, dir: &Arc<Directory>, listed: Vec<Listed>, deaths: u64) {
+    async fn show(&self, source: &Source, dir: &Arc<Directory>, listed: Vec<Listed>, deaths: u64) {
         let listed = self.with_lengths(dir, listed);
         let mut listing = self.inner.tree.listing(dir, listed);
         if listing.hidden > 0 {
@@ -146,7 +160,32 @@ impl Fs {
         if dir.ino == ROOT {
             listing = listing.with(self.inner.catalog.node());
         }
-        dir.set(Arc::new(listing), deaths);
+        let listing = Arc::new(listing);
+        self.keep(source, dir, &listing).await;
+        dir.set(listing, deaths);
+    }
+
+    /// Keeps it for the next worker, before anybody hears of it.
+    async fn keep(&self, source: &Source, dir: &Directory, listing: &Arc<Listing>) {
+        let Some(kept) = self.inner.kept.clone() else { return };
+        let (source, ino, listing) = (source.clone(), dir.ino, Arc::clone(listing));
+        // Whether that works is its own business.
+        let _ended = spawn_blocking(move || kept.keep(&source, ino, &listing)).await;
+    }
+
+    /// Shows what the worker before showed, to everybody for whom it is new enough; true when it is so for whoever
+    /// comes.
+    async fn recall(&self, source: &Source, dir: &Arc<Directory>) -> bool {
+        let Some(kept) = self.inner.kept.clone().filter(|_| dir.current().is_none()) else { return false };
+        let (source, tree, of) = (source.clone(), Arc::clone(&self.inner.tree), Arc::clone(dir));
+        let recalled = spawn_blocking(move || kept.recall(&source, &tree, &of)).await;
+        let Some((mut listing, fetched)) = recalled.ok().flatten() else { return false };
+        if dir.ino == ROOT {
+            listing = listing.with(self.inner.catalog.node());
+        }
+        dir.recall(Arc::new(listing), fetched);
+        answer_waiters(dir, self.inner.listings.take_content(dir, fetched), Errno::EIO);
+        self.fresh().allows(fetched)
     }
 }
 
@@ -172,16 +211,19 @@ async fn fetch(fs: Weak<Inner>, dir: Arc<Directory>, id: OpId) -> Result<(), Str
     let source = fs.upgrade().and_then(|inner| inner.parts.source.clone()).ok_or("the mount is gone")?;
     #[cfg(feature = "failpoints")]
     fail::fail_point!("listing::fetch");
+    if (Fs { inner: fs.upgrade().ok_or("the mount is gone")? }).recall(&source, &dir).await {
+        return Ok(());
+    }
     let deaths = dir.deaths();
     let got = source.list(&dir.path, id).await;
     let fs = Fs { inner: fs.upgrade().ok_or("the mount is gone")? };
     match got {
         Ok(listed) => {
-            fs.show(&dir, listed, deaths);
+            fs.show(&source, &dir, listed, deaths).await;
             Ok(())
         }
         Err(error) => {
-            answering.otherwise = fs.not_fetched(&dir, &error);
+            answering.otherwise = fs.not_fetched(&dir, &error).await;
             Err(error.to_string())
         }
     }
@@ -189,9 +231,13 @@ async fn fetch(fs: Weak<Inner>, dir: Arc<Directory>, id: OpId) -> Result<(), Str
 
 impl Fs {
     /// What those hear to whom nothing can be shown.
-    fn not_fetched(&self, dir: &Directory, error: &SourceError) -> Errno {
+    async fn not_fetched(&self, dir: &Directory, error: &SourceError) -> Errno {
         if matches!(error, SourceError::NoDirectory(_)) {
             dir.forget();
+            if let Some(kept) = self.inner.kept.clone() {
+                let ino = dir.ino;
+                let _ended = spawn_blocking(move || kept.forget(ino)).await;
+            }
         } else {
             self.tell_trouble("list", dir.ino, error);
             dir.stay_until(clock::now() + RETRY, self.inner.config.listing_ttl);
