@@ -14,8 +14,10 @@ use crate::ids::{Fh, Ino, RunId};
 pub const NAMES_MAGIC: u64 = u64::from_le_bytes(*b"FSDNAMES");
 /// First word of the open set.
 pub const OPENS_MAGIC: u64 = u64::from_le_bytes(*b"FSDOPENS");
-/// Layout of both tables.
-pub const VERSION: u64 = 1;
+/// Layout of the name table.
+pub const NAMES_VERSION: u64 = 2;
+/// Layout of the open set.
+pub const OPENS_VERSION: u64 = 1;
 /// Inode of the mount's root; it has no record.
 pub const ROOT: Ino = Ino(1);
 
@@ -35,7 +37,10 @@ pub mod header {
 }
 
 /// Words of a record before the name.
-pub const RECORD_HEAD: usize = 4;
+pub const RECORD_HEAD: usize = 5;
+/// Of these the one that counts how often the kernel was told of the inode and has not forgotten it; the only one that
+/// changes beside the settled version, and like that in no check sum.
+pub const LOOKUPS: usize = 4;
 /// Words of a slot in the open set: handle, inode, how it is open, the kernel's number of its backing file.
 pub const SLOT: usize = 4;
 /// In the place of a settled version: the inode is dead, its name has another.
@@ -73,7 +78,7 @@ pub const fn record_words(name_bytes: usize) -> usize {
 impl Name<'_> {
     /// The words of this record, in order.
     pub fn encode(&self) -> impl Iterator<Item = u64> + '_ {
-        let head = [self.ino.0, self.parent.0, self.version, self.fourth()];
+        let head = [self.ino.0, self.parent.0, self.version, self.fourth(), 0];
         head.into_iter().chain(self.name.as_bytes().chunks(8).map(|part| {
             let mut bytes = [0_u8; 8];
             bytes[..part.len()].copy_from_slice(part);
@@ -157,11 +162,11 @@ fn words(bytes: &[u8]) -> Vec<u64> {
     bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect()
 }
 
-fn check_header(words: &[u64], magic: u64) -> Result<(), Unreadable> {
+fn check_header(words: &[u64], magic: u64, version: u64) -> Result<(), Unreadable> {
     match words.get(..header::WORDS) {
         None => Err(Unreadable::TooShort),
         Some(head) if head[header::MAGIC] != magic => Err(Unreadable::Magic),
-        Some(head) if head[header::VERSION] != VERSION => Err(Unreadable::Version(head[header::VERSION])),
+        Some(head) if head[header::VERSION] != version => Err(Unreadable::Version(head[header::VERSION])),
         Some(_) => Ok(()),
     }
 }
@@ -185,7 +190,7 @@ impl Names {
     /// When it is no name table of this version.
     pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
         let words = words(bytes);
-        check_header(&words, NAMES_MAGIC)?;
+        check_header(&words, NAMES_MAGIC, NAMES_VERSION)?;
         let mut all = Self { mount_run: RunId(words[header::MOUNT_RUN]), ..Self::default() };
         let segment = usize::try_from(words[header::SIZE]).unwrap_or(0);
         let used = usize::try_from(words[header::USED]).unwrap_or(0).min(words.len());
@@ -279,7 +284,7 @@ pub struct Open {
 /// When it is no open set of this version.
 pub fn read_opens(bytes: &[u8]) -> Result<Vec<Open>, Unreadable> {
     let words = words(bytes);
-    check_header(&words, OPENS_MAGIC)?;
+    check_header(&words, OPENS_MAGIC, OPENS_VERSION)?;
     let (slots, _) = words[header::WORDS..].as_chunks::<SLOT>();
     let used = slots.iter().filter(|slot| slot[0] != 0);
     Ok(used.map(|slot| Open { fh: Fh(slot[0]), ino: Ino(slot[1]), how: OpenAs::of(slot[2]) }).collect())
@@ -292,7 +297,7 @@ mod tests {
     use super::*;
 
     fn file(names: &[Name<'_>], segment: usize) -> Vec<u8> {
-        let mut words = vec![NAMES_MAGIC, VERSION, segment as u64, 0, names.len() as u64, 5, 0, 0];
+        let mut words = vec![NAMES_MAGIC, NAMES_VERSION, segment as u64, 0, names.len() as u64, 5, 0, 0];
         for name in names {
             let length = record_words(name.name.len());
             if words.len() / segment != (words.len() + length - 1) / segment {
@@ -340,7 +345,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_reader_panic_or_run_for_ever(mut bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            for (at, word) in [NAMES_MAGIC, VERSION, 16, 1 << 40].iter().enumerate() {
+            for (at, word) in [NAMES_MAGIC, NAMES_VERSION, 16, 1 << 40].iter().enumerate() {
                 if let Some(slot) = bytes.get_mut(at * 8..at * 8 + 8) {
                     slot.copy_from_slice(&word.to_le_bytes());
                 }

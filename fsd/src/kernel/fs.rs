@@ -310,9 +310,10 @@ impl Fs {
         true
     }
 
-    /// The kernel has let go of the inode and of all bytes it had of it.
-    pub fn forget(&self, ino: Ino) {
-        if !self.inner.handles.is_used(ino) {
+    /// The kernel forgets so many of the times it was told of the inode. With the last it has let go of all bytes it had
+    /// of it.
+    pub fn forget(&self, ino: Ino, lookups: u64) {
+        if self.inner.tree.forget(ino, lookups) && !self.inner.handles.is_used(ino) {
             self.inner.parts.stores.forget(ino.0);
         }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use fsd_events::{
     ids::{Fh, Ino, RunId},
-    names::{OPENS_MAGIC, OpenAs, SLOT, VERSION, hash, header},
+    names::{OPENS_MAGIC, OPENS_VERSION, OpenAs, SLOT, hash, header},
 };
 
 use crate::{
@@ -68,7 +68,7 @@ impl OpenSet {
         let count = (words.words().len() - header::WORDS) / SLOT;
         if !is_of(&words, run) {
             let head = words.words();
-            head[header::VERSION].store(VERSION, Ordering::Relaxed);
+            head[header::VERSION].store(OPENS_VERSION, Ordering::Relaxed);
             head[header::SIZE].store(count as u64, Ordering::Relaxed);
             head[header::MOUNT_RUN].store(run.0, Ordering::Relaxed);
             head[header::MAGIC].store(OPENS_MAGIC, Ordering::Release);
@@ -144,7 +144,7 @@ impl OpenSet {
 /// The number of the backing file with a checksum of the slot above it.
 fn checked(fh: u64, ino: u64, how: u64, backing: u32) -> u64 {
     let words = [fh, ino, how, u64::from(backing)].map(u64::to_le_bytes);
-    hash(VERSION, words.as_flattened()) << 32 | u64::from(backing)
+    hash(OPENS_VERSION, words.as_flattened()) << 32 | u64::from(backing)
 }
 
 fn at(slot: u32) -> usize {
@@ -153,7 +153,7 @@ fn at(slot: u32) -> usize {
 
 fn is_of(words: &SharedWords, run: RunId) -> bool {
     let word = |at: usize| words.words()[at].load(Ordering::Acquire);
-    word(header::MAGIC) == OPENS_MAGIC && word(header::VERSION) == VERSION && word(header::MOUNT_RUN) == run.0
+    word(header::MAGIC) == OPENS_MAGIC && word(header::VERSION) == OPENS_VERSION && word(header::MOUNT_RUN) == run.0
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use std::{
 use fsd_events::{
     ids::{Ino, RunId},
     names::{
-        self, FORSAKEN, Fourth, Kind, NAME_MAX, NAMES_MAGIC, Name, RECORD_HEAD, ROOT, VERSION, header, record_words,
+        self, FORSAKEN, Fourth, Kind, LOOKUPS, NAME_MAX, NAMES_MAGIC, NAMES_VERSION, Name, RECORD_HEAD, ROOT, header,
+        record_words,
     },
 };
 
@@ -92,7 +93,7 @@ impl NameTable {
 
     fn with(first: SharedWords, file: Option<File>, segment_words: usize, run: RunId) -> Self {
         let words = first.words();
-        words[header::VERSION].store(VERSION, Ordering::Relaxed);
+        words[header::VERSION].store(NAMES_VERSION, Ordering::Relaxed);
         words[header::SIZE].store(segment_words as u64, Ordering::Relaxed);
         words[header::MOUNT_RUN].store(run.0, Ordering::Relaxed);
         words[header::USED].store(header::WORDS as u64, Ordering::Relaxed);
@@ -117,7 +118,7 @@ impl NameTable {
         };
         let first = SharedWords::again(&file, 0, bytes)?;
         let word = |at: usize| first.words()[at].load(Ordering::Acquire);
-        let ours = word(header::MAGIC) == NAMES_MAGIC && word(header::VERSION) == VERSION;
+        let ours = word(header::MAGIC) == NAMES_MAGIC && word(header::VERSION) == NAMES_VERSION;
         if !ours || word(header::MOUNT_RUN) != run.0 || word(header::SIZE) != bytes as u64 / 8 {
             return Ok(None);
         }
@@ -231,6 +232,21 @@ impl NameTable {
         };
         // One that is forsaken stays so.
         let _forsaken = self.word(at + 3).fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+    }
+
+    /// The kernel is about to be told of the inode once more.
+    pub(super) fn look_up(&self, ino: Ino) {
+        if let Some(at) = self.position(ino) {
+            self.word(at + LOOKUPS).fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The kernel forgets so many of these times; true when none is left.
+    pub(super) fn forget(&self, ino: Ino, lookups: u64) -> bool {
+        let Some(at) = self.position(ino) else { return true };
+        let less = |count: u64| Some(count.saturating_sub(lookups));
+        let before = self.word(at + LOOKUPS).fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        before.is_ok_and(|before| before <= lookups)
     }
 
     fn word(&self, at: usize) -> &AtomicU64 {

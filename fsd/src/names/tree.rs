@@ -1,5 +1,7 @@
 //! The tree: directories as they were last listed, over the name table that never forgets an inode.
 
+mod listing;
+
 use std::{
     collections::HashMap,
     fmt, io,
@@ -16,7 +18,7 @@ use fsd_events::{
 use crate::{
     data::{
         origin::Validator,
-        source::{Listed, ListedKind, Place},
+        source::{Listed, ListedKind},
     },
     observe::locks::RwLock,
     platform::clock,
@@ -24,12 +26,7 @@ use crate::{
 
 use super::{DIRECTORY, TREE, table::NameTable};
 
-/// Cookie of `.`; `..` has the next one, and every name a higher one.
-pub const DOT: u64 = 1;
-pub const DOT_DOT: u64 = 2;
-const FIRST_COOKIE: u64 = 16;
-/// Names of one directory whose cookies would be the same get following ones, at most so many.
-const COLLISIONS: u64 = 16;
+pub use listing::{DOT, DOT_DOT, FileInfo, Listing, Node};
 
 /// Bytes of the largest file that a kernel knows; to a name with a larger one it says EIO.
 const FILE_MAX: u64 = i64::MAX as u64;
@@ -65,39 +62,6 @@ struct State {
     fixed: bool,
     /// So many of its inodes have died.
     deaths: u64,
-}
-
-/// The names of one directory at one time, in the order of their cookies. Never changes.
-#[derive(Debug, Default)]
-pub struct Listing {
-    nodes: Vec<Node>,
-    /// Names that are not shown, because the origin does not tell their length.
-    pub hidden: usize,
-}
-
-/// One name of a listing.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Place in the directory: a function of the name alone, so it is the same in every listing and every worker.
-    pub cookie: u64,
-    pub name: Box<str>,
-    pub ino: Ino,
-    /// None: a directory.
-    pub file: Option<Arc<FileInfo>>,
-}
-
-/// What is known of a file without opening it. Never changes for one inode.
-#[derive(Clone, Debug)]
-pub struct FileInfo {
-    pub size: u64,
-    pub modified_us: Option<u64>,
-    pub validator: Validator,
-    pub place: Place,
-    /// Nothing tells its versions apart: the kernel must ask each time, and what it has of the file after its last close
-    /// is worth nothing.
-    pub unversioned: bool,
-    /// Shown because somebody staged it.
-    pub staged: bool,
 }
 
 /// How old a listing may be.
@@ -181,6 +145,18 @@ impl Tree {
     /// Settles it.
     pub fn settle(&self, ino: Ino, version: u32) {
         self.table.settle(ino, version);
+    }
+
+    /// The kernel is about to be told of the inode once more. Takes no lock, and outlives the worker. Where a worker dies
+    /// between this and the reply, or the reply finds nobody, the count stays too high: what is known of the inode is
+    /// then kept for longer than it need be.
+    pub fn look_up(&self, ino: Ino) {
+        self.table.look_up(ino);
+    }
+
+    /// The kernel forgets so many of these times; true when none is left.
+    pub fn forget(&self, ino: Ino, lookups: u64) -> bool {
+        self.table.forget(ino, lookups)
     }
 
     /// Number of names ever handed out.
@@ -334,63 +310,6 @@ impl Directory {
     }
 }
 
-impl Node {
-    pub fn dir(name: &str, ino: Ino) -> Self {
-        Self { cookie: cookie(name), name: name.into(), ino, file: None }
-    }
-
-    pub fn file(name: &str, ino: Ino, info: FileInfo) -> Self {
-        Self { cookie: cookie(name), name: name.into(), ino, file: Some(Arc::new(info)) }
-    }
-
-    fn is_unversioned(&self, size: u64) -> bool {
-        self.file.as_ref().is_some_and(|file| file.unversioned && file.size == size)
-    }
-}
-
-fn cookie(name: &str) -> u64 {
-    (names::hash(7, name.as_bytes()) >> 2).max(FIRST_COOKIE)
-}
-
-impl Listing {
-    /// Of two nodes with one name the first stays.
-    pub fn new(mut nodes: Vec<Node>, hidden: usize) -> Self {
-        nodes.sort_by(|a, b| a.cookie.cmp(&b.cookie).then_with(|| a.name.cmp(&b.name)));
-        nodes.dedup_by(|b, a| a.name == b.name);
-        for n in 1..nodes.len() {
-            nodes[n].cookie = nodes[n].cookie.max(nodes[n - 1].cookie + 1);
-        }
-        Self { nodes, hidden }
-    }
-
-    /// The same with one node more, which takes the place of one with the same name.
-    #[must_use]
-    pub fn with(mut self, node: Node) -> Self {
-        self.nodes.retain(|old| old.name != node.name);
-        self.nodes.push(node);
-        Self::new(self.nodes, self.hidden)
-    }
-
-    pub fn find(&self, name: &str) -> Option<&Node> {
-        let first = cookie(name);
-        let start = self.nodes.partition_point(|node| node.cookie < first);
-        self.nodes[start..].iter().take_while(|node| node.cookie < first + COLLISIONS).find(|node| *node.name == *name)
-    }
-
-    /// The nodes behind a cookie.
-    pub fn after(&self, cookie: u64) -> &[Node] {
-        &self.nodes[self.nodes.partition_point(|node| node.cookie <= cookie)..]
-    }
-
-    pub fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::HashSet, path::PathBuf};
@@ -398,6 +317,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::data::source::Place;
 
     fn listed(name: &str, validator: Validator, modified_us: Option<u64>) -> Listed {
         let place = Place::Local(PathBuf::from("/x"));
@@ -499,6 +419,21 @@ mod tests {
         assert_eq!((tree.settled(a), tree.is_forsaken(a), tree.is_forsaken(b)), (7, false, true));
         assert_eq!(show(&tree, all()).find("a").unwrap().ino, a);
         assert_ne!(show(&tree, all()).find("b").unwrap().ino, b);
+    }
+
+    #[test]
+    fn an_inode_is_forgotten_with_the_last_of_its_lookups_also_by_a_later_worker() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Tree::open(Some(&dir.path().join("names")), RunId(3)).unwrap();
+        let tree = open();
+        let ino = show(&tree, vec![listed("a", tag("1"), None)]).find("a").unwrap().ino;
+        (0..3).for_each(|_| tree.look_up(ino));
+        assert!(!tree.forget(ino, 1));
+        drop(tree);
+        let tree = open();
+        assert!(!tree.forget(ino, 1) && tree.forget(ino, 1));
+        tree.look_up(ino);
+        assert!(tree.forget(ino, 7), "more than was counted is all");
     }
 
     #[test]

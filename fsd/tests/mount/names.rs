@@ -20,7 +20,13 @@ use fsd_events::{
 };
 use rustix::fs::{Mode, OFlags, RawDir};
 
-use super::{health::reading, support::*};
+use nix::sys::signal::Signal;
+
+use super::{
+    health::reading,
+    support::*,
+    takeover::{await_successor, send, worker},
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -200,5 +206,49 @@ fn the_shared_tables_tell_paths_and_open_files_to_whoever_reads_them() {
     assert_eq!(opens().iter().filter(|open| open.ino == ino).count(), 2);
     drop((one, two));
     await_true("the closes", || opens().is_empty());
+    mounted.finish();
+}
+
+/// A name that leads back to an inode which the kernel had left gives one lookup of it back, while somebody holds it.
+#[test]
+fn a_file_that_somebody_holds_by_its_path_alone_keeps_its_version_also_over_a_hand_over() {
+    let origin = Origin::start().unwrap();
+    let size = MIB / 4;
+    // The third version looks like the first.
+    let show = |size: u64| {
+        let time = "Tue, 14 Nov 2023 23:13:20 GMT";
+        let row = format!(r#"[{{"name":"a","type":"file","mtime":"{time}","size":{size}}}]"#);
+        origin.file("d/a", size).page("d/", "application/json", &row);
+    };
+    show(size);
+    let args = ["--supervisor", "--fetch-mode=range-lru", "--listing-ttl=100ms"];
+    let mounted = mount(Some(&origin.url("d/")), &args);
+    let path = mounted.path("a");
+    let open = || {
+        let file = File::open(&path)?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random).unwrap();
+        std::io::Result::Ok(file)
+    };
+    open().unwrap().read_exact_at(&mut [0; 4096], 0).unwrap();
+    let held = rustix::fs::open(&path, OFlags::PATH, Mode::empty()).unwrap();
+    let ino = rustix::fs::fstat(&held).unwrap().st_ino;
+    let old = worker(&mounted);
+    send(old, Signal::SIGKILL);
+    await_successor(&mounted, old);
+    show(size + 1);
+    await_true("another file", || fs::metadata(&path).is_ok_and(|meta| meta.ino() != ino));
+    show(size);
+    await_true("the first again", || fs::metadata(&path).is_ok_and(|meta| meta.ino() == ino));
+    let forgets = |event: &&serde_json::Value| {
+        event["ev"] == "enter" && (event["op"] == "Forget" || event["op"] == "BatchForget")
+    };
+    await_true("what it gives back", || mounted.recorded().iter().filter(forgets).count() >= 2);
+    await_true("the new content", || {
+        let mut bytes = vec![0; size as usize];
+        let got = open().and_then(|file| file.read_exact_at(&mut bytes, 0));
+        assert!(got.is_err() || bytes == origin.bytes("d/a", 0, size as usize), "two versions in one file");
+        got.is_ok()
+    });
+    drop(held);
     mounted.finish();
 }

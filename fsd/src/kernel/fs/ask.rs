@@ -2,7 +2,7 @@
 
 use std::{fs::File, sync::Arc, time::Duration};
 
-use fsd_events::ids::Fh;
+use fsd_events::ids::{Fh, Ino};
 
 use crate::{
     names::{
@@ -68,9 +68,22 @@ pub struct Page {
     pub(super) here: Entry,
     pub(super) above: Entry,
     pub(super) entry_of: Box<dyn Fn(&Node) -> Entry + Send>,
+    pub(super) look_up: Box<dyn Fn(Ino) + Send>,
 }
 
 impl Page {
+    /// The same for a reply that gives the kernel the inodes too, each as a lookup would; not those of the dots.
+    pub fn fill_plus(&self, mut take: impl FnMut(u64, &str, &Entry) -> bool) {
+        use crate::names::tree::DOT_DOT;
+        self.fill(|cookie, name, entry| {
+            let full = take(cookie, name, entry);
+            if !full && cookie > DOT_DOT {
+                (self.look_up)(entry.attr.ino);
+            }
+            full
+        });
+    }
+
     /// Gives `take` each entry (cookie, name, what it is) until it returns true: full.
     pub fn fill(&self, mut take: impl FnMut(u64, &str, &Entry) -> bool) {
         use crate::names::tree::{DOT, DOT_DOT};

@@ -27,6 +27,9 @@ impl Fs {
         let fs = self.clone();
         self.listed(ask, Ask::span, &dir, self.fresh(), move |ask, listing| {
             let found = listing.and_then(|listing| listing.find(&name).map(|node| fs.entry(node)).ok_or(Errno::ENOENT));
+            if let Ok(entry) = &found {
+                fs.inner.tree.look_up(entry.attr.ino);
+            }
             ask.answer(found);
         });
     }
@@ -71,7 +74,9 @@ impl Fs {
         self.listed(ask, Ask::span, &dir, age, move |ask, listing| {
             let page = listing.map(|listing| {
                 let (here, above) = (fs.dir_entry(here.ino), fs.dir_entry(here.parent));
-                Page { listing, cookie, here, above, entry_of: Box::new(move |node| fs.entry(node)) }
+                let tree = Arc::clone(&fs.inner.tree);
+                let look_up = Box::new(move |ino| tree.look_up(ino));
+                Page { listing, cookie, here, above, entry_of: Box::new(move |node| fs.entry(node)), look_up }
             });
             ask.answer(page);
         });

@@ -97,8 +97,8 @@ impl Filesystem for Adapter {
 
     /// Inodes are never taken back: the name table knows them as long as the mount lives. fuser takes a batch apart
     /// and calls this for each part; the batch is recorded once.
-    fn forget(&self, req: &Request, ino: INodeNo, _lookups: u64) {
-        self.lanes.fs.forget(Ino(ino.0));
+    fn forget(&self, req: &Request, ino: INodeNo, lookups: u64) {
+        self.lanes.fs.forget(Ino(ino.0), lookups);
         match init::batch(req) {
             Some(count) if BATCH.replace(req.unique().0) != req.unique().0 => {
                 Lanes::note(Op::BatchForget, &Target { count: Some(count), ..target(req, INodeNo(0)) });

@@ -123,7 +123,7 @@ impl Answer<Page> for ReplyDirectory {
 
 impl Answer<Page> for ReplyDirectoryPlus {
     fn answer(mut self, page: Page) -> u64 {
-        page.fill(|cookie, name, entry| {
+        page.fill_plus(|cookie, name, entry| {
             // fuser has one lifetime for both here; the shorter is right for both.
             let ttl = entry.entry_ttl.min(entry.attr_ttl);
             self.add(INodeNo(entry.attr.ino.0), cookie, name, &ttl, &file_attr(&entry.attr), Generation(0))

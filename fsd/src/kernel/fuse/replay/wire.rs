@@ -53,7 +53,7 @@ pub(super) fn room(room: &Room) -> Vec<u8> {
 /// `fuse_dirent` of each name that has room, behind its `fuse_entry_out` if `plus`.
 pub(super) fn names(page: &Page, plus: bool) -> Vec<u8> {
     let mut all = Vec::with_capacity(ROOM);
-    page.fill(|cookie, name, entry| {
+    let take = |cookie, name: &str, entry: &Entry| {
         let before = all.len();
         if plus {
             known(&mut all, entry);
@@ -64,7 +64,12 @@ pub(super) fn names(page: &Page, plus: bool) -> Vec<u8> {
             all.truncate(before);
         }
         full
-    });
+    };
+    if plus {
+        page.fill_plus(take)
+    } else {
+        page.fill(take)
+    }
     all
 }
 
