@@ -3,6 +3,7 @@
 mod attach;
 mod control;
 mod detach;
+mod helper;
 mod holders;
 mod mountinfo;
 

@@ -21,6 +21,8 @@ enum Device {
     Open,
     Missing,
     WithoutHelper,
+    /// Its helper never ends.
+    StuckHelper,
 }
 
 /// A namespace with nobody in it, or root.
@@ -44,6 +46,9 @@ const NO_HELPER: &str = r#"for name in fusermount3 fusermount; do
 for dir in /usr/bin /bin /usr/local/bin /sbin; do if [ -f $dir/$name ]; then mount --bind /dev/null $dir/$name; fi; done; done
 "#;
 
+const STUCK_HELPER: &str = r#"mkdir bin; printf '#!/bin/sh\nexec sleep 600\n' > bin/fusermount3; chmod 755 bin/fusermount3
+"#;
+
 impl Plain {
     /// None, with a SKIP line, where this cannot be done.
     fn new(device: &Device) -> Option<Self> {
@@ -56,7 +61,8 @@ impl Plain {
             skip("a namespace with a plain user", "a plain user", "root");
             return None;
         }
-        if !["fusermount3", "unshare", "nsenter", "setpriv"].into_iter().all(have) {
+        let helper = if matches!(device, Device::StuckHelper) { "sleep" } else { "fusermount3" };
+        if ![helper, "unshare", "nsenter", "setpriv"].into_iter().all(have) {
             return None;
         }
         let dirs = Dirs::new();
@@ -67,6 +73,7 @@ impl Plain {
             Device::Open => [SETUP, OPEN].concat(),
             Device::Missing => [SETUP, MISSING].concat(),
             Device::WithoutHelper => [SETUP, OPEN, NO_HELPER].concat(),
+            Device::StuckHelper => [SETUP, OPEN, STUCK_HELPER].concat(),
         };
         let mut unshare = Command::new("unshare");
         unshare.args(["-m", "--propagation", "private", "sh", "-c", &(script + "echo ready; exec cat"), "sh"]);
@@ -86,6 +93,9 @@ impl Plain {
             let id = uid.to_string();
             command.args(["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups", "--"]);
         }
+        // A helper of the namespace's own is found first.
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}/box/bin:{path}", self.dirs.root().display()));
         command.arg(program).args(args).current_dir("/").stdin(Stdio::null());
         command
     }
@@ -300,4 +310,11 @@ fn a_machine_without_the_device_is_told_apart_from_one_without_the_helper() {
     let Some(plain) = Plain::new(&Device::WithoutHelper) else { return };
     let source = plain.dirs.home().temp().display().to_string();
     plain.refused(&source, &plain.dir(), 32, &["fusermount3 is missing", "package fuse3"]);
+}
+
+#[test]
+fn a_helper_that_never_ends_is_not_waited_for() {
+    let Some(plain) = Plain::new(&Device::StuckHelper) else { return };
+    let source = plain.dirs.home().temp().display().to_string();
+    plain.refused(&source, &plain.dir(), 32, &["fusermount3", "did not end within 5 s and was killed"]);
 }

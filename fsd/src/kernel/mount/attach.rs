@@ -2,13 +2,9 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read},
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    io,
+    os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::mpsc::sync_channel,
     thread,
     time::Duration,
@@ -16,9 +12,14 @@ use std::{
 
 use crate::platform::mounting::{self, How};
 
-use super::{At, MountError, MountSpec, Mounted, holders, mountinfo, mountinfo::MountLine};
+use super::{
+    At, MountError, MountSpec, Mounted,
+    helper::{by_helper, helper_unmount},
+    holders, mountinfo,
+    mountinfo::MountLine,
+};
 
-const DEVICE: &str = "/dev/fuse";
+pub(super) const DEVICE: &str = "/dev/fuse";
 /// Dead mounts that may lie on top of each other.
 const STALE_LIMIT: usize = 16;
 const PROBE: Duration = Duration::from_secs(2);
@@ -154,75 +155,6 @@ pub(super) fn clean(source: &str) -> String {
     if name.is_empty() { "fsd".to_owned() } else { name }
 }
 
-/// fusermount3 mounts and sends the descriptor through the socket that is its standard input.
-fn by_helper(dir: &Path, spec: &MountSpec) -> Result<OwnedFd, MountError> {
-    if !Path::new(DEVICE).exists() {
-        return Err(MountError::NoDevice);
-    }
-    let mode = if spec.writable { "rw" } else { "ro" };
-    let mut options = format!("{mode},nosuid,nodev,fsname={},subtype=fsd", clean(&spec.source));
-    if spec.allow_other {
-        options.push_str(",allow_other");
-    }
-    let denied = |why: io::Error| MountError::Path { dir: dir.to_path_buf(), why };
-    let (ours, theirs) = UnixStream::pair().map_err(denied)?;
-    let mut command = helper()?;
-    command.arg("-o").arg(options).arg("--").arg(dir).env("_FUSE_COMMFD", "0");
-    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(denied)?;
-    // The command keeps our copy of its end open; without this the end of the helper would not be seen.
-    drop(command);
-    let received = mounting::receive_fd(&ours).map_err(denied)?;
-    let mut message = String::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        drop(stderr.read_to_string(&mut message));
-    }
-    drop(child.wait());
-    received.ok_or_else(|| refused(&message))
-}
-
-fn refused(message: &str) -> MountError {
-    let message = message.trim();
-    // It begins with the helper's own name, with or without its directory.
-    let words = message.split_once("fusermount3: ").or_else(|| message.split_once("fusermount: "));
-    let message = words.map_or(message, |(_, rest)| rest).to_owned();
-    let hints = [
-        ("user_allow_other", "add the line user_allow_other to /etc/fuse.conf, or do without --allow-other"),
-        ("failed to open /dev/fuse", "as root run chmod 666 /dev/fuse, or run fsd as root"),
-        ("not owned by user", "give a directory that belongs to you"),
-        ("no write access to mountpoint", "give a directory that belongs to you"),
-        (
-            "Operation not permitted",
-            "fusermount3 must be setuid root and may not run with no_new_privs; or run as root",
-        ),
-        ("too many FUSE filesystems", "raise mount_max in /etc/fuse.conf, or unmount others"),
-        ("failed to chdir to mountpoint", "give a directory that you may enter"),
-    ];
-    let hint = hints.iter().find(|row| message.contains(row.0)).map_or("see fusermount3(1)", |row| row.1);
-    MountError::Helper { message, hint }
-}
-
-/// The helper program: from PATH, or where services without a PATH find it.
-fn helper() -> Result<Command, MountError> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/bin", "/bin", "/usr/local/bin", "/sbin"].map(PathBuf::from);
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).chain(usual).filter(|dir| dir.is_absolute()).collect();
-    let programs = ["fusermount3", "fusermount"];
-    let mut all = programs.iter().flat_map(|program| dirs.iter().map(move |dir| dir.join(program)));
-    all.find(|program| program.is_file()).map(Command::new).ok_or(MountError::NoHelper)
-}
-
-/// Unmounts as a plain user; lazily if something is open.
-pub(super) fn helper_unmount(dir: &Path, lazy: bool) -> Result<(), String> {
-    let mut command = helper().map_err(|error| error.to_string())?;
-    command.arg("-u");
-    if lazy {
-        command.arg("-z");
-    }
-    let output = command.arg("--").arg(dir).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
-}
-
 /// Number of the connection behind a descriptor: the kernel tells, or else it is what is mounted there now.
 fn connection(fd: &OwnedFd, dir: &Path) -> Option<u32> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).unwrap_or_default();
@@ -240,14 +172,6 @@ mod tests {
         assert_eq!(clean("http://h/a,dev,suid\\n\n"), "http://h/a_dev_suid_n_");
         assert_eq!(clean(""), "fsd");
         assert_eq!(clean(&"x".repeat(500)).len(), 200);
-    }
-
-    #[test]
-    fn every_refusal_of_the_helper_says_what_to_do() {
-        let text = "fusermount3: option allow_other only allowed if 'user_allow_other' is set in /etc/fuse.conf\n";
-        let shown = refused(text).to_string();
-        assert!(shown.contains("add the line user_allow_other"), "{shown}");
-        assert!(refused("something new").to_string().contains("fusermount3(1)"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::platform::{
     mounting::{self, How},
 };
 
-use super::{At, Holder, attach::helper_unmount, control, holders::holders};
+use super::{At, Holder, control, helper::helper_unmount, holders::holders};
 
 const EVERY: Duration = Duration::from_millis(250);
 /// After an abort the holders' next call fails; most of them let go at once.
