@@ -31,6 +31,17 @@ fn a_source_that_is_not_there() {
     refused(Some("/no/such/list.toml"), &[], 66, &["list.toml", "check the path"]);
 }
 
+/// Nobody writes into it, so who reads it waits for ever.
+#[test]
+fn a_manifest_that_is_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("list.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for how in ["--no-supervisor", "--supervisor"] {
+        refused(Some(&pipe.display().to_string()), &[how], 66, &["list.toml", "not a regular file"]);
+    }
+}
+
 #[test]
 fn files_and_directories_that_cannot_be_used() {
     let origin = Origin::start().unwrap();

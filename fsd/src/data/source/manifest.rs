@@ -2,6 +2,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fs::OpenOptions,
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -165,8 +168,7 @@ impl File {
 async fn read(path: &Path) -> Result<Files, SourceError> {
     let at = || path.display().to_string();
     let wrong = |why: String| SourceError::Manifest { at: at(), why };
-    let text = tokio::fs::read_to_string(path).await;
-    let text = text.map_err(|error| SourceError::NoManifest { at: at(), why: error.to_string() })?;
+    let text = text(path).await.map_err(|error| SourceError::NoManifest { at: at(), why: error.to_string() })?;
     let mut files = BTreeMap::new();
     for entry in parse(path, &text).map_err(wrong)? {
         let name = entry.name.clone();
@@ -179,6 +181,20 @@ async fn read(path: &Path) -> Result<Files, SourceError> {
         return Err(wrong(format!("{name:?} is a file and a directory")));
     }
     Ok(files)
+}
+
+/// Of a regular file only: a pipe would have us wait for whoever is to write it.
+async fn text(path: &Path) -> io::Result<String> {
+    let path = path.to_owned();
+    let read = move || {
+        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map(|_| text)
+    };
+    tokio::task::spawn_blocking(read).await?
 }
 
 fn has_below<T>(files: &BTreeMap<String, T>, name: &str) -> bool {
@@ -222,7 +238,7 @@ struct Again {
 impl Renew for Again {
     fn renew(&self, _op: OpId) -> Pin<Box<dyn Future<Output = Option<Resource>> + Send + '_>> {
         Box::pin(async {
-            let text = tokio::fs::read_to_string(&self.path).await.ok()?;
+            let text = text(&self.path).await.ok()?;
             let entry = parse(&self.path, &text).ok()?.into_iter().find(|entry| entry.name == self.name)?;
             check(&self.path, entry).ok().map(|file| file.resource).filter(|fresh| *fresh != self.old)
         })
