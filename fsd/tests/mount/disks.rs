@@ -12,7 +12,11 @@ use fsd::process::demo::origin::first_difference;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::{health::*, support::*};
+use super::{
+    health::*,
+    support::*,
+    takeover::{await_successor, send, worker},
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -49,6 +53,15 @@ impl Disk {
         mounted.then_some(disk)
     }
 
+    /// A small tmpfs over a directory, whose owner removes it.
+    fn over(dir: &Path, bytes: u64) -> Option<Over> {
+        let mounted = run("mount", &["-t", "tmpfs", "-o", &format!("size={bytes},mode=700"), "tmpfs"], dir);
+        if !mounted {
+            skip("a disk of its own", "no right to mount", "root");
+        }
+        mounted.then(|| Over(dir.to_owned()))
+    }
+
     fn at(&self) -> PathBuf {
         self.dir.path().to_owned()
     }
@@ -69,6 +82,15 @@ impl Disk {
     /// Files of `fsd` on it.
     fn parts(&self) -> usize {
         files(&self.at()).iter().filter(|path| path.extension().is_some_and(|end| end == "part")).count()
+    }
+}
+
+/// A file system over a directory, gone when dropped.
+struct Over(PathBuf);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        run("umount", &["-l"], &self.0);
     }
 }
 
@@ -250,6 +272,35 @@ fn r36_an_open_file_is_never_evicted_for_a_newcomer_which_is_read_through_memory
     read_b();
     drop(next);
     finish_clean(mounted);
+}
+
+#[test]
+fn what_is_unstaged_while_the_runtime_directory_is_full_stays_unstaged() {
+    let dirs = Dirs::new();
+    let parent = dirs.runtime_parent().to_owned();
+    let Some(_disk) = Disk::over(&parent, 64 * MIB) else { return };
+    let origin = origin();
+    origin.file("a", MIB).file("b", MIB).file("c", MIB);
+    let mounted = try_mount(dirs, None, &["--supervisor"], |_| ()).unwrap();
+    let stage = |name: &str| {
+        let said = text(&mounted.fsd(&["stage", &format!("{}?token=CANARY-{name}", origin.url(name))]).stdout);
+        said.split_once(' ').unwrap().0.to_owned()
+    };
+    let (a, b) = (stage("a"), stage("b"));
+    let filler = parent.join("filler");
+    assert!(fs::write(&filler, vec![1; 64 << 20]).is_err(), "full");
+    // There is no room for it to outlive its worker.
+    stage("c");
+    assert!(mounted.fsd(&["unstage", &a]).status.success());
+    let kept = fs::read_to_string(mounted.runtime().join("staged")).unwrap();
+    assert!(!kept.contains("CANARY-a") && kept.contains("CANARY-b"), "{kept}");
+    fs::remove_file(filler).unwrap();
+    let old = worker(&mounted);
+    send(old, Signal::SIGKILL);
+    await_successor(&mounted, old);
+    let list = text(&mounted.fsd(&["list"]).stdout);
+    assert!(!list.contains(&a) && list.contains(&b), "{list}");
+    mounted.finish();
 }
 
 #[test]

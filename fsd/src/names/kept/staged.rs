@@ -1,6 +1,11 @@
 //! What is staged, with its secrets.
 
-use std::{io, path::Path};
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
 use fsd_events::ids::{Ino, RunId};
 use serde::{Deserialize, Serialize};
@@ -8,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     data::origin::{Resource, Sealed, Validator},
     names::catalog::Item,
+    platform::runtime_dir::open_private,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -23,13 +29,42 @@ struct Kept {
     resource: Sealed,
 }
 
-/// Writes everything anew, so that what was unstaged leaves no secret behind; `number` tells writers apart.
+/// Writes everything anew, so that what was unstaged leaves no secret behind; `number` tells writers apart. Where the
+/// disk is full the old list is written over with as many items as fit, the oldest first: what is gone is gone.
 ///
 /// # Errors
-/// When the directory has no room.
+/// When not all is written.
 pub(in crate::names) fn write(path: &Path, run: RunId, items: &[Item], number: u64) -> io::Result<()> {
+    let text = list(run, items)?;
+    let written = super::replace(path, &path.with_extension(number.to_string()), &super::checked(&text));
+    written.or_else(|why| overwrite(path, run, items, why))
+}
+
+/// With room for the letter by which each becomes longer when it is unstaged.
+fn list(run: RunId, items: &[Item]) -> io::Result<String> {
     let all: Vec<Kept> = items.iter().map(Kept::of).collect();
-    super::replace(path, &path.with_extension(number.to_string()), &super::checked(&super::form(run, &all)?))
+    let staged = items.iter().filter(|item| item.staged).count();
+    Ok(super::form(run, &all)? + &" ".repeat(staged))
+}
+
+fn overwrite(path: &Path, run: RunId, items: &[Item], why: io::Error) -> io::Result<()> {
+    let old = match open_private(path, OpenOptions::new().write(true)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && items.is_empty() => return Ok(()),
+        old => old?,
+    };
+    let room = usize::try_from(old.metadata()?.len()).unwrap_or(0);
+    let fits = (0..=items.len()).rev().find_map(|count| {
+        let text = list(run, &items[..count]).ok()?;
+        let spaces = room.checked_sub(super::checked(&text).len())?;
+        Some((count, super::checked(&(text + &" ".repeat(spaces)))))
+    });
+    let Some((count, text)) = fits else {
+        // Damaged: it would not be believed.
+        return fs::remove_file(path);
+    };
+    // One write, which a death does not cut in two.
+    old.write_all_at(text.as_bytes(), 0)?;
+    if count == items.len() { Ok(()) } else { Err(why) }
 }
 
 /// What an earlier worker of the same mount kept; nothing when there is none or the file is not ours.
@@ -61,8 +96,6 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
