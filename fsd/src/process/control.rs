@@ -8,22 +8,26 @@ pub(super) mod client;
 use std::{
     fs::Permissions,
     io::{self, BufRead, BufReader, Read, Write},
+    net::Shutdown,
     os::unix::{
         fs::PermissionsExt,
         net::{UnixListener, UnixStream},
     },
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     thread::Builder,
     time::Duration,
 };
 
 use fsd_events::control::{Answer, Code, Refusal, Request};
 
-use crate::platform::process::peer_uid;
+use crate::{
+    observe::locks::{Class, Mutex, Rank},
+    platform::process::peer_uid,
+};
+
+/// Who is on the socket.
+static CLIENTS_HERE: Class = Class::new("clients", Rank::Session);
 
 /// Longest request; a URL with its headers is far below.
 const REQUEST_LIMIT: u64 = 1 << 20;
@@ -54,36 +58,77 @@ pub(super) fn serve(path: &Path, desk: Arc<dyn Desk>) -> io::Result<()> {
 }
 
 fn accept(listener: &UnixListener, desk: &Arc<dyn Desk>) {
-    let clients = Arc::new(AtomicUsize::new(0));
+    let crowd = Arc::new(Crowd { clients: Mutex::new(&CLIENTS_HERE, Vec::new()) });
     for client in listener.incoming() {
         let Ok(client) = client else {
             // Most likely there is no descriptor left, and who waits to be let in would have us try all the time.
             std::thread::park_timeout(AGAIN);
             continue;
         };
-        if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
-            clients.fetch_sub(1, Ordering::Relaxed);
+        let client = Arc::new(client);
+        if !crowd.enter(&client) {
             drop(send(&client, &refuse(Code::Busy, "too many clients: close one")));
             continue;
         }
-        let (desk, count) = (Arc::clone(desk), Arc::clone(&clients));
+        let (desk, crowd_of, of) = (Arc::clone(desk), Arc::clone(&crowd), Arc::clone(&client));
         let started = Builder::new().name("fsd-client".to_owned()).spawn(move || {
-            drop(talk(&client, desk.as_ref()));
-            count.fetch_sub(1, Ordering::Relaxed);
+            drop(talk(&of, desk.as_ref(), &crowd_of));
+            crowd_of.leave(&of);
         });
         if started.is_err() {
-            clients.fetch_sub(1, Ordering::Relaxed);
+            crowd.leave(&client);
         }
     }
 }
 
+/// Everybody on the socket, who has asked for nothing for the longest time first.
+struct Crowd {
+    clients: Mutex<Vec<Present>>,
+}
+
+struct Present {
+    client: Arc<UnixStream>,
+    /// Waits for an answer.
+    asks: bool,
+}
+
+impl Crowd {
+    /// Whether there is room; an idle client makes it.
+    fn enter(&self, client: &Arc<UnixStream>) -> bool {
+        let mut clients = self.clients.lock();
+        let mut idle = None;
+        if clients.len() >= CLIENTS {
+            let Some(at) = clients.iter().position(|present| !present.asks) else { return false };
+            idle = Some(clients.remove(at).client);
+        }
+        clients.push(Present { client: Arc::clone(client), asks: false });
+        drop(clients);
+        // Its thread sees the end, and goes.
+        drop(idle.map(|idle| idle.shutdown(Shutdown::Both)));
+        true
+    }
+
+    /// False when it has been let go.
+    fn asks(&self, client: &Arc<UnixStream>, asks: bool) -> bool {
+        let mut clients = self.clients.lock();
+        let Some(at) = clients.iter().position(|present| Arc::ptr_eq(&present.client, client)) else { return false };
+        let client = clients.remove(at).client;
+        clients.push(Present { client, asks });
+        true
+    }
+
+    fn leave(&self, client: &Arc<UnixStream>) {
+        self.clients.lock().retain(|present| !Arc::ptr_eq(&present.client, client));
+    }
+}
+
 /// Answers line by line until the client goes.
-fn talk(client: &UnixStream, desk: &dyn Desk) -> io::Result<()> {
+fn talk(client: &Arc<UnixStream>, desk: &dyn Desk, crowd: &Crowd) -> io::Result<()> {
     let (peer, own) = (peer_uid(client)?, nix::unistd::geteuid().as_raw());
     if peer != own && peer != 0 {
         return send(client, &refuse(Code::Denied, "only the user who runs this fsd may give it orders"));
     }
-    let mut input = BufReader::new(client);
+    let mut input = BufReader::new(&**client);
     loop {
         let mut line = Vec::new();
         if input.by_ref().take(REQUEST_LIMIT).read_until(b'\n', &mut line)? == 0 {
@@ -92,7 +137,11 @@ fn talk(client: &UnixStream, desk: &dyn Desk) -> io::Result<()> {
         if line.len() as u64 == REQUEST_LIMIT {
             return send(client, &refuse(Code::BadRequest, "the request is longer than 1 MiB"));
         }
+        if !crowd.asks(client, true) {
+            return Ok(());
+        }
         send(client, &answer(desk, &line))?;
+        crowd.asks(client, false);
     }
 }
 
@@ -129,6 +178,21 @@ mod tests {
                 _ => Answer::Done,
             }
         }
+    }
+
+    #[test]
+    fn who_asks_for_nothing_shuts_nobody_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        serve(&path, Arc::new(Echo)).unwrap();
+        let mut first = UnixStream::connect(&path).unwrap();
+        let _crowd: Vec<_> = (1..CLIENTS).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        let mut late = UnixStream::connect(&path).unwrap();
+        late.write_all(b"{\"request\":\"unstage\",\"id\":\"7\"}\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(late).read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), r#"{"answer":"dumped","file":"7"}"#);
+        assert_eq!(first.read(&mut [0]).unwrap(), 0, "the one that was idle for the longest time made room");
     }
 
     #[test]

@@ -135,6 +135,18 @@ fn status_and_flags() {
 }
 
 #[test]
+fn clients_that_say_nothing_shut_nobody_out() {
+    for how in ["--no-supervisor", "--supervisor"] {
+        let mounted = mount(None, &[how]);
+        let connect = |_| std::os::unix::net::UnixStream::connect(&mounted.presence.socket).unwrap();
+        let _silent: Vec<_> = (0..64).map(connect).collect();
+        assert!(ok(&mounted, &["status"]).contains("is mounted at"), "{how}");
+        assert!(ok(&mounted, &["umount"]).contains("is unmounted"), "{how}");
+        assert_eq!(mounted.gone().0.code(), Some(0));
+    }
+}
+
+#[test]
 fn one_of_several_must_be_named() {
     let first = mount(None, &[]);
     let other = tempfile::tempdir().unwrap();

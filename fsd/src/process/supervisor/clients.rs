@@ -33,6 +33,8 @@ struct Client {
     output: Vec<u8>,
     /// Requests without an answer yet.
     asked: usize,
+    /// When it last said something, as a number that rises.
+    heard: u64,
     /// Says nothing more, and may still listen.
     silent: bool,
     gone: bool,
@@ -69,6 +71,7 @@ impl Clients {
     pub(super) fn turn(&mut self) -> Vec<(ClientId, Request)> {
         self.accept();
         let mut requests = Vec::new();
+        self.next += 1;
         for client in &mut self.all {
             if !client.silent {
                 client.read();
@@ -77,6 +80,7 @@ impl Clients {
                 match serde_json::from_slice(&line) {
                     Ok(request) => {
                         client.asked += 1;
+                        client.heard = self.next;
                         requests.push((client.id, request));
                     }
                     // Quoting the request would quote a URL's secrets.
@@ -97,6 +101,13 @@ impl Clients {
         }
     }
 
+    /// Lets the one go that has asked for nothing for the longest time; false when all wait for answers.
+    fn drop_idle(&mut self) -> bool {
+        let idle = self.all.iter().enumerate().filter(|(_, client)| client.is_idle());
+        let oldest = idle.min_by_key(|(_, client)| client.heard).map(|(at, _)| at);
+        oldest.map(|at| self.all.remove(at)).is_some()
+    }
+
     fn accept(&mut self) {
         while let Ok((socket, _)) = self.listener.accept() {
             self.next += 1;
@@ -106,7 +117,7 @@ impl Clients {
             }
             if !ours(&client.socket) {
                 client.send_off(Code::Denied, "only the user who runs this fsd may give it orders");
-            } else if self.all.len() >= CLIENTS {
+            } else if self.all.len() >= CLIENTS && !self.drop_idle() {
                 client.send_off(Code::Busy, "too many clients: close one");
             } else {
                 self.all.push(client);
@@ -117,7 +128,13 @@ impl Clients {
 
 impl Client {
     fn new(id: ClientId, socket: UnixStream) -> Self {
-        Self { id, socket, input: Vec::new(), output: Vec::new(), asked: 0, silent: false, gone: false }
+        let (input, output) = (Vec::new(), Vec::new());
+        Self { id, socket, input, output, asked: 0, heard: id.0, silent: false, gone: false }
+    }
+
+    /// Waits for nothing of ours.
+    fn is_idle(&self) -> bool {
+        self.asked == 0 && self.output.is_empty()
     }
 
     fn interest(&self) -> PollFlags {
@@ -207,6 +224,27 @@ mod tests {
         let lines: Vec<_> = BufReader::new(client).lines().take(2).map(Result::unwrap).collect();
         assert!(lines.iter().any(|l| l.contains("done")) && !lines.concat().contains("CANARY"), "{lines:?}");
     }
+
+    #[test]
+    fn who_asks_for_nothing_shuts_nobody_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let mut clients = Clients::open(&path).unwrap();
+        let connect = |clients: &mut Clients, line: &[u8]| {
+            let mut client = UnixStream::connect(&path).unwrap();
+            client.write_all(line).unwrap();
+            client.set_nonblocking(true).unwrap();
+            clients.turn();
+            (clients.turn(), client)
+        };
+        let (_, waits) = connect(&mut clients, b"{\"request\":\"list\"}\n");
+        let crowd: Vec<_> = (1..CLIENTS).map(|_| connect(&mut clients, b"{").1).collect();
+        let late = connect(&mut clients, b"");
+        let is_open = |client: &UnixStream| (&mut &*client).read(&mut [0]).is_err();
+        assert!(is_open(&waits) && is_open(&late.1), "one waits for its answer, one is new");
+        assert_eq!(crowd.iter().map(is_open).collect::<Vec<_>>(), [vec![false], vec![true; CLIENTS - 2]].concat());
+    }
+
     #[test]
     fn who_has_said_all_it_will_say_gets_its_answer_before_it_is_let_go() {
         let dir = tempfile::tempdir().unwrap();
