@@ -4,6 +4,7 @@
 //! counts it.
 
 use std::{
+    fmt::{self, Write as _},
     io::{self, Write},
     panic,
     sync::{
@@ -16,7 +17,7 @@ use std::{
 };
 
 use fsd_events::event::{Body, Stall};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{EnvFilter, field::MakeExt, fmt::MakeWriter, fmt::format};
 
 use super::journal;
 
@@ -54,7 +55,7 @@ pub fn init(filter: &str, format: Format, colour: bool) -> io::Result<()> {
     start(io::stderr())?;
     let built = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines);
     let set = match format {
-        Format::Text => built.with_ansi(colour).with_target(false).try_init(),
+        Format::Text => built.with_ansi(colour).with_target(false).fmt_fields(fields()).try_init(),
         Format::Json => built.json().try_init(),
     };
     set.map_err(io::Error::other)?;
@@ -64,6 +65,42 @@ pub fn init(filter: &str, format: Format, colour: bool) -> io::Result<()> {
         say(&format!("{info}\n"));
     }));
     Ok(())
+}
+
+/// Message and fields on one line, whatever names a source made up.
+fn fields() -> impl for<'w> format::FormatFields<'w> + Send + Sync + 'static {
+    let one = |writer: &mut format::Writer<'_>, field: &tracing::field::Field, value: &dyn fmt::Debug| {
+        let mut out = OneLine(writer);
+        if field.name() == "message" { write!(out, "{value:?}") } else { write!(out, "{}={value:?}", field.name()) }
+    };
+    format::debug_fn(one).delimited(" ")
+}
+
+/// Writes what could end the line, or have a terminal do something, as `\n` or `\u{1b}`.
+struct OneLine<W>(W);
+
+impl<W: fmt::Write> fmt::Write for OneLine<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive(is_order) {
+            let (plain, order) = part.strip_suffix(is_order).map_or((part, None), |plain| (plain, part.chars().last()));
+            self.0.write_str(plain)?;
+            order.map_or(Ok(()), |order| write!(self.0, "{}", order.escape_default()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Control characters, and what breaks a line or turns its direction.
+fn is_order(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `text` on one line, for people.
+pub fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    // A string takes whatever is written.
+    let _always = OneLine(&mut out).write_str(text);
+    out
 }
 
 fn start(out: impl Write + Send + 'static) -> io::Result<()> {
@@ -227,6 +264,13 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn a_name_can_neither_end_a_line_nor_order_a_terminal_about() {
+        let written = "a\nWARN all is well\r\u{1b}[2J\u{202e}é\u{85} b\\n";
+        assert_eq!(one_line(written), r"a\nWARN all is well\r\u{1b}[2J\u{202e}é\u{85} b\n");
+        assert_eq!(one_line("ü plain"), "ü plain");
+    }
 
     #[test]
     fn an_exit_reads_as_in_the_original() {

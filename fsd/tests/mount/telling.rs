@@ -28,6 +28,19 @@ fn r27_the_first_operation_stands_in_the_log_and_a_log_that_cannot_be_is_a_faile
 }
 
 #[test]
+fn a_name_of_the_origin_writes_no_line_of_its_own_into_the_log() {
+    let origin = Origin::start().unwrap();
+    let name = "x\nFORGED \u{1b}[2J";
+    origin.file(&format!("{name}/f"), 1).always(&format!("{name}/"), Fault::status(403));
+    let mounted = mount(Some(&origin.url("")), &[]);
+    assert!(fs::read_dir(mounted.path(name)).unwrap().next().unwrap().is_err());
+    await_true("the message", || mounted.messages().contains("cannot list"));
+    let said = mounted.messages();
+    assert!(said.contains(r"cannot list x\nFORGED \u{1b}[2J: "), "{said}");
+    mounted.finish();
+}
+
+#[test]
 fn in_a_terminal_each_thing_is_said_once_and_on_a_line_of_its_own() {
     if !have("script") {
         return skip("terminal", "no script", "script of bsdutils");

@@ -5,6 +5,7 @@ use std::{io::Read, path::Path};
 use fsd_events::control::{Answer, Request, Staged};
 
 use crate::{
+    observe::log::one_line,
     platform::process::set_title,
     process::{
         cli::{Query, Stage, Target, Unstage},
@@ -71,7 +72,8 @@ pub(in crate::process) fn list(args: &Query) -> Result<Exit, Failure> {
 fn line(staged: &Staged) -> String {
     let size = staged.size.map_or_else(|| "?".to_owned(), |size| size.to_string());
     let state = if staged.staged { "" } else { " (unstaged, still open)" };
-    let Staged { id, name, url, have, open, .. } = staged;
+    let Staged { id, url, have, open, .. } = staged;
+    let name = one_line(&staged.name);
     format!("{id}  {name}  {have} of {size} bytes  {open} open  {url}{state}")
 }
 
