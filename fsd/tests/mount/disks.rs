@@ -53,7 +53,7 @@ impl Disk {
         mounted.then_some(disk)
     }
 
-    /// A small tmpfs over a directory, whose owner removes it.
+    /// A small tmpfs over a directory; both go together.
     fn over(dir: &Path, bytes: u64) -> Option<Over> {
         let mounted = run("mount", &["-t", "tmpfs", "-o", &format!("size={bytes},mode=700"), "tmpfs"], dir);
         if !mounted {
@@ -91,6 +91,7 @@ struct Over(PathBuf);
 impl Drop for Over {
     fn drop(&mut self) {
         run("umount", &["-l"], &self.0);
+        drop(fs::remove_dir(&self.0));
     }
 }
 
