@@ -2,7 +2,11 @@
 
 use std::{
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -29,12 +33,18 @@ use crate::{
 const MOST: usize = 1 << 16;
 /// Listings leave so much room to everything else in the runtime directory.
 const SPARE: u64 = 16 << 20;
+/// And take so much of it at most: it is memory, and who walks a large tree lists each directory once.
+const ALL: u64 = 32 << 20;
+/// A file takes whole pages.
+const PAGE: u64 = 4096;
 
 /// Where listings are kept, and for which mount.
 #[derive(Clone, Debug)]
 pub struct Listings {
     dir: PathBuf,
     run: RunId,
+    /// Bytes that all of them take, once it is known what the worker before kept.
+    taken: Arc<OnceLock<AtomicU64>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +76,7 @@ struct KeptFile {
 impl Listings {
     /// In `dir`, which is made when the first is kept.
     pub fn new(dir: PathBuf, run: RunId) -> Self {
-        Self { dir, run }
+        Self { dir, run, taken: Arc::default() }
     }
 
     /// Keeps what is fetched now and about to be shown. Without room nothing of the directory is kept: what is older
@@ -92,14 +102,30 @@ impl Listings {
         let fetched_us = (hidden == 0).then(clock::now_mono_us);
         let kept = Kept { dir: dir.0, fetched_us, hidden, nodes };
         make_private(&self.dir)?;
-        let path = self.path(dir);
+        let (path, text) = (self.path(dir), super::checked(&super::form(self.run, &kept)?));
+        let (old, new) = (size(&path), pages(text.len() as u64));
+        if self.taken().load(Ordering::Relaxed).saturating_sub(old) + new > ALL {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         // Of one directory only one listing is fetched at a time.
-        super::replace(&path, &path.with_extension("new"), &super::checked(&super::form(self.run, &kept)?))
+        super::replace(&path, &path.with_extension("new"), &text)?;
+        self.taken().fetch_add(new, Ordering::Relaxed);
+        self.taken().fetch_sub(old, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn taken(&self) -> &AtomicU64 {
+        let all = || fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        self.taken.get_or_init(|| AtomicU64::new(all().map(|entry| size(&entry.path())).sum()))
     }
 
     /// The source does not have that directory. Blocks.
     pub fn forget(&self, dir: Ino) {
-        drop(fs::remove_file(self.path(dir)));
+        let path = self.path(dir);
+        let (taken, old) = (self.taken(), size(&path));
+        if fs::remove_file(path).is_ok() {
+            taken.fetch_sub(old, Ordering::Relaxed);
+        }
     }
 
     /// What an earlier worker showed, and when that was fetched; without the time when it must be fetched again. Blocks.
@@ -118,6 +144,15 @@ impl Listings {
     fn path(&self, dir: Ino) -> PathBuf {
         self.dir.join(format!("{:016x}", dir.0))
     }
+}
+
+/// What the file takes; 0 where there is none.
+fn size(path: &Path) -> u64 {
+    fs::symlink_metadata(path).map_or(0, |file| pages(file.len()))
+}
+
+fn pages(bytes: u64) -> u64 {
+    bytes.next_multiple_of(PAGE)
 }
 
 impl KeptNode {
@@ -205,5 +240,28 @@ mod tests {
         assert!(listings.recall(&source, &strange, &root).is_none(), "numbers that nobody was given");
         fs::write(listings.path(ROOT), text.replace("a b", "a c")).unwrap();
         assert!(listings.recall(&source, &tree, &root).is_none(), "damaged");
+    }
+
+    #[test]
+    fn listings_take_no_more_room_than_they_may() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("listings");
+        let (source, tree) = (source(), Tree::open(None, RUN).unwrap());
+        let root = tree.directory(ROOT).unwrap();
+        let listing = tree.listing(&root, vec![file("a", "a")]);
+        let keep = |listings: &Listings, ino| {
+            listings.keep(&source, Ino(ino), &listing);
+            listings.path(Ino(ino)).exists()
+        };
+        let listings = Listings::new(dir.clone(), RUN);
+        assert!(keep(&listings, 2));
+        // As if others took all but two pages.
+        listings.taken().fetch_add(ALL - 3 * PAGE, Ordering::Relaxed);
+        assert!(keep(&listings, 2) && keep(&listings, 3) && keep(&listings, 4) && !keep(&listings, 5));
+        assert!(keep(&listings, 3), "the same again takes no more");
+        listings.forget(Ino(4));
+        assert!(keep(&listings, 5) && !keep(&listings, 4));
+        let next = Listings::new(dir, RUN);
+        assert_eq!(next.taken().load(Ordering::Relaxed), 3 * PAGE, "the next worker counts what is there");
     }
 }
