@@ -93,6 +93,12 @@ pub fn set_title(title: &str) -> bool {
     true
 }
 
+/// Names this process (its first thread) in lists of processes, whatever path it was started by; best effort.
+pub fn set_name(name: &str) {
+    // Where there is no such file the name is what the path says.
+    drop(std::fs::write("/proc/self/comm", name));
+}
+
 /// Where the kernel keeps our argv: fields 48 and 49 of /proc/self/stat.
 fn argument_area() -> Option<(usize, usize)> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;

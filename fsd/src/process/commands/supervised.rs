@@ -4,7 +4,7 @@ use fsd_events::ids::RunId;
 
 use crate::{
     observe,
-    platform::process::set_title,
+    platform::process::{set_name, set_title},
     process::{
         cli::Drain,
         config::{
@@ -22,6 +22,7 @@ use crate::{
 
 /// A worker: its job comes over stdin, and so does its mount.
 pub(in crate::process) fn worker() -> Result<Exit, Failure> {
+    set_name("fsd");
     let internal = |error: std::io::Error| Exit::Internal.because(format!("no supervisor: {error}"));
     let mut link = Link::from_stdin().map_err(internal)?;
     let job = match link.receive::<Down>().map_err(internal)? {
@@ -76,6 +77,7 @@ pub(in crate::process) fn supervise() -> Result<Exit, Failure> {
 
 /// Appends what a dead run left unwritten to its event file.
 pub(in crate::process) fn drain(args: &Drain) -> Result<Exit, Failure> {
+    set_name("fsd");
     if let Some(runtime) = args.run.parent() {
         places::name_runs(runtime);
     }

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read},
     os::{fd::AsRawFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
@@ -15,18 +15,21 @@ pub(super) struct Program {
     named: PathBuf,
     /// None: it can be had by its name alone.
     held: Option<File>,
+    /// Its interpreter is given a path, for which a descriptor of ours is none.
+    script: bool,
 }
 
 impl Program {
     /// What this process runs.
     pub(super) fn own() -> Self {
-        Self { named: own_program(), held: pinned(Path::new(OWN_PROGRAM)).ok() }
+        Self { named: own_program(), held: pinned(Path::new(OWN_PROGRAM)).ok(), script: false }
     }
 
     /// What lies at `named` now.
     pub(super) fn at(named: PathBuf) -> Self {
         let held = pinned(&named).ok();
-        Self { named, held }
+        let script = held.as_ref().is_some_and(|held| is_script(&through(held)));
+        Self { named, held, script }
     }
 
     /// For people.
@@ -34,12 +37,11 @@ impl Program {
         &self.named
     }
 
-    /// A path to it for a child of this process, whatever its name leads to by now.
+    /// A path to it for a child of this process, whatever its name leads to by then.
     pub(super) fn path(&self) -> PathBuf {
+        let there = || identity(fs::metadata(&self.named));
         match &self.held {
-            Some(held) if identity(fs::metadata(&self.named)) != self.identity() => {
-                PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))
-            }
+            Some(held) if !self.script || there() != self.identity() => through(held),
             _ => self.named.clone(),
         }
     }
@@ -56,6 +58,42 @@ impl Program {
     }
 }
 
+fn through(held: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))
+}
+
+fn is_script(path: &Path) -> bool {
+    let mut start = [0; 2];
+    // What cannot be read is none: its interpreter could not read it either.
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *b"#!")
+}
+
 fn identity(meta: io::Result<fs::Metadata>) -> Option<(u64, u64)> {
     meta.ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, process::Command};
+
+    use super::*;
+
+    fn run(path: &Path) -> Option<i32> {
+        Command::new(path).args(["-c", "exit 7"]).status().unwrap().code()
+    }
+
+    #[test]
+    fn what_is_put_in_its_place_just_before_it_is_started_is_not_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (named, other) = (dir.path().join("named"), dir.path().join("other"));
+        fs::copy("/bin/sh", &named).unwrap();
+        fs::write(&other, "#!/bin/sh\nexit 3\n").unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o700)).unwrap();
+        let program = Program::at(named.clone());
+        let path = program.path();
+        fs::rename(&other, &named).unwrap();
+        assert_eq!((run(&path), program.is_replaced()), (Some(7), true));
+        let script = Program::at(named.clone());
+        assert_eq!((script.path(), run(&script.path())), (named, Some(3)));
+    }
 }

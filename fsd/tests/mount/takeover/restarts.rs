@@ -121,6 +121,7 @@ fn a_program_that_takes_the_place_of_the_workers_is_asked_for_its_version_first(
         await_successor(&mounted, old);
     }
     assert!(!ran.exists(), "it was run as a worker: {}", fs::read_to_string(&ran).unwrap_or_default());
+    assert_eq!(fs::read_to_string(format!("/proc/{}/comm", worker(&mounted))).unwrap(), "fsd\n");
     let old = worker(&mounted);
     let refused = mounted.fsd(&["restart"]);
     assert!(text(&refused.stderr).contains("99.0.0"), "{}", text(&refused.stderr));
