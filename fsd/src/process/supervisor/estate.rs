@@ -2,7 +2,8 @@
 //! the same connection. Readers see nothing: the kernel sends their requests again to the next worker.
 
 use std::{
-    io::{self, Read, Write},
+    fs::File,
+    io::{self, Read, Seek, Write},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
         unix::process::CommandExt,
@@ -13,6 +14,7 @@ use std::{
 
 use fsd_events::presence::Presence;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
     },
 };
 
-/// Everything the next supervisor must know. It goes through a pipe: it may hold secrets.
+/// Everything the next supervisor must know. It goes through memory that has no name: it may hold secrets.
 #[derive(Serialize, Deserialize)]
 pub(in crate::process) struct Estate {
     pub(in crate::process) job: Job,
@@ -96,12 +98,12 @@ fn prepare(legacy: &Legacy<'_>, mounted: &Mounted) -> io::Result<Command> {
         janitor: legacy.janitor.map(|fd| fd.as_raw_fd()),
         asked: legacy.asked,
     };
-    // Far below what a pipe holds, so nobody has to read while we write.
-    let (reader, mut writer) = io::pipe()?;
-    writer.write_all(&serde_json::to_vec(&estate)?)?;
-    drop(writer);
+    // Not a pipe: who reads it does not run yet, and settings may be longer than what a pipe holds.
+    let mut memory = File::from(rustix::fs::memfd_create("fsd-estate", MemfdFlags::CLOEXEC)?);
+    memory.write_all(&serde_json::to_vec(&estate)?)?;
+    memory.rewind()?;
     let mut command = Command::new(own_program());
-    command.arg0("fsd").arg("supervise").stdin(Stdio::from(reader));
+    command.arg0("fsd").arg("supervise").stdin(Stdio::from(memory));
     // Its number must live until exec.
     std::mem::forget(device);
     Ok(command)

@@ -71,6 +71,21 @@ fn a_worker_whose_binary_is_gone_takes_the_place_all_the_same() {
     await_nothing_left(&mounted);
 }
 
+/// Longer than a pipe holds.
+#[test]
+fn a_supervisor_with_very_long_settings_is_followed_by_its_worker_too() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let hosts: Vec<String> = (0..5000).map(|n| format!("host-{n:04}.example")).collect();
+    let mounted = mount(Some(&origin.url("")), &["--supervisor", "--allow-hosts", &hosts.join(",")]);
+    let old = worker(&mounted);
+    send(supervisor(&mounted), Signal::SIGKILL);
+    await_successor(&mounted, old);
+    assert!(std::fs::read(mounted.path("a")).unwrap() == origin.bytes("a", 0, MIB as usize));
+    assert!(mounted.fsd(&["umount"]).status.success());
+    await_nothing_left(&mounted);
+}
+
 /// As a dead worker does of which a thread hangs in the kernel.
 #[test]
 fn whoever_still_has_the_janitors_pipe_holds_up_nobody() {
