@@ -54,6 +54,8 @@ pub trait Parser: Send {
         true
     }
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken;
+    /// The file's name tells of which thread its lines are, where they do not say it themselves.
+    fn named(&mut self, _tid: u64) {}
     /// No further line is there for now: hands over what was held back to join it with later lines, and goes on.
     fn settle(&mut self, _out: &mut Vec<Fact>) {}
     /// The input has ended.
@@ -68,15 +70,21 @@ pub struct Entry {
     pub make: fn() -> Box<dyn Parser>,
     /// Formats that understand some of these lines better, once they have seen their own.
     pub yields_to: &'static [&'static str],
+    /// Writes a file for each thread: numbers at the end of names are threads then, and no pieces of one log.
+    pub by_thread: bool,
 }
 
 impl Entry {
     const fn new(format: &'static str, make: fn() -> Box<dyn Parser>) -> Self {
-        Self { format, make, yields_to: &[] }
+        Self { format, make, yields_to: &[], by_thread: false }
     }
 
     const fn yields_to(self, yields_to: &'static [&'static str]) -> Self {
         Self { yields_to, ..self }
+    }
+
+    const fn by_thread(self) -> Self {
+        Self { by_thread: true, ..self }
     }
 }
 
@@ -97,7 +105,7 @@ pub const PARSERS: &[Entry] = &[
     Entry::new("loggedfs", dialect::loggedfs::parser),
     Entry::new("fusepy", dialect::fusepy::parser),
     Entry::new("kernel-trace", dialect::kernel_trace::parser),
-    Entry::new("strace", dialect::strace::parser),
+    Entry::new("strace", dialect::strace::parser).by_thread(),
     Entry::new("hung-task", dialect::hung_task::parser),
     Entry::new("seed-stacks", dump::seed_stacks::parser),
     Entry::new("go-panic", dump::go_panic::parser),

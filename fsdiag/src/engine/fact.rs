@@ -288,6 +288,8 @@ pub struct Thread {
     pub frames: Vec<Frame>,
     pub waits_for: Option<LockRef>,
     pub holds: Vec<LockRef>,
+    /// Where that is not the input of its dump.
+    pub input: Option<InputId>,
     /// Line of the thread's header in its input.
     pub line: u64,
     /// Request it serves, where the dump says so.

@@ -67,7 +67,10 @@ impl<'d> Latest<'d> {
             thread: seen.thread,
             doing: seen.doing,
             op: seen.op.map(|op| (seen.key, op)),
-            place: Place { line: if seen.thread.line > 0 { seen.thread.line } else { place.line }, ..place },
+            place: Place {
+                input: seen.thread.input.unwrap_or(place.input),
+                line: if seen.thread.line > 0 { seen.thread.line } else { place.line },
+            },
             dump: number,
             stays: earlier.as_ref().is_some_and(|dump| any(dump, seen, |thread| same(thread, seen.thread))),
             moves: beside.iter().any(|dump| !any(dump, seen, |other| at_the_same(other, seen))),

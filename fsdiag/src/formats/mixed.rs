@@ -26,6 +26,8 @@ pub struct Mixed {
     desks: Desks,
     /// The lines may have the colours of a terminal.
     coloured: bool,
+    /// Inputs before this one were each of one thread.
+    by_thread: bool,
     days: Days,
     /// The last time that was told without an event.
     told: Option<u64>,
@@ -53,16 +55,32 @@ impl Mixed {
     pub fn with(input: InputId, entries: &'static [Entry]) -> Self {
         let (days, decoder, counts) = (Days::default(), Decoder::default(), Counts::default());
         let (desks, told, own_events, facts) = (Desks::new(entries), None, 0, Vec::new());
-        Self { input, desks, coloured: true, days, told, decoder, own_events, counts, facts }
+        Self { input, desks, coloured: true, by_thread: false, days, told, decoder, own_events, counts, facts }
     }
 
     /// The same log goes on in another input: a request that began in the one before may end here.
     #[must_use]
     pub fn go_on(mut self, input: InputId) -> Self {
         self.input = input;
+        self.by_thread = self.is_by_thread();
         (self.own_events, self.counts) = (0, Counts::default());
         self.desks.tally.clear();
         self
+    }
+
+    /// The number at the end of the input's name, which may be that of a thread.
+    pub fn named(&mut self, tid: u64) {
+        if self.by_thread {
+            // The times of another thread begin anew.
+            self.days = Days::default();
+        }
+        self.desks.all[0].named(tid);
+    }
+
+    /// Whether its program writes a file for each thread: a next number in a name is another thread then.
+    pub fn is_by_thread(&self) -> bool {
+        let format = self.format();
+        self.by_thread || PARSERS.iter().any(|entry| entry.by_thread && entry.format == format)
     }
 
     /// Reads one line, without its line feed; bytes that are no UTF-8 are replaced.

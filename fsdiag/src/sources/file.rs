@@ -151,10 +151,7 @@ fn files_of(dir: &Path) -> io::Result<Vec<PathBuf>> {
 /// Which log a file is a piece of, and which piece: `log.2.gz` was written before `log.1`, and that before `log`;
 /// `log-20261118` before `log-20261119`.
 pub fn piece(path: &Path) -> (PathBuf, (bool, u64)) {
-    let mut stem = path.to_owned();
-    while stem.extension().is_some_and(|e| e == "gz" || e == "zst") {
-        stem.set_extension("");
-    }
+    let stem = unpacked(path);
     let name = stem.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let Some((base, piece)) = name.rsplit_once(['.', '-']).and_then(|(base, end)| Some((base, number(end)?))) else {
         return (stem, (true, 0));
@@ -165,6 +162,25 @@ pub fn piece(path: &Path) -> (PathBuf, (bool, u64)) {
         (_, 19_700_101..=99_991_231) => (stem.with_file_name(base), (false, piece)),
         _ => (stem, (true, 0)),
     }
+}
+
+/// The number behind the last dot of a name, of a piece or of the thread that the file is about, and what it is
+/// behind.
+pub fn numbered(path: &Path) -> (PathBuf, Option<u64>) {
+    let stem = unpacked(path);
+    match stem.extension().and_then(|end| number(end.to_str()?)) {
+        Some(n) => (stem.with_extension(""), Some(n)),
+        None => (stem, None),
+    }
+}
+
+/// The name without what packing adds.
+fn unpacked(path: &Path) -> PathBuf {
+    let mut stem = path.to_owned();
+    while stem.extension().is_some_and(|e| e == "gz" || e == "zst") {
+        stem.set_extension("");
+    }
+    stem
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -195,6 +211,8 @@ mod tests {
         assert_eq!(order, ["d/a-1", "d/log-20261118.gz", "d/log-20261119", "d/log"]);
         let stems = names.map(|name| piece(&name).0);
         assert_eq!(stems, ["d/log", "d/log", "d/log", "d/a-1"].map(PathBuf::from));
+        let numbered = ["x.7.gz", "x.31988", "x"].map(|name| numbered(Path::new(name)));
+        assert_eq!(numbered, [Some(7), Some(31988), None].map(|n| (PathBuf::from("x"), n)));
     }
 
     #[test]

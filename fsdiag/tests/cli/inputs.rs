@@ -7,7 +7,18 @@ use std::{
     process::{Command, Output},
 };
 
-use fsdiag::engine::report::Report;
+use fsdiag::{
+    commands::analyze::{
+        quote::Kept,
+        read::{self, How},
+    },
+    engine::{
+        fact::Thread,
+        model::{Limits, Model},
+        report::Report,
+    },
+    sources::file,
+};
 
 /// A log with a verdict.
 fn log() -> PathBuf {
@@ -142,4 +153,38 @@ fn a_log_that_begins_with_a_byte_order_mark_is_read_in_its_encoding() {
         assert_eq!(sentence(&report), sentence(&whole), "{name}");
         assert!(report.verdicts[0].evidence[0].text.contains("ENTER"), "{:?}", report.verdicts[0].evidence);
     }
+}
+
+/// What each thread does at the end, of all dumps that the files amount to.
+fn threads(files: &[PathBuf]) -> Vec<Vec<(u64, String, Option<u64>)>> {
+    let (inputs, _) = file::collect(files);
+    let mut model = Model::new(Limits::default());
+    read::all(&inputs, &mut model, How::default(), &mut Kept::default(), &mut Vec::new());
+    let thread = |t: &Thread| (t.number, t.state.as_deref().unwrap_or_default().to_owned(), t.since_us);
+    model.dumps.iter().map(|(_, dump, _)| dump.threads.iter().map(thread).collect()).collect()
+}
+
+#[test]
+fn threads_that_strace_gives_files_of_their_own_are_one_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    // In a container process numbers are as small as those of a rotated log.
+    let files = [
+        ("x.1", "10:00:01.000000 read(3</dev/fuse>, "),
+        ("x.102", "10:00:00.900000 brk(NULL) = 0x5586c8\n10:00:01.100000 recvfrom(7<TCP:[10.0.0.2:4->10.0.0.7:80]>, "),
+        (
+            "x.31988",
+            "10:00:02.100000 futex(0x7fc5, FUTEX_WAIT_PRIVATE, 0, NULL) = 0\n10:00:41.000000 read(3</dev/fuse>, ",
+        ),
+        // A thread that had no time for anything.
+        ("x.104", ""),
+    ];
+    let files = files.map(|(name, text)| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    });
+    let read = |us| (String::from("in read"), Some(us));
+    let expected = [(1, read(40_000_000)), (102, (String::from("in recvfrom"), Some(39_900_000))), (31_988, read(0))];
+    let expected = expected.map(|(number, (state, since))| (number, state, since));
+    assert_eq!(threads(&files), [expected]);
 }

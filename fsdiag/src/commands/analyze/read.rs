@@ -56,23 +56,16 @@ pub fn all(inputs: &[Input], model: &mut Model, how: How, kept: &mut Kept, probl
     // Before the files: what a living daemon writes meanwhile stands in its file, and counts once.
     let daemons = rings::mounts().into_iter().filter(|mount| belongs(mount, &inputs));
     let left: Vec<_> = daemons.map(|mount| (rings::undrained(&mount), mount)).collect();
-    let mut before: Option<(PathBuf, InputId, Mixed)> = None;
+    let mut before: Option<(&Input, InputId, Mixed)> = None;
     let mut read = 0;
-    for input in &inputs {
+    for (at, input) in inputs.iter().enumerate() {
         let id = model.input(&input.name());
-        let stem = stem(input);
-        let parsers = match before.take() {
-            Some((earlier, number, parsers)) if earlier == stem => {
-                model.continues(id, number);
-                parsers.go_on(id)
-            }
-            _ => Mixed::new(id),
-        };
-        match one(input, (id, parsers), model, how, kept) {
+        let parsers = parsers(before.take(), input, id, model);
+        match one(input, inputs.get(at + 1), (id, parsers), model, how, kept) {
             Ok((parsers, ended)) => {
                 read += 1;
                 problems.extend(ended.err().map(|error| format!("{}: {error}", input.name())));
-                before = Some((stem, id, parsers));
+                before = Some((input, id, parsers));
             }
             Err(error) => problems.push(format!("{}: {error}", input.name())),
         }
@@ -83,12 +76,29 @@ pub fn all(inputs: &[Input], model: &mut Model, how: How, kept: &mut Kept, probl
     read
 }
 
+/// Those of the input before where this one goes on with it, else new ones.
+fn parsers(before: Option<(&Input, InputId, Mixed)>, input: &Input, id: InputId, model: &mut Model) -> Mixed {
+    let mut parsers = match before {
+        Some((earlier, _, parsers)) if parsers.is_by_thread() && set(earlier).0 == set(input).0 => parsers.go_on(id),
+        Some((earlier, number, parsers)) if !parsers.is_by_thread() && stem(earlier) == stem(input) => {
+            model.continues(id, number);
+            parsers.go_on(id)
+        }
+        _ => Mixed::new(id),
+    };
+    if let (_, Some(tid)) = set(input) {
+        parsers.named(tid);
+    }
+    parsers
+}
+
 /// Reads one input to its end, or to where it is damaged: what stands before that counts.
 ///
 /// # Errors
 /// When nothing of it can be read.
 fn one(
     input: &Input,
+    next: Option<&Input>,
     (id, mixed): (InputId, Mixed),
     model: &mut Model,
     how: How,
@@ -100,7 +110,7 @@ fn one(
     let mut one = One { id, model, window: how.window, inside: true, mixed, lines, tails, progress };
     let read = |bytes: &[u8]| block::read(bytes, |wall_us| how.window.has(Some(wall_us)));
     let ended = crew::run(blocks, how.threads, read, |bytes, block| one.fold(bytes, block.as_ref()));
-    let mixed = one.finish();
+    let mixed = one.finish(|| next.is_some_and(|next| set(next).0 == set(input).0 && next.open().is_ok()));
     match ended {
         Err(error) if mixed.counts().lines == 0 => Err(error),
         ended => Ok((mixed, ended)),
@@ -145,12 +155,15 @@ impl One<'_> {
         self.progress.more(bytes.len());
     }
 
-    fn finish(mut self) -> Mixed {
+    /// `goes_on`: whether another thread of the same trace is in the next input.
+    fn finish(mut self, goes_on: impl Fn() -> bool) -> Mixed {
         let mut sink = self.window.before(self.model, &mut self.inside);
         if !self.lines.rest().is_empty() {
             self.mixed.line(self.lines.rest(), &mut sink);
         }
-        self.mixed.finish(&mut sink);
+        if !self.mixed.is_by_thread() || !goes_on() {
+            self.mixed.finish(&mut sink);
+        }
         let (counts, format) = (self.mixed.counts(), self.mixed.format());
         self.model.counted(self.id, format, counts.lines, counts.events, counts.bad_lines + self.lines.cut);
         self.progress.done();
@@ -187,6 +200,14 @@ fn stem(input: &Input) -> PathBuf {
     match input {
         Input::File(path) => file::piece(path).0,
         Input::Stdin => PathBuf::new(),
+    }
+}
+
+/// The name without the number behind its last dot, and that number.
+fn set(input: &Input) -> (PathBuf, Option<u64>) {
+    match input {
+        Input::File(path) => file::numbered(path),
+        Input::Stdin => (PathBuf::new(), None),
     }
 }
 

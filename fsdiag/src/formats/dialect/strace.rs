@@ -20,11 +20,13 @@ struct Strace {
     days: clock::Days,
     now: At,
     seen: bool,
+    /// Whose lines are those without a number.
+    own: u64,
 }
 
 /// The last line of one thread.
 struct Last {
-    line: u64,
+    place: Place,
     at: At,
     call: Box<str>,
     args: Box<str>,
@@ -58,9 +60,9 @@ impl Parser for Strace {
         }
         let Some(step) = Step::read(rest, self.seen) else { return Taken::No };
         self.seen = true;
-        self.now = at;
+        self.now = later(self.now, at);
         self.first.get_or_insert(line.place);
-        let tid = tid.unwrap_or(0);
+        let tid = tid.unwrap_or(self.own);
         match step {
             Step::Gone => {
                 self.threads.remove(&tid);
@@ -73,12 +75,18 @@ impl Parser for Strace {
             Step::Call { call, args, open } => {
                 if self.threads.len() < MOST || self.threads.contains_key(&tid) {
                     let args = scan::clip(args, 300).into();
-                    let last = Last { line: line.place.line, at, call: call.into(), args, open };
+                    let last = Last { place: line.place, at, call: call.into(), args, open };
                     self.threads.insert(tid, last);
                 }
             }
         }
         Taken::Yes
+    }
+
+    fn named(&mut self, tid: u64) {
+        self.own = tid;
+        // Each file tells the time of day from its own beginning.
+        self.days = clock::Days::default();
     }
 
     fn finish(&mut self, out: &mut Vec<Fact>) {
@@ -102,7 +110,8 @@ impl Last {
             count: 1,
             waits_for: key.map(|key| LockRef { key: key.into(), mode: LockUse::Unknown, owner: None }),
             frames: vec![Frame { function: (&*self.call).into(), args: self.args, ..Frame::default() }],
-            line: self.line,
+            input: Some(self.place.input),
+            line: self.place.line,
             ..Thread::default()
         }
     }
@@ -147,6 +156,11 @@ impl<'a> Step<'a> {
             }
         }
     }
+}
+
+/// Threads with files of their own are read one after the other: the last line is not the latest.
+fn later(one: At, other: At) -> At {
+    At { mono_us: one.mono_us.max(other.mono_us), wall_us: one.wall_us.max(other.wall_us) }
 }
 
 /// `[pid 123] `, or the bare number of a trace that goes to a file.

@@ -184,6 +184,7 @@ fn thread(read: &StackDump<'_>, block: &ThreadBlock<'_>, file: &File) -> Thread 
         frames: block.frames.iter().filter_map(|f| frame(read, f)).collect(),
         waits_for: block.waiting.as_ref().map(|wait| waits(read, wait)),
         holds: block.holding.iter().map(holds).collect(),
+        input: None,
         line: file.lines.get(&u64::from(head.tid)).copied().unwrap_or(file.place.line),
         op: head.op.and_then(|id| Some((Some(Key::Num(id.0)), op(read, id)?))),
         created_by: None,

@@ -142,6 +142,10 @@ impl Desk {
         self.writer.as_ref()
     }
 
+    pub(super) fn named(&mut self, tid: u64) {
+        self.slots.iter_mut().for_each(|slot| slot.parser.named(tid));
+    }
+
     fn read(&mut self, line: &Line<'_>, tally: &mut Tally, facts: &mut Vec<Fact>) -> Taken {
         let before = self.recent;
         let mut taken = before.map_or(Taken::No, |at| self.in_turn(at, line, tally, facts));
