@@ -1,5 +1,7 @@
 //! Who blocks everyone, without lock data: exoneration by later completions, novelty, precedence (rules R6, R8 to R16).
 
+mod candidates;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsd_events::op::{Class, Op};
@@ -39,8 +41,6 @@ pub enum GuessKind {
 const STUCK: Micros = 2_000_000;
 /// Completions that a race may let slip through a lock.
 pub const RACES: usize = 3;
-/// So long may an operation take from its ENTER to the lock: who came that little later may have it.
-const RACE_US: Micros = 500;
 
 /// None: nothing is stalled, or the history is too thin to say.
 pub fn guess(case: &Case<'_>, life: usize) -> Option<Guess> {
@@ -245,76 +245,9 @@ impl View<'_, '_> {
         })
     }
 
-    /// R10 to R14: candidates entered no later than the first victim, ranked.
-    fn lock(&self, first: usize, victims: &[usize], stalled: &[Op]) -> Option<Guess> {
-        let since = self.at(first);
-        let majority = self.majority(victims);
-        let mut ranked: Vec<(f64, usize, usize)> = Vec::new();
-        // The first ones may only have lost their ends.
-        let next = victims.iter().map(|op| self.at(*op)).filter(|at| *at > since).nth(1);
-        let until = next.filter(|_| self.leaks()).unwrap_or(since) + RACE_US;
-        for op in self.ops.iter().copied().filter(|op| self.at(*op) <= until && !self.in_hole(*op)) {
-            let (score, after) = self.score(op, since, majority, stalled);
-            ranked.push((score, op, after));
-        }
-        ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| self.at(a.1).cmp(&self.at(b.1))));
-        let (score, culprit, completed_after) = *ranked.first()?;
-        let alternatives: Vec<usize> = ranked[1..].iter().filter(|c| c.0 >= 2.0).map(|c| c.1).collect();
-        let victims: Vec<usize> = victims.iter().copied().filter(|op| *op != culprit).collect();
-        let affected = victims.len() + 1;
-        let confidence = match () {
-            () if affected >= 3 && score >= 5.0 && alternatives.is_empty() => Confidence::High,
-            () if affected >= 2 && score >= 4.0 => Confidence::Medium,
-            () => Confidence::Low,
-        };
-        let confidence = self.capped(confidence, affected, culprit);
-        // What is a few seconds old may still be slow only, however unusual that is.
-        let fresh = self.now - self.at(culprit) < self.case.model.limits.stalled_us / 2;
-        let young = fresh || !victims.iter().chain([&culprit]).any(|op| self.is_stalled(*op));
-        let confidence = if young { Confidence::Low } else { confidence };
-        let lossy = self.loss() > 0.005;
-        Some(Guess { kind: GuessKind::Lock, confidence, culprit, alternatives, victims, completed_after, lossy })
-    }
-
-    fn score(&self, op: usize, since: Micros, majority: Option<Op>, stalled: &[Op]) -> (f64, usize) {
-        let at = self.at(op);
-        let after = self.after(op, stalled);
-        let novel = self.is_novel(op);
-        let expected = |kind: &Op| self.rate(*kind) * ((since - at).max(0) as f64 / 1e6);
-        let shared = stalled.iter().any(|kind| self.later(*kind, at) == 0 && expected(kind) >= 3.0);
-        let score = match (after <= RACES, novel) {
-            (true, novel) => 4.0 + f64::from(u8::from(novel)),
-            (false, true) => {
-                2.0 + 2.5 * f64::from(u8::from(shared)) + f64::from(u8::from(Some(self.kind(op)) != majority))
-            }
-            (false, false) => 0.0,
-        };
-        (score, after)
-    }
-
     /// R12: none of its kind ever took so long.
     fn is_novel(&self, op: usize) -> bool {
         let age = u64::try_from(self.now - self.at(op)).unwrap_or(0);
         self.stats(self.kind(op)).is_none_or(|s| s.slower_than(age.min(2_000_000)) == 0)
-    }
-
-    fn majority(&self, victims: &[usize]) -> Option<Op> {
-        let mut counts: BTreeMap<Op, usize> = BTreeMap::new();
-        victims.iter().for_each(|op| *counts.entry(self.kind(*op)).or_default() += 1);
-        counts.into_iter().max_by_key(|(_, n)| *n).map(|(op, _)| op)
-    }
-
-    /// Section D: loss, clock steps and thin data lower a level; signals of clients raise it.
-    fn capped(&self, confidence: Confidence, affected: usize, culprit: usize) -> Confidence {
-        let loss = self.loss();
-        let fakes = loss * self.session.entered as f64;
-        let no_threads = self.session.threads.is_empty() && !self.session.is_own();
-        let thin = self.session.entered < 200 && !self.op(culprit).watched;
-        match () {
-            () if no_threads && fakes >= affected as f64 => Confidence::Low,
-            () if loss > 0.005 || thin && confidence == Confidence::High => confidence.min(Confidence::Medium),
-            () if self.session.clock.stepped_between(self.at(culprit), self.now) => confidence.min(Confidence::Medium),
-            () => confidence,
-        }
     }
 }
