@@ -11,6 +11,7 @@ pub mod infer;
 pub mod kernel;
 pub mod leaks;
 pub mod model;
+pub mod plural;
 pub mod report;
 pub mod rules;
 pub mod stacks;

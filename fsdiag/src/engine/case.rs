@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 
 use fsd_events::op::Op;
 
-pub(super) use self::apart::label;
 use self::kin::Kin;
+pub(super) use self::{apart::label, called::named};
 use super::{
     fact::Place,
     infer::{self, Guess},

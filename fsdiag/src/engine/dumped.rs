@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::{
     advice,
     case::Case,
-    finding::{Finding, count, for_time, of_path, verb},
+    finding::{Finding, for_time, of_path},
+    plural::{count, verb},
     report::{Cause, Confidence},
     stacks::{Conclusion, doing::Doing},
 };

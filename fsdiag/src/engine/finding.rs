@@ -165,17 +165,6 @@ pub fn for_time(us: Option<i64>) -> String {
     us.map(|us| format!(" for {:.1} s", seconds(us))).unwrap_or_default()
 }
 
-/// `1 operation`, `3 operations`.
-pub fn count(n: usize, one: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{n} {one}{plural}")
-}
-
-/// `waits` or `wait`.
-pub fn verb(n: usize, one: &'static str, many: &'static str) -> &'static str {
-    if n == 1 { one } else { many }
-}
-
 /// ` (read of movie.mkv)`: the path of a party where it is known.
 pub fn of_path(case: &Case<'_>, party: usize) -> String {
     case.culprit(party).path.map(|p| format!(" of {p}")).unwrap_or_default()

@@ -9,7 +9,7 @@ use fsd_events::op::{Class, Op};
 
 use super::{
     fact::{Awaited, BlockedTask, DaemonProcess, KernelFact, Pending, PendingState, Place},
-    finding::{count, verb},
+    plural::{count, verb},
     report::{Cause, Confidence, Culprit, Evidence, Note, Verdict, Waiter},
 };
 
@@ -242,11 +242,12 @@ impl Case<'_> {
         let (place, oldest) = taken.first()?;
         let limit = self.state.max_background.map(|n| format!(" of {n}")).unwrap_or_default();
         let sentence = format!(
-            "max_background{limit} is used up by requests that {} does not answer, the oldest {}{}; {} more are held back in the kernel.",
+            "max_background{limit} is used up by requests that {} does not answer, the oldest {}{}; {} more {} held back in the kernel.",
             self.daemon(),
             label(oldest),
             age_text(oldest.age_us),
-            held.len().max(1)
+            held.len().max(1),
+            verb(held.len().max(1), "is", "are")
         );
         let verdict = self.verdict(Cause::PermitExhaustion, Confidence::High, sentence, Some(oldest));
         Some(self.citing(
@@ -273,9 +274,10 @@ impl Case<'_> {
         }
         let Some((place, oldest)) = taken.first() else {
             let sentence = format!(
-                "{} reads no requests: {} are queued, the oldest {}{}.",
+                "{} reads no requests: {} {} queued, the oldest {}{}.",
                 self.daemon(),
                 queued.len(),
+                verb(queued.len(), "is", "are"),
                 label(unread),
                 age_text(unread.age_us)
             );
@@ -283,11 +285,12 @@ impl Case<'_> {
             return Some(self.citing(verdict, &[*first], &["see the daemon's threads: none of them reads the device"]));
         };
         let sentence = format!(
-            "{} has no thread left ({threads} in all): it sits in {}{}, and {} more requests are queued unread.",
+            "{} has no thread left ({threads} in all): it sits in {}{}, and {} {} queued unread.",
             self.daemon(),
             label(oldest),
             age_text(oldest.age_us),
-            queued.len()
+            count(queued.len(), "more request"),
+            verb(queued.len(), "is", "are")
         );
         let confidence = if idle.is_some() { Confidence::Certain } else { Confidence::Medium };
         let verdict = self.verdict(Cause::WorkerStarvation, confidence, sentence, Some(oldest));

@@ -144,6 +144,11 @@ impl Model {
         self.is_over(at, &self.voices.current())
     }
 
+    /// The session of whoever wrote into the same log under that name next.
+    pub fn follower(&self, at: usize) -> Option<&Session> {
+        self.voices.follower(at).map(|next| &self.sessions[next])
+    }
+
     fn is_over(&self, at: usize, foreign: &BTreeSet<usize>) -> bool {
         match self.sessions[at].origin {
             Origin::Own { mount_run, .. } => {

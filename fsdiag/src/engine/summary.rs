@@ -1,22 +1,24 @@
 //! The report of a case: verdicts in order, and everything around them.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod restarts;
+
+use std::collections::BTreeMap;
 
 use fsd_events::op::Op;
 
 use super::{
     advice,
-    case::{Case, OpenAt, label, seconds},
+    case::{Case, OpenAt, named, seconds},
     episode,
     finding::{self, Rule},
     model::{
         Model, Now,
         clock::Steps,
         ops::OpStats,
-        past::Counted,
-        session::{Ended, Session},
+        session::Session,
         slow::{SLOW_US, Slow},
     },
+    plural::{count, verb},
     report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
     rules::{RULES, lock_pileup},
     witness,
@@ -135,15 +137,18 @@ fn note(kind: &str, op: Option<Op>, id: Option<String>, text: String) -> Note {
 fn notes(case: &Case<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
     if case.unjudged.count() > 0 {
-        let text = format!("{} more requests are open; only the oldest are judged one by one", case.unjudged.count());
+        let text = format!(
+            "{} {} open; only the oldest are judged one by one",
+            count(case.unjudged.count(), "more request"),
+            verb(case.unjudged.count(), "is", "are")
+        );
         notes.push(note("crowd", None, None, text));
     }
     for session in case.model.lives() {
         // Where the clock shows whole seconds, a moment may look like one.
         let long = |slow: &&Slow| slow.us >= SLOW_US + session.clock.blur_us();
         for slow in session.slow.told().iter().filter(long).filter(|slow| case.speaks(session, slow.op)) {
-            let text = format!("one {} took {:.1} s and completed", slow.op, slow.us as f64 / 1e6);
-            notes.push(note("slow", Some(slow.op), Some(slow.key.to_string()), text));
+            notes.push(took_long(case, slow));
         }
         for step in &session.clock.steps.first {
             let text = format!("the wall clock stepped by {:.1} s; ages are corrected", step.by as f64 / 1e6);
@@ -167,7 +172,11 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
             notes.push(note("latent", None, None, text));
         }
         if session.sequence.missing() > 0 {
-            let text = format!("{} records of the event file are missing", session.sequence.missing());
+            let text = format!(
+                "{} of the event file {} missing",
+                count(session.sequence.missing(), "record"),
+                verb(session.sequence.missing(), "is", "are")
+            );
             notes.push(note("loss", None, None, text));
         }
     }
@@ -179,13 +188,24 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         notes.push(note("loss", None, None, text));
     }
     notes.extend(case.answered.iter().map(|op| answered(case, op)));
-    notes.extend(restarts(case.model));
+    notes.extend(restarts::notes(case.model));
     notes.extend(case.model.unplaced_ends().map(|end| {
         let text =
             format!("something died ({}): it does not say whether it is a daemon of this log, and which", end.text);
         note("cannot_tell", None, None, text)
     }));
     few_of_a_kind(notes, ("clock", case.model.lives().map(|session| session.clock.steps.more).sum()))
+}
+
+fn took_long(case: &Case<'_>, slow: &Slow) -> Note {
+    let text = format!(
+        "{} took {:.1} s and completed ({} line {})",
+        named(slow.op, slow.key),
+        slow.us as f64 / 1e6,
+        case.input_name(slow.place),
+        slow.place.line
+    );
+    note("slow", Some(slow.op), Some(slow.key.to_string()), text)
 }
 
 /// What the log alone would call open.
@@ -215,7 +235,7 @@ fn few_of_a_kind(notes: Vec<Note>, unsaid: (&str, u64)) -> Vec<Note> {
     }
     counts.entry(unsaid.0.to_owned()).and_modify(|count| *count += unsaid.1);
     let left_out = counts.into_iter().filter(|(_, n)| *n > KEPT);
-    kept.extend(left_out.map(|(kind, n)| note(&kind, None, None, format!("{} more notes like these", n - KEPT))));
+    kept.extend(left_out.map(|(kind, n)| note(&kind, None, None, count(n - KEPT, "more note") + " like these")));
     kept
 }
 
@@ -226,55 +246,15 @@ fn inversions(session: &Session) -> impl Iterator<Item = (&str, &str)> {
     both.map(|(a, b)| (&**a, &**b))
 }
 
-fn restarts(model: &Model) -> Vec<Note> {
-    // A stack dump is no run of its own.
-    let current: BTreeSet<usize> = model.current().map(|(at, _)| at).collect();
-    let past = (0..model.sessions.len()).filter(|at| !current.contains(at) && !model.sessions[*at].of_dump);
-    let past = past.map(|at| (&model.sessions[at], model.ended_of(at)));
-    let told = model.past.latest().map(|session| (session, session.ended.as_ref())).chain(past).map(|(session, ended)| {
-        let open = session.open.len();
-        let how = match (&session.handed_over, ended) {
-            (Some((_, result)), _) => format!("handed over to a new worker ({result})"),
-            (None, Some(end)) if end.crash => format!("died ({})", end.text),
-            (None, Some(end)) => format!("ended ({})", end.text),
-            (None, None) => String::from("was followed by another without a word"),
-        };
-        let killed = match (open, &session.handed_over) {
-            (0, _) | (_, Some(_)) => String::new(),
-            (open, None) if session.by_ids && session.about.pid.is_none() => format!(
-                ", as ids tell that are given out again; {open} requests that were open ended with it, unless two daemons write this log: then they may hang, and fsdiag attach tells"
-            ),
-            (open, None) => format!("; {open} requests that were open ended with it{}", doubt(session, ended)),
-        };
-        let daemon = session.about.writer.as_deref().map_or_else(|| String::from("the daemon"), |w| label(w, false));
-        note("restart", None, None, format!("an earlier run of {daemon} {how}{killed}"))
-    });
-    model.past.counted().map(earlier).into_iter().chain(told).collect()
-}
-
-/// That another process of the name writes now is no proof that the one before is gone.
-fn doubt(session: &Session, ended: Option<&Ended>) -> String {
-    let silent = session.about.writer.as_ref().and_then(|writer| writer.pid).filter(|_| ended.is_none());
-    silent.map_or_else(String::new, |pid| {
-        format!(", unless process {pid} still runs: then they may hang, and fsdiag attach tells")
-    })
-}
-
-fn earlier(counted: &Counted) -> Note {
-    let Counted { lives, killed, .. } = counted;
-    let text = format!(
-        "{lives} runs of the daemon before those are only counted; {killed} requests that were open ended with them"
-    );
-    note("restart", None, None, text)
-}
-
 /// What is open without being a verdict.
 fn open_notes(case: &Case<'_>) -> Vec<Note> {
     let mut notes: Vec<Note> = Vec::new();
     let timeless = case.ops.iter().filter(|o| o.age.is_none()).count() as u64 + case.unjudged.timeless;
     if timeless > 0 {
         let text = format!(
-            "{timeless} requests have no reply in this log, which has no times: it cannot tell whether they hang; a stack dump would"
+            "{} no reply in this log, which has no times: it cannot tell whether {}; a stack dump would",
+            count(timeless, "request") + verb(timeless, " has", " have"),
+            verb(timeless, "it hangs", "they hang")
         );
         notes.push(note("cannot_tell", None, None, text));
     }

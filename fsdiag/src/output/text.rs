@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use super::paint::{Paint, Tone};
-use crate::engine::report::{Change, Compared, Culprit, Episode, Loss, OpSummary, Report, Verdict};
+use crate::engine::{
+    plural::count,
+    report::{Change, Compared, Culprit, Episode, Loss, OpSummary, Report, Verdict},
+};
 
 /// Notes, orphans and evidence lines shown at the most; the JSON form has all.
 const SHOWN: usize = 12;
@@ -70,7 +73,7 @@ fn one_verdict(text: &mut String, number: usize, verdict: &Verdict, paint: Paint
         say!(text, "  evidence  {} {}", paint.tone(&place, Tone::Dim), cut(&evidence.text));
     }
     if verdict.evidence.len() > SHOWN {
-        say!(text, "            {} more lines", verdict.evidence.len() - SHOWN);
+        say!(text, "            {}", count(verdict.evidence.len() - SHOWN, "more line"));
     }
     for advice in &verdict.advice {
         say!(text, "  next      {advice}");
@@ -116,13 +119,13 @@ fn episodes(text: &mut String, report: &Report, paint: Paint) {
         let pid = episode.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
         let span = episode.span_s.map(|span| format!(", {span:.1} s from first to last")).unwrap_or_default();
         let dumps = episode.dumps.len();
-        let head = format!("{dumps} stack dump{} of {who}{pid}{span}", if dumps == 1 { "" } else { "s" });
+        let head = format!("{} of {who}{pid}{span}", count(dumps, "stack dump"));
         say!(text, "\n{}{}", paint.tone(&head, Tone::Bold), tally(episode));
         for op in episode.ops.iter().take(SHOWN) {
             one_compared(text, op, paint);
         }
         if episode.ops.len() > SHOWN {
-            say!(text, "  and {} more operations", episode.ops.len() - SHOWN);
+            say!(text, "  and {}", count(episode.ops.len() - SHOWN, "more operation"));
         }
     }
 }
@@ -180,18 +183,22 @@ fn inputs(text: &mut String, report: &Report, paint: Paint) {
     say!(text, "");
     for input in &report.inputs {
         let bad = if input.bad_lines > 0 { format!(", {} bad", input.bad_lines) } else { String::new() };
-        let line = format!("{}: {}, {} lines, {} events{bad}", input.path, input.format, input.lines, input.events);
+        let (lines, events) = (count(input.lines, "line"), count(input.events, "event"));
+        let line = format!("{}: {}, {lines}, {events}{bad}", input.path, input.format);
         say!(text, "{}", paint.tone(&line, Tone::Dim));
     }
     let Loss { seq_gaps, lone_exits, superseded, .. } = report.loss;
     if seq_gaps + lone_exits + superseded > 0 {
         let line = format!(
-            "lost: {seq_gaps} lines by number, {lone_exits} ends without a beginning, {superseded} beginnings superseded"
+            "lost: {} by number, {} without a beginning, {} superseded",
+            count(seq_gaps, "line"),
+            count(lone_exits, "end"),
+            count(superseded, "beginning")
         );
         say!(text, "{}", paint.tone(&line, Tone::Warn));
     }
     if let Some(waiting) = report.kernel_waiting {
-        say!(text, "{}", paint.tone(&format!("the kernel has {waiting} requests waiting"), Tone::Dim));
+        say!(text, "{}", paint.tone(&format!("the kernel has {} waiting", count(waiting, "request")), Tone::Dim));
     }
 }
 

@@ -231,7 +231,9 @@ fn health_restarts_and_slow_operations_are_no_verdict() {
     r.busy(1.0).enter(2.0, 77, Op::Read).exit(10.0, 77, Op::Read, 8_000_000).beat(12.0, &[], 0, 0);
     let (code, report) = analyze(&r.bytes);
     assert_eq!((code, report.healthy), (0, true), "{report:?}");
-    assert!(report.notes.iter().any(|n| n.kind == "slow" && n.text == "one Read took 8.0 s and completed"));
+    let slow = report.notes.iter().find(|n| n.kind == "slow").unwrap();
+    let (input, line) = (&report.inputs[0].path, report.inputs[0].lines - 1);
+    assert_eq!(slow.text, format!("Read #77 took 8.0 s and completed ({input} line {line})"));
     // A new run: what the old one left open ended with it.
     r.enter(13.0, 90, Op::Read);
     (r.run, r.seq) = (8, 0);
@@ -239,7 +241,8 @@ fn health_restarts_and_slow_operations_are_no_verdict() {
     r.busy(15.0).beat(40.0, &[], 0, 0);
     let (code, report) = analyze(&r.bytes);
     assert_eq!((code, report.healthy, report.orphans.len()), (0, true, 0), "{report:?}");
-    assert!(report.notes.iter().any(|n| n.kind == "restart"));
+    let restart = report.notes.iter().find(|n| n.kind == "restart").unwrap();
+    assert!(restart.text.contains("; 1 request that was open ended with it"), "{restart:?}");
 }
 
 #[test]

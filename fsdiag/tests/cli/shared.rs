@@ -56,6 +56,8 @@ fn another_process_after_the_last_word_of_the_one_before_is_a_restart_over_rotat
         let told = report.notes.iter().find(|note| note.kind == "restart").expect("the restart is told");
         assert!(told.text.contains("sshfs[812]") && told.text.contains("2 requests"), "{order:?}: {}", told.text);
         assert!(told.text.contains("unless process 812 still runs"), "{}", told.text);
+        // Whether it hung before that, a reader can tell.
+        assert!(told.text.contains("open for 4.0 s when another one began to write"), "{}", told.text);
         assert_eq!(report.loss.superseded, 0);
     }
 }

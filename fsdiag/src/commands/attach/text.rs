@@ -6,7 +6,10 @@ use serde::Serialize;
 
 use super::{row_line, watch::Watched};
 use crate::{
-    engine::report::{Orphan, Report},
+    engine::{
+        plural::{count, verb},
+        report::{Orphan, Report},
+    },
     output::{self, paint::Paint},
     sources::kernel::{
         facts::{client_line, state_word},
@@ -169,9 +172,11 @@ pub(super) fn all(look: &Look, rows: &[Row], watched: &Watched, report: &Report)
 
 fn head(out: &mut String, look: &Look) {
     let m = &look.mount;
-    let waiting = look.waiting.map_or_else(|| String::from("?"), |n| n.to_string());
     let _ = writeln!(out, "{}  {}  {}  connection {}", m.point.display(), m.fstype, m.source, m.connection());
-    let _ = write!(out, "{waiting} requests wait");
+    let _ = match look.waiting {
+        Some(n) => write!(out, "{} {}", count(n, "request"), verb(n, "waits", "wait")),
+        None => write!(out, "? requests wait"),
+    };
     if let Some(facts) = look.view.as_ref().map(|v| v.facts) {
         // A connection that is over has no limit any more: the kernel sets it to the greatest number.
         let background = facts.num_background.zip(facts.max_background.filter(|max| *max < u64::from(u32::MAX)));
@@ -186,11 +191,12 @@ fn head(out: &mut String, look: &Look) {
         let stopped = if daemon.is_stopped() { ", stopped" } else { "" };
         let _ = writeln!(
             out,
-            "{sure} {} {}: {} threads, {} read the device{stopped}",
+            "{sure} {} {}: {}, {} {} the device{stopped}",
             daemon.comm,
             daemon.pid,
-            daemon.threads.len(),
-            daemon.idle_readers()
+            count(daemon.threads.len(), "thread"),
+            daemon.idle_readers(),
+            verb(daemon.idle_readers(), "reads", "read")
         );
         connections(out, &daemon.sockets);
     }
@@ -236,7 +242,8 @@ fn state(task: &Task) -> char {
 fn live(out: &mut String, watched: &Watched) {
     if watched.live.is_some() {
         let (events, dropped, cancelled) = (watched.events, watched.dropped, watched.cancelled);
-        let _ = writeln!(out, "live: {events} events, {dropped} dropped, {cancelled} cancelled while queued");
+        let _ =
+            writeln!(out, "live: {}, {dropped} dropped, {cancelled} cancelled while queued", count(events, "event"));
     }
 }
 

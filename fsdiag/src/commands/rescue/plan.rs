@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, path::PathBuf};
 
+use crate::engine::plural::count;
+
 /// The mount as the kernel describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Situation {
@@ -80,11 +82,11 @@ impl Plan {
 
     /// For the person who must decide.
     pub fn preview(&self, situation: &Situation) -> String {
-        let waiting = situation.waiting.map_or("an unknown number of".into(), |n| n.to_string());
+        let waiting = situation.waiting.map_or("an unknown number of requests".into(), |n| count(n, "request"));
         let daemons: Vec<_> = situation.daemons.iter().map(|(pid, comm)| format!("{comm} (pid {pid})")).collect();
         let daemons = if daemons.is_empty() { "no daemon".into() } else { daemons.join(", ") };
         let point = situation.point.display();
-        let mut text = format!("{point} ({}): {daemons}, {waiting} requests waiting\n", situation.kind);
+        let mut text = format!("{point} ({}): {daemons}, {waiting} waiting\n", situation.kind);
         for step in &self.steps {
             let _ = writeln!(text, "  - {}: {}", step.title(situation), step.effect());
         }

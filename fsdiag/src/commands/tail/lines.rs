@@ -13,6 +13,7 @@ use crate::{
     engine::{
         fact::{Fact, InputId, Key, Place, Remains, Sink, Writer},
         model::Model,
+        plural::count,
     },
     formats::Mixed,
     output::paint::{Paint, Tone},
@@ -186,7 +187,7 @@ fn words(event: &Event<'_>, model: &Model) -> (String, Option<Tone>) {
             );
             (text, Some(Tone::Dim))
         }
-        Body::Stall(s) => (format!("STALL: {} operations", s.ops.len()), Some(Tone::Bad)),
+        Body::Stall(s) => (format!("STALL: {}", count(s.ops.len(), "operation")), Some(Tone::Bad)),
         Body::StallEnd(_) => (String::from("the stall is over"), Some(Tone::Good)),
         Body::Invariant { what, detail } => (format!("invariant broken: {what}: {detail}"), Some(Tone::Warn)),
         Body::FlagChange { flag, value } => (format!("{} = {value}", flag.name()), Some(Tone::Bold)),
@@ -195,7 +196,13 @@ fn words(event: &Event<'_>, model: &Model) -> (String, Option<Tone>) {
         }
         Body::Stop { reason } => (format!("fsd ends: {reason}"), Some(Tone::Bold)),
         Body::Handover(h) => (
-            format!("hand-over to run {} ({}): {}, {} requests sent again", h.new_run, h.cause, h.result, h.resent),
+            format!(
+                "hand-over to run {} ({}): {}, {} sent again",
+                h.new_run,
+                h.cause,
+                h.result,
+                count(h.resent, "request")
+            ),
             Some(Tone::Bold),
         ),
         Body::Task(_) | Body::TaskEnd(_) | Body::Progress(_) | Body::Wait(_) | Body::WaitEnd(_) => {

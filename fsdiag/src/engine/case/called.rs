@@ -2,11 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use fsd_events::op::Op;
+
 use super::{Case, Who, seconds};
 use crate::engine::{
     fact::Key,
     report::{Culprit, Waiter},
 };
+
+/// `Release #456`.
+pub(crate) fn named(op: Op, key: Key) -> String {
+    match key {
+        Key::Num(n) => format!("{op} #{n}"),
+        Key::Hex(n) => format!("{op} #{n:#x}"),
+        Key::Line(_) | Key::Thread(_) => format!("{op} ({key})"),
+    }
+}
 
 impl Case<'_> {
     /// `Release #456`, `download task 9`, `goroutine 21`.
@@ -24,11 +35,7 @@ impl Case<'_> {
 
     pub fn op_name(&self, op: usize) -> String {
         let open = self.ops[op].open;
-        let name = match open.key() {
-            Key::Num(n) => format!("{} #{n}", open.op()),
-            Key::Hex(n) => format!("{} #{n:#x}", open.op()),
-            key @ (Key::Line(_) | Key::Thread(_)) => format!("{} ({key})", open.op()),
-        };
+        let name = named(open.op(), open.key());
         match self.daemon(self.ops[op].life) {
             Some(daemon) => format!("{name} of {daemon}"),
             None => name,

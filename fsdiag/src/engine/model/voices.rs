@@ -74,6 +74,12 @@ impl Voices {
         self.living().filter(|(at, _)| !followed.contains_key(at)).filter_map(|(_, voice)| voice.session).collect()
     }
 
+    /// The session of whoever followed the writer of that one.
+    pub(super) fn follower(&self, session: usize) -> Option<usize> {
+        let (at, _) = self.living().find(|(_, voice)| voice.session == Some(session))?;
+        self.all[*self.followed().get(&at)?].session
+    }
+
     /// The present sessions of that stream.
     pub(super) fn sessions(&self, stream: InputId) -> Vec<usize> {
         let followed = self.followed();

@@ -2,8 +2,9 @@
 
 use crate::engine::{
     case::Case,
-    finding::{Finding, Rule, count},
+    finding::{Finding, Rule},
     model::strangers,
+    plural::count,
     report::{Cause, Confidence, Culprit},
 };
 

@@ -5,7 +5,8 @@ use crate::engine::{
     advice,
     case::Case,
     dumped,
-    finding::{Finding, Rule, count, for_time, verb},
+    finding::{Finding, Rule, for_time},
+    plural::{count, verb},
     report::{Cause, Confidence},
     waits::{Edge, Why},
 };

@@ -12,8 +12,9 @@ use crate::engine::{
     advice,
     case::{Case, Who, seconds},
     dumped,
-    finding::{Finding, Rule, count, for_time, verb},
+    finding::{Finding, Rule, for_time},
     infer::{Guess, GuessKind, RACES},
+    plural::{count, verb},
     report::{Cause, Confidence, Culprit},
     stacks::doing::Doing,
     waits::{Edge, Why},
@@ -138,7 +139,7 @@ pub(super) fn behind_it(case: &Case<'_>, root: usize, behind: &[usize]) -> Strin
     let counts = if n > 0 { format!(" ({})", case.counts(behind)) } else { String::new() };
     let unread = match case.unread(case.life_of_party(root).unwrap_or(0)) {
         Some(m) if m > 0 => {
-            format!(", and {} that the daemon has not read", count(usize::try_from(m).unwrap_or(0), "request"))
+            format!(", and {} that the daemon has not read", count(m, "request"))
         }
         _ => String::new(),
     };

@@ -2,7 +2,8 @@
 
 use crate::engine::{
     case::Case,
-    finding::{Finding, Rule, count, verb},
+    finding::{Finding, Rule},
+    plural::{count, verb},
     report::{Cause, Confidence},
 };
 

@@ -6,6 +6,7 @@ use crate::engine::{
     advice,
     case::{Case, OpenAt},
     finding::{self, Finding, Rule, for_time, of_path},
+    plural::{count, verb},
     report::{Cause, Confidence},
 };
 
@@ -63,7 +64,9 @@ fn unknown_to_the_daemon(case: &Case<'_>) -> Option<Finding> {
     let idle = nothing && beat.workers_busy == 0 && beat.loops_alive >= beat.workers && beat.replies_queued == 0;
     let waiting = beat.kernel_waiting.filter(|n| *n > 0 && idle && life.session.stall.is_some())?;
     let sentence = format!(
-        "The kernel waits for {waiting} answers, and the daemon has nothing in flight: their replies were lost."
+        "The kernel waits for {}, and the daemon has nothing in flight: {} lost.",
+        count(waiting, "answer"),
+        verb(waiting, "its reply was", "their replies were"),
     );
     Some(
         Finding::new(Cause::LostReply, Confidence::Medium, sentence)

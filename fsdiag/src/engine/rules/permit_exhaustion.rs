@@ -4,7 +4,8 @@ use super::deadlock_cycle::{inside, lasts, only_permits};
 use crate::engine::{
     case::Case,
     fact::HintKind,
-    finding::{Finding, Rule, count, for_time},
+    finding::{Finding, Rule, for_time},
+    plural::count,
     report::{Cause, Confidence},
     waits::Why,
 };

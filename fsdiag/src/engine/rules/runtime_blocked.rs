@@ -2,7 +2,8 @@
 
 use crate::engine::{
     case::{Case, seconds},
-    finding::{Finding, Rule, count, verb},
+    finding::{Finding, Rule},
+    plural::{count, verb},
     report::{Cause, Confidence, Culprit},
     stacks::doing::Doing,
 };

@@ -3,7 +3,8 @@
 use crate::engine::{
     case::Case,
     fact::HintKind,
-    finding::{Finding, Rule, count, verb},
+    finding::{Finding, Rule},
+    plural::{count, verb},
     report::{Cause, Confidence, Culprit},
 };
 

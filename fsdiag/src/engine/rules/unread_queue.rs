@@ -4,6 +4,7 @@ use crate::engine::{
     case::Case,
     fact::Place,
     finding::{Finding, Rule},
+    plural::count,
     report::{Cause, Confidence, Culprit, Evidence},
 };
 
@@ -37,7 +38,8 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
         false => format!("{} of {} loops are alive", beat.loops_alive, beat.workers),
     };
     let in_flight = if none_open { ", though nothing is in flight there" } else { "" };
-    let sentence = format!("The kernel has {unread} requests that the daemon does not read{in_flight}: {why}.");
+    let sentence =
+        format!("The kernel has {} that the daemon does not read{in_flight}: {why}.", count(unread, "request"));
     let confidence = if dead_loops { Confidence::Certain } else { Confidence::High };
     let culprit = Culprit { thread: Some(String::from("FUSE loops")), ..Culprit::default() };
     let finding = Finding::new(Cause::UnreadQueue, confidence, sentence).culprit(culprit).evidence(case, [*place]);

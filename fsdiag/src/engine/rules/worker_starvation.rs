@@ -8,8 +8,9 @@ use crate::engine::{
     advice,
     case::Case,
     dumped,
-    finding::{Finding, Rule, count, for_time, of_path},
+    finding::{Finding, Rule, for_time, of_path},
     infer::GuessKind,
+    plural::{count, verb},
     report::{Cause, Confidence},
 };
 
@@ -55,9 +56,10 @@ fn was_passed(case: &Case<'_>, op: usize) -> bool {
 
 fn only_worker(case: &Case<'_>, op: usize, confidence: Confidence) -> Finding {
     let party = case.party_of(op).unwrap_or(op);
-    let unread = case.unread(case.ops[op].life).filter(|n| *n > 0).map(|n| {
-        format!("; {} that the daemon has not read wait for it", count(usize::try_from(n).unwrap_or(0), "request"))
-    });
+    let unread = case
+        .unread(case.ops[op].life)
+        .filter(|n| *n > 0)
+        .map(|n| format!("; {} that the daemon has not read {} for it", count(n, "request"), verb(n, "waits", "wait")));
     let sentence = format!(
         "The only worker sits in {}{}{}{}{}.",
         case.op_name(op),
@@ -102,12 +104,16 @@ fn all_busy(case: &Case<'_>, life: usize) -> Option<Finding> {
     }
     let op = case.stuck().find(|op| case.ops[*op].life == life)?;
     let party = case.party_of(op)?;
+    let all = match beat.workers {
+        1 => String::from("The only worker is busy,"),
+        n => format!("All {n} workers are busy, the oldest"),
+    };
     let sentence = format!(
-        "All {} workers are busy, the oldest in {}{}; {} that the daemon has not read wait.",
-        beat.workers,
+        "{all} in {}{}; {} that the daemon has not read {}.",
         case.op_name(op),
         for_time(case.ops[op].age),
-        count(usize::try_from(unread).unwrap_or(0), "request"),
+        count(unread, "request"),
+        verb(unread, "waits", "wait"),
     );
     let finding = Finding::new(Cause::WorkerStarvation, Confidence::High, sentence).evidence(case, [*place]);
     Some(finding.blames(case, party).advice(&[advice::SINGLE_THREAD]))

@@ -10,8 +10,11 @@ use super::{
     sys,
     task::Task,
 };
-use crate::engine::fact::{
-    At, Awaited, BlockedTask, Burns, DaemonProcess, Fact, InputId, KernelFact, Pending, PendingState, Place, What,
+use crate::engine::{
+    fact::{
+        At, Awaited, BlockedTask, Burns, DaemonProcess, Fact, InputId, KernelFact, Pending, PendingState, Place, What,
+    },
+    plural::{count, verb},
 };
 
 /// Facts under way to the model, with the lines they stand on.
@@ -63,7 +66,8 @@ impl Transcript {
     fn connection(&mut self, look: &Look) {
         let connection = look.mount.connection();
         if let Some(waiting) = look.waiting {
-            let line = format!("connection {connection}: {waiting} requests wait");
+            let line =
+                format!("connection {connection}: {} {}", count(waiting, "request"), verb(waiting, "waits", "wait"));
             self.add(line, KernelFact::Waiting { connection, waiting });
         }
         if let Some(facts) = look.view.as_ref().map(|v| v.facts) {
@@ -94,9 +98,11 @@ impl Transcript {
             .as_ref()
             .map(|b| format!(", {} runs for {} % of {:.1} s", b.thread, b.percent, b.over_us as f64 / 1e6));
         let line = format!(
-            "daemon {} {}: {threads} threads, {idle} read the device{}{}",
+            "daemon {} {}: {}, {idle} {} the device{}{}",
             daemon.comm,
             daemon.pid,
+            count(threads, "thread"),
+            verb(idle, "reads", "read"),
             if stopped { ", stopped" } else { "" },
             runs.unwrap_or_default(),
         );

@@ -1,7 +1,10 @@
 //! The first screen: the worst of the open operations, and the flow of all of them.
 
 use super::{Canvas, Cell, Look, Page, Row, operations, words};
-use crate::tui::{picture::Verdict, state::State};
+use crate::{
+    engine::plural::ending,
+    tui::{picture::Verdict, state::State},
+};
 
 /// Rows of the list that the rest leaves at least.
 const LEAST: usize = 3;
@@ -66,7 +69,13 @@ fn kernel(state: &State) -> Row {
 fn loss(state: &State) -> Row {
     let source = &state.picture.source;
     let look = if source.lost + source.bad_lines > 0 { Look::Slow } else { Look::Plain };
-    let text = format!("{:>8}  events, {} unreadable lines", words::count(source.lost), words::count(source.bad_lines));
+    let text = format!(
+        "{:>8}  event{}, {} unreadable line{}",
+        words::count(source.lost),
+        ending(source.lost),
+        words::count(source.bad_lines),
+        ending(source.bad_lines)
+    );
     Row(vec![label("lost"), Cell::new(text, look)])
 }
 

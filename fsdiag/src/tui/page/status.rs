@@ -1,9 +1,12 @@
 //! The lines around every screen: where the data comes from, what the verdict is, and what takes a screen's place.
 
 use super::{Canvas, Cell, Look, Page, Row, words};
-use crate::tui::{
-    picture::{Source, SourceState, Verdict},
-    state::{Screen, State},
+use crate::{
+    engine::plural::{count, verb},
+    tui::{
+        picture::{Source, SourceState, Verdict},
+        state::{Screen, State},
+    },
 };
 
 /// Smallest terminal that can hold the screens; below it only the verdict is shown.
@@ -141,7 +144,10 @@ fn choices(state: &State) -> Cell {
     match (state.picture.mounts.len(), sick) {
         (0, _) => Cell::new("nothing to look at", Look::Slow),
         (_, 0) => Cell::new(". every mount looks well", Look::Good),
-        (all, sick) => Cell::new(format!("! {sick} of {all} mounts hang or are dead"), Look::Culprit),
+        (all, sick) => Cell::new(
+            format!("! {sick} of {} {} dead", count(all, "mount"), verb(sick, "hangs or is", "hang or are")),
+            Look::Culprit,
+        ),
     }
 }
 
@@ -153,7 +159,11 @@ fn healthy(state: &State) -> Cell {
         SourceState::Empty | SourceState::Loading { .. } | SourceState::Failed { .. } => Cell::new("", Look::Dim),
         SourceState::Reconnecting { .. } | SourceState::Gone { .. } => Cell::new("~ nothing is known", Look::Slow),
         _ if picture.source.lost > 0 => Cell::new(
-            format!("~ no stall seen, but {} events were lost: one could hide", words::count(picture.source.lost)),
+            format!(
+                "~ no stall seen, but {} {} lost: one could hide",
+                words::count(picture.source.lost),
+                verb(picture.source.lost, "event was", "events were")
+            ),
             Look::Slow,
         ),
         _ if picture.operations.is_empty() => {
