@@ -37,13 +37,20 @@ fn isolate(mounted: &Mounted, args: &[&str], workload: &[&str]) -> Option<Output
 }
 
 fn command(mounted: &Mounted) -> Option<Command> {
+    let mut command = unnamed(mounted)?;
+    command.arg(mounted.dir());
+    Some(command)
+}
+
+/// The same, and no mount is named.
+fn unnamed(mounted: &Mounted) -> Option<Command> {
     let fsdiag: PathBuf = program().with_file_name("fsdiag");
     if !fsdiag.exists() {
         skip("fsdiag", "only fsd was built", "cargo test --workspace");
         return None;
     }
     let mut command = mounted.home().command(&fsdiag);
-    command.arg("isolate").arg(mounted.dir()).stdin(Stdio::null());
+    command.arg("isolate").stdin(Stdio::null());
     Some(command)
 }
 
@@ -151,4 +158,22 @@ fn without_a_supervisor_it_says_what_it_could_not_try() {
     assert!(report["notes"].to_string().contains("supervisor"), "{report:#}");
     assert_eq!(flags(&mounted), [false, false], "the flags from before");
     finish(mounted, &origin);
+}
+
+#[test]
+fn among_several_mounts_none_is_taken_unasked() {
+    let origin = origin();
+    // Each keeps its records in a directory of its own, as two services would.
+    let [one, other] = [(); 2].map(|()| mount(Some(&origin.url("")), &QUICK));
+    if let Some(mut command) = unnamed(&one) {
+        let output = command.arg("--dry-run").output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        for mounted in [&one, &other] {
+            let point = mounted.dir().display().to_string();
+            assert!(said.contains(point.trim_end_matches('/')), "{said}");
+        }
+    }
+    finish(one, &origin);
+    finish(other, &origin);
 }

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 use self::{
     account::{Account, Course, line},
     conclude::Finding,
-    daemon::Daemon,
+    daemon::{Daemon, Unchosen},
     setting::Setting,
     trial::Terms,
 };
@@ -33,11 +33,12 @@ use crate::{engine::model::Limits, sources::kernel::sys::EndSignals};
 /// shell, with FSD_MOUNT, FSD_ISOLATE_RUN and FSD_ISOLATE_SETTING in its environment; without a command the mount's
 /// own users are watched.
 ///
-/// Exit codes: 0 concluded, 1 the runs do not allow a conclusion, 2 wrong usage, 3 no such fsd runs, 4 not confirmed,
+/// Exit codes: 0 concluded, 1 the runs do not allow a conclusion, 2 wrong usage (several fsd are mounted and none
+/// is named, too), 3 no such fsd runs, 4 not confirmed,
 /// 5 the workload never hung under no flag, 6 the flags could not be restored, 130 interrupted.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Mount point of fsd; may be left out where only one runs.
+    /// Mount point of fsd; may be left out where only one is mounted.
     pub mount: Option<PathBuf>,
     /// Runs under each setting.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -65,6 +66,7 @@ pub struct Args {
 }
 
 const NO_CONCLUSION: u8 = 1;
+const USAGE: u8 = 2;
 const NOT_CONFIRMED: u8 = 4;
 const NEVER_HUNG: u8 = 5;
 const NOT_RESTORED: u8 = 6;
@@ -77,9 +79,13 @@ const INTERRUPTED: u8 = 130;
 pub fn run(args: &Args) -> Result<ExitCode> {
     let daemon = match daemon::choose(args.mount.as_deref()) {
         Ok(daemon) => daemon,
-        Err(problem) => {
-            complain(&[problem])?;
+        Err(Unchosen::None(why)) => {
+            complain(&[why])?;
             return Ok(ExitCode::from(NO_INPUT));
+        }
+        Err(Unchosen::Several(why)) => {
+            complain(&[why])?;
+            return Ok(ExitCode::from(USAGE));
         }
     };
     let before = match daemon.status() {

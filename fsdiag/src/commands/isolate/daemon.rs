@@ -1,7 +1,8 @@
 //! Daemon: the fsd whose flags are switched, found anew by its mount after each hand-over.
 
 use std::{
-    io,
+    fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,7 +10,11 @@ use std::{
 use fsd_events::control::{Answer, Request, Status};
 
 use super::setting::Setting;
-use crate::sources::{self, control, rings};
+use crate::sources::{
+    self, control,
+    kernel::mountinfo::{self, Mount},
+    rings,
+};
 
 /// Longest wait for a plain answer, and for a new worker to serve.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -96,24 +101,48 @@ impl Daemon {
     }
 }
 
+/// Why none was chosen.
+pub enum Unchosen {
+    /// No such fsd runs.
+    None(String),
+    /// Several run, and the user must say which.
+    Several(String),
+}
+
 /// The mount that is meant: the one named, or the only one that runs.
 ///
 /// # Errors
-/// In words: which there are.
-pub fn choose(named: Option<&Path>) -> Result<Daemon, String> {
-    let mut running: Vec<PathBuf> =
-        rings::mounts().into_iter().filter(|mount| mount.alive).map(|mount| mount.mount.into()).collect();
+/// There is none, or more than one; the words say which there are.
+pub fn choose(named: Option<&Path>) -> Result<Daemon, Unchosen> {
     if let Some(path) = named {
         let known = rings::of_mount(path).filter(|mount| mount.alive);
         let none = || format!("no fsd serves {}; `fsdiag mounts` lists what is mounted", path.display());
-        return known.map(|known| Daemon { mount: known.mount.into() }).ok_or_else(none);
+        return known.map(|known| Daemon { mount: known.mount.into() }).ok_or_else(|| Unchosen::None(none()));
     }
-    match running.len() {
-        0 => Err("no fsd is running for this user".to_owned()),
-        1 => Ok(Daemon { mount: running.remove(0) }),
-        _ => {
-            let names: Vec<_> = running.iter().map(|mount| format!("  {}", mount.display())).collect();
-            Err(format!("several fsd are running, name one:\n{}", names.join("\n")))
+    let known = rings::mounts();
+    let mut elsewhere = mounted();
+    elsewhere.retain(|mount| !known.iter().any(|known| known.connection == mount.connection()));
+    let running: Vec<PathBuf> = known.into_iter().filter(|mount| mount.alive).map(|mount| mount.mount.into()).collect();
+    match (running.as_slice(), elsewhere.as_slice()) {
+        ([], []) => Err(Unchosen::None("no fsd is running for this user".to_owned())),
+        ([one], []) => Ok(Daemon { mount: one.clone() }),
+        (here, elsewhere) => {
+            let name = |point: &PathBuf| format!("  {}", point.display());
+            let unseen = |mount: &Mount| name(&mount.point) + " (its records are in a directory of its own)";
+            let names: Vec<_> = here.iter().map(name).chain(elsewhere.iter().map(unseen)).collect();
+            Err(Unchosen::Several(format!("several fsd are mounted, name one:\n{}", names.join("\n"))))
         }
     }
+}
+
+/// What the kernel shows as mounts of fsd that are this user's; who keeps its records elsewhere runs all the same.
+fn mounted() -> Vec<Mount> {
+    let uid = fs::metadata("/proc/self").map_or(0, |meta| meta.uid());
+    let ours = |mount: &Mount| uid == 0 || mount.option("user_id").is_some_and(|id| id == uid.to_string());
+    let mut all = mountinfo::read().unwrap_or_default();
+    all.retain(|mount| mount.is_fuse() && mount.kind() == "fsd" && ours(mount));
+    all.sort_by_key(Mount::connection);
+    // A directory that is shown at another place, too, is no other mount.
+    all.dedup_by_key(|mount| mount.connection());
+    all
 }
