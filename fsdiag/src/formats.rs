@@ -49,7 +49,8 @@ pub trait Parser: Send {
     fn format(&self) -> &'static str;
     /// What the lines have that it takes while it waits for nothing.
     fn marks(&self) -> &'static [Mark];
-    /// Whether it waits for nothing: then it refuses every line without a mark, and nothing changes by that.
+    /// Whether it waits for nothing: then it refuses every line without a mark, and nothing changes by that. By a line
+    /// that it refuses, with a mark or without, it never begins to wait.
     fn is_idle(&self) -> bool {
         true
     }

@@ -73,6 +73,12 @@ impl Words {
         let Some(end) = text.len().checked_sub(self.width) else { return };
         let mut at = 0;
         while at <= end {
+            if let Some(eight) = text[at..].first_chunk().filter(|_| self.stride == 2 && self.width == 4)
+                && !self.may_begin_in(u64::from_le_bytes(*eight))
+            {
+                at += 3 * self.stride;
+                continue;
+            }
             let letters = self.letters(&text[at..]);
             let hash = hash(letters);
             if self.bits[hash / 64] & (1 << (hash % 64)) != 0 && self.at(text, at, letters, &mut suffices) {
@@ -80,6 +86,17 @@ impl Words {
             }
             at += self.stride;
         }
+    }
+
+    /// Whether any word may have the four letters at one of the three places of eight bytes: all are looked at at once,
+    /// because almost always none has.
+    fn may_begin_in(&self, eight: u64) -> bool {
+        let eight = eight | u64::from(SMALL) << 32 | u64::from(SMALL);
+        let bit = |shift: u32| {
+            let hash = hash((eight >> shift) as u32);
+            self.bits[hash / 64] >> (hash % 64)
+        };
+        (bit(0) | bit(16) | bit(32)) & 1 != 0
     }
 
     /// The words that really stand there.

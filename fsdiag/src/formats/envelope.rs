@@ -77,7 +77,7 @@ fn prefix(text: &str) -> Option<Opened<'_>> {
             let (text, by) = tag(rest.strip_prefix(' ')?);
             Some(Opened { text, stamp: Some(stamp), by, made: false })
         }
-        b'a'..=b'z' => composed(text).or_else(|| stern(text)),
+        b'a'..=b'z' => named(text),
         _ => None,
     }
 }
@@ -147,13 +147,18 @@ fn tagged(text: &str) -> Option<(&str, By<'_>)> {
     named.then(|| (inner, By { host, name, pid: pid.parse().ok() }))
 }
 
-/// `service-1  | text` of docker compose.
-fn composed(text: &str) -> Option<Opened<'_>> {
-    const LONGEST: usize = 64;
+/// What begins with the name of a service or a pod; most lines that begin with a small letter do not.
+fn named(text: &str) -> Option<Opened<'_>> {
     let service = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    let end = text.bytes().position(|b| !service(&b))?;
+    composed(text, end).or_else(|| stern(text, end))
+}
+
+/// `service-1  | text` of docker compose.
+fn composed(text: &str, end: usize) -> Option<Opened<'_>> {
+    const LONGEST: usize = 64;
     let head = &text.as_bytes()[..text.len().min(LONGEST + 2)];
-    let end = head.iter().take(LONGEST).position(|b| !service(b))?;
-    let bar = end + head[end..].iter().position(|b| *b != b' ')?;
+    let bar = end + head.get(end..).filter(|_| end < LONGEST)?.iter().position(|b| *b != b' ')?;
     if !head[bar..].starts_with(b"| ") {
         return None;
     }
@@ -163,13 +168,14 @@ fn composed(text: &str) -> Option<Opened<'_>> {
 }
 
 /// `fuse-x7k2p mounter text` of stern: a pod whose name ends in letters by chance, which are no vowels.
-fn stern(text: &str) -> Option<Opened<'_>> {
-    let (pod, rest) = scan::split(text, " ")?;
+fn stern(text: &str, end: usize) -> Option<Opened<'_>> {
+    let (pod, rest) = (&text[..end], text[end..].strip_prefix(' ')?);
+    // Few words have a hyphen there.
+    let chance = pod[pod.len().checked_sub(6)?..].strip_prefix('-')?;
     let (container, text) = scan::split(rest, " ")?;
     let named = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     let letters = |b: u8| b"bcdfghjklmnpqrstvwxz2456789".contains(&b);
-    let (_, chance) = pod.rsplit_once('-')?;
-    let is_pod = chance.len() == 5 && chance.bytes().all(letters) && named(pod) && named(container);
+    let is_pod = chance.bytes().all(letters) && named(pod) && named(container);
     let by = By { host: pod, name: container, pid: None };
     is_pod.then(|| Opened { text, by, ..Opened::default() })
 }

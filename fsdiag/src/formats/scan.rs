@@ -24,6 +24,13 @@ pub(super) fn unindented(text: &str) -> &str {
     if text.as_bytes().first().is_some_and(u8::is_ascii_graphic) { text } else { text.trim_start() }
 }
 
+/// Without the blanks around it.
+#[inline]
+pub(super) fn trimmed(text: &str) -> &str {
+    let text = unindented(text);
+    if text.as_bytes().last().is_some_and(u8::is_ascii_graphic) { text } else { text.trim_end() }
+}
+
 /// Whether `text` starts with any of these; their first bytes almost always tell.
 #[inline]
 pub(super) fn starts(text: &str, with: &[&str]) -> bool {
@@ -347,8 +354,8 @@ mod tests {
             assert_eq!(starts(text, &starts_so[..1]), text.starts_with("panic: "), "{text}");
             assert_eq!(starts(text, &starts_so), starts_so.iter().any(|start| text.starts_with(start)), "{text}");
         }
-        for text in ["", " ", "a ", " a", "\t a", "\u{a0}a", " \u{2003} a", "µ", "\r\n\ta"] {
-            assert_eq!(unindented(text), text.trim_start(), "{text:?}");
+        for text in ["", " ", "a ", " a", "µ\u{a0}", "a\u{a0} ", "\t a", "\u{a0}a", " \u{2003} a", "µ", "\r\n\ta"] {
+            assert_eq!((unindented(text), trimmed(text)), (text.trim_start(), text.trim()), "{text:?}");
         }
     }
 

@@ -153,6 +153,13 @@ fn facts(kept: &Kept, mixed: &Mixed) -> String {
 }
 
 #[test]
+fn a_name_that_looks_like_a_range_is_none() {
+    let (kept, _) = read(b"2026/03/04 09:23:20 DEBUG : /: Lookup: name=\"len=5, offset=7\"\n");
+    let What::Enter(call) = &kept.facts[0].what else { panic!("a Lookup begins: {:?}", kept.facts) };
+    assert_eq!((call.path.as_deref(), call.len, call.off), (Some("len=5, offset=7"), None, None));
+}
+
+#[test]
 fn every_sample_gives_the_facts_beside_it() {
     for path in samples() {
         let bytes = fs::read(&path).expect("sample");

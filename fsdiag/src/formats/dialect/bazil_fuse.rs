@@ -36,11 +36,14 @@ impl Parser for BazilFuse {
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
-        if let Some(rest) = arrow(line.text, "<- ") {
-            return self.request(line, rest, out).unwrap_or(Taken::Bad);
-        }
-        if let Some(rest) = arrow(line.text, "-> ") {
-            return self.answer(line, rest, out).unwrap_or(Taken::Bad);
+        // Every line of rclone is asked, and this bracket is rare there.
+        if scan::has(line.text, "[ID=0x") {
+            if let Some(rest) = arrow(line.text, "<- ") {
+                return self.request(line, rest, out).unwrap_or(Taken::Bad);
+            }
+            if let Some(rest) = arrow(line.text, "-> ") {
+                return self.answer(line, rest, out).unwrap_or(Taken::Bad);
+            }
         }
         // Once the protocol itself is logged, rclone's view of the same requests adds nothing.
         if self.seen && rclone::is_request(line.text) { Taken::Yes } else { Taken::No }
@@ -49,10 +52,6 @@ impl Parser for BazilFuse {
 
 /// What follows the arrow, if this is a line of this log.
 fn arrow<'a>(text: &'a str, arrow: &str) -> Option<&'a str> {
-    // Every line of rclone is asked, and this bracket is rare there.
-    if !scan::has(text, "[ID=0x") {
-        return None;
-    }
     let rest = text.strip_prefix(arrow).or_else(|| scan::after(text, "fuse: ")?.strip_prefix(arrow))?;
     scan::has(scan::clip(rest, 64), "[ID=0x").then_some(rest)
 }

@@ -48,8 +48,9 @@ impl Parser for Ending {
 /// `bash: line 1: 30305 Killed  'rclone' ...`, `Segmentation fault (core dumped)`, `exited with status 137`.
 fn is_death(text: &str) -> bool {
     let text = text.trim();
-    let signalled = scan::num_after(text, "exited with status ").is_some_and(|status| (129..=159).contains(&status))
-        || scan::num_after(text, "exit code ").is_some_and(|status| (129..=159).contains(&status))
+    let by_signal = |said: &str| scan::num_after(text, said).is_some_and(|status| (129..=159).contains(&status));
+    // The letter that both have is rare.
+    let signalled = scan::has(text, "xit") && (by_signal("exited with status ") || by_signal("exit code "))
         || scan::has(text, "code=killed")
         || scan::has(text, "code=dumped");
     let job = job(text);

@@ -37,7 +37,7 @@ impl Parser for HungTask {
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
-        let text = line.text.trim();
+        let text = scan::trimmed(line.text);
         if let Some(rest) = text.strip_prefix("INFO: task ") {
             return self.report(line, rest, out);
         }

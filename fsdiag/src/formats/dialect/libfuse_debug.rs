@@ -181,6 +181,10 @@ impl LibfuseDebug {
         if !matches!(inner.as_bytes().first(), Some(b'a'..=b'z' | b'_' | b'[' | b'N' | b'I' | b'L')) {
             return Taken::No;
         }
+        // A number stands in the brackets of sshfs, and words in those of most others.
+        if inner.starts_with('[') && !inner.as_bytes().get(1).is_some_and(u8::is_ascii_digit) {
+            return Taken::No;
+        }
         let (verb, rest) = scan::word(inner);
         match verb {
             "NODEID:" => {
@@ -211,10 +215,10 @@ impl LibfuseDebug {
     fn verb(&mut self, verb: &str, rest: &str) -> Taken {
         let (name, handle) = scan::split(verb, "[").unwrap_or((verb, ""));
         let lower = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        let Some(op) = Some(name).filter(|n| lower && !n.is_empty()).and_then(scan::op) else { return Taken::No };
-        if handle.is_empty() && !rest.starts_with('/') && !scan::has(rest, "flags: ") {
+        if !lower || handle.is_empty() && !rest.starts_with('/') && !scan::has(rest, "flags: ") {
             return Taken::No;
         }
+        let Some(op) = Some(name).filter(|n| !n.is_empty()).and_then(scan::op) else { return Taken::No };
         self.attach(op, |call| {
             call.fh = scan::num(handle).map(|(fh, _)| fh);
             if let Some((len, from)) = scan::num(rest).filter(|(_, from)| from.starts_with(" bytes ")) {

@@ -121,12 +121,16 @@ impl Rclone {
     }
 
     fn begin(&mut self, line: &Line<'_>, entry: &Entry<'_>, step: &Step<'_>, out: &mut Vec<Fact>) -> Taken {
-        let name = scan::after(step.details, "name=").and_then(scan::quoted).map_or("", |(name, _)| name);
+        // Only these have a range, and they have no name.
+        let ranged = matches!(step.op, Op::Read | Op::Write | Op::Readdir);
+        let (off, len) = if ranged { range(step.details) } else { (None, None) };
+        let named = Some(step.details).filter(|_| !ranged).and_then(|details| scan::after(details, "name="));
+        let name = named.and_then(scan::quoted).map_or("", |(name, _)| name);
         let (ambiguous, of_object) = self.open.begin(entry.object, step.op, line.place.key(), name);
         let call = Call {
             path: Some(if name.is_empty() { of_object } else { below(&of_object, name) }),
-            off: scan::num_after(step.details, "offset=").or_else(|| scan::num_after(step.details, "ofst=")),
-            len: scan::num_after(step.details, "len="),
+            off,
+            len,
             asynchronous: true,
             ambiguous,
             ..Call::new(line.place.key(), step.op)
@@ -194,9 +198,12 @@ fn step_in(rest: &str) -> Option<(&str, Step<'_>)> {
 /// `Func: details` or `>Func: details`, where the function serves a FUSE request.
 fn step(message: &str) -> Option<Step<'_>> {
     let (ends, rest) = message.strip_prefix('>').map_or((false, message), |rest| (true, rest));
+    if !rest.starts_with(|c: char| c.is_ascii_uppercase()) {
+        return None;
+    }
     let colon = rest.bytes().take(16).position(|b| b == b':')?;
     let (name, details) = (&rest[..colon], &rest[colon + 1..]);
-    if !name.starts_with(|c: char| c.is_ascii_uppercase()) || !details.starts_with(' ') {
+    if !details.starts_with(' ') {
         return None;
     }
     Some(Step { ends, op: op(name)?, details: details.trim_start() })
@@ -232,6 +239,12 @@ fn op(name: &str) -> Option<Op> {
         "Listxattr" => Op::Listxattr,
         _ => return None,
     })
+}
+
+/// Offset and length of what is read or written.
+fn range(details: &str) -> (Option<u64>, Option<u64>) {
+    let off = scan::num_after(details, "offset=").or_else(|| scan::num_after(details, "ofst="));
+    (off, scan::num_after(details, "len="))
 }
 
 /// The layer below opens the same file for the same request.

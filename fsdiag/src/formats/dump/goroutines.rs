@@ -149,7 +149,10 @@ impl Goroutines {
         if text.starts_with("...") || text.starts_with("goroutine running on other thread") {
             return Taken::Yes;
         }
-        let Some((function, args)) = call(text) else { return Taken::No };
+        // Other lines that end like a call have words before the bracket.
+        let Some((function, args)) = call(text).filter(|(function, _)| !function.ends_with(' ')) else {
+            return Taken::No;
+        };
         let plain = |function: &str| is_function(function).then(|| function.into());
         let Some(function) = self.functions.made(function, plain) else { return Taken::No };
         draft.frame(Frame { function, args: args.into(), ..Frame::default() });

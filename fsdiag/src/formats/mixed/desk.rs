@@ -208,7 +208,12 @@ impl Desk {
     }
 
     fn offer(&mut self, at: usize, line: &Line<'_>, tally: &mut Tally, facts: &mut Vec<Fact>) -> Taken {
-        let taken = self.slots[at].parser.line(line, facts);
+        let Slot { parser, bit, .. } = &mut self.slots[at];
+        let taken = parser.line(line, facts);
+        if taken == Taken::No && self.awake & *bit == 0 {
+            debug_assert!(parser.is_idle(), "{} begins to wait by a line that it refuses", parser.format());
+            return taken;
+        }
         self.note(at);
         if taken != Taken::No {
             let (lines, events) = tally.at(at);
