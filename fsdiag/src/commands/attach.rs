@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::{
     commands::analyze::{
         Format, NO_INPUT,
-        quote::{self, Kept},
+        quote::{self, Again, Kept, Tails},
         read,
         select::seconds,
     },
@@ -129,11 +129,11 @@ fn report(look: &Look, rows: &mut [Row], watched: &Watched, args: &Args) -> anyh
     join::own_operations(rows, &model, !record.is_empty());
     let name = look.mount.point.display().to_string();
     let input = model.input(&name);
-    let tails = kept.entry(name).or_default();
-    let mut transcript = Transcript::new(input);
+    let (mut tails, mut transcript) = (Tails::default(), Transcript::new(input));
     transcript.look(look, rows);
     transcript.facts.iter().for_each(|fact| model.apply(fact));
     (1..).zip(&transcript.lines).for_each(|(number, line)| tails.keep(number, line.as_bytes()));
+    kept.insert(name, Again::Tails(tails));
     let events = transcript.facts.len() as u64 + watched.events;
     model.counted(input, "kernel-trace", transcript.lines.len() as u64, events, watched.dropped);
     let mut report = model.report(Now { wall_us: Some(sys::wall_us()) });

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, BufReader, Read, Seek as _},
     path::{Path, PathBuf},
 };
 
@@ -63,6 +63,26 @@ impl Input {
             Self::File(path) => Box::new(File::open(path)?),
         };
         as_utf8(decompressed(raw)?)
+    }
+
+    /// The text from there on, without what stands before it.
+    ///
+    /// # Errors
+    /// It cannot be opened, or its bytes are not those of the text: it is compressed, or in another encoding.
+    pub fn open_at(&self, bytes: u64) -> io::Result<Box<dyn Read + Send>> {
+        let Self::File(path) = self else { return Err(io::ErrorKind::NotSeekable.into()) };
+        if bytes == 0 {
+            return self.open();
+        }
+        let (mut file, mut magic) = (File::open(path)?, [0; 4]);
+        let got = read_some(&mut file, &mut magic)?;
+        if matches!(magic, [0x1f, 0x8b, ..] | [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0xef, 0xbb, 0xbf, _])
+            || frames::begin(&magic[..got])
+        {
+            return Err(io::ErrorKind::NotSeekable.into());
+        }
+        file.seek(io::SeekFrom::Start(bytes))?;
+        Ok(Box::new(file))
     }
 }
 

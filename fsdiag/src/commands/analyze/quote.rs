@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    io::Read as _,
+    io::Read,
 };
 
 use memchr::{memchr_iter, memrchr};
@@ -23,8 +23,48 @@ pub struct Tails {
     bytes: usize,
 }
 
-/// Those of all such inputs, by name.
-pub type Kept = BTreeMap<String, Tails>;
+/// Where some of the lines begin in an input that can be read twice, in order.
+#[derive(Default)]
+pub struct Marks {
+    /// The number of a line, and how many bytes stand before it.
+    lines: Vec<(u64, u64)>,
+    bytes: u64,
+}
+
+/// How the lines of an input are found again.
+pub enum Again {
+    Tails(Tails),
+    Marks(Marks),
+}
+
+/// Those of all inputs, by name.
+pub type Kept = BTreeMap<String, Again>;
+
+impl Again {
+    pub fn of(input: &Input) -> Self {
+        if input.can_be_read_again() { Self::Marks(Marks::default()) } else { Self::Tails(Tails::default()) }
+    }
+
+    /// `first` is the number of the line that these bytes go on with, or begin with, where they begin one.
+    pub fn keep(&mut self, first: u64, begins: bool, bytes: &[u8]) {
+        match self {
+            Self::Tails(tails) => tails.keep(first, bytes),
+            Self::Marks(marks) => {
+                marks.lines.extend(begins.then_some((first, marks.bytes)));
+                marks.bytes += bytes.len() as u64;
+            }
+        }
+    }
+}
+
+impl Marks {
+    /// The last mark at or before a line: its number, how many bytes stand before it, and the number of the next one.
+    fn before(&self, line: u64) -> (u64, u64, u64) {
+        let next = self.lines.partition_point(|(number, _)| *number <= line);
+        let (number, bytes) = next.checked_sub(1).map_or((1, 0), |at| self.lines[at]);
+        (number, bytes, self.lines.get(next).map_or(u64::MAX, |(number, _)| *number))
+    }
+}
 
 impl Tails {
     const KEPT: usize = 8 << 20;
@@ -64,9 +104,12 @@ pub fn fill(report: &mut Report, inputs: &[Input], kept: &Kept) {
     let mut texts: BTreeMap<(String, u64), String> = BTreeMap::new();
     for (name, lines) in wanted {
         let found = match (kept.get(&name), inputs.iter().find(|i| i.name() == name)) {
-            (Some(tails), _) => lines.iter().filter_map(|n| Some((*n, quotation(tails.get(*n)?)))).collect(),
-            (None, Some(input)) => read_again(input, &lines),
-            (None, None) => Vec::new(),
+            (Some(Again::Tails(tails)), _) => {
+                lines.iter().filter_map(|n| Some((*n, quotation(tails.get(*n)?)))).collect()
+            }
+            (Some(Again::Marks(marks)), Some(input)) => read_again(input, marks, lines),
+            (None, Some(input)) => read_again(input, &Marks::default(), lines),
+            (_, None) => Vec::new(),
         };
         texts.extend(found.into_iter().map(|(n, text)| ((name.clone(), n), text)));
     }
@@ -77,9 +120,26 @@ pub fn fill(report: &mut Report, inputs: &[Input], kept: &Kept) {
     }
 }
 
-fn read_again(input: &Input, wanted: &BTreeSet<u64>) -> Vec<(u64, String)> {
-    let (mut found, mut number) = (Vec::new(), 0);
-    let (Ok(mut source), Some(last)) = (input.open(), wanted.last()) else { return found };
+/// Reads only what stands behind a mark, where the bytes of the file are those of the text.
+fn read_again(input: &Input, marks: &Marks, mut wanted: BTreeSet<u64>) -> Vec<(u64, String)> {
+    let mut found = Vec::new();
+    while let Some(first) = wanted.first() {
+        let (number, bytes, until) = marks.before(*first);
+        let Ok(source) = input.open_at(bytes) else {
+            found.extend(input.open().map(|source| read_on(source, 0, &wanted)).unwrap_or_default());
+            break;
+        };
+        let later = wanted.split_off(&until);
+        found.extend(read_on(source, number - 1, &wanted));
+        wanted = later;
+    }
+    found
+}
+
+/// The wanted lines of a source before which there are so many others.
+fn read_on(mut source: impl Read, mut number: u64, wanted: &BTreeSet<u64>) -> Vec<(u64, String)> {
+    let mut found = Vec::new();
+    let Some(last) = wanted.last() else { return found };
     let (mut lines, mut block) = (Lines::default(), vec![0; 256 << 10]);
     let mut next = wanted.iter().copied().peekable();
     while let Ok(got @ 1..) = source.read(&mut block) {
@@ -97,7 +157,7 @@ fn read_again(input: &Input, wanted: &BTreeSet<u64>) -> Vec<(u64, String)> {
                 found.push((number, quotation(line)));
             }
         });
-        if number > *last {
+        if number >= *last {
             return found;
         }
     }
@@ -129,12 +189,22 @@ mod tests {
         let long = "x".repeat(600 << 10);
         let text: String =
             (1..=40_000).map(|n| if n == 20_000 { format!("{long}\n") } else { format!("line {n}\n") }).collect();
-        fs::write(&path, text + "the last one").expect("a file");
+        let text = text + "the last one";
+        fs::write(&path, &text).expect("a file");
         let input = Input::File(path);
         for wanted in
             [vec![1, 2], vec![1, 39_999], vec![19_999, 20_001], vec![40_000, 40_001], vec![20_000], vec![50_000]]
         {
-            let found = read_again(&input, &wanted.iter().copied().collect());
+            let mut again = Again::of(&input);
+            let (mut first, mut begins) = (1, true);
+            for bytes in text.as_bytes().chunks(100_000) {
+                again.keep(first, begins, bytes);
+                (first, begins) = (first + memchr_iter(b'\n', bytes).count() as u64, bytes.ends_with(b"\n"));
+            }
+            let Again::Marks(marks) = again else { panic!("a file can be read again") };
+            let lines = || wanted.iter().copied().collect();
+            let found = read_again(&input, &marks, lines());
+            assert_eq!(found, read_again(&input, &Marks::default(), lines()));
             let expected = wanted.into_iter().filter(|n| *n <= 40_001).map(|n| match n {
                 20_000 => (n, quotation(long.as_bytes())),
                 40_001 => (n, "the last one".to_owned()),

@@ -10,7 +10,7 @@ use fsd_events::event::Event;
 
 use super::{
     crew,
-    quote::{Kept, Tails},
+    quote::{Again, Kept},
     select::Window,
 };
 use crate::{
@@ -105,9 +105,9 @@ fn one(
     kept: &mut Kept,
 ) -> io::Result<(Mixed, io::Result<()>)> {
     let blocks = Blocks::new(input.open()?, how.block);
-    let tails = (!input.can_be_read_again()).then(|| kept.entry(input.name()).or_default());
+    let again = kept.entry(input.name()).insert_entry(Again::of(input)).into_mut();
     let (lines, progress) = (Lines::default(), Progress::of(input));
-    let mut one = One { id, model, window: how.window, inside: true, mixed, lines, tails, progress };
+    let mut one = One { id, model, window: how.window, inside: true, mixed, lines, again, progress };
     let read = |bytes: &[u8]| block::read(bytes, |wall_us| how.window.has(Some(wall_us)));
     let ended = crew::run(blocks, how.threads, read, |bytes, block| one.fold(bytes, block.as_ref()));
     let mixed = one.finish(|| next.is_some_and(|next| set(next).0 == set(input).0 && next.open().is_ok()));
@@ -126,8 +126,7 @@ struct One<'m> {
     inside: bool,
     mixed: Mixed,
     lines: Lines,
-    /// Of what cannot be read twice.
-    tails: Option<&'m mut Tails>,
+    again: &'m mut Again,
     progress: Progress,
 }
 
@@ -135,9 +134,7 @@ impl One<'_> {
     /// The next bytes, as a whole where that gives the same, else line by line.
     fn fold(&mut self, bytes: &[u8], block: Option<&Block>) {
         let first = self.mixed.counts().lines + 1;
-        if let Some(tails) = &mut self.tails {
-            tails.keep(first, bytes);
-        }
+        self.again.keep(first, self.lines.is_between(), bytes);
         match block.filter(|block| self.lines.is_between() && self.model.block(self.id, first, block)) {
             Some(block) => self.mixed.skip(block.lines),
             None => {
