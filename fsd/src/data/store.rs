@@ -108,6 +108,8 @@ pub struct Content {
     /// As the mount shows it.
     pub path: Arc<str>,
     pub ino: u64,
+    /// Who has it open may have bytes of it from an earlier worker.
+    pub given: bool,
 }
 
 /// One READ that may have to wait.

@@ -193,6 +193,10 @@ impl Store {
 
     /// A content that is listed without a version is of the one that was given out first.
     fn settle(&self, version: &Validator) -> Result<(), Stop> {
+        if self.content.given && *version == Validator::None {
+            let why = "bytes were given out before, and without a version these cannot be told from others";
+            return Err(self.changed(why.to_owned()));
+        }
         let listed = self.content.validator != Validator::None;
         if listed || self.stores.versions.settle(self.content.ino, version) {
             return Ok(());

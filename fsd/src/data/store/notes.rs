@@ -195,6 +195,7 @@ mod tests {
                 validator: Validator::None,
                 path: "a".into(),
                 ino: 9,
+                given: false,
             };
             let temp = TempFile::create(world.dir.path(), SIZE).unwrap();
             let tag = Validator::Strong("\"1\"".into());

@@ -142,7 +142,8 @@ impl Fs {
     fn content(&self, ino: Ino, file: &FileInfo) -> Content {
         let path = self.path_of(ino.0).unwrap_or_default().into();
         let FileInfo { place, size, modified_us, validator, .. } = file.clone();
-        Content { place, size, modified_us, validator, path, ino: ino.0 }
+        let given = self.inner.handles.opens(ino) > 0 && self.inner.handles.store_of(ino).is_none();
+        Content { place, size, modified_us, validator, path, ino: ino.0, given }
     }
 
     /// Somebody may have unstaged the file between our look at it and the handle, or long before: its name stays as long

@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt},
 };
 
-use fsd::process::demo::origin::IndexStyle;
+use fsd::process::demo::origin::{IndexStyle, Versions};
 use fsd_events::{
     layout,
     names::{OpenAs, read_opens},
@@ -52,6 +52,33 @@ fn two_versions_of_a_file_are_never_mixed_across_a_hand_over() {
         let got = read(&open("a"));
         assert!(got.as_ref().is_err() || got.as_ref().unwrap() == &origin.bytes("a", 0, size), "mixed");
         got.is_ok()
+    });
+    mounted.finish();
+}
+
+/// Nothing tells whether a second answer is of the same file as the first, and its reader has bytes of the first.
+#[test]
+fn a_file_without_versions_is_of_one_answer_also_across_a_hand_over() {
+    let origin = Origin::start().unwrap();
+    let show = || _ = origin.file("a", 64 * MIB).versions("a", Versions::Nothing);
+    origin.list_as(IndexStyle::Python);
+    show();
+    origin.always("a", Fault::StallAt(MIB));
+    let mounted = mount(Some(&origin.url("")), &["--supervisor", "--fetch-mode=range-lru", "--listing-ttl=1h"]);
+    let held = File::open(mounted.path("a")).unwrap();
+    let mut bytes = [0; 4096];
+    held.read_exact_at(&mut bytes, 0).unwrap();
+    assert!(bytes[..] == origin.bytes("a", 0, bytes.len()));
+    let old = worker(&mounted);
+    send(old, Signal::SIGKILL);
+    await_successor(&mounted, old);
+    show();
+    origin.heal().release();
+    assert!(held.read_exact_at(&mut bytes, 40 * MIB).is_err(), "bytes of another answer");
+    drop(held);
+    await_true("the new file", || {
+        let got = File::open(mounted.path("a")).and_then(|file| file.read_exact_at(&mut bytes, 40 * MIB));
+        got.is_ok() && bytes[..] == origin.bytes("a", 40 * MIB, bytes.len())
     });
     mounted.finish();
 }

@@ -90,7 +90,8 @@ impl World {
     pub(super) fn content(&self, path: &str, size: u64, validator: Validator) -> Content {
         let resource = Resource::parse(&self.origin.url(path)).expect("a URL");
         let ino = fsd_events::names::hash(7, path.as_bytes());
-        Content { place: Place::Remote(resource), size, modified_us: None, validator, path: path.into(), ino }
+        let (place, path) = (Place::Remote(resource), path.into());
+        Content { place, size, modified_us: None, validator, path, ino, given: false }
     }
 
     /// Opens the first version of `path`, which the origin serves with `size` bytes.
