@@ -24,7 +24,7 @@ use crate::{
 
 use super::{
     Fs, Inner,
-    turns::{QUICK, SLOW, Turns},
+    turns::{QUICK, SLOW, Turns, Undone},
 };
 
 /// What is known of files of unknown length.
@@ -32,6 +32,9 @@ static LENGTHS: Class = Class::new("lengths", Rank::Session);
 
 /// Content that nothing tells apart is fetched anew only after so many times what the last fetch took.
 const REST: u32 = 10;
+
+/// None: it is too large.
+type Fetched = Result<Option<Whole>, StoreError>;
 
 /// Files of unknown length, by directory and name.
 pub(super) struct Lengths {
@@ -147,31 +150,33 @@ struct Fetch {
 
 impl Fetch {
     async fn run(self, id: OpId) -> Result<(), String> {
+        let gone = || "the mount is gone".to_owned();
+        let mut started = clock::now();
         let fetch = async {
             let (stores, limit) = {
-                let fs = self.fs.upgrade()?;
+                let fs = self.fs.upgrade().ok_or_else(gone)?;
                 (fs.parts.stores.clone(), fs.config.unsized_limit)
             };
-            Some((clock::now(), stores.whole(&self.resource, limit, id).await))
+            started = clock::now();
+            Ok::<_, String>(stores.whole(&self.resource, limit, id).await)
         };
-        let asked = clock::now();
-        let got = self.turns.give(fetch).await;
-        let fs = Fs { inner: self.fs.upgrade().ok_or("the mount is gone")? };
-        let (started, got) = got.unwrap_or(None).map_or((asked, None), |(started, got)| (started, Some(got)));
+        let got = self.turns.give(fetch).await.map_or_else(|undone| Ok(Err(undone)), |got| got.map(Ok))?;
+        let fs = Fs { inner: self.fs.upgrade().ok_or_else(gone)? };
         let tried = Tried { told: self.told.clone(), at: clock::now(), took: started.elapsed() };
         self.end(&fs, got, tried)
     }
 
     /// Shows it, or says why not.
-    fn end(&self, fs: &Fs, got: Option<Result<Option<Whole>, StoreError>>, tried: Tried) -> Result<(), String> {
+    fn end(&self, fs: &Fs, got: Result<Fetched, Undone>, tried: Tried) -> Result<(), String> {
         let (why, tried) = match got {
-            Some(Ok(Some(whole))) => {
+            Ok(Ok(Some(whole))) => {
                 self.show(fs, Arc::new(whole), tried);
                 return Ok(());
             }
-            Some(Ok(None)) => ("it is larger than unsized_limit".to_owned(), Some(tried)),
-            None => ("it does not end, or not soon while others wait".to_owned(), Some(tried)),
-            Some(Err(error)) => (error.to_string(), None),
+            Ok(Ok(None)) => ("it is larger than unsized_limit".to_owned(), Some(tried)),
+            Err(Undone::Endless) => ("it does not end".to_owned(), Some(tried)),
+            Err(Undone::GaveWay) => ("it takes long, others wait, and it comes with a later listing".to_owned(), None),
+            Ok(Err(error)) => (error.to_string(), None),
         };
         fs.inner.lengths.know(self.key(), |known| known.tried = tried);
         tracing::warn!("{} is of unknown length and not shown: {why}", below(&self.dir, &self.name));

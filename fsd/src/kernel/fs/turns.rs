@@ -25,6 +25,15 @@ pub(super) struct Turns {
     limits: [Duration; 2],
 }
 
+/// Why a work was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undone {
+    /// Not in time.
+    Endless,
+    /// It takes long, like others before it, while somebody waits: it may have another turn.
+    GaveWay,
+}
+
 /// Somebody waits for a quick turn.
 struct Waiting<'a>(&'a AtomicUsize);
 
@@ -47,11 +56,10 @@ impl Turns {
         Self { quick: semaphore(), slow: semaphore(), waiting: AtomicUsize::new(0), limits: [quick, slow] }
     }
 
-    /// What comes of `work`, done when its turn comes. None: it did not end in time, or it takes long like others before
-    /// it while somebody waits.
-    pub(super) async fn give<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let turn = self.turn().await?;
-        timeout(self.limits[1], self.work(turn, work)).await.ok()?
+    /// What comes of `work`, done when its turn comes.
+    pub(super) async fn give<T>(&self, work: impl Future<Output = T>) -> Result<T, Undone> {
+        let turn = self.turn().await.ok_or(Undone::GaveWay)?;
+        timeout(self.limits[1], self.work(turn, work)).await.unwrap_or(Err(Undone::Endless))
     }
 
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {
@@ -59,18 +67,18 @@ impl Turns {
         self.quick.acquire().await.ok()
     }
 
-    async fn work<T>(&self, turn: SemaphorePermit<'_>, work: impl Future<Output = T>) -> Option<T> {
+    async fn work<T>(&self, turn: SemaphorePermit<'_>, work: impl Future<Output = T>) -> Result<T, Undone> {
         tokio::pin!(work);
         loop {
             if let Ok(done) = timeout(self.limits[0], &mut work).await {
-                return Some(done);
+                return Ok(done);
             }
             if let Ok(_slow) = self.slow.try_acquire() {
                 drop(turn);
-                return Some(work.await);
+                return Ok(work.await);
             }
             if self.waiting.load(Ordering::Relaxed) > 0 {
-                return None;
+                return Err(Undone::GaveWay);
             }
         }
     }
@@ -87,7 +95,7 @@ mod tests {
     /// Two that never end.
     async fn endless(turns: &Turns) {
         let ended = tokio::join!(turns.give(pending::<()>()), turns.give(pending::<()>()));
-        assert!([ended.0, ended.1].contains(&None));
+        assert!([ended.0, ended.1].contains(&Err(Undone::GaveWay)));
         pending::<()>().await;
     }
 
@@ -103,7 +111,7 @@ mod tests {
         tokio::select! {
             () = endless(&turns) => {}
             () = endless(&turns) => {}
-            done = last => assert_eq!(done, Some(7)),
+            done = last => assert_eq!(done, Ok(7)),
         }
     }
 
@@ -118,7 +126,7 @@ mod tests {
         };
         tokio::select! {
             () = endless(&turns) => {}
-            done = long => assert_eq!(done, Some(())),
+            done = long => assert_eq!(done, Ok(())),
         }
     }
 
@@ -131,7 +139,7 @@ mod tests {
             }
             7
         };
-        assert_eq!(turns.give(long).await, Some(7));
-        assert_eq!(Turns::new(SHORT, SHORT).give(pending::<()>()).await, None);
+        assert_eq!(turns.give(long).await, Ok(7));
+        assert_eq!(Turns::new(SHORT, SHORT).give(pending::<()>()).await, Err(Undone::Endless));
     }
 }
