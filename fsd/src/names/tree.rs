@@ -60,8 +60,8 @@ struct State {
     fetched: Option<Instant>,
     /// Made here, not fetched: never too old.
     fixed: bool,
-    /// So many of its inodes have died.
-    deaths: u64,
+    /// So often an inode of it died, or a file of it was revealed.
+    changes: u64,
 }
 
 /// How old a listing may be.
@@ -191,7 +191,7 @@ impl Tree {
         if let Some((home, _)) = self.home(ino) {
             let mut state = home.state.write();
             state.fetched = None;
-            state.deaths += 1;
+            state.changes += 1;
         }
     }
 
@@ -218,6 +218,8 @@ impl Tree {
         let before = dir.current();
         let Some(node) = self.node(dir, listed, before.as_deref()) else { return };
         let mut state = dir.state.write();
+        // A listing may be under way that does not have it.
+        state.changes += 1;
         let Some(listing) = &state.listing else { return };
         // What was made here has the name.
         if listing.find(&node.name).is_some_and(|old| old.file.is_none()) {
@@ -271,17 +273,17 @@ impl Directory {
         state.listing.clone().filter(|_| state.fixed || age.allows(state.fetched))
     }
 
-    /// How many of its inodes have died.
-    pub fn deaths(&self) -> u64 {
-        self.state.read().deaths
+    /// How often it changed beside its listings: an inode died, or a file was revealed.
+    pub fn changes(&self) -> u64 {
+        self.state.read().changes
     }
 
-    /// Shows what was fetched since so many had died. When another died meanwhile it may stand in there, so the next one
-    /// who looks has it fetched again.
-    pub fn set(&self, listing: Arc<Listing>, deaths: u64) {
+    /// Shows what was fetched since it had changed so often. What changed meanwhile may be missing in there, so the next
+    /// one who looks has it fetched again.
+    pub fn set(&self, listing: Arc<Listing>, changes: u64) {
         let mut state = self.state.write();
         state.listing = Some(listing);
-        state.fetched = (state.deaths == deaths).then(clock::now);
+        state.fetched = (state.changes == changes).then(clock::now);
     }
 
     /// Shows what an earlier worker showed, of the age it has; nothing happens if something is shown already.
@@ -295,7 +297,7 @@ impl Directory {
     /// The source does not have this directory.
     pub fn forget(&self) {
         let mut state = self.state.write();
-        *state = State { deaths: state.deaths, ..State::default() };
+        *state = State { changes: state.changes, ..State::default() };
     }
 
     /// What is shown counts as new until then, for readers that accept listings of the age `ttl`.
@@ -306,7 +308,7 @@ impl Directory {
     /// Shows what was made here.
     pub fn fix(&self, listing: Arc<Listing>) {
         let mut state = self.state.write();
-        *state = State { listing: Some(listing), fetched: None, fixed: true, deaths: state.deaths };
+        *state = State { listing: Some(listing), fetched: None, fixed: true, changes: state.changes };
     }
 }
 
@@ -331,7 +333,7 @@ mod tests {
     fn show(tree: &Tree, all: Vec<Listed>) -> Arc<Listing> {
         let root = tree.directory(ROOT).unwrap();
         let listing = Arc::new(tree.listing(&root, all));
-        root.set(Arc::clone(&listing), root.deaths());
+        root.set(Arc::clone(&listing), root.changes());
         listing
     }
 
@@ -371,10 +373,10 @@ mod tests {
         let (tree, long_ago) = (tree(), clock::now());
         let root = tree.directory(ROOT).unwrap();
         let dead = show(&tree, vec![listed("a", tag("1"), None)]).find("a").unwrap().ino;
-        let deaths = root.deaths();
+        let changes = root.changes();
         let under_way = Arc::new(tree.listing(&root, vec![listed("a", tag("1"), None)]));
         tree.forsake(dead);
-        root.set(under_way, deaths);
+        root.set(under_way, changes);
         assert!(root.listing(Age::Any).is_some() && root.listing(Age::Since(long_ago)).is_none());
         assert_ne!(show(&tree, vec![listed("a", tag("1"), None)]).find("a").unwrap().ino, dead);
         assert!(root.listing(Age::Since(long_ago)).is_some());

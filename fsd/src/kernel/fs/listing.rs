@@ -150,8 +150,8 @@ impl Fs {
         tasks::spawn(&self.inner.parts.runtime, spec, |id| fetch(fs, dir, id)).id()
     }
 
-    /// `deaths` of the directory's inodes were known before the source was asked.
-    async fn show(&self, source: &Source, dir: &Arc<Directory>, listed: Vec<Listed>, deaths: u64) {
+    /// The directory had changed so often before the source was asked.
+    async fn show(&self, source: &Source, dir: &Arc<Directory>, listed: Vec<Listed>, changes: u64) {
         let listed = self.with_lengths(dir, listed);
         let mut listing = self.inner.tree.listing(dir, listed);
         if listing.hidden > 0 {
@@ -162,7 +162,7 @@ impl Fs {
         }
         let listing = Arc::new(listing);
         self.keep(source, dir, &listing).await;
-        dir.set(listing, deaths);
+        dir.set(listing, changes);
     }
 
     /// Keeps it for the next worker, before anybody hears of it.
@@ -214,12 +214,12 @@ async fn fetch(fs: Weak<Inner>, dir: Arc<Directory>, id: OpId) -> Result<(), Str
     if (Fs { inner: fs.upgrade().ok_or("the mount is gone")? }).recall(&source, &dir).await {
         return Ok(());
     }
-    let deaths = dir.deaths();
+    let changes = dir.changes();
     let got = source.list(&dir.path, id).await;
     let fs = Fs { inner: fs.upgrade().ok_or("the mount is gone")? };
     match got {
         Ok(listed) => {
-            fs.show(&source, &dir, listed, deaths).await;
+            fs.show(&source, &dir, listed, changes).await;
             Ok(())
         }
         Err(error) => {
