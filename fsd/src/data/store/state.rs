@@ -307,7 +307,8 @@ impl State {
     /// for those who stay: they may have relied on this one.
     pub(super) fn land(&mut self, key: u64, failed: bool, now: Instant) -> (Vec<Lost>, Vec<Start>) {
         let lost = self.take_off(key, failed, now);
-        (lost, self.kick(now))
+        // What has just failed is not asked for again while another brings it, be it late.
+        (lost, if failed { self.kick_where(now, |state, at| !state.brings(at)) } else { self.kick(now) })
     }
 
     fn take_off(&mut self, key: u64, failed: bool, now: Instant) -> Vec<Lost> {
@@ -329,7 +330,7 @@ impl State {
     fn orphan(&self, need: &Range<u64>, flight: &Flight) -> bool {
         let Some(gap) = self.held.have().first_gap(need) else { return false };
         let relied = flight.kind == Kind::Main || (flight.at < need.end && need.start < flight.end);
-        relied && self.covering(gap.start).is_none()
+        relied && !self.brings(gap.start)
     }
 
     /// The disk takes no more: from now on memory is all there is, what is on disk stays readable. False where that

@@ -36,6 +36,11 @@ impl State {
         self.flights.iter().find(brings)
     }
 
+    /// Whether a request brings the byte `at`, soon or late.
+    pub(super) fn brings(&self, at: u64) -> bool {
+        self.covering(at).is_some() || self.flights.iter().any(|flight| flight.at <= at && at < flight.end)
+    }
+
     /// What has to be started so that the missing bytes of `need` come.
     pub(super) fn want(&mut self, need: &Range<u64>, fetch: &Range<u64>, now: Instant) -> Vec<Start> {
         let mut starts = Vec::new();
@@ -148,11 +153,22 @@ impl State {
 
     /// What waiters need that nothing brings.
     pub(super) fn kick(&mut self, now: Instant) -> Vec<Start> {
+        self.kick_where(now, |_, _| true)
+    }
+
+    /// The same of those whose first missing byte is one that `which` tells.
+    pub(super) fn kick_where(&mut self, now: Instant, which: impl Fn(&Self, u64) -> bool) -> Vec<Start> {
         if self.closing || self.dead.is_some() {
             return Vec::new();
         }
         let needs: Vec<Range<u64>> = self.waiters.needs().cloned().collect();
-        needs.iter().flat_map(|need| self.want(need, &need.clone(), now)).collect()
+        let mut starts = Vec::new();
+        for need in needs {
+            if self.held.have().first_gap(&need).is_some_and(|gap| which(self, gap.start)) {
+                starts.extend(self.want(&need, &need, now));
+            }
+        }
+        starts
     }
 }
 
@@ -190,6 +206,34 @@ mod tests {
             assert_eq!(want(3), [], "{late:?} brings it soon");
             assert_eq!(want(40), [(Kind::Demand, 40 * MIB..40 * MIB + 4096)], "{late:?} is far from it");
             assert_eq!(want(40), [], "it is on its way");
+        }
+    }
+
+    struct Somebody;
+
+    impl crate::data::store::Reader for Somebody {
+        fn id(&self) -> fsd_events::ids::OpId {
+            fsd_events::ids::OpId(1)
+        }
+        fn deadline(&self) -> Instant {
+            crate::platform::clock::now()
+        }
+        fn waits(&mut self, _on: Option<fsd_events::ids::OpId>, _need: Range<u64>) {}
+        fn answer(self: Box<Self>, _got: Result<&[u8], crate::data::store::StoreError>) {}
+    }
+
+    #[test]
+    fn a_reader_whose_own_request_fails_waits_for_the_one_that_brings_its_bytes_late() {
+        for kind in [Kind::Main, Kind::Ahead] {
+            let now = crate::platform::clock::now();
+            let mut state = State::new(1024 * MIB, Keep::Lru, MIB, Validator::Strong("\"v\"".into()), None);
+            let late = state.register(kind, MIB..16 * MIB);
+            let need = 10 * MIB..10 * MIB + 4096;
+            let own = state.want(&need, &need, now);
+            state.waiters.park(need, now, Box::new(Somebody));
+            let (lost, starts) = state.land(own[0].key, true, now);
+            assert_eq!((lost.len(), starts), (0, Vec::new()), "{kind:?} brings it, and asking again would fail again");
+            assert_eq!(state.land(late.key, true, now).0.len(), 1, "{kind:?} was the last");
         }
     }
 
