@@ -33,7 +33,7 @@ use crate::{
 const MOST: usize = 1 << 16;
 /// Listings leave so much room to everything else in the runtime directory.
 const SPARE: u64 = 16 << 20;
-/// And take so much of it at most: it is memory, and who walks a large tree lists each directory once.
+/// And take so much of it at most, the newest: it is memory, and who walks a large tree lists each directory once.
 const ALL: u64 = 32 << 20;
 /// A file takes whole pages.
 const PAGE: u64 = 4096;
@@ -103,10 +103,11 @@ impl Listings {
         let kept = Kept { dir: dir.0, fetched_us, hidden, nodes };
         make_private(&self.dir)?;
         let (path, text) = (self.path(dir), super::checked(&super::form(self.run, &kept)?));
-        let (old, new) = (size(&path), pages(text.len() as u64));
-        if self.taken().load(Ordering::Relaxed).saturating_sub(old) + new > ALL {
-            return Err(io::ErrorKind::QuotaExceeded.into());
+        let new = pages(text.len() as u64);
+        if self.taken().load(Ordering::Relaxed).saturating_sub(size(&path)) + new > ALL {
+            self.give_up_oldest(new + ALL / 8);
         }
+        let old = size(&path);
         // Of one directory only one listing is fetched at a time.
         super::replace(&path, &path.with_extension("new"), &text)?;
         self.taken().fetch_add(new, Ordering::Relaxed);
@@ -115,17 +116,41 @@ impl Listings {
     }
 
     fn taken(&self) -> &AtomicU64 {
-        let all = || fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        self.taken.get_or_init(|| AtomicU64::new(all().map(|entry| size(&entry.path())).sum()))
+        self.taken.get_or_init(|| {
+            // What a worker was writing when it died.
+            self.all().filter(|path| path.extension().is_some()).for_each(|half| drop(fs::remove_file(half)));
+            AtomicU64::new(self.all().map(|path| size(&path)).sum())
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = PathBuf> {
+        fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path())
+    }
+
+    /// Makes room for so many bytes: what was listed longest ago goes first.
+    fn give_up_oldest(&self, room: u64) {
+        let kept = self.all().filter(|path| path.extension().is_none());
+        let mut kept: Vec<_> =
+            kept.filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path))).collect();
+        kept.sort_unstable();
+        for (_, path) in kept {
+            if self.taken().load(Ordering::Relaxed) + room <= ALL {
+                return;
+            }
+            self.remove(&path);
+        }
+    }
+
+    fn remove(&self, path: &Path) {
+        let (taken, old) = (self.taken(), size(path));
+        if fs::remove_file(path).is_ok() {
+            taken.fetch_sub(old, Ordering::Relaxed);
+        }
     }
 
     /// The source does not have that directory. Blocks.
     pub fn forget(&self, dir: Ino) {
-        let path = self.path(dir);
-        let (taken, old) = (self.taken(), size(&path));
-        if fs::remove_file(path).is_ok() {
-            taken.fetch_sub(old, Ordering::Relaxed);
-        }
+        self.remove(&self.path(dir));
     }
 
     /// What an earlier worker showed, and when that was fetched; without the time when it must be fetched again. Blocks.
@@ -243,25 +268,34 @@ mod tests {
     }
 
     #[test]
-    fn listings_take_no_more_room_than_they_may() {
+    fn listings_take_no_more_room_than_they_may_and_the_oldest_go() {
         let place = tempfile::tempdir().unwrap();
         let dir = place.path().join("listings");
         let (source, tree) = (source(), Tree::open(None, RUN).unwrap());
         let root = tree.directory(ROOT).unwrap();
         let listing = tree.listing(&root, vec![file("a", "a")]);
-        let keep = |listings: &Listings, ino| {
-            listings.keep(&source, Ino(ino), &listing);
-            listings.path(Ino(ino)).exists()
-        };
         let listings = Listings::new(dir.clone(), RUN);
-        assert!(keep(&listings, 2));
-        // As if others took all but two pages.
+        let keep = |ino, seconds| {
+            listings.keep(&source, Ino(ino), &listing);
+            let file = fs::File::options().write(true).open(listings.path(Ino(ino))).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+        };
+        let all = || (2..7).filter(|ino| listings.path(Ino(*ino)).exists()).collect::<Vec<_>>();
+        for (ino, seconds) in [(2, 9), (3, 7), (4, 8)] {
+            keep(ino, seconds);
+        }
+        // As if others took all of the rest.
         listings.taken().fetch_add(ALL - 3 * PAGE, Ordering::Relaxed);
-        assert!(keep(&listings, 2) && keep(&listings, 3) && keep(&listings, 4) && !keep(&listings, 5));
-        assert!(keep(&listings, 3), "the same again takes no more");
-        listings.forget(Ino(4));
-        assert!(keep(&listings, 5) && !keep(&listings, 4));
-        let next = Listings::new(dir, RUN);
-        assert_eq!(next.taken().load(Ordering::Relaxed), 3 * PAGE, "the next worker counts what is there");
+        keep(4, 8);
+        assert_eq!(all(), [2, 3, 4], "the same again takes no more");
+        listings.give_up_oldest(PAGE);
+        keep(5, 9);
+        assert_eq!(all(), [2, 4, 5]);
+        keep(6, 9);
+        assert_eq!(all(), [6], "some room is made at once");
+        fs::write(dir.join("half.new"), "secret").unwrap();
+        let next = Listings::new(dir.clone(), RUN);
+        assert_eq!(next.taken().load(Ordering::Relaxed), PAGE, "the next worker counts what is there");
+        assert!(!dir.join("half.new").exists());
     }
 }
