@@ -50,7 +50,8 @@ fn list(run: RunId, items: &[Item]) -> io::Result<String> {
 fn overwrite(path: &Path, run: RunId, items: &[Item], why: io::Error) -> io::Result<()> {
     let old = match open_private(path, OpenOptions::new().write(true)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && items.is_empty() => return Ok(()),
-        old => old?,
+        Err(_) => return Err(why),
+        Ok(old) => old,
     };
     let room = usize::try_from(old.metadata()?.len()).unwrap_or(0);
     let fits = (0..=items.len()).rev().find_map(|count| {
@@ -59,10 +60,11 @@ fn overwrite(path: &Path, run: RunId, items: &[Item], why: io::Error) -> io::Res
         Some((count, super::checked(&(text + &" ".repeat(spaces)))))
     });
     let Some((count, text)) = fits else {
-        // Damaged: it would not be believed.
-        return fs::remove_file(path);
+        // Not even an empty list fits.
+        fs::remove_file(path)?;
+        return if items.is_empty() { Ok(()) } else { Err(why) };
     };
-    // One write, which a death does not cut in two.
+    // One write: a death cuts it between two pages at most, and then the list is not believed.
     old.write_all_at(text.as_bytes(), 0)?;
     if count == items.len() { Ok(()) } else { Err(why) }
 }
