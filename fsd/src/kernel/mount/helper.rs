@@ -41,15 +41,24 @@ pub(super) fn by_helper(dir: &Path, spec: &MountSpec) -> Result<OwnedFd, MountEr
     let mut child = command.spawn().map_err(denied)?;
     // The command keeps our copy of its end open; without this the end of the helper would not be seen.
     drop(command);
-    let received = match mounting::receive_fd(&ours) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-        received => received.map_err(denied)?,
-    };
+    let received = receive(&ours);
     let ended = end(&mut child, clock::now() + LIMIT);
+    // One that mounts at the last moment has left a mount, which is ours.
+    let received = received.or_else(|| ours.set_nonblocking(true).ok().and_then(|()| receive(&ours)));
     received.ok_or_else(|| match ended {
         Ok((_, message)) => refused(&message),
         Err(stuck) => MountError::Helper { message: stuck, hint: STUCK_HINT },
     })
+}
+
+/// None: nothing comes, or not within the limit.
+fn receive(ours: &UnixStream) -> Option<OwnedFd> {
+    loop {
+        match mounting::receive_fd(ours) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            received => return received.ok()?,
+        }
+    }
 }
 
 fn refused(message: &str) -> MountError {
