@@ -17,7 +17,7 @@ use std::{
 };
 
 use fsd_events::event::{Body, Stall};
-use tracing_subscriber::{EnvFilter, field::MakeExt, fmt::MakeWriter, fmt::format};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter, fmt::format};
 
 use super::journal;
 
@@ -67,13 +67,18 @@ pub fn init(filter: &str, format: Format, colour: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Message and fields on one line, whatever names a source made up.
+/// The message, which comes first, and fields on one line, whatever names a source made up.
 fn fields() -> impl for<'w> format::FormatFields<'w> + Send + Sync + 'static {
     let one = |writer: &mut format::Writer<'_>, field: &tracing::field::Field, value: &dyn fmt::Debug| {
         let mut out = OneLine(writer);
-        if field.name() == "message" { write!(out, "{value:?}") } else { write!(out, "{}={value:?}", field.name()) }
+        match field.name() {
+            "message" => write!(out, "{value:?}"),
+            // Where a library's message comes from in its sources.
+            name if name.starts_with("log.") => Ok(()),
+            name => write!(out, " {name}={value:?}"),
+        }
     };
-    format::debug_fn(one).delimited(" ")
+    format::debug_fn(one)
 }
 
 /// Writes what could end the line, or have a terminal do something, as `\n` or `\u{1b}`.
@@ -270,6 +275,28 @@ mod tests {
         let written = "a\nWARN all is well\r\u{1b}[2J\u{202e}é\u{85} b\\n";
         assert_eq!(one_line(written), r"a\nWARN all is well\r\u{1b}[2J\u{202e}é\u{85} b\n");
         assert_eq!(one_line("ü plain"), "ü plain");
+    }
+
+    #[test]
+    fn a_message_is_one_line_with_its_fields_and_not_where_it_is_in_the_sources() {
+        struct Kept(mpsc::Sender<Vec<u8>>);
+        impl Write for Kept {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (name, (kept, written)) = ("a\nb", mpsc::channel());
+        let built = tracing_subscriber::fmt().with_writer(move || Kept(kept.clone()));
+        let built = built.with_target(false).with_ansi(false);
+        tracing::subscriber::with_default(built.fmt_fields(fields()).finish(), || {
+            tracing::warn!(path = %name, log.file = "src/x.rs", "it is {name}");
+        });
+        let text = String::from_utf8(written.try_iter().flatten().collect()).unwrap();
+        assert!(text.ends_with("WARN it is a\\nb path=a\\nb\n"), "{text}");
     }
 
     #[test]
