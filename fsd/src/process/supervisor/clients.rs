@@ -101,8 +101,10 @@ impl Clients {
         }
     }
 
-    /// Lets the one go that has asked for nothing for the longest time; false when all wait for answers.
+    /// Lets the one go that has asked for nothing for the longest time; false when all wait for answers, or have said
+    /// something that nobody has heard yet.
     fn drop_idle(&mut self) -> bool {
+        self.all.iter_mut().filter(|client| !client.silent).for_each(Client::read);
         let idle = self.all.iter().enumerate().filter(|(_, client)| client.is_idle());
         let oldest = idle.min_by_key(|(_, client)| client.heard).map(|(at, _)| at);
         oldest.map(|at| self.all.remove(at)).is_some()
@@ -132,9 +134,9 @@ impl Client {
         Self { id, socket, input, output, asked: 0, heard: id.0, silent: false, gone: false }
     }
 
-    /// Waits for nothing of ours.
+    /// Waits for nothing of ours: half an order is none.
     fn is_idle(&self) -> bool {
-        self.asked == 0 && self.output.is_empty()
+        self.asked == 0 && !self.input.contains(&b'\n') && self.output.is_empty()
     }
 
     fn interest(&self) -> PollFlags {
@@ -243,6 +245,23 @@ mod tests {
         let is_open = |client: &UnixStream| (&mut &*client).read(&mut [0]).is_err();
         assert!(is_open(&waits) && is_open(&late.1), "one waits for its answer, one is new");
         assert_eq!(crowd.iter().map(is_open).collect::<Vec<_>>(), [vec![false], vec![true; CLIENTS - 2]].concat());
+    }
+
+    #[test]
+    fn who_has_asked_is_not_let_go_because_nobody_has_heard_it_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let mut clients = Clients::open(&path).unwrap();
+        let connect = |_| {
+            let mut client = UnixStream::connect(&path).unwrap();
+            client.write_all(b"{\"request\":\"list\"}\n").unwrap();
+            client
+        };
+        let crowd: Vec<_> = (0..=CLIENTS).map(connect).collect();
+        assert_eq!(clients.turn().len(), CLIENTS);
+        let mut said = String::new();
+        BufReader::new(&crowd[CLIENTS]).read_line(&mut said).unwrap();
+        assert!(said.contains("too many clients"), "{said}");
     }
 
     #[test]
