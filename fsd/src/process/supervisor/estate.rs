@@ -50,6 +50,8 @@ impl Estate {
     pub(in crate::process) fn read() -> Result<Self, Failure> {
         let mut text = String::new();
         let read = io::stdin().read_to_string(&mut text).map_err(io::Error::other);
+        // It may hold secrets, and could be read there again.
+        drop(File::open("/dev/null").map(nix::unistd::dup2_stdin));
         let estate = read.and_then(|_| serde_json::from_str(&text).map_err(io::Error::other));
         estate.map_err(|_| Exit::Usage.because("`fsd supervise` is started by a worker only"))
     }
