@@ -243,7 +243,7 @@ impl Model {
         let at = session.clock.time(at);
         let key = call.key;
         session.enter(call, at, place);
-        if let Some(first) = session.is_anew(key) {
+        if let Some(first) = session.is_anew(key, at) {
             let later = session.split(first);
             let slot = self.start_session(self.stream(place.input), place);
             self.sessions[slot] = later;

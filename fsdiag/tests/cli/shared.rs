@@ -5,9 +5,17 @@ use std::{path::PathBuf, process::Command};
 use fsdiag::engine::report::{Cause, Confidence, Report};
 
 fn analyze(files: &[&str]) -> Report {
+    analyze_with(&[], files)
+}
+
+fn analyze_with(options: &[&str], files: &[&str]) -> Report {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/shared");
     let files = files.iter().map(|file| dir.join(file));
-    let output = Command::new(env!("CARGO_BIN_EXE_fsdiag")).args(["analyze", "--format", "json"]).args(files).output();
+    let output = Command::new(env!("CARGO_BIN_EXE_fsdiag"))
+        .args(["analyze", "--format", "json"])
+        .args(options)
+        .args(files)
+        .output();
     let output = output.unwrap();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
 }
@@ -57,9 +65,24 @@ fn another_process_after_the_last_word_of_the_one_before_is_a_restart_over_rotat
         assert!(told.text.contains("sshfs[812]") && told.text.contains("2 requests"), "{order:?}: {}", told.text);
         assert!(told.text.contains("unless process 812 still runs"), "{}", told.text);
         // Whether it hung before that, a reader can tell.
-        assert!(told.text.contains("open for 4.0 s when another one began to write"), "{}", told.text);
+        assert!(told.text.contains("the oldest had waited 4.0 s when another one began to write"), "{}", told.text);
         assert_eq!(report.loss.superseded, 0);
     }
+}
+
+/// Who was called when it hung has started it again by now.
+#[test]
+fn a_hang_that_ended_in_a_restart_is_told_with_the_command_that_explains_it() {
+    let log = ["hung-then-restarted.log"];
+    let report = analyze(&log);
+    assert!(report.healthy, "{:?}", report.verdicts);
+    let told = report.notes.iter().find(|note| note.kind == "restart").expect("the restart is told");
+    assert!(told.text.contains("the oldest had waited 310.0 s"), "{}", told.text);
+    let (_, rest) = told.text.split_once("fsdiag analyze ").expect("a command");
+    let options: Vec<&str> = rest.split('`').next().unwrap().split(' ').collect();
+    let (cause, sentence) = first(&analyze_with(&options, &log));
+    assert_eq!(cause, Cause::LockPileup, "{sentence}");
+    assert!(sentence.starts_with("Release #31"), "{sentence}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! That ids fall back is no sign by itself: lines of several threads come late, and two daemons may share a log. But
 //! no id comes twice in one life of a mount, and every life begins with the low ones.
 
+use super::ops::Micros;
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ids {
     /// Which of the low ids this life has used.
@@ -13,9 +15,16 @@ pub(super) struct Ids {
 /// Low ids come again: a new life, unless the old one gives a sign.
 #[derive(Clone, Copy, Debug)]
 struct Again {
-    /// The first request of the new life, in the order of ENTERs.
-    first: u64,
+    anew: Anew,
     count: u32,
+}
+
+/// The first request of a new life.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Anew {
+    /// In the order of ENTERs.
+    pub(super) order: u64,
+    pub(super) at: Option<Micros>,
 }
 
 const LOW: u64 = 1024;
@@ -23,8 +32,8 @@ const LOW: u64 = 1024;
 const SURE: u32 = 4;
 
 impl Ids {
-    /// A request begins. Some: with the request of that number a new life began.
-    pub(super) fn enter(&mut self, id: u64, order: u64) -> Option<u64> {
+    /// A request begins. Some: with that one a new life began.
+    pub(super) fn enter(&mut self, id: u64, request: Anew) -> Option<Anew> {
         if id >= LOW {
             self.again = None;
             return None;
@@ -34,15 +43,15 @@ impl Ids {
             *word |= bit;
             return None;
         }
-        let again = self.again.get_or_insert(Again { first: order, count: 0 });
+        let again = self.again.get_or_insert(Again { anew: request, count: 0 });
         again.count += 1;
-        (again.count >= SURE).then_some(again.first)
+        (again.count >= SURE).then_some(again.anew)
     }
 
     /// A request of that order ends.
     pub(super) fn exit(&mut self, order: u64) {
         // Two daemons share the log: the first one lives.
-        self.again = self.again.filter(|again| order >= again.first);
+        self.again = self.again.filter(|again| order >= again.anew.order);
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     gaps::{LossSeen, Sequence},
     hash::NumberMap,
     hints::Hints,
-    ids::Ids,
+    ids::{Anew, Ids},
     locks::Locks,
     open::{Glance, OpenOps},
     ops::{Micros, OpStats, OpenOp},
@@ -63,6 +63,8 @@ pub struct Session {
     first_key: Option<u64>,
     /// Only ids that are given out again tell that another life followed (rule R0).
     pub by_ids: bool,
+    /// When that one began.
+    pub followed_at: Option<Micros>,
     /// Its source knows the kernel's own numbers.
     pub tells_uniques: bool,
     ids: Ids,
@@ -241,20 +243,20 @@ impl Session {
         }
     }
 
-    /// Rule R0: the order of the first request of a new life, once it is sure that one has begun.
-    pub(super) fn is_anew(&mut self, key: Key) -> Option<u64> {
+    /// Rule R0: the first request of a new life, once it is sure that one has begun.
+    pub(super) fn is_anew(&mut self, key: Key, at: Option<Micros>) -> Option<Anew> {
         let (Key::Num(id) | Key::Hex(id)) = key else { return None };
-        self.ids.enter(id, self.entered)
+        self.ids.enter(id, Anew { order: self.entered, at })
     }
 
-    /// The life that began with the request of that order; what was open before stays here.
-    pub(super) fn split(&mut self, first: u64) -> Self {
-        self.by_ids = true;
+    /// The life that began with that request; what was open before stays here.
+    pub(super) fn split(&mut self, first: Anew) -> Self {
+        (self.by_ids, self.followed_at) = (true, first.at);
         let (clock, about) = (self.clock.going_on(), self.about.clone());
         let mut later = Self { clock, about, first_key: self.first_key, ..Self::default() };
         later.open.judge_as(&self.open);
         let mut keys: Vec<(u64, Key)> =
-            self.open.glances().filter(|op| op.order >= first).map(|op| (op.order, op.key)).collect();
+            self.open.glances().filter(|op| op.order >= first.order).map(|op| (op.order, op.key)).collect();
         keys.sort_unstable();
         for op in keys.into_iter().filter_map(|(_, key)| self.close(key)) {
             later.enter(op.call, op.at, op.place);

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
 use super::note;
 use crate::engine::{
     case::{label, seconds},
     model::{
         Model,
+        ops::Micros,
         past::Counted,
         session::{Ended, Session},
     },
@@ -32,13 +35,15 @@ pub(super) fn notes(model: &Model) -> Vec<Note> {
         let killed = match (open, &session.handed_over) {
             (0, _) | (_, Some(_)) => String::new(),
             (open, None) if session.by_ids && session.about.pid.is_none() => format!(
-                ", as ids tell that are given out again; {} ended with it, unless two daemons write this log: then {} may hang, and fsdiag attach tells",
+                ", as ids tell that are given out again; {} ended with it, unless two daemons write this log: then {} may hang, and fsdiag attach tells{}",
                 were_open(open),
-                verb(open, "it", "they")
+                verb(open, "it", "they"),
+                waited(model, session, session.followed_at).unwrap_or_default()
             ),
             (open, None) => {
-                let waited = follower.filter(|_| ended.is_none()).and_then(|next| waited(session, next));
-                format!("; {} ended with it{}{}", were_open(open), waited.unwrap_or_default(), doubt(session, ended))
+                let began = follower.filter(|_| ended.is_none()).and_then(|next| began(session, next));
+                let waited = waited(model, session, began).unwrap_or_default();
+                format!("; {} ended with it{}{waited}", were_open(open), doubt(session, ended))
             }
         };
         let daemon = session.about.writer.as_deref().map_or_else(|| String::from("the daemon"), |w| label(w, false));
@@ -47,14 +52,37 @@ pub(super) fn notes(model: &Model) -> Vec<Note> {
     model.past.counted().map(earlier).into_iter().chain(told).collect()
 }
 
-/// How long the oldest request had waited when the next one began to write: a hang before it, if that is long.
-fn waited(session: &Session, next: &Session) -> Option<String> {
-    let oldest = session.open.glances().filter_map(|open| open.at).min()?;
+/// When the next run began to write, on the clock of the one before.
+fn began(session: &Session, next: &Session) -> Option<Micros> {
     let began = next.clock.first?;
-    let by_day = next.clock.wall_of(began).zip(session.clock.wall_of(oldest));
     // Both stand in one log: where it does not tell the day, its own clock will do.
-    let us = by_day.map_or(began - oldest, |(began, oldest)| began - oldest);
-    (us > 0).then(|| format!(", open for {:.1} s when another one began to write", seconds(us)))
+    let by_day = next.clock.wall_of(began).and_then(|wall| session.clock.at_wall(u64::try_from(wall).ok()?));
+    Some(by_day.unwrap_or(began))
+}
+
+/// How long the oldest request had waited when the next run began to write: that one may have been started because of a
+/// hang, which the same log shows up to there.
+fn waited(model: &Model, session: &Session, began: Option<Micros>) -> Option<String> {
+    let oldest = session.open.glances().filter_map(|open| open.at).min()?;
+    let us = began? - oldest;
+    if us <= 0 {
+        return None;
+    }
+    let mut text = format!("; the oldest had waited {:.1} s when another one began to write", seconds(us));
+    let newest = session.open.glances().filter_map(|open| open.at).max();
+    if us >= model.limits.stalled_us
+        && let Some(until) = newest.and_then(|at| moment(session.clock.wall_of(at)?))
+    {
+        text += &format!(": if that was a hang, `fsdiag analyze --until {until}` tells why");
+    }
+    Some(text)
+}
+
+/// Just after that wall clock time, as `--until` takes it.
+fn moment(wall: Micros) -> Option<String> {
+    const MILLI: i128 = 1_000_000;
+    let after = (i128::from(wall) * 1000 / MILLI + 1) * MILLI;
+    OffsetDateTime::from_unix_timestamp_nanos(after).ok()?.format(&Rfc3339).ok()
 }
 
 /// That another process of the name writes now is no proof that the one before is gone.
