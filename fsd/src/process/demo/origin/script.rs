@@ -146,14 +146,23 @@ pub(super) struct Script {
     #[expect(clippy::disallowed_types, reason = "the scripted origin is not the product; its waits are no evidence")]
     book: std::sync::Mutex<Book>,
     changed: Condvar,
+    /// For those who stall: a thousand of them must not wake for each request of others.
+    released: Condvar,
     /// For those who only let time pass: a hundred answers at a limited rate must not wake each other.
     ended: Condvar,
 }
 
 impl Script {
     pub(super) fn edit<R>(&self, edit: impl FnOnce(&mut Book) -> R) -> R {
-        let result = edit(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner));
+        let (result, released) = {
+            let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = book.releases;
+            (edit(&mut book), book.releases != before)
+        };
         self.changed.notify_all();
+        if released {
+            self.released.notify_all();
+        }
         result
     }
 
@@ -164,6 +173,7 @@ impl Script {
     pub(super) fn end(&self) {
         self.edit(|book| book.ended = true);
         self.ended.notify_all();
+        self.released.notify_all();
     }
 
     pub(super) fn ended(&self) -> bool {
@@ -181,7 +191,7 @@ impl Script {
             book.stalled += 1;
             book.releases
         });
-        self.pause(&self.changed, None, |book| book.releases != before);
+        self.pause(&self.released, None, |book| book.releases != before);
         self.edit(|book| book.stalled -= 1);
     }
 
