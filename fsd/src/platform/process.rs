@@ -2,9 +2,11 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, Read},
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
+    process::{Child, ExitStatus},
+    time::{Duration, Instant},
 };
 
 use nix::unistd::{ForkResult, fork, setsid};
@@ -140,6 +142,42 @@ pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
         Ok(fd) if fd >= 0 => Ok(received_fd(fd)),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// How a child ended, waiting for that until `deadline` at most; it is reaped then. None: it has not.
+pub fn ended(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
+    const LOOK: Duration = Duration::from_millis(5);
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if super::clock::now() < deadline => std::thread::park_timeout(LOOK),
+            _ => return None,
+        }
+    }
+}
+
+/// The same; a child that has not ended by then is killed.
+pub fn end_by(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
+    const KILL_LIMIT: Duration = Duration::from_millis(500);
+    let status = ended(child, deadline);
+    if status.is_none() {
+        drop(child.kill());
+        // A process in a system call that never ends cannot be killed, and need not be waited for.
+        ended(child, super::clock::now() + KILL_LIMIT);
+    }
+    status
+}
+
+/// What a child that has ended left in a pipe, its start if that is long: whoever else may have inherited the other end
+/// is not waited for.
+pub fn left_in(pipe: impl Read + AsFd) -> String {
+    const MOST: u64 = 64 << 10;
+    let mut text = Vec::new();
+    if rustix::io::ioctl_fionbio(&pipe, true).is_ok() {
+        // Ends with "nothing more for now" at the latest.
+        let _ended = pipe.take(MOST).read_to_end(&mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Owns a descriptor that the kernel has just made for this process.

@@ -1,15 +1,17 @@
 //! The helper: fusermount3 mounts and unmounts for a plain user, and is never waited for without a limit.
 
 use std::{
-    io::{self, Read},
+    io,
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-    thread,
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
-use crate::platform::{clock, mounting};
+use crate::platform::{
+    clock, mounting,
+    process::{end_by, left_in},
+};
 
 use super::{
     MountError, MountSpec,
@@ -18,8 +20,6 @@ use super::{
 
 /// It has to be started and to ask the kernel once, which takes milliseconds.
 const LIMIT: Duration = Duration::from_secs(5);
-const KILL_LIMIT: Duration = Duration::from_millis(500);
-const LOOK: Duration = Duration::from_millis(5);
 const STUCK_HINT: &str = "run it by hand to see what it waits for, or run fsd as root";
 
 /// fusermount3 mounts and sends the descriptor through the socket that is its standard input.
@@ -107,33 +107,9 @@ pub(super) fn helper_unmount(dir: &Path, lazy: bool) -> Result<(), String> {
 
 /// How it ended and what it said; one that has not ended by then is killed.
 fn end(child: &mut Child, deadline: Instant) -> Result<(ExitStatus, String), String> {
-    if let Some(status) = ended(child, deadline) {
-        return Ok((status, child.stderr.take().map_or_else(String::new, all_of)));
-    }
-    drop(child.kill());
-    // A process in a system call that never ends cannot be killed, and need not be waited for.
-    ended(child, clock::now() + KILL_LIMIT);
-    Err(format!("it did not end within {} s and was killed", LIMIT.as_secs()))
-}
-
-fn ended(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) if clock::now() < deadline => thread::park_timeout(LOOK),
-            _ => return None,
-        }
-    }
-}
-
-/// What is in a pipe by now: whoever else may have inherited its other end is not waited for.
-fn all_of(mut pipe: ChildStderr) -> String {
-    let mut text = Vec::new();
-    if rustix::io::ioctl_fionbio(&pipe, true).is_ok() {
-        // Ends with "nothing more for now" at the latest.
-        let _ended = pipe.read_to_end(&mut text);
-    }
-    String::from_utf8_lossy(&text).into_owned()
+    let stuck = || format!("it did not end within {} s and was killed", LIMIT.as_secs());
+    let status = end_by(child, deadline).ok_or_else(stuck)?;
+    Ok((status, child.stderr.take().map_or_else(String::new, left_in)))
 }
 
 #[cfg(test)]
@@ -155,7 +131,7 @@ mod tests {
             command.args(["-c", script]).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
         };
         let mut stuck = start("exec sleep 600");
-        let told = end(&mut stuck, clock::now() + LOOK).unwrap_err();
+        let told = end(&mut stuck, clock::now() + Duration::from_millis(5)).unwrap_err();
         assert!(told.contains("killed"), "{told}");
         assert!(!stuck.wait().unwrap().success());
         // A child of it has its standard error for long.

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read},
-    os::{fd::AsFd, unix::fs::FileExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -16,12 +16,14 @@ use fsd_events::{
     ring::tables::{InFlightTable, decode_inflight, inflight},
     stacks::FileName,
 };
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Handed;
 use crate::{
     observe::stacks,
-    platform::{clock, process::pidfd},
+    platform::{
+        clock,
+        process::{end_by, ended, left_in},
+    },
     process::places::Places,
 };
 
@@ -121,9 +123,7 @@ pub(super) fn start_last(program: &Path, places: &Places, run_id: &str) -> Optio
 pub(super) fn finish(errands: Vec<Child>) {
     let until = clock::now() + ERRANDS_LIMIT;
     for mut errand in errands {
-        if ended(&errand, until.saturating_duration_since(clock::now())) {
-            drop(errand.wait());
-        }
+        ended(&mut errand, until);
     }
 }
 
@@ -143,12 +143,12 @@ pub(super) fn dump(places: &Places, pid: u32) -> (Result<String, &'static str>, 
         command.args(["dump", &pid.to_string(), "--yes", "-o"]).arg(&file);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
     });
-    let Ok(child) = started else { return (Err("fsdiag cannot be run, which has to lie beside fsd"), None) };
+    let Ok(mut child) = started else { return (Err("fsdiag cannot be run, which has to lie beside fsd"), None) };
     let until = clock::now() + DUMP_LIMIT;
     // It is there as soon as the stacks are; names are added afterwards, and need no living process.
     let mut over = false;
     while !file.is_file() && clock::now() < until && !over {
-        over = ended(&child, LOOK);
+        over = ended(&mut child, clock::now() + LOOK).is_some();
     }
     stacks::keep_newest(&places.state);
     let dumped = if file.is_file() {
@@ -157,13 +157,6 @@ pub(super) fn dump(places: &Places, pid: u32) -> (Result<String, &'static str>, 
         Err(if over { "fsdiag ended without one; try `fsdiag dump`" } else { "fsdiag took too long" })
     };
     (dumped, Some(child))
-}
-
-/// Waits for the end of a process, at most `limit`.
-fn ended(child: &Child, limit: Duration) -> bool {
-    let Ok(ended) = pidfd(child.id()) else { return true };
-    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO);
-    poll(&mut [PollFd::new(ended.as_fd(), PollFlags::POLLIN)], limit).is_ok_and(|n| n > 0)
 }
 
 /// A program that speaks our protocol: an `fsd` of the same minor version.
@@ -187,16 +180,9 @@ fn version(program: &Path) -> io::Result<String> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn()?;
-    let in_time = ended(&child, VERSION_LIMIT);
-    drop(child.kill());
-    drop(child.wait());
-    if !in_time {
+    if end_by(&mut child, clock::now() + VERSION_LIMIT).is_none() {
         return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not say its version within 2 s"));
     }
-    let mut text = [0; 256];
-    let mut stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    // Somebody who still has the pipe open must not hold us up.
-    let waiting = poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO)?;
-    let count = if waiting > 0 { stdout.read(&mut text)? } else { 0 };
-    Ok(String::from_utf8_lossy(&text[..count]).lines().next().unwrap_or_default().trim().to_owned())
+    let said = child.stdout.take().map_or_else(String::new, left_in);
+    Ok(said.lines().next().unwrap_or_default().trim().to_owned())
 }
