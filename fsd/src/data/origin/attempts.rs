@@ -12,7 +12,7 @@ use crate::{observe::tasks, platform::clock};
 
 use super::{
     Origin, OriginError, Resource,
-    exchange::{Answer, Ask},
+    exchange::{Answer, Ask, Connection},
 };
 
 /// Answers after which the pace counts.
@@ -54,7 +54,9 @@ impl Origin {
             let last = attempt >= config.retries;
             let patience = if last { config.first_byte } else { self.shared.pace.patience(config.first_byte) };
             let started = clock::now();
-            let error = match self.shared.exchange.once(renewed.as_ref().unwrap_or(r), ask, patience).await {
+            let (r, connection) =
+                (renewed.as_ref().unwrap_or(r), if attempt == 0 { Connection::Kept } else { Connection::New });
+            let error = match self.shared.exchange.once(r, ask, patience, connection).await {
                 Ok(answer) => {
                     self.shared.pace.sample(started.elapsed());
                     return Ok(Answer { renewed, ..answer });

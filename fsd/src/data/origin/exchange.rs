@@ -29,6 +29,15 @@ pub(super) struct Ask {
     pub(super) op: OpId,
 }
 
+/// Over which connection is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// One that is kept from an earlier answer, if there is any.
+    Kept,
+    /// A new one: the way to the origin may have been lost under all that are kept, which nothing tells but silence.
+    New,
+}
+
 pub(super) const USER_AGENT: &str = concat!("fsd/", env!("CARGO_PKG_VERSION"));
 
 /// The way a body comes.
@@ -86,13 +95,19 @@ impl Exchange {
     }
 
     /// Asks once, following redirects; any status but success is an error.
-    pub(super) async fn once(&self, r: &Resource, ask: &Ask, first_byte: Duration) -> Result<Answer, OriginError> {
+    pub(super) async fn once(
+        &self,
+        r: &Resource,
+        ask: &Ask,
+        first_byte: Duration,
+        connection: Connection,
+    ) -> Result<Answer, OriginError> {
         locks::assert_none_held("origin request");
         tasks::phase(ask.op, Phase::Upstream, &detail(r, ask));
         let mut from = r.clone();
         for _ in 0..=self.redirects {
             let request = self.request(&from, ask).await?;
-            let got = self.send(request, &from, first_byte).await?;
+            let got = self.send(request, &from, first_byte, connection).await?;
             if !is_redirect(got.status) {
                 return accept(got, from, ask);
             }
@@ -102,7 +117,7 @@ impl Exchange {
     }
 
     async fn request(&self, r: &Resource, ask: &Ask) -> Result<Request, OriginError> {
-        let client = self.clients.of(r.url()).await?;
+        let client = self.clients.of(r.url(), Connection::Kept).await?;
         let mut request = client.request(ask.method.clone(), r.url().clone());
         for (name, value) in r.headers() {
             request = request.headers(one_header(name, value)?);
@@ -118,13 +133,19 @@ impl Exchange {
         request.build().map_err(|error| OriginError::Client(root_cause(&error.without_url())))
     }
 
-    async fn send(&self, request: Request, r: &Resource, first_byte: Duration) -> Result<Got, OriginError> {
-        let client = self.clients.of(r.url()).await?;
+    async fn send(
+        &self,
+        request: Request,
+        r: &Resource,
+        first_byte: Duration,
+        connection: Connection,
+    ) -> Result<Got, OriginError> {
+        let client = self.clients.of(r.url(), connection).await?;
         let late = |limit, after| OriginError::Timeout { limit, at: r.to_string(), after };
         let broken = |why| OriginError::Connect { at: r.to_string(), why };
         let sent = async {
             if self.plain.serves(&request) {
-                return self.plain.send(&request).await.map_err(|failure| match failure {
+                return self.plain.send(&request, connection).await.map_err(|failure| match failure {
                     Failure::Late => late(Limit::Connect, self.connect),
                     Failure::Unanswered(error) => broken(error.to_string()),
                     Failure::Broken(why) => broken(why),

@@ -23,7 +23,7 @@ use framing::Framing;
 use head::Head;
 use idle::{Host, Idle};
 
-use super::exchange::{Flow, Got, USER_AGENT};
+use super::exchange::{Connection, Flow, Got, USER_AGENT};
 
 /// A head is not longer.
 const LONGEST_HEAD: usize = 64 << 10;
@@ -59,8 +59,11 @@ impl Plain {
     }
 
     /// Asks over a kept connection, or a new one.
-    pub(super) async fn send(&self, request: &Request) -> Result<Got, Failure> {
+    pub(super) async fn send(&self, request: &Request, connection: Connection) -> Result<Got, Failure> {
         let (host, text) = (host(request.url()), written(request));
+        if connection == Connection::New {
+            self.idle.forget(&host);
+        }
         while let Some(socket) = self.idle.take(&host) {
             // It may have been closed while it was kept: nothing was answered, so asking again is the same.
             match self.ask(socket, &text, &host).await {

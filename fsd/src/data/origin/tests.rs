@@ -1,8 +1,13 @@
 //! The client against the scripted origin: exact bytes, bounded patience, no secrets.
 
 use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -248,4 +253,44 @@ async fn no_error_shows_a_secret() {
     let gone = Resource::parse("http://user:CANARY@127.0.0.1:1/x?CANARY").unwrap();
     let error = client().head(&gone, OP).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("CANARY"), "{error:?}");
+}
+
+/// Answers the first request of each connection, and the next ones too until it is told to fall silent on all that are
+/// there; counts what it was asked in vain.
+fn falls_silent() -> (Resource, Arc<AtomicBool>, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let resource = Resource::parse(&format!("http://{}/f", listener.local_addr().unwrap())).unwrap();
+    let (lost, in_vain) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (silent, counted) = (Arc::clone(&lost), Arc::clone(&in_vain));
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (mut socket, silent, counted) = (socket.unwrap(), Arc::clone(&silent), Arc::clone(&counted));
+            let born_later = silent.load(Ordering::SeqCst);
+            std::thread::spawn(move || {
+                let mut asked = [0; 4096];
+                while socket.read(&mut asked).is_ok_and(|got| got > 0) {
+                    if silent.load(Ordering::SeqCst) && !born_later {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                    } else {
+                        let _gone = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                    }
+                }
+            });
+        }
+    });
+    (resource, lost, in_vain)
+}
+
+#[tokio::test]
+async fn one_request_at_most_waits_for_connections_that_were_lost_while_they_were_kept() {
+    let (resource, lost, in_vain) = falls_silent();
+    let client = client();
+    let fetches = || async { fetch(&client, &resource, None, &Validator::None).await };
+    let (a, b, c, d, e) = tokio::join!(fetches(), fetches(), fetches(), fetches(), fetches());
+    assert!([a, b, c, d, e].iter().all(Result::is_ok));
+    lost.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(fetches().await.unwrap(), b"ok");
+    }
+    assert_eq!(in_vain.load(Ordering::SeqCst), 1, "the others are given up with the first");
 }

@@ -56,6 +56,12 @@ impl Idle {
         }
     }
 
+    /// Closes the connections to `host`: one of them has fallen silent, and whatever did that did it to all.
+    pub(super) fn forget(&self, host: &Host) {
+        let gone: Vec<_> = self.kept.lock().extract_if(.., |one| one.host == *host).collect();
+        drop(gone);
+    }
+
     pub(super) fn keep(&self, host: Host, socket: TcpStream) {
         let one = Kept { host, socket, since: clock::now() };
         let surplus = {

@@ -11,7 +11,7 @@ use reqwest::{Method, Request, header::HeaderValue};
 
 use crate::platform::pages::{BLOCK, Block, Filling, Home};
 
-use super::{Failure, Flow, Plain, Stream};
+use super::{Connection, Failure, Flow, Plain, Stream};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -57,7 +57,7 @@ fn plain() -> Plain {
 }
 
 async fn ask(plain: &Plain, address: SocketAddr) -> Result<Stream, Failure> {
-    match plain.send(&request(address)).await?.flow {
+    match plain.send(&request(address), Connection::Kept).await?.flow {
         Flow::Plain(stream) => Ok(stream),
         Flow::Client(_) => panic!("it is plain"),
     }
@@ -147,4 +147,17 @@ async fn a_connection_with_an_answer_that_was_not_read_to_its_end_is_not_used_ag
     drop(ask(&plain, address).await.ok().unwrap());
     assert_eq!(filled(ask(&plain, address).await.ok().unwrap()).await, Ok("ok".to_owned()));
     assert_eq!(told.iter().map(|(number, _)| number).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[tokio::test]
+async fn who_asks_over_a_new_connection_gives_up_those_that_are_kept() {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let (address, told) = serve(vec![vec![ANSWER, ANSWER], vec![ANSWER, ANSWER]]);
+    let plain = plain();
+    for connection in [Connection::Kept, Connection::New, Connection::Kept] {
+        let Flow::Plain(stream) = plain.send(&request(address), connection).await.ok().unwrap().flow else { panic!() };
+        assert_eq!(all(stream).await, Ok("ok".to_owned()));
+    }
+    let told: Vec<_> = told.iter().map(|(number, text)| (number, text.is_empty())).collect();
+    assert_eq!(told, [(0, false), (0, true), (1, false), (1, false)], "the first one is closed");
 }
