@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::{
         fs::{MetadataExt, OpenOptionsExt},
         net::UnixStream,
@@ -29,12 +29,14 @@ use crate::{
     names::sweep_staged,
     platform::{
         clock,
-        runtime_dir::{clear_away, make_private},
+        runtime_dir::{clear_away, make_private, open_private},
     },
 };
 
 /// `mount.json` before it is whole.
 const HALF_ANNOUNCED: &str = "mount.json.new";
+/// What stands in the lock of a runtime directory.
+const MARK: &[u8] = b"fsd\n";
 /// Longest path of a socket: `sun_path` has 108 bytes on Linux, 104 on macOS, with a NUL.
 const SOCKET_PATH: usize = 103;
 /// For the janitor of a dead mount to write what is left, and go.
@@ -230,15 +232,31 @@ fn is_in(runtime: &Path, lock: &File) -> bool {
 }
 
 fn take_lock(runtime: &Path) -> io::Result<File> {
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(runtime.join(LOCK))?;
+    let mut lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(runtime.join(LOCK))?;
     lock.try_lock()?;
+    if lock.metadata()?.len() == 0 {
+        // Without room for it, `mount.json` tells.
+        drop(lock.write_all(MARK));
+    }
     Ok(lock)
+}
+
+/// Whether fsd made that directory: users may name a runtime directory in which others have theirs.
+fn is_of_fsd(dir: &Path) -> bool {
+    let mut mark = Vec::new();
+    let lock = open_private(&dir.join(LOCK), OpenOptions::new().read(true));
+    let marked = lock.and_then(|lock| lock.take(64).read_to_end(&mut mark)).is_ok() && mark == MARK;
+    let named = |presence: Presence| dir.ends_with(layout::slug(Path::new(&presence.mount)));
+    marked || client::read(dir).is_some_and(named)
 }
 
 /// Cleans up after every dead fsd below `root`.
 fn sweep(root: &Path) {
     for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
         let dir = entry.path();
+        if !is_of_fsd(&dir) {
+            continue;
+        }
         // A lock that can be taken belongs to nobody who lives.
         let Ok(_lock) = take_lock(&dir) else { continue };
         let state = client::read(&dir).map(|presence| PathBuf::from(presence.state_dir));
@@ -310,11 +328,31 @@ mod tests {
         for dir in [&dead, &alive] {
             std::fs::create_dir(dir).unwrap();
             std::fs::write(dir.join(layout::MOUNT_FILE), "{}").unwrap();
+            drop(take_lock(dir).unwrap());
         }
+        let announced = root.path().join("mnt%2ffiles");
+        std::fs::create_dir(&announced).unwrap();
+        std::fs::write(announced.join(layout::MOUNT_FILE), r#"{"mount":"/mnt/files"}"#).unwrap();
         let lock = take_lock(&alive).unwrap();
         sweep(root.path());
-        assert!(!dead.exists() && alive.join(layout::MOUNT_FILE).exists());
+        assert!(!dead.exists() && !announced.exists() && alive.join(layout::MOUNT_FILE).exists());
         drop(lock);
+    }
+
+    #[test]
+    fn what_others_have_in_the_runtime_directory_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let (other, empty) = (root.path().join("otherapp"), root.path().join("empty"));
+        let files = ["names", "lock", "staged", "notes/todo", "0123456789abcdef/data", "mount.json"];
+        for file in files {
+            let file = other.join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "theirs").unwrap();
+        }
+        std::fs::create_dir(&empty).unwrap();
+        sweep(root.path());
+        assert!(files.iter().all(|file| other.join(file).exists()));
+        assert_eq!(std::fs::read_dir(empty).unwrap().count(), 0);
     }
 
     #[test]
