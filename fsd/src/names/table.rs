@@ -112,14 +112,18 @@ impl NameTable {
         // One that is not ours is no more use than none.
         let Ok(file) = open_private(path, OpenOptions::new().read(true).write(true)) else { return Ok(None) };
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-        let Some(bytes) = SEGMENT_BYTES.into_iter().find(|bytes| length >= *bytes && length.is_multiple_of(*bytes))
-        else {
+        let [.., least] = SEGMENT_BYTES;
+        if length < least {
             return Ok(None);
-        };
+        }
+        // How large its segments are stands in the first of them.
+        let size = SharedWords::again(&file, 0, least)?.words()[header::SIZE].load(Ordering::Acquire);
+        let fits = |bytes: &usize| size == *bytes as u64 / 8 && length.is_multiple_of(*bytes);
+        let Some(bytes) = SEGMENT_BYTES.into_iter().find(fits) else { return Ok(None) };
         let first = SharedWords::again(&file, 0, bytes)?;
         let word = |at: usize| first.words()[at].load(Ordering::Acquire);
         let ours = word(header::MAGIC) == NAMES_MAGIC && word(header::VERSION) == NAMES_VERSION;
-        if !ours || word(header::MOUNT_RUN) != run.0 || word(header::SIZE) != bytes as u64 / 8 {
+        if !ours || word(header::MOUNT_RUN) != run.0 {
             return Ok(None);
         }
         let used = usize::try_from(word(header::USED)).unwrap_or(0).min(length / 8);
@@ -446,6 +450,23 @@ mod tests {
         assert_eq!(file(&again, ROOT, "file 3", 3), all[3]);
         let other = NameTable::open(Some(&path), RunId(78)).unwrap();
         assert_eq!((other.len(), other.path(all[17])), (0, None), "another mount starts empty");
+    }
+
+    #[test]
+    fn a_table_of_small_segments_that_became_long_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("names");
+        // As it begins where there is little room.
+        let [most, small, _] = SEGMENT_BYTES;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).unwrap();
+        let table = NameTable::with(SharedWords::map(&file, 0, small).unwrap(), Some(file), small / 8, RUN);
+        let mut names = 0;
+        while std::fs::metadata(&path).unwrap().len() < most as u64 {
+            self::file(&table, ROOT, &format!("file {names}"), 0);
+            names += 1;
+        }
+        drop(table);
+        assert_eq!(NameTable::open(Some(&path), RUN).unwrap().len(), names);
     }
 
     #[test]
