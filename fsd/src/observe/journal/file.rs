@@ -43,7 +43,7 @@ impl EventFile {
         link(dir, run)?;
         let rotations = rotations(dir, run);
         let (rest, done, retry_at_us) = (Vec::new(), 0, 0);
-        Ok(Self {
+        let opened = Self {
             dir: dir.to_path_buf(),
             run,
             file,
@@ -54,7 +54,10 @@ impl EventFile {
             rest,
             done,
             retry_at_us,
-        })
+        };
+        // Runs that end before their file is full count too; what the run before left may still be written to its own.
+        opened.trim(1);
+        Ok(opened)
     }
 
     /// Whether everything given to [`EventFile::write`] is in the file.
@@ -109,7 +112,7 @@ impl EventFile {
                 self.file = file;
                 self.size = 0;
                 self.rotations += 1;
-                self.trim(&current);
+                self.trim(0);
                 true
             }
             Err(_) => {
@@ -120,16 +123,20 @@ impl EventFile {
         }
     }
 
-    /// Removes the oldest event files until the total keeps its limit; the current one is never removed.
-    fn trim(&self, current: &Path) {
+    /// Removes the oldest event files until the total keeps its limit; never the current one, nor the `newest` of the
+    /// others.
+    fn trim(&self, newest: usize) {
+        let current = self.dir.join(layout::events_file(self.run));
         let mut files = event_files(&self.dir);
+        files.retain(|(_, path, _)| *path != current);
         files.sort();
         let mut total: u64 = files.iter().map(|(_, _, size)| size).sum::<u64>() + self.file_limit;
+        files.truncate(files.len().saturating_sub(newest));
         for (_, path, size) in files {
             if total <= self.total_limit {
                 break;
             }
-            if path != current && fs::remove_file(&path).is_ok() {
+            if fs::remove_file(&path).is_ok() {
                 total -= size;
             }
         }
@@ -192,6 +199,17 @@ mod tests {
         assert_eq!(last, [b'5'; 60]);
         assert!(!names.contains(&dir.path().join(layout::rotated_file(RunId(1), 1))), "{names:?}");
         assert!(names.len() >= 4, "{names:?}");
+    }
+
+    #[test]
+    fn runs_that_end_before_their_file_is_full_keep_the_total_too() {
+        let dir = tempfile::tempdir().unwrap();
+        for run in 1..=8 {
+            let mut file = EventFile::open(dir.path(), RunId(run), 60, 250).unwrap();
+            file.write(&[b'x'; 50]);
+        }
+        let left: Vec<_> = (1..=8).filter(|run| dir.path().join(layout::events_file(RunId(*run))).exists()).collect();
+        assert_eq!(left, [5, 6, 7, 8], "the oldest go");
     }
 
     #[test]
