@@ -52,6 +52,11 @@ impl Body {
         self.at
     }
 
+    /// Whether the head did not tell where it ends.
+    pub fn is_open_ended(&self) -> bool {
+        self.promise.range.end == u64::MAX
+    }
+
     /// The resource to use from now on, when the source had to give a fresh one.
     pub fn renewed(&self) -> Option<&Resource> {
         self.renewed.as_ref()

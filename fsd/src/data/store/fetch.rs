@@ -140,7 +140,7 @@ impl Store {
             let (at, asked) = (body.at(), clock::now());
             let came = receive(&mut body, &mut filler).await.map_err(Stop::Origin)?;
             pace.add(asked.elapsed(), usize::try_from(body.at() - at).unwrap_or(usize::MAX));
-            self.within(body.at())?;
+            self.within(&mut body).await?;
             let delivered = match came {
                 None => break,
                 Some(Piece::Filled(filled)) => self.deliver(key, at, &Chunk::Block(filled)),
@@ -208,10 +208,14 @@ impl Store {
         Stop::Origin(OriginError::Changed { at: self.content.path.to_string(), why })
     }
 
-    /// An answer that does not tell its length may be longer than what was listed: it is of another version then.
-    fn within(&self, end: u64) -> Result<(), Stop> {
+    /// An answer that does not tell its length may be longer than what was listed: it is of another version then. Its
+    /// last bytes are nobody's before its end has come.
+    async fn within(&self, body: &mut Body) -> Result<(), Stop> {
         let size = self.content.size;
-        if end <= size {
+        if body.at() == size && body.is_open_ended() {
+            body.chunk().await.map_err(Stop::Origin)?;
+        }
+        if body.at() <= size {
             return Ok(());
         }
         Err(self.changed(format!("it has more than {size} bytes")))
