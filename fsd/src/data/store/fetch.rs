@@ -258,10 +258,7 @@ impl Store {
             state.shrink(share);
             (ready, state.keep == Keep::Disk && !state.writing && state.dirty_bytes >= writing::batch(share))
         };
-        self.stores.ticker.left(ready.len());
-        for (reader, range, parts) in ready {
-            self.fulfil_beside(parts, range, reader);
-        }
+        self.answer_all(ready);
         if write {
             self.write_behind();
         }

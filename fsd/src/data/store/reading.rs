@@ -4,7 +4,7 @@ use std::{cell::Cell, fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc
 
 use crate::observe::locks;
 
-use super::{Reader, Store, StoreError, failpoint, held::Part};
+use super::{Reader, Store, StoreError, failpoint, held::Part, state::Complete};
 
 /// An answer of so many bytes is copied to the kernel on another thread than the one that receives: less is copied
 /// sooner than handed over.
@@ -67,6 +67,14 @@ impl Store {
         }
         let store = Arc::clone(self);
         self.stores.pools.answer(move || store.fulfil(parts, range, reader));
+    }
+
+    /// Answers readers that have waited until now.
+    pub(super) fn answer_all(self: &Arc<Self>, ready: Vec<Complete>) {
+        self.stores.ticker.left(ready.len());
+        for (reader, range, parts) in ready {
+            self.fulfil_beside(parts, range, reader);
+        }
     }
 
     /// The same with a thread of the disk pool; the deadline holds there too.

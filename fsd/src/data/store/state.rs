@@ -241,6 +241,22 @@ impl State {
         }
     }
 
+    /// Notes that `batch` is on disk; returns who can be answered by what only the disk has: memory may have given it
+    /// up meanwhile, where the disk was left.
+    pub(super) fn written(&mut self, batch: &[(u64, Chunk)]) -> Vec<Complete> {
+        let mut ready = Vec::new();
+        for (at, bytes) in batch {
+            let range = *at..at + bytes.len() as u64;
+            self.dirty_bytes = self.dirty_bytes.saturating_sub(range.end - range.start);
+            let back = !self.held.have().covers(&range);
+            self.held.written(range.clone());
+            if back {
+                ready.extend(self.ready(&range));
+            }
+        }
+        ready
+    }
+
     /// Takes out the waiters that `fresh` bytes complete.
     fn ready(&mut self, fresh: &Range<u64>) -> Vec<Complete> {
         let held = &self.held;

@@ -70,7 +70,7 @@ impl Store {
     }
 
     /// False: nothing is due, and this writer has ended.
-    fn write_batch(&self) -> Result<bool, StoreError> {
+    fn write_batch(self: &Arc<Self>) -> Result<bool, StoreError> {
         let (batch, restarts) = {
             let mut state = self.state.lock();
             let due = state.dirty_bytes >= batch(self.stores.budget.share()) || state.flights.is_empty();
@@ -98,13 +98,17 @@ impl Store {
         }
     }
 
-    /// The disk takes no more, because of `why`: memory does, where it can.
+    /// The disk takes no more, because of `why`: memory does, where it can. False: the disk is needed.
     pub(super) fn leave_disk(&self, why: impl FnOnce() -> StoreError) -> bool {
-        let left = self.state.lock().leave_disk();
+        let (left_before, left) = {
+            let mut state = self.state.lock();
+            (state.keep == Keep::Lru, state.leave_disk())
+        };
         if left {
             self.tell_memory(&why());
         }
-        left
+        // What becomes of a last write to a disk that was left concerns nobody.
+        left || left_before
     }
 
     /// For the next worker. A content without a version is worth nothing before all of it is there: what is missing
@@ -133,30 +137,27 @@ impl Store {
         }
     }
 
-    fn note_written(&self, batch: &[(u64, Chunk)], restarts: u32) {
+    fn note_written(self: &Arc<Self>, batch: &[(u64, Chunk)], restarts: u32) {
         let share = self.stores.budget.share();
-        let complete = {
+        let (complete, ready) = {
             let mut state = self.state.lock();
             if state.restarts != restarts {
                 // Of an answer that was given up meanwhile: the next one's bytes go there, and none may be missing.
                 return;
             }
-            for (at, bytes) in batch {
-                let len = bytes.len() as u64;
-                state.held.written(*at..at + len);
-                state.dirty_bytes = state.dirty_bytes.saturating_sub(len);
-            }
+            let ready = state.written(batch);
             state.shrink(share);
             let complete = state.held.disk.covers(&(0..self.content.size));
             if complete {
                 state.shrink(0);
             }
-            complete
+            (complete, ready)
         };
         if complete && let Some(temp) = self.temp.get() {
             drop(self.complete.set(Arc::clone(temp.file())));
         }
         self.room.notify_waiters();
+        self.answer_all(ready);
     }
 
     /// The temp file, made when the first bytes go there.

@@ -4,11 +4,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use crate::{
-    data::store::{FetchMode, StoreError},
+    data::store::{FetchMode, Store, StoreError, state::Keep},
     process::demo::origin::Fault,
 };
 
@@ -92,6 +93,47 @@ fn a_disk_that_fills_up_ends_the_download_and_no_read() {
     let lru = World::of(FetchMode::RangeLru);
     lru.origin.file("f", MIB);
     lru.check_all(&lru.open_as("f", MIB, v1()));
+}
+
+/// A store whose writer is held until the disk is left for memory.
+fn left_by_a_writer_that_hangs(world: &World) -> Arc<Store> {
+    fail::cfg("store::write", "return(f first)").unwrap();
+    let store = world.open("f", 40 * MIB);
+    assert!(world.until(|| store.state.lock().keep == Keep::Lru), "{:?}", store.progress());
+    store
+}
+
+#[test]
+fn a_disk_that_hangs_and_fails_then_ends_no_read() {
+    let scenario = fail::FailScenario::setup();
+    let world = World::new(&Settings { disk: Some(100 * MIB), cache: 4 * MIB, ..Settings::default() });
+    let Some(_disk) = Tmpfs::mount(world.dir.path(), "4m") else { return };
+    let store = left_by_a_writer_that_hangs(&world);
+    fail::cfg("store::write", "off").unwrap();
+    assert!(world.until(|| !store.state.lock().writing), "the write that hung has failed");
+    world.check_all(&store);
+    world.close(store);
+    assert!(world.drained());
+    scenario.teardown();
+}
+
+#[test]
+fn what_a_disk_took_after_all_answers_who_asked_for_it_meanwhile() {
+    let scenario = fail::FailScenario::setup();
+    let patience = Duration::from_secs(300);
+    let world = World::new(&Settings { cache: 4 * MIB, inactivity: patience, ..Settings::default() });
+    let store = left_by_a_writer_that_hangs(&world);
+    let mut at = 20 * MIB;
+    while store.state.lock().held.have().covers(&(0..4096)) {
+        world.check(&store, at..at + MIB);
+        at += MIB;
+    }
+    world.origin.always("f", Fault::Silent);
+    let reader = read(&store, 0..4096, patience);
+    assert!(world.until(|| reader.has_parked()));
+    fail::cfg("store::write", "off").unwrap();
+    assert!(reader.wait().is_ok());
+    scenario.teardown();
 }
 
 #[test]
