@@ -27,7 +27,7 @@ use super::{
     download::Pace,
     failpoint, reading,
     slab::Filler,
-    state::{Keep, Kind, Lost, Start},
+    state::{Flight, Keep, Kind, Lost, Start},
     writing,
 };
 
@@ -178,7 +178,7 @@ impl Store {
                 state.resource = Some(renewed.clone());
             }
             state.agree(version);
-            let starts = if first { state.kick(clock::now()) } else { Vec::new() };
+            let starts = if first { state.kick(clock::now(), Flight::soon) } else { Vec::new() };
             (state.single && !first, state.single && state.keep == Keep::Lru, starts)
         };
         self.launch(starts, None);

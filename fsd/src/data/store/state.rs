@@ -324,7 +324,7 @@ impl State {
     pub(super) fn land(&mut self, key: u64, failed: bool, now: Instant) -> (Vec<Lost>, Vec<Start>) {
         let lost = self.take_off(key, failed, now);
         // What has just failed is not asked for again while another brings it, be it late.
-        (lost, if failed { self.kick_where(now, |state, at| !state.brings(at)) } else { self.kick(now) })
+        (lost, self.kick(now, if failed { Flight::late } else { Flight::soon }))
     }
 
     fn take_off(&mut self, key: u64, failed: bool, now: Instant) -> Vec<Lost> {

@@ -15,8 +15,13 @@ const LARGEST_REQUEST: u64 = 16 << 20;
 
 impl Flight {
     /// Up to where it brings its bytes soon: no reader waits for what comes later, be it fetched twice.
-    fn soon(&self) -> u64 {
+    pub(super) fn soon(&self) -> u64 {
         self.end.min(self.at.saturating_add(prefetch::SKIP))
+    }
+
+    /// Up to where it brings its bytes at all.
+    pub(super) fn late(&self) -> u64 {
+        self.end
     }
 
     /// Up to where nothing needs to be fetched ahead of readers: the download is given way to, others are not.
@@ -105,6 +110,9 @@ impl State {
         let end = if whole { fetch.end / step * step } else { fetch.end };
         let end = if fetch.end >= self.size { self.size } else { end };
         let mut starts = Vec::new();
+        if end <= need.end {
+            return starts;
+        }
         for gap in self.free(&(need.end.min(self.size)..end), Flight::claims) {
             if !whole && gap.start - need.end > window / 2 {
                 break;
@@ -143,29 +151,41 @@ impl State {
 
     /// The parts of `range` that are neither at hand nor on their way, each request counted up to `until`.
     fn free(&self, range: &Range<u64>, until: fn(&Flight) -> u64) -> Vec<Range<u64>> {
-        let mut flying = Extents::default();
-        for flight in &self.flights {
-            flying.insert(flight.at..until(flight));
-        }
+        let coming = self.coming(until);
         let gaps = self.held.have().gaps(range.clone());
-        gaps.flat_map(|gap| flying.gaps(gap).collect::<Vec<_>>()).collect()
+        gaps.flat_map(|gap| coming.gaps(gap).collect::<Vec<_>>()).collect()
     }
 
-    /// What waiters need that nothing brings.
-    pub(super) fn kick(&mut self, now: Instant) -> Vec<Start> {
-        self.kick_where(now, |_, _| true)
+    /// What is on its way, each request counted up to `until`; where no others can be made, to its end.
+    fn coming(&self, until: fn(&Flight) -> u64) -> Extents {
+        let patient = !self.ranged();
+        let mut coming = Extents::default();
+        for flight in &self.flights {
+            coming.insert(match flight.kind {
+                Kind::Main if patient => 0..self.size,
+                _ => flight.at..if patient { flight.end } else { until(flight) },
+            });
+        }
+        coming
     }
 
-    /// The same of those whose first missing byte is one that `which` tells.
-    pub(super) fn kick_where(&mut self, now: Instant, which: impl Fn(&Self, u64) -> bool) -> Vec<Start> {
+    /// Starts what waiters need first and nothing brings, each request counted up to `until`. Thousands may wait, each
+    /// for a request of its own, and one of these lands at a time: what is on its way is summed up once for all.
+    pub(super) fn kick(&mut self, now: Instant, until: fn(&Flight) -> u64) -> Vec<Start> {
         if self.closing || self.dead.is_some() {
             return Vec::new();
         }
-        let needs: Vec<Range<u64>> = self.waiters.needs().cloned().collect();
-        let mut starts = Vec::new();
-        for need in needs {
-            if self.held.have().first_gap(&need).is_some_and(|gap| which(self, gap.start)) {
-                starts.extend(self.want(&need, &need, now));
+        let have = self.held.have();
+        let needs: Vec<_> =
+            self.waiters.needs().filter_map(|need| Some((need.clone(), have.first_gap(need)?.start))).collect();
+        let mut coming = if needs.is_empty() { Extents::default() } else { self.coming(until) };
+        let due = !needs.is_empty() && self.wants_main(now);
+        let mut starts: Vec<Start> = due.then(|| self.start_main()).flatten().into_iter().collect();
+        for (need, at) in needs {
+            if !coming.covers(&(at..at + 1)) {
+                let fresh = self.want(&need, &need, now);
+                fresh.iter().for_each(|start| coming.insert(start.range.clone()));
+                starts.extend(fresh);
             }
         }
         starts

@@ -286,6 +286,20 @@ fn r45_memory_stays_within_its_bound_while_a_file_ten_times_larger_is_read() {
 }
 
 #[test]
+fn readers_at_a_thousand_places_of_one_file_are_answered_as_fast_as_the_origin_answers() {
+    for mode in MODES {
+        let patience = Duration::from_secs(60);
+        let world = World::new(&Settings { mode, at_once: 16, inactivity: patience, ..Settings::default() });
+        world.origin.file("f", 4096 * MIB).latency(Duration::from_millis(20));
+        let store = world.open_as("f", 4096 * MIB, v1());
+        let readers: Vec<_> = (0..1000).map(|n| read(&store, n * 4 * MIB..n * 4 * MIB + 4096, patience)).collect();
+        for (n, reader) in readers.iter().enumerate() {
+            assert!(reader.wait().is_ok(), "{mode:?}: reader {n}");
+        }
+    }
+}
+
+#[test]
 fn a_slow_connection_gets_company_but_demand_keeps_a_permit() {
     for mode in MODES {
         let world = World::new(&Settings { mode, at_once: 4, ..Settings::default() });
