@@ -117,7 +117,7 @@ impl Catalog {
 
     /// Shows a file under a new id. None when the name table is full.
     pub fn stage(&self, resource: Resource, name: String, size: u64, meta: &Meta) -> Option<Item> {
-        let id = format!("{:08x}", fsd_events::names::hash(self.next.fetch_add(1, Ordering::Relaxed), b"id") >> 32);
+        let id = self.fresh_id();
         let version = version(&meta.validator, size, meta.modified_us);
         let dir = self.tree.dir_ino(self.dir.ino, &id)?;
         let ino = self.tree.file_ino(dir, &name, version.unwrap_or_else(clock::now_wall_us))?;
@@ -130,6 +130,16 @@ impl Catalog {
         drop(items);
         self.keep();
         Some(item)
+    }
+
+    /// An id that no file has which is shown.
+    fn fresh_id(&self) -> String {
+        loop {
+            let id = short(self.next.fetch_add(1, Ordering::Relaxed));
+            if self.items.lock().iter().all(|item| item.id != id) {
+                return id;
+            }
+        }
     }
 
     fn show(&self, items: &[Item]) {
@@ -180,6 +190,11 @@ impl Catalog {
     }
 }
 
+/// Short enough to type: two numbers may have the same.
+fn short(number: u64) -> String {
+    format!("{:08x}", fsd_events::names::hash(number, b"id") >> 32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +207,16 @@ mod tests {
     fn stage(catalog: &Catalog, name: &str) -> Item {
         let resource = Resource::parse("http://example.org/x").unwrap();
         catalog.stage(resource, name.into(), 5, &Meta::default()).unwrap()
+    }
+
+    #[test]
+    fn a_file_never_takes_the_id_of_another() {
+        let (_, catalog) = catalog();
+        let number = catalog.next.load(Ordering::Relaxed);
+        let first = stage(&catalog, "first.mkv");
+        // Another number that is as short.
+        catalog.next.store(number, Ordering::Relaxed);
+        assert_ne!(stage(&catalog, "second.mkv").id, first.id);
     }
 
     #[test]
