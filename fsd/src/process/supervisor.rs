@@ -9,7 +9,9 @@ mod child;
 mod clients;
 mod doubt;
 mod drain;
+mod ending;
 mod estate;
+mod heart;
 pub(super) mod janitor;
 mod life;
 mod policy;
@@ -34,8 +36,9 @@ use self::{
     child::Child,
     clients::{ClientId, Clients},
     doubt::Doubt,
+    ending::{Ending, Outcome},
+    heart::Beat,
     janitor::Janitor,
-    life::Outcome,
     policy::{Backoff, Cause},
     program::Program,
     standby::Standby,
@@ -128,32 +131,6 @@ struct Handed {
     cause: Cause,
     /// Requests that it had not answered.
     resent: u64,
-}
-
-/// The newest beat, and when it came.
-#[derive(Clone, Copy)]
-struct Beat {
-    count: u64,
-    at: Instant,
-}
-
-impl Beat {
-    /// What is read of it at `now`. A table that nobody can read any more says nothing against a worker: somebody may
-    /// have cleaned up, and the next one would be no better off.
-    fn hear(&mut self, count: Option<u64>, now: Instant) {
-        if count != Some(self.count) {
-            *self = Self { count: count.unwrap_or(self.count), at: now };
-        }
-    }
-}
-
-/// The mount is being taken down.
-struct Ending {
-    since: Instant,
-    aborted: bool,
-    reason: String,
-    /// The worker died meanwhile, and another one goes on.
-    again: bool,
 }
 
 /// Mounts and serves until told to stop.
@@ -344,25 +321,4 @@ pub(super) fn settings(written: &Written) -> Vec<(String, String)> {
 /// A duplicate that a worker may own.
 fn duplicate(fd: &impl AsFd) -> io::Result<OwnedFd> {
     fd.as_fd().try_clone_to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_heart_is_silent_while_the_same_beat_is_read_and_not_where_none_can_be_read() {
-        let start = clock::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut beat = Beat { count: 0, at: start };
-        let since = |beat: Beat| (beat.at - start).as_secs();
-        beat.hear(Some(7), at(1));
-        beat.hear(Some(7), at(9));
-        assert_eq!((beat.count, since(beat)), (7, 1));
-        beat.hear(None, at(10));
-        beat.hear(None, at(20));
-        assert_eq!((beat.count, since(beat)), (7, 20));
-        beat.hear(Some(7), at(25));
-        assert_eq!(since(beat), 20);
-    }
 }

@@ -9,10 +9,7 @@ use std::{
 
 use fsd_unwind::procfs;
 
-use super::{
-    Handed, Supervisor, drain,
-    life::{NO_RESEND, Outcome},
-};
+use super::{Handed, Supervisor, drain, ending::Outcome, life::NO_RESEND};
 use crate::{
     kernel::{fuse::LOOP_NAMES, mount},
     platform::clock,

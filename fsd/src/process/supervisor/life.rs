@@ -1,22 +1,22 @@
-//! The life of workers: started, heard, replaced, taken down.
+//! The life of workers: started, heard, buried.
 
 use std::{io, os::fd::AsFd, time::Duration};
 
 use fsd_events::control::Code;
 
 use super::{
-    Beat, Ending, Handed, Supervisor, Worker,
+    Beat, Handed, Supervisor, Worker,
     doubt::Doubt,
     drain, duplicate,
-    janitor::Janitor,
-    policy::{self, Cause, Life, Wishes},
+    ending::Outcome,
+    policy::{Cause, Life},
 };
 use crate::{
     kernel::mount::{self, At, MountSpec, Mounted, Waiting},
     platform::clock,
     process::{
         control::refuse,
-        exit::{Exit, Failure},
+        exit::Exit,
         failpoints,
         link::{Down, Job, Takeover, Up},
         terminal,
@@ -26,27 +26,8 @@ use crate::{
 
 /// Workers that die before they serve, one after another, until the supervisor gives up.
 const YOUNG_DEATHS: u32 = 8;
-/// Beyond the drain limit, for closes and the recorder.
-const GRACE: Duration = Duration::from_secs(25);
 /// What a kernel before 6.9 cannot do.
 pub(super) const NO_RESEND: &str = "this kernel does not send requests again (Linux 6.9 does)";
-/// For a worker that takes over to serve; it waits for nobody.
-const START_LIMIT: Duration = Duration::from_secs(15);
-
-/// How the supervision ends.
-pub(super) enum Outcome {
-    /// The worker took the mount down, or never had one.
-    Worker { code: Option<i32>, said: Option<Failure> },
-    /// The mount is taken down from here.
-    Ours { exit: Exit, why: String },
-}
-
-impl Outcome {
-    /// The mount is still there.
-    pub(super) fn stuck(why: &str) -> Self {
-        Self::Ours { exit: Exit::Mount, why: why.to_owned() }
-    }
-}
 
 impl Supervisor {
     /// Starts a worker; with `after` it takes over from the one before.
@@ -70,8 +51,7 @@ impl Supervisor {
             Some(janitor) => child.link.send_with(&Down::Job(Box::new(job)), duplicate(janitor.pipe())?.as_fd())?,
             None => child.link.send(&Down::Job(Box::new(job)))?,
         }
-        let beat = Beat { count: 0, at: clock::now() };
-        self.worker = Some(Worker { child, ready: false, beat, after, said: None });
+        self.worker = Some(Worker { child, ready: false, beat: Beat::new(clock::now()), after, said: None });
         Ok(())
     }
 
@@ -266,7 +246,7 @@ impl Supervisor {
         Handed { resent: drain::unanswered(&self.places, &run), run, cause }
     }
 
-    fn begin(&mut self, cause: Cause) {
+    pub(super) fn begin(&mut self, cause: Cause) {
         let handed = self.handed(cause);
         if let Err(error) = self.start_worker(Some(handed)) {
             tracing::error!("cannot start a worker: {error}");
@@ -284,107 +264,5 @@ impl Supervisor {
             self.clients.answer(client, &refuse(Code::Aborted, why));
         }
         self.start_worker(None).err().map(|error| self.take_down(&format!("{why}; {error}")))
-    }
-
-    fn check_heart(&mut self) -> Option<Outcome> {
-        let beat = drain::beat(&self.places, &self.presence.run);
-        let limit = self.order.config.drain_timeout + GRACE;
-        let worker = self.worker.as_mut()?;
-        if let Some(ending) = &self.ending
-            && (clock::now() - ending.since > limit || ending.aborted && clock::now() - ending.since > GRACE)
-        {
-            worker.child.kill();
-            return Some(self.take_down("the worker did not unmount in time"));
-        }
-        if !worker.ready {
-            // A first worker asks an origin, and has limits of its own.
-            if worker.after.is_some() && clock::now() - worker.child.born > START_LIMIT {
-                worker.said = Some(Exit::Internal.because("it did not serve in time"));
-                worker.child.kill();
-            }
-            return None;
-        }
-        worker.beat.hear(beat, clock::now());
-        let config = &self.order.config;
-        let stuck = config.replace_after.and_then(|_| {
-            let loops = if self.flags.debug_fskit_single_thread { 1 } else { config.threads };
-            drain::stuck(&self.places, &self.presence.run, loops)
-        });
-        let seen = policy::Seen { silent: clock::now() - worker.beat.at, stuck, ..worker.child.seen() };
-        let wishes = Wishes { keep_stopped: config.keep_stopped, replace_after: config.replace_after };
-        policy::judge(seen, wishes).and_then(|cause| self.replace(cause))
-    }
-
-    /// Dumps the worker from outside, kills it, and starts the next. Bounded: half a second each.
-    pub(super) fn replace(&mut self, cause: Cause) -> Option<Outcome> {
-        match self.dump_worker() {
-            Ok(file) => tracing::warn!("the stacks of the worker that goes are in {file}"),
-            Err(why) => tracing::warn!("no dump of the worker that goes: {why}"),
-        }
-        let mut worker = self.worker.take()?;
-        tracing::warn!("replacing worker {}: {}", worker.child.pid(), cause.name());
-        if !worker.child.kill() {
-            tracing::warn!("worker {} is dead but for a thread in the kernel", worker.child.pid());
-        }
-        self.forget_asks();
-        self.begin(cause);
-        None
-    }
-
-    /// Tells the worker to drain and unmount, or to abort.
-    pub(super) fn stop(&mut self, abort: bool, reason: &str) {
-        let since = self.ending.as_ref().map_or_else(clock::now, |ending| ending.since);
-        let again = self.ending.as_ref().is_some_and(|ending| ending.again);
-        self.ending = Some(Ending { since, aborted: abort, reason: reason.to_owned(), again });
-        self.respawn = None;
-        let told = match &mut self.worker {
-            Some(worker) if worker.ready => {
-                worker.child.link.send(&Down::Stop { abort, reason: reason.to_owned() }).is_ok()
-            }
-            // It is told when it serves; whoever cannot wait for that sees it end now.
-            Some(worker) => !abort || worker.child.kill(),
-            None => false,
-        };
-        if !told {
-            tracing::warn!("no worker to take the mount down");
-            if self.worker.is_none() {
-                self.begin(Cause::Death);
-            }
-        }
-    }
-
-    /// Aborts and unmounts from here: there is no worker that could.
-    fn take_down(&mut self, why: &str) -> Outcome {
-        let exit = match &self.mounted {
-            None => Exit::Internal,
-            Some(mounted) => {
-                let mut at_once = |_| true;
-                match mount::unmount(mounted.at(), Duration::ZERO, &mut at_once, &mut |_| ()) {
-                    Ok(_) => Exit::Aborted,
-                    Err(error) => {
-                        tracing::error!("{error}");
-                        Exit::Mount
-                    }
-                }
-            }
-        };
-        Outcome::Ours { exit, why: why.to_owned() }
-    }
-
-    /// The last act: the janitor goes.
-    pub(super) fn finish(&mut self, outcome: Outcome) -> Result<Exit, Failure> {
-        self.errands.extend(drain::start_last(&self.program.path(), &self.places, &self.presence.run));
-        drain::finish(std::mem::take(&mut self.errands));
-        drain::finish(self.janitor.take().and_then(Janitor::done).into_iter().collect());
-        match outcome {
-            Outcome::Worker { said: Some(failure), .. } => Err(failure),
-            Outcome::Worker { code, said: None } => match code.and_then(Exit::of) {
-                Some(Exit::Done) if self.remade => Ok(Exit::Aborted),
-                Some(Exit::Done) => Ok(Exit::Done),
-                Some(exit) => Ok(exit),
-                None => Err(Exit::Internal.because("the worker died while the mount went down")),
-            },
-            Outcome::Ours { exit, why } => Err(exit.because(why)),
-        }
     }
 }
