@@ -9,6 +9,7 @@ pub mod stacks;
 pub mod tasks;
 pub mod watchdog;
 
+mod heart;
 mod local;
 mod memory;
 mod tick;

@@ -1,4 +1,4 @@
-//! The tick: a coarse clock that costs a load, for what is timed on every lock.
+//! The tick: a coarse clock that costs a load, for what is timed on every lock; and twenty beats of the heart a second.
 
 use std::{
     sync::{
@@ -10,6 +10,8 @@ use std::{
 };
 
 use crate::platform::clock;
+
+use super::heart;
 
 const EVERY: Duration = Duration::from_millis(50);
 
@@ -30,7 +32,9 @@ pub(super) fn start() {
     static STARTED: Once = Once::new();
     STARTED.call_once(|| {
         let tick = || loop {
-            TICK.store(clock::now_mono_us(), Relaxed);
+            let now_us = clock::now_mono_us();
+            TICK.store(now_us, Relaxed);
+            heart::beat(now_us);
             thread::park_timeout(EVERY);
         };
         // Without the thread the clock itself is asked: slower, never wrong.

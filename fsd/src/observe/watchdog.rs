@@ -24,10 +24,7 @@ use std::{
 use fsd_events::{
     event::Stall,
     op::Class,
-    ring::{
-        Draft, Kind, WIDE,
-        tables::inflight::{BEAT_US, BEATS},
-    },
+    ring::{Draft, Kind, WIDE},
 };
 use tokio::runtime::Handle;
 
@@ -236,8 +233,6 @@ impl Thread {
     }
 
     fn look(&mut self) {
-        #[cfg(feature = "failpoints")]
-        fail::fail_point!("watchdog::beat");
         let look = self.see();
         self.beat(&look);
         locks::tell_long_holds();
@@ -283,7 +278,7 @@ impl Thread {
         }
     }
 
-    /// Tells that the daemon lives, and how: in the journal, and in the table's header for the supervisor.
+    /// Tells that the daemon lives, and how.
     fn beat(&mut self, look: &Look) {
         let beat = self.report.beat();
         beat.oldest_us = look.oldest_us.unwrap_or(0);
@@ -296,10 +291,6 @@ impl Thread {
         beat.writer_lag_us = journal::writer_lag_us(look.now_us);
         let draft = Draft::<WIDE>::beat(beat);
         journal::push(&draft, clock::now_mono_us());
-        if let Some(memory) = memory::installed() {
-            memory.inflight[BEAT_US].store(look.now_us, Relaxed);
-            memory.inflight[BEATS].fetch_add(1, Release);
-        }
     }
 
     /// True when there is a dump; its name is in `self.name`.

@@ -49,11 +49,13 @@ const ROLES: &[(&str, Role)] = &[
     ("seed_log", events::seed_log),
     ("disk_full", pressure::disk_full),
     ("disk_stuck", pressure::disk_stuck),
+    ("disk_opens_nothing", pressure::disk_opens_nothing),
     ("nobody_reads", pressure::nobody_reads),
     ("little_room", pressure::little_room),
     ("many_threads", pressure::many_threads),
     ("stalls", watchdog::stalls),
     ("asked", watchdog::asked),
+    ("beats", watchdog::beats),
 ];
 
 /// The directories of one recorder.

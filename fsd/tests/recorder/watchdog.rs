@@ -1,7 +1,10 @@
 //! The watchdog: beats, one `stall` an episode, and dumps.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    sync::{
+        atomic::{AtomicU64, Ordering::SeqCst},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -72,9 +75,6 @@ pub(super) fn stalls(scene: &Scene) {
     release.exit(0, 0);
     scene.wait_for(|body| matches!(body, Body::StallEnd(_)));
     assert!(!watchdog::stalled());
-    let table = scene.runtime().join(RUN.to_string()).join(layout::INFLIGHT);
-    let pulse = tables::decode_inflight(&std::fs::read(table).unwrap()).unwrap();
-    assert!(pulse.beats > 10 && pulse.beat_us > 0, "a supervisor sees the beat");
     watchdog.stop();
     recorder.stop("end");
 
@@ -95,6 +95,33 @@ pub(super) fn stalls(scene: &Scene) {
     assert_eq!((beat.workers, beat.lost), (4, 0));
     let last = &events[events.len() - 2..];
     assert!(matches!((&last[0].body, &last[1].body), (Body::Beat(_), Body::Stop { .. })), "a last look at the end");
+}
+
+#[test]
+fn the_heart_beats_while_a_dump_waits_for_its_disk_and_however_rarely_the_watchdog_looks() {
+    plays("beats");
+}
+
+pub(super) fn beats(scene: &Scene) {
+    let recorder = scene.install();
+    let (thaw, disk) = mpsc::channel::<()>();
+    let watchdog = watchdog::start(WatchdogConfig {
+        every: Duration::from_secs(600),
+        on_dump: Box::new(move |_, _| disk.recv().is_ok()),
+        ..WatchdogConfig::default()
+    });
+    let watchdog = watchdog.unwrap();
+    let pulse = || {
+        let table = std::fs::read(scene.runtime().join(RUN.to_string()).join(layout::INFLIGHT)).unwrap();
+        tables::decode_inflight(&table).map(|table| (table.beats, table.beat_us)).unwrap()
+    };
+    let more = |before: (u64, u64)| wait(|| (pulse().0 > before.0 + 20 && pulse().1 > before.1).then_some(()));
+    assert!(more(pulse()).is_some(), "between two looks");
+    assert!(watchdog::request_dump());
+    assert!(more(pulse()).is_some(), "during a dump");
+    thaw.send(()).unwrap();
+    watchdog.stop();
+    recorder.stop("end");
 }
 
 #[test]

@@ -26,13 +26,13 @@ pub mod header {
     pub const PID: usize = 5;
 }
 
-/// Operations in flight; its header also holds the watchdog's pulse and a count per operation.
+/// Operations in flight; its header also holds the heart's beat and a count per operation.
 pub mod inflight {
     use crate::op::Op;
 
     pub const MAGIC: u64 = u64::from_le_bytes(*b"FSDINFL1");
     pub const ROW_WORDS: usize = 16;
-    /// Beats of the watchdog so far, and the monotonic time of the last one.
+    /// Beats of the heart so far, and the monotonic time of the last one.
     pub const BEATS: usize = 16;
     pub const BEAT_US: usize = 17;
     /// Operations that found no row; they are counted all the same.
@@ -282,7 +282,7 @@ pub struct InFlightTable {
     pub run: RunId,
     pub mount_run: RunId,
     pub pid: u32,
-    /// Beats of the watchdog so far, and the monotonic time of the last one.
+    /// Beats of the heart so far, and the monotonic time of the last one.
     pub beats: u64,
     pub beat_us: u64,
     pub untracked: u64,

@@ -39,8 +39,8 @@ fn a_spinning_worker_is_replaced_and_its_clients_get_their_bytes() {
     let origin = Arc::new(Origin::start().unwrap());
     fill(&origin);
     let spin = |command: &mut Command| {
-        // One loop and the watchdog burn their processors for ever: the one in a client's request.
-        command.env("FAILPOINTS", "callback::enter=40*off->1*delay(600000)->off;watchdog::beat=1*off->delay(600000)");
+        // One loop and the heart burn their processors for ever: the one in a client's request.
+        command.env("FAILPOINTS", "callback::enter=40*off->1*delay(600000)->off;heart::beat=1*off->delay(600000)");
     };
     let mounted = try_mount(Dirs::new(), Some(&origin.url("")), &["--supervisor"], spin).ok().unwrap();
     replaced(&origin, mounted, |_, _| ());
