@@ -55,6 +55,8 @@ pub struct RecorderConfig {
     /// Also print ENTER and EXIT as the Go original did, on the human log.
     pub seed_log: bool,
     pub form: Form,
+    /// An earlier run has written there: the event file may come later, when its disk answers.
+    pub takes_over: bool,
 }
 
 /// Where events are kept, and which.
@@ -89,7 +91,9 @@ enum Order {
 }
 
 /// How long a caller waits for the writer at most: its disk may be stuck.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
+/// For the disk to open the event file of the first run.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
 
 impl Recorder {
     /// Replaces what `start` says (the effective `max_background` is known only after INIT); writes it again.
@@ -147,8 +151,8 @@ impl Recorder {
 /// Before it, or without it, every observer works and records nowhere.
 ///
 /// # Errors
-/// When it was called before, or the state directory cannot be written. A runtime directory that is too small or
-/// missing is no error: the recorder gets smaller, at worst private (see [`Recorder::kind`]).
+/// When it was called before, or the state directory cannot be written, unless `takes_over`. A runtime directory that
+/// is too small or missing is no error: the recorder gets smaller, at worst private (see [`Recorder::kind`]).
 pub fn install(config: RecorderConfig) -> io::Result<Recorder> {
     let file = config.state_dir.as_ref().map(|dir| dir.join(layout::events_file(config.run)));
     OFF.store(config.form == Form::Off, Relaxed);
@@ -160,7 +164,13 @@ pub fn install(config: RecorderConfig) -> io::Result<Recorder> {
     let config = RecorderConfig { start: Start { recorder: recorder.kind().into(), ..config.start }, ..config };
     locks::publish(memory);
     local::start_over();
-    writer::start(memory, config, received)?;
+    let (tried, opened) = mpsc::channel();
+    let opened = (!config.takes_over).then_some(opened);
+    writer::start(memory, config, received, tried)?;
+    if let Some(opened) = opened {
+        let no_answer = || io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer");
+        opened.recv_timeout(OPEN_LIMIT).map_err(|_| no_answer())??;
+    }
     tick::start();
     Ok(recorder)
 }

@@ -15,8 +15,11 @@ use std::{
 /// # Errors
 /// When it cannot be made, or somebody else owns it or may enter it.
 pub fn make_private(dir: &Path) -> io::Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    let meta = fs::symlink_metadata(dir).map_err(|e| made.err().unwrap_or(e))?;
+    // One that is there needs no disk that takes anything.
+    let meta = fs::symlink_metadata(dir).or_else(|_| {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        fs::symlink_metadata(dir).map_err(|e| made.err().unwrap_or(e))
+    })?;
     let ours = meta.is_dir() && meta.uid() == uid() && meta.mode() & 0o077 == 0;
     if ours { Ok(()) } else { Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a private directory of ours")) }
 }

@@ -53,6 +53,7 @@ use crate::{
         self, Recorder, stacks,
         watchdog::{self, Watchdog, WatchdogConfig},
     },
+    platform::runtime_dir::make_private,
 };
 
 /// Read-ahead of the kernel, KiB; its default of 128 halves the speed of a cold sequential read.
@@ -136,7 +137,7 @@ fn start(job: &mut Job) -> Result<Running, Failure> {
     let mount_run = job.mount_run.unwrap_or_else(random);
     let identity = Identity { run: random(), mount_run, started_us: crate::platform::clock::now_mono_us() };
     let first_line = first_line(job);
-    let recorder = observe::install(recorder_config(&job.config, &places, &identity, first_line.clone()));
+    let recorder = observe::install(recorder_config(job, &places, &identity, first_line.clone()));
     let recorder = Arc::new(recorder.map_err(|error| {
         Exit::Internal.because(format!("cannot write events to {}: {error}; see --state-dir", places.state.display()))
     })?);
@@ -332,6 +333,8 @@ fn watchdog(config: &Config, pending: &Pending) -> std::io::Result<Watchdog> {
 
 /// Stack dumps are help in need: a mount without them is better than none.
 fn dumps(job: &Job, places: &Places, identity: &Identity) {
+    // There since the first run, unless somebody removed it.
+    drop(make_private(&places.state));
     if let Err(error) = stacks::install(stacks_config(job, places, identity)) {
         tracing::warn!("there will be no stack dumps: {error}");
     }

@@ -1,7 +1,7 @@
 //! Full disks, stuck disks, full pipes and little room: operations go on, and what is lost is counted.
 
 use std::{
-    io::Read,
+    io::{BufRead, Read},
     path::Path,
     process::{Command, Stdio},
     time::Duration,
@@ -11,7 +11,12 @@ use fsd::{
     observe::{self, RecorderConfig, log},
     platform::clock,
 };
-use fsd_events::{event::Body, layout, op::Op};
+use fsd_events::{
+    event::Body,
+    layout,
+    line::{self, Decoded},
+    op::Op,
+};
 
 use super::{RUN, Scene, child, enter, fresh, plays, plays_in, wait};
 
@@ -85,6 +90,33 @@ pub(super) fn disk_stuck(scene: &Scene) {
     recorder.stop("end");
     assert!(begun.elapsed() < Duration::from_secs(10));
     assert!(scene.runtime().join(RUN.to_string()).exists(), "the rings stay for the drain");
+}
+
+#[test]
+fn law_17_a_run_that_takes_over_waits_for_no_disk_and_its_file_comes_when_that_answers() {
+    plays("disk_opens_nothing");
+}
+
+pub(super) fn disk_opens_nothing(scene: &Scene) {
+    std::fs::create_dir(scene.state()).unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(scene.state(), private).unwrap();
+    let file = scene.state().join(layout::events_file(RUN));
+    // Whoever opens a pipe that nobody reads waits.
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let recorder = observe::install(RecorderConfig { takes_over: true, ..scene.config() }).unwrap();
+    enter(Op::Getattr, 1).exit(0, 0);
+    assert!(!recorder.flush(), "the premise: it is not open");
+    let disk = std::fs::File::open(&file).unwrap();
+    let events =
+        std::io::BufReader::new(disk).lines().take(3).map(|line| match line::decode(line.unwrap().as_bytes()) {
+            Decoded::Event(event) => event.into_owned(),
+            other => panic!("{other:?}"),
+        });
+    let events: Vec<_> = events.collect();
+    assert!(matches!(&events[0].body, Body::Start(start) if start.recorder == "shared"), "{events:?}");
+    assert!(matches!((&events[1].body, &events[2].body), (Body::Enter(_), Body::Exit(_))), "{events:?}");
+    assert!(events[0].head.seq < events[1].head.seq && events[0].head.mono_us <= events[1].head.mono_us);
 }
 
 #[test]

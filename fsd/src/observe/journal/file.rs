@@ -10,7 +10,7 @@ use std::{
 
 use fsd_events::{ids::RunId, layout};
 
-use crate::platform::clock;
+use crate::platform::{clock, runtime_dir::make_private};
 
 /// Default limits, bytes.
 const FILE_LIMIT: u64 = 64 << 20;
@@ -22,7 +22,8 @@ const RETRY_US: u64 = 1_000_000;
 pub(super) struct EventFile {
     dir: PathBuf,
     run: RunId,
-    file: File,
+    /// None: not opened yet.
+    file: Option<File>,
     size: u64,
     rotations: u32,
     file_limit: u64,
@@ -34,30 +35,37 @@ pub(super) struct EventFile {
 }
 
 impl EventFile {
-    /// Opens the file of `run` and links `events.jsonl` to it. A limit of 0 is the default.
-    pub(super) fn open(dir: &Path, run: RunId, file_limit: u64, total_limit: u64) -> io::Result<Self> {
+    /// The file of `run`, to be opened when something is written. A limit of 0 is the default.
+    pub(super) fn new(dir: &Path, run: RunId, file_limit: u64, total_limit: u64) -> Self {
         let or = |limit: u64, default: u64| if limit == 0 { default } else { limit };
-        let (file_limit, total_limit) = (or(file_limit, FILE_LIMIT), or(total_limit, TOTAL_LIMIT));
-        let file = append(&dir.join(layout::events_file(run)))?;
-        let size = file.metadata()?.len();
-        link(dir, run)?;
-        let rotations = rotations(dir, run);
-        let (rest, done, retry_at_us) = (Vec::new(), 0, 0);
-        let opened = Self {
+        Self {
             dir: dir.to_path_buf(),
             run,
-            file,
-            size,
-            rotations,
-            file_limit,
-            total_limit,
-            rest,
-            done,
-            retry_at_us,
-        };
+            file: None,
+            size: 0,
+            rotations: 0,
+            file_limit: or(file_limit, FILE_LIMIT),
+            total_limit: or(total_limit, TOTAL_LIMIT),
+            rest: Vec::new(),
+            done: 0,
+            retry_at_us: 0,
+        }
+    }
+
+    /// Opens it, unless it is open, and links `events.jsonl` to it. Takes as long as the disk does.
+    pub(super) fn open(&mut self) -> io::Result<()> {
+        if self.file.is_some() {
+            return Ok(());
+        }
+        make_private(&self.dir)?;
+        let file = append(&self.dir.join(layout::events_file(self.run)))?;
+        self.size = file.metadata()?.len();
+        link(&self.dir, self.run)?;
+        self.rotations = rotations(&self.dir, self.run);
+        self.file = Some(file);
         // Runs that end before their file is full count too; what the run before left may still be written to its own.
-        opened.trim(1);
-        Ok(opened)
+        self.trim(1);
+        Ok(())
     }
 
     /// Whether everything given to [`EventFile::write`] is in the file.
@@ -70,11 +78,13 @@ impl EventFile {
         self.size >= self.file_limit
     }
 
-    /// Writes the lines, or keeps what the disk does not take; only when [`EventFile::is_clean`].
+    /// Writes the lines, behind what the disk did not take before, or keeps them.
     pub(super) fn write(&mut self, lines: &[u8]) {
-        self.rest.clear();
+        if self.is_clean() {
+            self.rest.clear();
+            self.done = 0;
+        }
         self.rest.extend_from_slice(lines);
-        self.done = 0;
         self.retry_at_us = 0;
         self.push_on();
     }
@@ -82,7 +92,7 @@ impl EventFile {
     /// Tries to write what is left, at most once a second after a failure.
     pub(super) fn push_on(&mut self) {
         while !self.is_clean() && clock::now_mono_us() >= self.retry_at_us {
-            match self.file.write(&self.rest[self.done..]) {
+            match self.write_on() {
                 Ok(n) if n > 0 => {
                     self.done += n;
                     self.size += n as u64;
@@ -91,6 +101,11 @@ impl EventFile {
                 _ => self.retry_at_us = clock::now_mono_us() + RETRY_US,
             }
         }
+    }
+
+    fn write_on(&mut self) -> io::Result<usize> {
+        self.open()?;
+        self.file.as_mut().map_or(Ok(0), |file| file.write(&self.rest[self.done..]))
     }
 
     /// Tries again at once.
@@ -109,7 +124,7 @@ impl EventFile {
         }
         match append(&current) {
             Ok(file) => {
-                self.file = file;
+                self.file = Some(file);
                 self.size = 0;
                 self.rotations += 1;
                 self.trim(0);
@@ -183,8 +198,9 @@ mod tests {
 
     #[test]
     fn rotation_keeps_every_byte_until_the_total_is_reached() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut file = EventFile::open(dir.path(), RunId(1), 60, 250).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("state");
+        let mut file = EventFile::new(&dir, RunId(1), 60, 250);
         for n in 0..6 {
             let line = vec![b'0' + n; 60];
             if file.is_full() {
@@ -193,11 +209,11 @@ mod tests {
             file.write(&line);
         }
         assert!(file.is_clean());
-        let mut names: Vec<_> = event_files(dir.path()).into_iter().map(|f| f.1).collect();
+        let mut names: Vec<_> = event_files(&dir).into_iter().map(|f| f.1).collect();
         names.sort();
-        let last = fs::read(dir.path().join(layout::EVENTS_LINK)).unwrap();
+        let last = fs::read(dir.join(layout::EVENTS_LINK)).unwrap();
         assert_eq!(last, [b'5'; 60]);
-        assert!(!names.contains(&dir.path().join(layout::rotated_file(RunId(1), 1))), "{names:?}");
+        assert!(!names.contains(&dir.join(layout::rotated_file(RunId(1), 1))), "{names:?}");
         assert!(names.len() >= 4, "{names:?}");
     }
 
@@ -205,7 +221,7 @@ mod tests {
     fn runs_that_end_before_their_file_is_full_keep_the_total_too() {
         let dir = tempfile::tempdir().unwrap();
         for run in 1..=8 {
-            let mut file = EventFile::open(dir.path(), RunId(run), 60, 250).unwrap();
+            let mut file = EventFile::new(dir.path(), RunId(run), 60, 250);
             file.write(&[b'x'; 50]);
         }
         let left: Vec<_> = (1..=8).filter(|run| dir.path().join(layout::events_file(RunId(*run))).exists()).collect();
@@ -215,13 +231,28 @@ mod tests {
     #[test]
     fn a_full_disk_keeps_the_rest_for_later() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = EventFile::open(dir.path(), RunId(1), 0, 0).unwrap();
-        file.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut file = EventFile::new(dir.path(), RunId(1), 0, 0);
+        file.file = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
         file.write(b"line\n");
         assert!(!file.is_clean());
-        file.file = append(&dir.path().join("after")).unwrap();
+        file.write(b"another\n");
+        file.file = Some(append(&dir.path().join("after")).unwrap());
         file.hurry();
         assert!(file.is_clean());
-        assert_eq!(fs::read(dir.path().join("after")).unwrap(), b"line\n");
+        assert_eq!(fs::read(dir.path().join("after")).unwrap(), b"line\nanother\n");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_made_yet_is_made_when_it_can() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("state");
+        fs::write(&dir, "in the way").unwrap();
+        let mut file = EventFile::new(&dir, RunId(1), 0, 0);
+        assert!(file.open().is_err());
+        file.write(b"line\n");
+        fs::remove_file(&dir).unwrap();
+        file.hurry();
+        assert!(file.is_clean());
+        assert_eq!(fs::read(dir.join(layout::EVENTS_LINK)).unwrap(), b"line\n");
     }
 }

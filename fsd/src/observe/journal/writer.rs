@@ -8,7 +8,7 @@ use std::{
             AtomicU64,
             Ordering::{Acquire, Relaxed},
         },
-        mpsc::{Receiver, RecvTimeoutError},
+        mpsc::{Receiver, RecvTimeoutError, SendError, Sender},
     },
     thread,
     time::Duration,
@@ -21,7 +21,7 @@ use fsd_events::{
     ring::{self, RingHead, header, tables},
 };
 
-use crate::platform::{clock, runtime_dir};
+use crate::platform::clock;
 
 use super::{
     super::{inflight, log, memory::Memory, stacks, tasks},
@@ -53,15 +53,15 @@ pub(super) fn lag_us(now_us: u64) -> u64 {
     }
 }
 
-/// Starts the writer thread.
-pub(super) fn start(memory: &'static Memory, config: RecorderConfig, orders: Receiver<Order>) -> io::Result<()> {
-    let file = match &config.state_dir {
-        Some(dir) => {
-            runtime_dir::make_private(dir)?;
-            Some(EventFile::open(dir, config.run, config.file_limit, config.total_limit)?)
-        }
-        None => None,
-    };
+/// Starts the writer thread, which says how the first try to open its file went: to open it may take for ever.
+pub(super) fn start(
+    memory: &'static Memory,
+    config: RecorderConfig,
+    orders: Receiver<Order>,
+    opened: Sender<io::Result<()>>,
+) -> io::Result<()> {
+    let dir = config.state_dir.as_ref();
+    let file = dir.map(|dir| EventFile::new(dir, config.run, config.file_limit, config.total_limit));
     let rings = memory.rings.len();
     let mut writer = Writer {
         memory,
@@ -78,8 +78,14 @@ pub(super) fn start(memory: &'static Memory, config: RecorderConfig, orders: Rec
         last_us: 0,
     };
     CAUGHT_UP_US.store(clock::now_mono_us(), Relaxed);
-    writer.write_start();
-    thread::Builder::new().name("fsd-writer".into()).spawn(move || writer.run(&orders)).map(drop)
+    // Before any other record, whenever it gets into the file.
+    writer.encode_start();
+    let work = move || {
+        writer.open(&opened);
+        drop(opened);
+        writer.run(&orders);
+    };
+    thread::Builder::new().name("fsd-writer".into()).spawn(work).map(drop)
 }
 
 struct Writer {
@@ -102,6 +108,14 @@ struct Writer {
 }
 
 impl Writer {
+    fn open(&mut self, opened: &Sender<io::Result<()>>) {
+        let tried = self.file.as_mut().map_or(Ok(()), EventFile::open);
+        if let Err(SendError(Err(error))) = opened.send(tried) {
+            tracing::warn!("no events can be written yet ({error}): they stay in memory as far as there is room");
+        }
+        self.flush();
+    }
+
     fn run(mut self, orders: &Receiver<Order>) {
         let mut pause = BUSY_PAUSE;
         let mut refreshed_us = clock::now_mono_us();
@@ -113,7 +127,8 @@ impl Writer {
                 Ok(Order::Restate(start)) => {
                     self.start = *start;
                     self.drain_rings();
-                    self.write_start();
+                    self.encode_start();
+                    self.flush();
                     true
                 }
                 Ok(Order::Flush(done)) => {
@@ -261,10 +276,9 @@ impl Writer {
         Event { head, body, carried: false, late: false }
     }
 
-    fn write_start(&mut self) {
+    fn encode_start(&mut self) {
         let start = Body::Start(Box::new(self.start.clone()));
         self.encode(self.event(start));
-        self.flush();
     }
 
     /// Gives the batch to the file.

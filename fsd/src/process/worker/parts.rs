@@ -43,11 +43,12 @@ pub(super) fn first_line(job: &Job) -> Start<'static> {
 }
 
 pub(super) fn recorder_config(
-    config: &Config,
+    job: &Job,
     places: &Places,
     identity: &Identity,
     start: Start<'static>,
 ) -> RecorderConfig {
+    let config = &job.config;
     RecorderConfig {
         run: identity.run,
         mount_run: identity.mount_run,
@@ -58,6 +59,7 @@ pub(super) fn recorder_config(
         total_limit: config.events_total,
         seed_log: config.log_format == LogFormat::Seed,
         form: config.recorder,
+        takes_over: job.host.takeover().is_some(),
     }
 }
 
