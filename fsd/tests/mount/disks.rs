@@ -353,3 +353,35 @@ fn s96_a_log_disk_that_hangs_blocks_no_operation_and_no_dump_keeps_a_client() {
     nothing_is_left(&mounted, &origin);
     mounted.finish();
 }
+
+#[test]
+fn s96_a_log_disk_that_hangs_for_long_costs_nobody_the_mount_and_no_worker_its_successor() {
+    let Some(disk) = Disk::freezable(16) else { return };
+    let origin = origin();
+    origin.file("dead", MIB).always("dead", Fault::Silent);
+    let args = ["--state-dir", &disk.arg(), "--watchdog-interval", "100ms", "--stalled-after", "300ms"];
+    let mounted = mount(Some(&origin.url("")), &args);
+    let old = worker(&mounted);
+    disk.freeze();
+    let stuck = reading(mounted.path("dead"), 0, 4096);
+    await_true("a watchdog that would dump", || mounted.status()["stalled"] == true);
+    // Longer than a worker may be silent.
+    let start = now();
+    while start.elapsed() < Duration::from_secs(13) {
+        serves(&mounted, &origin);
+        operations(&mounted, 500);
+    }
+    assert_eq!(worker(&mounted), old, "{}", mounted.messages());
+    // It cannot be reaped: the threads that write hang with the disk.
+    send(old, Signal::SIGKILL);
+    let took = await_successor(&mounted, old);
+    assert!(took < Duration::from_secs(10), "{took:?} {}", mounted.messages());
+    serves(&mounted, &origin);
+    let restart = mounted.fsd(&["restart"]);
+    assert!(restart.status.success(), "{} {}", text(&restart.stderr), mounted.messages());
+    serves(&mounted, &origin);
+    disk.thaw();
+    origin.heal().release();
+    assert!(stuck.join().unwrap().0.is_ok());
+    mounted.finish();
+}

@@ -30,6 +30,8 @@ const DEATH_LIMIT: Duration = Duration::from_millis(500);
 pub(super) struct Child {
     process: Process,
     ended: OwnedFd,
+    /// Since when nothing but threads that the kernel holds back was left of it.
+    gone: Option<Instant>,
     pub(super) link: Link,
     pub(super) born: Instant,
 }
@@ -50,7 +52,7 @@ impl Child {
         let process = command.spawn()?;
         let ended = pidfd(process.id())?;
         here.set_nonblocking(true)?;
-        Ok(Self { process, ended, link: Link::new(here), born: clock::now() })
+        Ok(Self { process, ended, gone: None, link: Link::new(here), born: clock::now() })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -67,6 +69,14 @@ impl Child {
         self.process.try_wait().ok().flatten().map(|status| status.to_string())
     }
 
+    /// Whether it is dead but for a thread in state D, which may sit there for ever: its first thread has ended, and
+    /// the others, which end with it, have had their time.
+    pub(super) fn lingers(&mut self) -> bool {
+        let gone = self.status().field("State:").starts_with('Z');
+        self.gone = gone.then(|| self.gone.unwrap_or_else(clock::now));
+        self.gone.is_some_and(|since| clock::now() - since >= DEATH_LIMIT)
+    }
+
     /// The exit code, if it has ended by itself.
     pub(super) fn code(&mut self) -> Option<i32> {
         self.process.try_wait().ok().flatten().and_then(|status| status.code())
@@ -75,6 +85,9 @@ impl Child {
     /// Kills the whole group. False if it is still there after 500 ms: a thread of it sits in state D, and the
     /// next worker must not wait for it.
     pub(super) fn kill(&mut self) -> bool {
+        if matches!(self.process.try_wait(), Ok(Some(_))) {
+            return true;
+        }
         let group = Pid::from_raw(self.process.id().cast_signed());
         // A group that is gone needs no signal.
         let _ = killpg(group, Signal::SIGKILL);
@@ -85,17 +98,37 @@ impl Child {
         dead
     }
 
+    /// What is left when it has been killed, to be reaped when the kernel lets it go.
+    pub(super) fn into_process(self) -> Process {
+        self.process
+    }
+
     /// What /proc says of it; `silent` and `stuck` are the caller's to fill in.
     pub(super) fn seen(&self) -> Seen {
-        let proc = PathBuf::from(format!("/proc/{}", self.pid()));
-        let status = fs::read_to_string(proc.join("status")).unwrap_or_default();
-        let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).map(str::trim).unwrap_or_default();
+        let status = self.status();
         Seen {
-            traced: !matches!(field("TracerPid:"), "" | "0"),
-            stopped: field("State:").starts_with('T'),
-            frozen: frozen(&proc),
+            traced: !matches!(status.field("TracerPid:"), "" | "0"),
+            stopped: status.field("State:").starts_with('T'),
+            frozen: frozen(&self.proc()),
             ..Seen::default()
         }
+    }
+
+    fn proc(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.pid()))
+    }
+
+    fn status(&self) -> Status {
+        Status(fs::read_to_string(self.proc().join("status")).unwrap_or_default())
+    }
+}
+
+/// The lines of /proc/PID/status.
+struct Status(String);
+
+impl Status {
+    fn field(&self, name: &str) -> &str {
+        self.0.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default()
     }
 }
 

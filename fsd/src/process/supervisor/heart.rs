@@ -50,7 +50,7 @@ impl Supervisor {
             // A first worker asks an origin, and has limits of its own.
             if worker.after.is_some() && clock::now() - worker.child.born > START_LIMIT {
                 worker.said = Some(Exit::Internal.because("it did not serve in time"));
-                worker.child.kill();
+                return self.buried("killed");
             }
             return None;
         }
@@ -71,11 +71,9 @@ impl Supervisor {
             Ok(file) => tracing::warn!("the stacks of the worker that goes are in {file}"),
             Err(why) => tracing::warn!("no dump of the worker that goes: {why}"),
         }
-        let mut worker = self.worker.take()?;
+        let worker = self.worker.take()?;
         tracing::warn!("replacing worker {}: {}", worker.child.pid(), cause.name());
-        if !worker.child.kill() {
-            tracing::warn!("worker {} is dead but for a thread in the kernel", worker.child.pid());
-        }
+        self.end_worker(worker.child);
         self.forget_asks();
         self.begin(cause);
         None

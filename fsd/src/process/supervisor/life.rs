@@ -6,6 +6,7 @@ use fsd_events::control::Code;
 
 use super::{
     Beat, Handed, Supervisor, Worker,
+    child::Child,
     doubt::Doubt,
     drain, duplicate,
     ending::Outcome,
@@ -183,25 +184,40 @@ impl Supervisor {
             self.respawn = None;
             self.begin(cause);
         }
-        let outcome = self.worker.as_mut()?.child.outcome();
+        let worker = self.worker.as_mut()?;
+        let (outcome, lingers) = (worker.child.outcome(), worker.child.lingers());
         match outcome {
             Some(how) => {
                 // Its last words may have come after those that were heard: it may have spoken and ended in between.
                 self.hear_worker();
                 self.buried(&how)
             }
+            // At the end it has all the time that an end may take.
+            None if lingers && self.ending.is_none() && self.is_mounted() => self.buried("killed"),
             None => self.check_heart(),
         }
     }
 
+    fn is_mounted(&self) -> bool {
+        self.mounted.as_ref().is_some_and(|mounted| mounted.at().is_mounted())
+    }
+
+    /// Ends what is left of a worker. Of which a thread sits in state D is reaped when the kernel lets it go.
+    pub(super) fn end_worker(&mut self, mut child: Child) {
+        if !child.kill() {
+            tracing::warn!("worker {} is dead but for a thread in the kernel", child.pid());
+            self.errands.push(child.into_process());
+        }
+    }
+
     /// The worker is dead: the next one, unless this is the end.
-    fn buried(&mut self, how: &str) -> Option<Outcome> {
-        let mut worker = self.worker.take()?;
+    pub(super) fn buried(&mut self, how: &str) -> Option<Outcome> {
+        let Worker { mut child, ready, after, mut said, .. } = self.worker.take()?;
+        let (pid, born, code) = (child.pid(), child.born, child.code());
+        self.end_worker(child);
         self.forget_asks();
-        let code = worker.child.code();
-        let unmounted = self.mounted.as_ref().is_none_or(|mounted| !mounted.at().is_mounted());
-        if unmounted {
-            return Some(Outcome::Worker { code, said: worker.said.take() });
+        if !self.is_mounted() {
+            return Some(Outcome::Worker { code, said });
         }
         if let Some(ending) = &mut self.ending {
             // One that was killed is followed once: files are still open, and who reads them must see no error.
@@ -211,26 +227,26 @@ impl Supervisor {
             }
         }
         if self.settled.is_none() {
-            let why = worker.said.take().map_or_else(|| format!("the worker ended with {how}"), |said| said.text);
+            let why = said.take().map_or_else(|| format!("the worker ended with {how}"), |said| said.text);
             return Some(self.take_down(&why));
         }
-        if let Some(handed) = worker.after.take()
+        if let Some(handed) = after
             && self.fall_back(how)
         {
             self.begin(handed.cause);
             return None;
         }
-        let length = if worker.ready { clock::now() - worker.child.born } else { Duration::ZERO };
-        let served = worker.ready && drain::served(&self.places, &self.presence.run);
+        let length = if ready { clock::now() - born } else { Duration::ZERO };
+        let served = ready && drain::served(&self.places, &self.presence.run);
         let pause = self.backoff.after(Life { length, served });
-        let why = worker.said.take().map_or_else(|| how.to_owned(), |said| said.text);
+        let why = said.map_or_else(|| how.to_owned(), |said| said.text);
         if self.backoff.young_deaths() >= YOUNG_DEATHS {
             return Some(self.take_down(&format!("{YOUNG_DEATHS} workers died before they served, the last: {why}")));
         }
-        if !worker.ready {
+        if !ready {
             self.lost = Some(format!("{} in a row, the last: {why}", self.backoff.young_deaths()));
         }
-        tracing::error!("worker {} died ({why}); the next one starts in {} ms", worker.child.pid(), pause.as_millis());
+        tracing::error!("worker {pid} died ({why}); the next one starts in {} ms", pause.as_millis());
         self.respawn = Some((clock::now() + pause, Cause::Death));
         None
     }
