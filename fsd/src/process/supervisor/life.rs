@@ -134,7 +134,7 @@ impl Supervisor {
     fn ready(&mut self) {
         let Some(worker) = &mut self.worker else { return };
         worker.ready = true;
-        worker.beat.at = clock::now();
+        worker.beat = Beat::new(clock::now());
         let took = clock::now() - worker.child.born;
         self.presence.supervisor = std::process::id();
         // A worker names one of its own where the path beside it is too long.

@@ -41,7 +41,7 @@ impl Cause {
 /// What is seen of a worker at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
-    /// Since its heart last beat, or since it became ready.
+    /// For how long its heart could have beaten and did not.
     pub(super) silent: Duration,
     /// A debugger holds it.
     pub(super) traced: bool,
@@ -62,9 +62,16 @@ pub(super) struct Wishes {
     pub(super) replace_after: Option<Duration>,
 }
 
+impl Seen {
+    /// Somebody holds it on purpose, and it cannot beat.
+    pub(super) fn is_held(self, wishes: Wishes) -> bool {
+        self.traced || self.frozen || (self.stopped && wishes.keep_stopped)
+    }
+}
+
 /// Whether a living worker must go, and why.
 pub(super) fn judge(seen: Seen, wishes: Wishes) -> Option<Cause> {
-    if seen.traced || seen.frozen || (seen.stopped && wishes.keep_stopped) {
+    if seen.is_held(wishes) {
         return None;
     }
     if seen.silent >= BEAT_LIMIT {
