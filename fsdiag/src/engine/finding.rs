@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{
     case::{Case, seconds},
     fact::Place,
+    model::ops::Micros,
     report::{Cause, Confidence, Culprit, Verdict, Waiter},
 };
 
@@ -49,6 +50,16 @@ impl Finding {
         self.party = Some(party);
         self.covers.push(party);
         self.evidence(case, case.places(party))
+    }
+
+    /// What it rests on was said at these times: a record that is missing since then may say otherwise.
+    #[must_use]
+    pub fn rests_on(mut self, case: &Case<'_>, told: impl IntoIterator<Item = Option<Micros>>) -> Self {
+        let life = self.party.and_then(|party| case.life_of_party(party)).map(|life| case.lives[life].session);
+        if life.is_some_and(|session| told.into_iter().any(|told| !session.sequence.is_whole_since(told))) {
+            self.verdict.confidence = self.verdict.confidence.min(Confidence::Medium);
+        }
+        self
     }
 
     #[must_use]

@@ -7,7 +7,10 @@ use fsd_events::event::{LockKind, LockMode, Phase, TaskKind};
 use super::{
     case::{Case, Party, Who},
     fact::{Key, Place},
-    model::locks::{Lock, Use},
+    model::{
+        locks::{Lock, Use},
+        ops::Micros,
+    },
 };
 
 /// Parties as nodes, waits as edges.
@@ -27,6 +30,8 @@ pub struct Edge {
     pub from: usize,
     pub to: usize,
     pub why: Why,
+    /// When that was last said.
+    pub told: Option<Micros>,
     pub place: Place,
 }
 
@@ -123,11 +128,11 @@ impl Graph {
         circles.map(|set| set.into_iter().collect()).collect()
     }
 
-    fn add(&mut self, from: usize, to: usize, why: Why, place: Place) {
-        if !self.out(from).any(|e| e.to == to && e.why == why) {
-            self.from.entry(from).or_default().push(self.edges.len());
-            self.to.entry(to).or_default().push(self.edges.len());
-            self.edges.push(Edge { from, to, why, place });
+    fn add(&mut self, edge: Edge) {
+        if !self.out(edge.from).any(|e| e.to == edge.to && e.why == edge.why) {
+            self.from.entry(edge.from).or_default().push(self.edges.len());
+            self.to.entry(edge.to).or_default().push(self.edges.len());
+            self.edges.push(edge);
         }
     }
 
@@ -137,9 +142,9 @@ impl Graph {
             let queued_writer = lock.waiters.values().any(|w| w.mode == LockMode::Write);
             for (waiter, wanted) in &lock.waiters {
                 let from = parties.number(life, *waiter);
-                for (holder, why) in blockers(name, lock, *waiter, wanted.mode, queued_writer) {
+                for (holder, held, why) in blockers(name, lock, *waiter, wanted.mode, queued_writer) {
                     let to = parties.number(life, holder);
-                    self.add(from, to, why, wanted.place);
+                    self.add(Edge { from, to, why, told: wanted.told.min(held.told), place: wanted.place });
                 }
                 if lock.holders.is_empty() {
                     self.ownerless.entry(name.into()).or_default().push(from);
@@ -153,7 +158,7 @@ impl Graph {
         for (op, wait) in &session.waits {
             if let Some(task) = wait.on {
                 let (from, to) = (parties.number(life, *op), parties.number(life, task));
-                self.add(from, to, Why::Bytes, wait.place);
+                self.add(Edge { from, to, why: Why::Bytes, told: wait.since, place: wait.place });
             }
         }
         for open in session.judged() {
@@ -168,7 +173,7 @@ impl Graph {
             });
             if let Some((task, _)) = joined {
                 let (from, to) = (parties.number(life, id), parties.number(life, *task));
-                self.add(from, to, Why::Join, phase.place);
+                self.add(Edge { from, to, why: Why::Join, told: phase.since, place: phase.place });
             }
         }
     }
@@ -181,7 +186,7 @@ fn blockers<'l>(
     waiter: u64,
     wanted: LockMode,
     queued_writer: bool,
-) -> impl Iterator<Item = (u64, Why)> + 'l {
+) -> impl Iterator<Item = (u64, &'l Use, Why)> {
     let permit = lock.kind == LockKind::Permit;
     let blocks = move |(holder, held): &(&u64, &Use)| {
         let readers = held.mode == LockMode::Read && wanted == LockMode::Read;
@@ -190,7 +195,7 @@ fn blockers<'l>(
     };
     lock.holders.iter().filter(blocks).map(move |(holder, held)| {
         let shared = !permit && held.mode == LockMode::Read;
-        (*holder, Why::Lock { name: name.into(), permit, shared })
+        (*holder, held, Why::Lock { name: name.into(), permit, shared })
     })
 }
 

@@ -210,6 +210,9 @@ impl Session {
 
     fn phase(&mut self, change: &PhaseChange<'_>, at: Option<Micros>, place: Place) {
         self.locks.began(change.id.0, change.phase, place);
+        if !matches!(change.phase, Phase::Lock | Phase::Permit) {
+            self.locks.goes_on(change.id.0);
+        }
         let now = PhaseAt { phase: change.phase, detail: (&*change.detail).into(), since: at, place };
         if let Some(open) = self.open.get_mut(&Key::Num(change.id.0)) {
             open.phase = Some(Box::new(now));
@@ -256,9 +259,7 @@ impl Session {
         let stacks = stall.stacks.as_deref().map(Into::into);
         self.stall = Some(StallSeen { place, at, kernel_waiting: stall.kernel_waiting, stacks });
         for lock in &stall.locks {
-            let since = at.map(|t| t - Micros::try_from(lock.since_us).unwrap_or(0));
-            let ids = |ids: &[fsd_events::ids::OpId]| ids.iter().map(|i| i.0).collect::<Vec<_>>();
-            self.locks.snapshot(&lock.lock, &ids(&lock.holder), &ids(&lock.waiters), since, place);
+            self.locks.snapshot(lock, at, place);
         }
         self.watch_stalled = stall.ops.iter().map(|op| (Key::Num(op.id.0), op.op, op.us)).collect();
         for op in &stall.ops {

@@ -40,7 +40,7 @@ pub const HOLE: u64 = 100;
 impl Sequence {
     /// False: this record was seen before, in another copy of it.
     pub fn saw(&mut self, seq: u64, at: Micros) -> bool {
-        if !self.numbers.insert(seq, seq) {
+        if !self.numbers.insert(Range { from: seq, to: seq, at }) {
             return false;
         }
         self.seen += 1;
@@ -51,7 +51,7 @@ impl Sequence {
 
     /// Whether any record of a stretch was seen before.
     pub fn knows_any(&self, stretch: &Stretch) -> bool {
-        stretch.numbers.0.iter().any(|(from, to)| self.numbers.has_any(*from, *to))
+        stretch.numbers.0.iter().any(|range| self.numbers.has_any(range))
     }
 
     /// A stretch that was read without knowing what came before it; the result is as if read in one go.
@@ -65,12 +65,21 @@ impl Sequence {
         self.advance(stretch.last, stretch.last_at);
         self.seen += stretch.seen;
         self.first = Some(self.first.map_or(stretch.least, |f| f.min(stretch.least)));
-        stretch.numbers.0.iter().for_each(|(from, to)| _ = self.numbers.insert(*from, *to));
+        stretch.numbers.0.iter().for_each(|range| _ = self.numbers.insert(*range));
     }
 
     /// Records that are missing between the first and the last.
     pub fn missing(&self) -> u64 {
         self.first.map_or(0, |first| (self.last - first + 1).saturating_sub(self.seen))
+    }
+
+    /// Whether no record is missing that was made after that moment. The few that are missing at the very end may still
+    /// come: records are out of order by so much.
+    pub fn is_whole_since(&self, told: Option<Micros>) -> bool {
+        const LATE: Micros = 50_000;
+        let Some(told) = told else { return true };
+        let is_lost = |pair: &&[Range]| pair[1].at + LATE <= self.last_at || pair[1].from - pair[0].to > HOLE;
+        self.numbers.0.windows(2).rfind(is_lost).is_none_or(|pair| pair[1].at <= told)
     }
 
     fn jump(&mut self, seq: u64, at: Micros) {
@@ -112,7 +121,7 @@ struct Leap {
 impl Stretch {
     /// False: the number stands twice in this stretch.
     pub fn saw(&mut self, seq: u64, at: Micros) -> bool {
-        if !self.numbers.insert(seq, seq) {
+        if !self.numbers.insert(Range { from: seq, to: seq, at }) {
             return false;
         }
         self.seen += 1;
@@ -131,33 +140,42 @@ impl Stretch {
     }
 }
 
-/// A set of numbers that come nearly in order: ranges, both ends inclusive, in order.
+/// Numbers without one missing between them; both ends inclusive.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    from: u64,
+    to: u64,
+    /// When the record of the first of them was made.
+    at: Micros,
+}
+
+/// A set of numbers that come nearly in order: ranges, in order.
 #[derive(Clone, Debug, Default)]
-struct Ranges(Vec<(u64, u64)>);
+struct Ranges(Vec<Range>);
 
 impl Ranges {
     /// Beyond this the oldest are forgotten: a log with a million holes is not read twice.
     const KEPT: usize = 1 << 20;
 
     /// False when any of these numbers is there already; then nothing changes.
-    fn insert(&mut self, from: u64, to: u64) -> bool {
-        if let Some((_, end)) = self.0.last_mut()
-            && end.checked_add(1) == Some(from)
+    fn insert(&mut self, new: Range) -> bool {
+        if let Some(last) = self.0.last_mut()
+            && last.to.checked_add(1) == Some(new.from)
         {
-            *end = to;
+            last.to = new.to;
             return true;
         }
-        let at = self.after(from);
-        if self.overlaps(at, from, to) {
+        let at = self.after(new.from);
+        if self.overlaps(at, &new) {
             return false;
         }
-        let joins_left = at > 0 && self.0[at - 1].1 + 1 == from;
-        let joins_right = self.0.get(at).is_some_and(|right| to + 1 == right.0);
+        let joins_left = at > 0 && self.0[at - 1].to + 1 == new.from;
+        let joins_right = self.0.get(at).is_some_and(|right| new.to + 1 == right.from);
         match (joins_left, joins_right) {
-            (true, true) => self.0[at - 1].1 = self.0.remove(at).1,
-            (true, false) => self.0[at - 1].1 = to,
-            (false, true) => self.0[at].0 = from,
-            (false, false) => self.0.insert(at, (from, to)),
+            (true, true) => self.0[at - 1].to = self.0.remove(at).to,
+            (true, false) => self.0[at - 1].to = new.to,
+            (false, true) => self.0[at] = Range { to: self.0[at].to, ..new },
+            (false, false) => self.0.insert(at, new),
         }
         if self.0.len() > Self::KEPT {
             self.0.drain(..Self::KEPT / 2);
@@ -165,17 +183,17 @@ impl Ranges {
         true
     }
 
-    fn has_any(&self, from: u64, to: u64) -> bool {
-        self.overlaps(self.after(from), from, to)
+    fn has_any(&self, range: &Range) -> bool {
+        self.overlaps(self.after(range.from), range)
     }
 
     /// The first range that begins behind `from`.
     fn after(&self, from: u64) -> usize {
-        self.0.partition_point(|(start, _)| *start <= from)
+        self.0.partition_point(|range| range.from <= from)
     }
 
-    fn overlaps(&self, at: usize, from: u64, to: u64) -> bool {
-        at > 0 && self.0[at - 1].1 >= from || self.0.get(at).is_some_and(|right| right.0 <= to)
+    fn overlaps(&self, at: usize, new: &Range) -> bool {
+        at > 0 && self.0[at - 1].to >= new.from || self.0.get(at).is_some_and(|right| right.from <= new.to)
     }
 }
 
@@ -199,8 +217,24 @@ mod tests {
                 assert!(parts.knows_any(&stretch) || part.is_empty());
             }
             assert_eq!((parts.missing(), &parts.holes), (whole.missing(), &whole.holes), "cut at {cut}");
+            let is_whole = |sequence: &Sequence| [0, 5, 11].map(|t| sequence.is_whole_since(Some(t)));
+            assert_eq!(is_whole(&parts), is_whole(&whole), "cut at {cut}");
         }
     }
+
+    #[test]
+    fn a_record_is_missing_after_a_moment_unless_it_comes_late() {
+        let saw = |numbers: &[u64]| {
+            let mut sequence = Sequence::default();
+            numbers.iter().for_each(|n| assert!(sequence.saw(*n, *n as Micros * 100_000)));
+            [0, 4, 6].map(|n| sequence.is_whole_since(Some(n * 100_000)))
+        };
+        assert_eq!(saw(&[1, 2, 3, 4, 5, 6, 7]), [true; 3]);
+        assert_eq!(saw(&[1, 2, 3, 4, 6, 7]), [false, false, true]);
+        assert_eq!(saw(&[1, 2, 3, 4, 6, 7, 5]), [true; 3]);
+        assert_eq!(saw(&[1, 3, 4, 5, 7]), [false, true, true], "6 may still come");
+    }
+
     #[test]
     fn a_number_is_new_once() {
         let mut sequence = Sequence::default();

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use fsd_events::event::{LockKind, LockMode, LockStep, Phase, Step};
+use fsd_events::{
+    event::{LockKind, LockMode, LockStep, Phase, StalledLock, Step},
+    ids::OpId,
+};
 
 use super::ops::Micros;
 use crate::engine::fact::Place;
@@ -30,6 +33,8 @@ pub struct Lock {
 pub struct Use {
     pub mode: LockMode,
     pub since: Option<Micros>,
+    /// When that was last said.
+    pub told: Option<Micros>,
     pub place: Place,
     /// It was seen taking the lock itself; otherwise a waiter named it.
     pub stated: bool,
@@ -67,12 +72,12 @@ impl Locks {
         let lock = self.lock(&step.lock, step.kind);
         let us = Micros::try_from(step.us).unwrap_or(0);
         let since = at.map(|at| at - us);
-        let stated = Use { mode: step.mode, since, place, stated: true };
+        let stated = Use { mode: step.mode, since, told: at, place, stated: true };
         match step.step {
             Step::Wait => {
                 let first = lock.waiters.get(&id).map_or(place, |seen| seen.place);
                 lock.waiters.insert(id, Use { place: first, ..stated });
-                lock.named_holders(step, place);
+                lock.named_holders(step, at, place);
             }
             Step::Hold => {
                 lock.waiters.remove(&id);
@@ -104,16 +109,19 @@ impl Locks {
         }
     }
 
-    /// What a `stall` event says of a lock, where the steps before it were lost.
-    pub fn snapshot(&mut self, name: &str, holders: &[u64], waiters: &[u64], since: Option<Micros>, place: Place) {
-        let lock = self.lock(name, LockKind::Mutex);
-        let seen = Use { mode: LockMode::Write, since, place, stated: true };
-        for id in holders {
-            lock.holders.entry(*id).or_insert(seen);
-        }
-        for id in waiters {
-            lock.waiters.entry(*id).or_insert(seen);
-        }
+    /// What a `stall` event says of a lock, also where the steps before it were lost.
+    pub fn snapshot(&mut self, seen: &StalledLock<'_>, at: Option<Micros>, place: Place) {
+        let lock = self.lock(&seen.lock, LockKind::Mutex);
+        let since = at.map(|at| at - Micros::try_from(seen.since_us).unwrap_or(0));
+        let fresh = Use { mode: LockMode::Write, since, told: at, place, stated: true };
+        replace(&mut lock.holders, &seen.holder, fresh);
+        replace(&mut lock.waiters, &seen.waiters, fresh);
+        seen.holder.iter().for_each(|holder| _ = lock.waiters.remove(&holder.0));
+    }
+
+    /// Who goes on with something else has what it waited for.
+    pub(super) fn goes_on(&mut self, id: u64) {
+        self.by_name.values_mut().for_each(|lock| _ = lock.waiters.remove(&id));
     }
 
     /// An operation that has ended waits for nothing; what it still holds, it holds.
@@ -148,7 +156,7 @@ impl Locks {
 
 impl Lock {
     /// A waiter names the holders of its moment: the whole truth about them, except when they took it.
-    fn named_holders(&mut self, step: &LockStep<'_>, place: Place) {
+    fn named_holders(&mut self, step: &LockStep<'_>, told: Option<Micros>, place: Place) {
         if step.holder.is_empty() {
             return;
         }
@@ -156,7 +164,8 @@ impl Lock {
         self.holders.retain(|id, _| named(id));
         let mode = if step.holder.len() > 1 { LockMode::Read } else { LockMode::Write };
         for holder in &step.holder {
-            self.holders.entry(holder.0).or_insert(Use { mode, since: None, place, stated: false });
+            let held = self.holders.entry(holder.0).or_insert(Use { mode, since: None, told, place, stated: false });
+            held.told = told;
         }
     }
 
@@ -167,6 +176,17 @@ impl Lock {
         let place = self.holders.get(&id).filter(|h| h.stated).map_or(hold.place, |h| h.place);
         self.holders.insert(id, Use { place, ..hold });
     }
+}
+
+/// Longest list of a `stall` event: one that has room is whole.
+const LISTED: usize = 16;
+
+/// Only those that are `named` are left, and who was not known is there.
+fn replace(known: &mut BTreeMap<u64, Use>, named: &[OpId], fresh: Use) {
+    if named.len() < LISTED {
+        known.retain(|id, _| named.contains(&OpId(*id)));
+    }
+    named.iter().for_each(|id| known.entry(id.0).or_insert(fresh).told = fresh.told);
 }
 
 fn is_io(phase: Phase) -> bool {

@@ -27,6 +27,8 @@ pub struct ProgressAt {
     pub state: Box<str>,
     /// When `have` last grew.
     pub moved: Option<Micros>,
+    /// When that was last said.
+    pub told: Option<Micros>,
     pub place: Place,
 }
 
@@ -56,6 +58,6 @@ impl Task {
             Some(before) if before.have == have => before.moved,
             _ => at,
         };
-        self.progress = Some(ProgressAt { have, want, state: state.into(), moved, place });
+        self.progress = Some(ProgressAt { have, want, state: state.into(), moved, told: at, place });
     }
 }

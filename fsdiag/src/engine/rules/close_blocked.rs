@@ -54,6 +54,7 @@ fn finding(case: &Case<'_>, op: usize) -> Option<Finding> {
     let places: Vec<_> = joins.map(|e| e.place).into_iter().chain(told.map(|h| h.place)).collect();
     let mut finding = Finding::new(Cause::CloseBlocked, confidence, sentence)
         .blames(case, party)
+        .rests_on(case, case.ops[op].open.phase.iter().filter(|_| !stack).map(|phase| phase.since))
         .evidence(case, places)
         .waiters(case, &behind);
     if let Some(edge) = joins {

@@ -70,6 +70,7 @@ fn finding(case: &Case<'_>, set: &[usize]) -> Finding {
     let places = inside(case, set).map(|e| e.place).collect::<Vec<_>>();
     Finding::new(Cause::DeadlockCycle, Confidence::Certain, sentence)
         .blames(case, culprit)
+        .rests_on(case, inside(case, set).map(|e| e.told))
         .lock(wanted.unwrap_or_default())
         .alternatives(case, &members[1..])
         .evidence(case, places)

@@ -77,10 +77,22 @@ fn known(case: &Case<'_>, root: usize) -> Option<Finding> {
     let places: Vec<_> = locks.iter().map(|e| e.place).collect();
     let finding = Finding::new(Cause::LockPileup, Confidence::Certain, sentence)
         .blames(case, root)
+        .rests_on(case, [locks.iter().filter_map(|e| e.told).max()])
         .lock(name)
         .evidence(case, places)
         .waiters(case, &behind);
-    Some(advised(case, finding, root, Confidence::Certain))
+    let finding = given_back(case, root, finding);
+    let confidence = finding.verdict.confidence;
+    Some(advised(case, finding, root, confidence))
+}
+
+/// Where records are missing, whoever has ended since has most likely given back what it held.
+fn given_back(case: &Case<'_>, root: usize, mut finding: Finding) -> Finding {
+    let ended = matches!(case.parties[root].who, Who::Ended { .. });
+    if ended && finding.verdict.confidence < Confidence::Certain {
+        finding.verdict.confidence = Confidence::Low;
+    }
+    finding
 }
 
 /// A hold that lasts, as the daemon's own lock events say.

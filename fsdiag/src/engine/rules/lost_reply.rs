@@ -45,6 +45,7 @@ fn finding(case: &Case<'_>, op: usize) -> Option<Finding> {
         format!("{}{} has had no answer{}, {why}.", case.op_name(op), of_path(case, party), for_time(at.age));
     let confidence = if replying { Confidence::High } else { Confidence::Medium };
     let finding = Finding::new(Cause::LostReply, confidence, sentence).blames(case, party);
+    let finding = finding.rests_on(case, at.open.phase.iter().map(|phase| phase.since));
     Some(finding.advice(&["look for an error path that returns without replying", advice::KERNEL_LOOK]))
 }
 

@@ -57,7 +57,10 @@ fn finding(case: &Case<'_>, op: usize, wait: &Waiting, task: Option<&Task>) -> O
     );
     let confidence = if over { Confidence::Certain } else { Confidence::High };
     let places = [wait.place, progress.place, task.place];
-    let mut finding = Finding::new(Cause::LostWakeup, confidence, sentence).blames(case, party).evidence(case, places);
+    let mut finding = Finding::new(Cause::LostWakeup, confidence, sentence)
+        .blames(case, party)
+        .rests_on(case, [wait.since])
+        .evidence(case, places);
     let on = |p: &usize| matches!(case.parties[*p].who, Who::Task { task: t, .. } if std::ptr::eq(t, task));
     finding.covers.extend((0..case.parties.len()).filter(on));
     Some(

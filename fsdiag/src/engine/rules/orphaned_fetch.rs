@@ -32,6 +32,7 @@ impl Rule for OrphanedFetch {
             );
             let mut finding = Finding::new(Cause::OrphanedFetch, Confidence::Certain, sentence)
                 .blames(case, party)
+                .rests_on(case, [wait.since])
                 .evidence(case, [wait.place, ended.place, task.place]);
             let on = |p: &usize| matches!(case.parties[*p].who, Who::Task { task: t, .. } if std::ptr::eq(t, task));
             finding.covers.extend((0..case.parties.len()).filter(on));

@@ -46,6 +46,7 @@ fn finding(case: &Case<'_>, set: &[usize]) -> Finding {
     let places: Vec<_> = inside(case, set).map(|e| e.place).collect();
     Finding::new(Cause::PermitExhaustion, Confidence::Certain, sentence)
         .blames(case, members[0])
+        .rests_on(case, inside(case, set).map(|e| e.told))
         .lock(&name)
         .evidence(case, places)
         .waiters(case, &members[1..])

@@ -40,6 +40,10 @@ fn finding(case: &Case<'_>, party: usize, stuck: bool) -> Option<Finding> {
     );
     let confidence = if by_phase { Confidence::Certain } else { Confidence::High };
     let behind = case.graph.behind(party);
-    let finding = Finding::new(Cause::ReverseNotify, confidence, sentence).blames(case, party).waiters(case, &behind);
+    let phase = case.op_of(party).filter(|_| by_phase).and_then(|op| case.ops[op].open.phase.as_deref());
+    let finding = Finding::new(Cause::ReverseNotify, confidence, sentence)
+        .blames(case, party)
+        .rests_on(case, phase.map(|phase| phase.since))
+        .waiters(case, &behind);
     Some(finding.advice(&["never invalidate from a thread that serves requests, nor under a lock they need"]))
 }

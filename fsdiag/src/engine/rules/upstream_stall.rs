@@ -88,9 +88,12 @@ fn stalled_task(case: &Case<'_>, party: usize) -> Option<Finding> {
         for_time(case.age_of(first)),
         more(readers.len() - 1),
     );
+    let told = case.graph.out(first).filter(|e| e.to == party).map(|e| e.told);
+    let told = told.chain([task.progress.as_ref().map_or(task.since, |p| p.told)]);
     let places = [Some(task.place), task.progress.as_ref().map(|p| p.place), task.phase.as_ref().map(|p| p.place)];
     let mut finding = Finding::new(Cause::UpstreamStall, Confidence::Certain, sentence)
         .blames(case, first)
+        .rests_on(case, told)
         .evidence(case, places.into_iter().flatten())
         .waiters(case, &readers[1..])
         .advice(ADVICE);
@@ -131,7 +134,7 @@ fn by_phase(case: &Case<'_>, op: usize, party: usize, phase: &PhaseAt) -> Findin
         for_time(case.ops[op].age)
     );
     let finding = Finding::new(Cause::UpstreamStall, Confidence::High, sentence).blames(case, party);
-    finding.evidence(case, [phase.place]).advice(ADVICE)
+    finding.rests_on(case, [phase.since]).evidence(case, [phase.place]).advice(ADVICE)
 }
 
 /// Their threads sit in network code: one finding for each path, and for each operation without one.
