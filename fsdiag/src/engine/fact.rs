@@ -73,8 +73,8 @@ pub trait Sink {
     /// Whose the facts that follow from that input are. `speaks`: it has written a line, and does not only hand over
     /// what it wrote before.
     fn writer(&mut self, _input: InputId, _writer: Option<&Writer>, _speaks: bool) {}
-    /// A line of a daemon's log that tells nothing but that time went on.
-    fn passed(&mut self, _input: InputId, _wall_us: u64) {}
+    /// A line that tells nothing but that time went on.
+    fn passed(&mut self, _input: InputId, _at: At) {}
     /// An event of fsd itself; nothing is copied on the way.
     fn event(&mut self, place: Place, event: &Event<'_>);
     /// An event of a later schema: it counts in the sequence of its run.

@@ -277,11 +277,12 @@ impl Sink for Model {
         self.voices.turn_to(stream, writer, speaks);
     }
 
-    fn passed(&mut self, input: InputId, wall_us: u64) {
+    fn passed(&mut self, input: InputId, at: At) {
         let stream = self.stream(input);
-        let own = self.voices.session(stream).map(|at| &mut self.sessions[at]);
-        if let Some(session) = own.filter(|session| session.has_entered_anything() && !session.clock.is_monotonic()) {
-            session.clock.time(At { wall_us: Some(wall_us), mono_us: None });
+        // Whoever wrote it: those who write into one log read one clock.
+        let spoke = self.voices.spoke(stream).filter(|(_, of)| self.sessions[*of].has_entered_anything());
+        if let Some((_, latest)) = spoke.max() {
+            self.sessions[latest].clock.passes(at);
         }
     }
 

@@ -207,21 +207,21 @@ impl Mixed {
         }
         match self.desks.read(line, &mut self.facts) {
             Taken::Bad => self.counts.bad_lines += 1,
-            Taken::Yes if self.facts.is_empty() => self.passed(line.at, sink),
-            _ => {}
+            Taken::Yes | Taken::No if self.facts.is_empty() => self.passed(line.at, sink),
+            Taken::Yes | Taken::No => {}
         }
         if !self.facts.is_empty() {
             self.hand_over(sink);
         }
     }
 
-    /// A daemon that only chats is not finished: its requests grow older.
+    /// A daemon that only chats, or is silent while others write, is not finished: its requests grow older.
     fn passed(&mut self, at: At, sink: &mut dyn Sink) {
         const WORTH_A_WORD: u64 = 1_000_000;
-        let (Some(now), None) = (at.wall_us, at.mono_us) else { return };
+        let Some(now) = at.wall_us.or(at.mono_us) else { return };
         if self.told.is_none_or(|told| now.abs_diff(told) >= WORTH_A_WORD) {
             self.told = Some(now);
-            sink.passed(self.input, now);
+            sink.passed(self.input, at);
         }
     }
 

@@ -6,6 +6,7 @@ mod analyze;
 mod attach;
 mod causes;
 mod chunks;
+mod clocks;
 mod corpus;
 mod crowd;
 mod dump;

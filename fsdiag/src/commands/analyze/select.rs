@@ -4,7 +4,7 @@ use fsd_events::{event::Event, ids::RunId, op::Op};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::engine::{
-    fact::{Fact, InputId, Place, Remains, Sink, Writer},
+    fact::{At, Fact, InputId, Place, Remains, Sink, Writer},
     model::Model,
     report::{Cause, Confidence, Report},
 };
@@ -80,9 +80,9 @@ impl Sink for Windowed<'_> {
         self.model.writer(input, writer, speaks);
     }
 
-    fn passed(&mut self, input: InputId, wall_us: u64) {
-        if self.window.has(Some(wall_us)) {
-            self.model.passed(input, wall_us);
+    fn passed(&mut self, input: InputId, at: At) {
+        if self.window.has(at.wall_us) {
+            self.model.passed(input, at);
         }
     }
 

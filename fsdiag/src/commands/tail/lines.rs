@@ -11,7 +11,7 @@ use fsd_events::{
 use crate::{
     commands::analyze::quote::Tails,
     engine::{
-        fact::{Fact, InputId, Key, Place, Remains, Sink, Writer},
+        fact::{At, Fact, InputId, Key, Place, Remains, Sink, Writer},
         model::Model,
         plural::count,
     },
@@ -115,8 +115,8 @@ impl Sink for Shown<'_> {
         self.model.writer(input, writer, speaks);
     }
 
-    fn passed(&mut self, input: InputId, wall_us: u64) {
-        self.model.passed(input, wall_us);
+    fn passed(&mut self, input: InputId, at: At) {
+        self.model.passed(input, at);
     }
 
     fn event(&mut self, place: Place, event: &Event<'_>) {

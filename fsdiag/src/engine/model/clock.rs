@@ -111,6 +111,20 @@ impl Clock {
         Some(now)
     }
 
+    /// Something that is about no request was written then. It may be of a program whose stamps are others: time goes on
+    /// by it, and is never set.
+    pub(super) fn passes(&mut self, at: At) {
+        let now = match (self.monotonic, at.mono_us, at.wall_us) {
+            (true, Some(mono), _) => Micros::try_from(mono).ok(),
+            (false, None, Some(wall)) => self.at_wall(wall),
+            _ => None,
+        };
+        if let Some(now) = now.filter(|now| self.last.is_some_and(|last| last < *now)) {
+            self.last = Some(now);
+            self.wall = self.wall.max(at.wall_us);
+        }
+    }
+
     /// Whether taking a whole span gives what taking its times one by one would have given to each of them.
     pub fn is_before(&self, span: &Span) -> bool {
         self.monotonic && self.first.is_some_and(|first| first <= span.least)

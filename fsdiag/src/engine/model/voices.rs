@@ -87,6 +87,12 @@ impl Voices {
         of_it.filter(|(at, _)| !followed.contains_key(at)).filter_map(|(_, voice)| voice.session).collect()
     }
 
+    /// When each of that stream spoke last, and where its requests are.
+    pub(super) fn spoke(&self, stream: InputId) -> impl Iterator<Item = (u64, usize)> {
+        let of_it = self.living().filter(move |(_, voice)| voice.stream == stream);
+        of_it.filter_map(|(_, voice)| Some((voice.last, voice.session?)))
+    }
+
     /// The turn that is taken now, and the last one of whom that session belongs to.
     pub(super) fn silent_since(&self, session: usize, turn: u64) -> bool {
         self.living().any(|(_, voice)| voice.session == Some(session) && voice.last <= turn)

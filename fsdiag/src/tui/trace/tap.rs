@@ -7,7 +7,7 @@ use fsd_events::{
 
 use super::Trace;
 use crate::engine::{
-    fact::{Fact, InputId, Key, Place, Remains, Sink, What, Writer},
+    fact::{At, Fact, InputId, Key, Place, Remains, Sink, What, Writer},
     model::{Model, Now},
 };
 
@@ -108,8 +108,8 @@ impl Sink for Tap<'_> {
         self.model.writer(input, writer, speaks);
     }
 
-    fn passed(&mut self, input: InputId, wall_us: u64) {
-        self.model.passed(input, wall_us);
+    fn passed(&mut self, input: InputId, at: At) {
+        self.model.passed(input, at);
     }
 
     fn event(&mut self, place: Place, event: &Event<'_>) {
