@@ -147,8 +147,15 @@ impl<'m> Case<'m> {
 
     /// Old enough to be called stalled, or called so by the daemon itself.
     pub fn is_stuck(&self, op: usize) -> bool {
-        let op = &self.ops[op];
-        op.watched || op.age.is_some_and(|age| age >= self.model.limits.stalled_us)
+        let at = &self.ops[op];
+        at.watched || at.age.map_or_else(|| self.is_given_up(at), |age| age >= self.model.limits.stalled_us)
+    }
+
+    /// Where no clock tells: its client gave up on it, and many that began behind it have been answered.
+    fn is_given_up(&self, at: &OpenAt<'_>) -> bool {
+        const MANY: usize = 50;
+        let stats = self.lives[at.life].session.stats.values();
+        at.open.interrupted && stats.map(|kind| kind.behind(at.open.order)).sum::<usize>() >= MANY
     }
 
     pub fn stuck(&self) -> impl Iterator<Item = usize> {

@@ -11,6 +11,7 @@ pub mod hints;
 mod ids;
 mod latency;
 pub mod locks;
+pub mod numbers;
 pub mod open;
 pub mod ops;
 pub mod past;

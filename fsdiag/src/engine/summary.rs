@@ -259,11 +259,11 @@ fn open_notes(case: &Case<'_>) -> Vec<Note> {
         notes.push(note("cannot_tell", None, None, text));
     }
     for op in case.stuck().take(20) {
-        let text = format!(
-            "{} has been open for {:.1} s; nothing shows that it is stuck",
-            case.op_name(op),
-            case.ops[op].age.map_or(0.0, seconds)
-        );
+        let shown = match case.ops[op].open.interrupted {
+            true => "its client gave up on it, and nothing shows what holds it up",
+            false => "nothing shows that it is stuck",
+        };
+        let text = format!("{} has been open{}; {shown}", case.op_name(op), finding::for_time(case.ops[op].age));
         notes.push(note("open", Some(case.ops[op].open.op()), Some(case.ops[op].open.key().to_string()), text));
     }
     notes

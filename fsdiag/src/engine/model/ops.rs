@@ -56,6 +56,8 @@ pub struct OpStats {
     pub last_exit: Option<Micros>,
     first_exit: Option<Micros>,
     starts: Latest,
+    /// Where the source has no clock: which places they had in the order of ENTERs.
+    orders: Latest,
 }
 
 impl OpStats {
@@ -81,12 +83,24 @@ impl OpStats {
             (a, b) => a.or(b),
         };
         other.starts.times.iter().for_each(|t| self.starts.push(*t));
+        other.orders.times.iter().for_each(|order| self.orders.push(*order));
     }
 
     /// How many that began after `t` have completed; exact up to `Latest::KEPT`, that many beyond.
     pub fn later_than(&self, t: Micros) -> usize {
         // What happens to be there beyond the kept ones depends on the order of reading, so it does not count.
         self.starts.times.iter().filter(|s| **s > t + 20_000).count().min(Latest::KEPT)
+    }
+
+    /// One that has ended began in that place of the order of ENTERs.
+    pub(super) fn began(&mut self, order: u64) {
+        self.orders.push(Micros::try_from(order).unwrap_or(Micros::MAX));
+    }
+
+    /// How many that began behind that place have completed, where the source has no clock; no more than `Latest::KEPT`.
+    pub fn behind(&self, order: u64) -> usize {
+        let behind = |other: &&Micros| u64::try_from(**other).is_ok_and(|other| other > order);
+        self.orders.times.iter().filter(behind).count().min(Latest::KEPT)
     }
 
     /// How many took longer than `us`.

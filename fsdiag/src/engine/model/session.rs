@@ -18,6 +18,7 @@ use super::{
     hints::Hints,
     ids::{Anew, Ids},
     locks::Locks,
+    numbers::Numbers,
     open::{Glance, OpenOps},
     ops::{Micros, OpStats, OpenOp},
     slow::{Slow, Slowest},
@@ -60,6 +61,8 @@ pub struct Session {
     pub threads: BTreeSet<Box<str>>,
     pub max_open: usize,
     pub entered: u64,
+    /// Those of its requests, where it is no event file: that has numbers for all of its records.
+    numbers: Numbers,
     first_key: Option<u64>,
     /// Only ids that are given out again tell that another life followed (rule R0).
     pub by_ids: bool,
@@ -147,6 +150,12 @@ impl Session {
         !self.is_own() && self.tells_uniques
     }
 
+    /// Whether none of its requests is missing, and no line of a pair that can be known to be.
+    pub fn has_all_numbers(&self) -> bool {
+        let LossSeen { lone_exits, superseded, lost_exits, lines } = self.loss;
+        lone_exits + superseded + lost_exits + lines == 0 && self.numbers.are_whole()
+    }
+
     /// Whether its requests have numbers of their own.
     pub fn has_numbers(&self) -> bool {
         self.first_key.is_some()
@@ -190,8 +199,11 @@ impl Session {
     /// A request begins. Rules R2 (id reuse), R3 (thread reuse), R4 (no reply).
     pub fn enter(&mut self, call: Box<Call>, at: Option<Micros>, place: Place) {
         self.entered += 1;
-        if let (Key::Num(n) | Key::Hex(n), None) = (call.key, self.first_key) {
-            self.first_key = Some(n);
+        if let Key::Num(n) | Key::Hex(n) = call.key {
+            self.first_key.get_or_insert(n);
+            if !self.is_own() && call.op != Op::Interrupt {
+                self.numbers.note(n);
+            }
         }
         self.tells_uniques |= call.unique.is_some();
         if !waits_for_an_answer(call.op) {
@@ -224,6 +236,9 @@ impl Session {
         let us = done.us.or_else(|| u64::try_from(at? - open.at?).ok());
         let op = done.op.unwrap_or(open.op());
         self.clock.measured(open.at, at, done.us);
+        if at.is_none() {
+            self.stats(op).began(open.order);
+        }
         self.completed(op, done.key, at, us, done.errno, place);
         Some(open)
     }

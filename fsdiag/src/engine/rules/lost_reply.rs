@@ -1,6 +1,9 @@
 //! > Getattr #88 has had no answer for 31.0 s, while 214 later ones were answered: its reply was lost.
 
-use fsd_events::{event::Phase, op::Class};
+use fsd_events::{
+    event::Phase,
+    op::{Class, Op},
+};
 
 use crate::engine::{
     advice,
@@ -29,32 +32,59 @@ fn finding(case: &Case<'_>, op: usize) -> Option<Finding> {
     let at = &case.ops[op];
     let session = case.life_of(op).session;
     let party = case.party_of(op)?;
-    let later = session.stats.get(&at.open.op()).map_or(0, |s| s.later_than(at.open.at.unwrap_or(i64::MAX)));
+    let kind = session.stats.get(&at.open.op());
+    let later = kind.map_or(0, |kind| at.open.at.map_or_else(|| kind.behind(at.open.order), |t| kind.later_than(t)));
     let replying = at.open.doing() == Some(Phase::Reply);
-    let quick = matches!(at.open.op().class(), Class::Metadata | Class::Handle);
     let seats = case.parties[party].thread.is_some() || at.open.phase.is_some() || at.open.doing().is_some();
-    if !replying && (!quick || later < 5 || seats || !is_witnessed(case, at)) {
+    if !replying && (!is_quick(case, at) || later < 5 || seats || !(is_witnessed(case, at) || is_alone(case, op))) {
         return None;
     }
-    let why = if replying {
-        String::from("it is still replying")
-    } else {
-        format!("while {later} later ones were answered: its reply was lost")
+    let witnessed = is_witnessed(case, at);
+    let why = match at.open.op().class() {
+        _ if replying => String::from("it is still replying"),
+        Class::Metadata | Class::Handle if witnessed => {
+            format!("while {later} later ones were answered: its reply was lost")
+        }
+        _ => format!("while {later} later ones were answered: it alone is stuck, or its reply was lost"),
     };
     let sentence =
         format!("{}{} has had no answer{}, {why}.", case.op_name(op), of_path(case, party), for_time(at.age));
-    let confidence = if replying { Confidence::High } else { Confidence::Medium };
+    let confidence = match () {
+        () if replying => Confidence::High,
+        () if witnessed => Confidence::Medium,
+        () => Confidence::Low,
+    };
     let finding = Finding::new(Cause::LostReply, confidence, sentence).blames(case, party);
     let finding = finding.rests_on(case, at.open.phase.iter().map(|phase| phase.since));
     Some(finding.advice(&["look for an error path that returns without replying", advice::KERNEL_LOOK]))
 }
 
+/// It should not take so long: names are answered from memory, and of what else there is, none of its kind took a
+/// twentieth of it.
+fn is_quick(case: &Case<'_>, at: &OpenAt<'_>) -> bool {
+    let session = case.lives[at.life].session;
+    let worst = session.stats.get(&at.open.op()).map_or(0, |kind| kind.latency.max());
+    let outlasts = || at.age.is_none_or(|age| u64::try_from(age).is_ok_and(|age| age > worst.saturating_mul(20)));
+    match at.open.op().class() {
+        Class::Metadata | Class::Handle => is_witnessed(case, at) || outlasts(),
+        Class::Write => at.open.op() != Op::Setlkw && outlasts(),
+        Class::Data | Class::Control => false,
+    }
+}
+
 /// No line is missing, or somebody besides the log says that it is unanswered.
 fn is_witnessed(case: &Case<'_>, at: &OpenAt<'_>) -> bool {
+    let kernel = case.model.kernel_waiting.is_some_and(|n| n > 0);
     let session = case.lives[at.life].session;
     let lossless = session.is_own() && session.sequence.missing() == 0;
-    let kernel = case.model.kernel_waiting.is_some_and(|n| n > 0);
     lossless || at.watched || at.open.interrupted || kernel
+}
+
+/// Of a log of which nothing else is missing it is the only one that is open for long: a log that loses ends loses more.
+fn is_alone(case: &Case<'_>, op: usize) -> bool {
+    let life = case.ops[op].life;
+    let mut others = case.stuck().filter(|other| *other != op && case.ops[*other].life == life);
+    case.lives[life].session.has_all_numbers() && others.next().is_none()
 }
 
 /// The kernel waits for more than the daemon has: all its work is done, and nothing is queued.

@@ -191,8 +191,9 @@ fn by_silence(case: &Case<'_>) -> Option<Finding> {
         let (Some(age), Some(began), Some(stats)) = (at.age, at.open.at, session.stats.get(&at.open.op())) else {
             return false;
         };
+        let long = if at.open.op() == Op::Read { SILENT } else { case.model.limits.stalled_us };
         // In a long history long waits are normal, and rates tell more.
-        if at.open.op() != Op::Read || age < SILENT || stats.count >= 200 {
+        if !is_stored(at.open.op()) && at.open.op() != Op::Read || age < long || stats.count >= 200 {
             return false;
         }
         let worst = Micros::try_from(stats.latency.max()).unwrap_or(Micros::MAX);
@@ -205,13 +206,23 @@ fn by_silence(case: &Case<'_>) -> Option<Finding> {
     let op = (0..case.ops.len()).filter(alive).filter(silent).max_by_key(|op| case.ops[*op].age)?;
     let party = case.party_of(op)?;
     let sentence = format!(
-        "{}{} has not ended{} when the log ends, though no other took half as long: it may wait for its content.",
+        "{}{} has not ended{} when the log ends, though no other took half as long: it may wait for {}.",
         case.op_name(op),
         of_path(case, party),
         for_time(case.ops[op].age),
+        content(case, op),
     );
     let finding = Finding::new(Cause::UpstreamStall, Confidence::Low, sentence).blames(case, party);
     Some(finding.advice(&[advice::DUMP_NOW]).advice(ADVICE))
+}
+
+/// Whether it changes what is stored, perhaps far away. For a lock a client may wait as long as it likes.
+fn is_stored(op: Op) -> bool {
+    op.class() == Class::Write && op != Op::Setlkw
+}
+
+fn content(case: &Case<'_>, op: usize) -> &'static str {
+    if is_stored(case.ops[op].open.op()) { "its storage" } else { "its content" }
 }
 
 /// Youngest Read that a short log may be suspicious of, microseconds.
@@ -220,7 +231,8 @@ const SILENT: Micros = 2_000_000;
 /// Only content is stalled: a lock would stop more than that.
 fn by_pattern(case: &Case<'_>) -> Vec<Finding> {
     let data = |op: usize| case.ops[op].open.op().class() == Class::Data;
-    let of_content = |guess: &&Guess| data(guess.culprit) && guess.victims.iter().all(|v| data(*v));
+    let alone = |guess: &Guess| guess.victims.is_empty() && is_stored(case.ops[guess.culprit].open.op());
+    let of_content = |guess: &&Guess| alone(guess) || data(guess.culprit) && guess.victims.iter().all(|v| data(*v));
     case.guesses.iter().filter(of_content).filter_map(|guess| guessed(case, guess)).collect()
 }
 
@@ -228,10 +240,11 @@ fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
     let party = case.party_of(guess.culprit)?;
     let others: Vec<usize> = guess.victims.iter().filter_map(|op| case.party_of(*op)).collect();
     let sentence = format!(
-        "{}{} has not ended{}, while other kinds go on: it probably waits for its content{}.",
+        "{}{} has not ended{}, while other kinds go on: it probably waits for {}{}.",
         case.op_name(guess.culprit),
         of_path(case, party),
         for_time(case.ops[guess.culprit].age),
+        content(case, guess.culprit),
         more(others.len()),
     );
     let confidence = guess.confidence.min(Confidence::Medium);
@@ -244,7 +257,8 @@ fn by_hint(case: &Case<'_>) -> Option<Finding> {
     let told = |op: &usize| {
         let at = &case.ops[*op];
         let spoken = case.life_of(*op).session.hints.iter().any(|h| h.kind == HintKind::Upstream && h.at >= at.open.at);
-        at.open.op().class() == Class::Data && (at.watched || at.open.interrupted || spoken)
+        let moves = at.open.op().class() == Class::Data || is_stored(at.open.op());
+        moves && (at.watched || at.open.interrupted || spoken)
     };
     let op = case.stuck().find(told)?;
     let party = case.party_of(op)?;
@@ -257,10 +271,11 @@ fn by_hint(case: &Case<'_>) -> Option<Finding> {
         .find(|h| h.kind == HintKind::Upstream && h.at >= case.ops[op].open.at);
     let confidence = if hint.is_some() { Confidence::Medium } else { Confidence::Low };
     let sentence = format!(
-        "{}{} has not ended{}; what it waits for is not in the data, most likely its content.",
+        "{}{} has not ended{}; what it waits for is not in the data, most likely {}.",
         case.op_name(op),
         of_path(case, party),
         for_time(case.ops[op].age),
+        content(case, op),
     );
     let finding = Finding::new(Cause::UpstreamStall, confidence, sentence).blames(case, party);
     Some(finding.evidence(case, hint.map(|h| h.place)).advice(&[advice::DUMP_NOW]))
