@@ -48,7 +48,9 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
         said => said,
     };
     let sentence = sentence(case, proof, first, culprit, &waiters);
-    let mut finding = Finding::new(proof.cause, confidence, sentence).blames(case, culprit).waiters(case, &waiters);
+    let others: Vec<usize> = proof.others.iter().map(seat).filter(|p| *p != culprit).collect();
+    let finding = Finding::new(proof.cause, confidence, sentence).blames(case, culprit).waiters(case, &waiters);
+    let mut finding = finding.alternatives(case, &others);
     if let Some(lock) = &proof.lock {
         finding = finding.lock(lock);
     }

@@ -17,6 +17,7 @@ use super::{
     report::{Cause, Confidence},
 };
 use doing::Doing;
+pub use holder::{Holder, Proof};
 
 /// One dump, understood.
 pub struct Stacks<'a> {
@@ -41,20 +42,7 @@ pub struct Seen<'a> {
 pub struct Pile<'a> {
     pub lock: &'a LockRef,
     pub waiters: Vec<usize>,
-    pub holder: Option<(usize, Proof)>,
-}
-
-/// How a holder was found; better ones last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Proof {
-    /// The only thread left that could hold it.
-    Alone,
-    /// It works in the function that the waiters stand in front of.
-    SameFunction,
-    /// Its frames name the lock, or the object that the lock is part of.
-    SameObject,
-    /// The dump says so.
-    Stated,
+    pub holder: Option<Holder>,
 }
 
 /// What one dump proves.
@@ -67,6 +55,8 @@ pub struct Conclusion {
     pub waiters: Vec<usize>,
     /// Members of a cycle, in order; empty where there is none.
     pub cycle: Vec<usize>,
+    /// Who else it could be, best first.
+    pub others: Vec<usize>,
     pub lock: Option<Box<str>>,
     /// The dump itself names the holder.
     pub stated: bool,
@@ -112,30 +102,24 @@ impl<'a> Stacks<'a> {
         piles
     }
 
-    /// The thread that `at` waits for, and how that is known.
-    fn waits_for(&self, at: usize) -> Option<(usize, Proof, &Pile<'a>)> {
-        let pile = &self.piles[self.waits_in[at]?];
-        pile.holder.map(|(holder, proof)| (holder, proof, pile))
+    /// Who holds the lock that `at` waits for.
+    fn waits_for(&self, at: usize) -> Option<&Holder> {
+        self.piles[self.waits_in[at]?].holder.as_ref()
     }
 
     /// Threads that form a cycle, in order. A walk marks where it was, so that it ends.
-    pub fn cycle(&self) -> Option<(Vec<usize>, Proof)> {
-        if let Some(stated) = self.stated_cycle() {
-            return Some((stated, Proof::Stated));
-        }
+    pub fn cycle(&self) -> Option<Vec<usize>> {
         let mut done = BTreeSet::new();
         for start in 0..self.threads.len() {
-            let (mut path, mut proof, mut at) = (Vec::new(), Proof::Stated, start);
+            let (mut path, mut at) = (Vec::new(), start);
             while !done.contains(&at) {
                 if let Some(from) = path.iter().position(|seen| *seen == at) {
-                    return Some((path.split_off(from), proof));
+                    return Some(path.split_off(from));
                 }
                 path.push(at);
                 // Waiters in front of the same function may want different locks: that closes no circle.
-                let named = self.waits_for(at).filter(|(_, how, _)| *how >= Proof::SameObject);
-                let Some((next, how, _)) = named else { break };
-                proof = proof.min(how);
-                at = next;
+                let Some(holder) = self.waits_for(at).filter(|holder| holder.proof >= Proof::SameObject) else { break };
+                at = holder.at;
             }
             done.extend(path);
         }
@@ -155,27 +139,28 @@ impl<'a> Stacks<'a> {
         let leads_to_root = |at: usize| {
             let mut seen = BTreeSet::from([at]);
             let mut now = at;
-            while let Some((next, ..)) = self.waits_for(now) {
-                if next == root {
+            while let Some(holder) = self.waits_for(now) {
+                if holder.at == root {
                     return true;
                 }
-                if !seen.insert(next) {
+                if !seen.insert(holder.at) {
                     break;
                 }
-                now = next;
+                now = holder.at;
             }
             false
         };
         (0..self.threads.len()).filter(|at| *at != root && leads_to_root(*at)).collect()
     }
 
-    /// The end of the chain that `at` waits in.
-    fn root(&self, at: usize) -> usize {
-        let (mut now, mut seen) = (at, BTreeSet::new());
-        while let Some((next, ..)) = self.waits_for(now).filter(|_| seen.insert(now)) {
-            now = next;
+    /// The holder at the end of the chain behind a pile, as far as each step can be trusted.
+    fn root(&self, pile: &Pile<'_>) -> Option<Holder> {
+        let mut root = pile.holder.clone()?;
+        let mut seen = BTreeSet::new();
+        while let Some(next) = self.waits_for(root.at).filter(|_| seen.insert(root.at)) {
+            root = root.then(next);
         }
-        now
+        Some(root)
     }
 
     /// What this dump proves, then callbacks that wait for the network and have nothing to do with that.
@@ -185,7 +170,8 @@ impl<'a> Stacks<'a> {
         let apart = match all.first() {
             Some(first) if matches!(first.cause, Cause::LockPileup | Cause::UpstreamStall | Cause::DeadlockCycle) => {
                 let waiters: BTreeSet<usize> = first.waiters.iter().copied().collect();
-                let known = |at: &usize| *at == first.culprit || waiters.contains(at) || first.cycle.contains(at);
+                let named = |at: &usize| first.cycle.contains(at) || first.others.contains(at);
+                let known = |at: &usize| *at == first.culprit || waiters.contains(at) || named(at);
                 let fetches = |at: &usize| self.threads[*at].op.is_some() && self.threads[*at].doing == Doing::Network;
                 (0..self.threads.len()).filter(|at| fetches(at) && !known(at)).take(MOST).collect()
             }
@@ -210,25 +196,34 @@ impl<'a> Stacks<'a> {
     }
 
     fn deadlocked(&self) -> Option<Conclusion> {
-        let (cycle, proof) = self.cycle()?;
+        let stated = self.stated_cycle();
+        let is_stated = stated.is_some();
+        let cycle = stated.or_else(|| self.cycle())?;
         let handle = |at: &&usize| self.threads[**at].op.is_some_and(|op| op == Op::Release);
         let culprit = *cycle.iter().find(handle).or(cycle.first())?;
-        let confidence = if proof == Proof::Stated { Confidence::Certain } else { Confidence::Medium };
+        let steps = || cycle.iter().filter_map(|at| self.waits_for(*at));
+        let others: Vec<usize> =
+            steps().flat_map(|holder| &holder.others).copied().filter(|at| !cycle.contains(at)).collect();
+        let confidence = match () {
+            () if is_stated || steps().all(|holder| holder.proof == Proof::Stated) => Confidence::Certain,
+            // To have an object is not to hold its lock: a circle of such is none where somebody else fits.
+            () if steps().all(|holder| holder.others.is_empty()) => Confidence::Medium,
+            () => Confidence::Low,
+        };
         let waiters = self.behind(culprit).into_iter().filter(|at| !cycle.contains(at)).collect();
         let lock = self.threads[culprit].thread.waits_for.as_ref().map(|lock| lock.key.clone());
-        Some(Conclusion { cycle, waiters, lock, ..self.blame(Cause::DeadlockCycle, confidence, culprit) })
+        Some(Conclusion { cycle, waiters, lock, others, ..self.blame(Cause::DeadlockCycle, confidence, culprit) })
     }
 
     fn piled_up(&self) -> Option<Conclusion> {
-        let known = self.piles.iter().filter_map(|pile| Some((pile, pile.holder?)));
-        let ranked = known.map(|(pile, (holder, proof))| {
-            let root = self.root(holder);
-            (self.behind(root).len(), pile, root, proof)
-        });
-        let (_, pile, root, proof) = ranked.max_by_key(|(blocked, _, _, proof)| (*blocked, *proof))?;
+        let known = self.piles.iter().filter_map(|pile| Some((pile, self.root(pile)?)));
+        let ranked = known.map(|(pile, root)| (self.behind(root.at), pile, root));
+        let (waiters, pile, holder) = ranked.max_by_key(|(behind, _, root)| (behind.len(), root.proof))?;
+        let root = holder.at;
         if self.threads[root].doing == Doing::Idle {
             return None;
         }
+        let others: Vec<usize> = holder.rivals().iter().copied().filter(|at| !waiters.contains(at)).collect();
         // Reads of one handle wait for each other by design: what they all wait for is what the first one does.
         let own_handle = pile.lock.key.contains("Handle(") || holder::of_handle(pile.waiters[0], &self.threads);
         let cause = match self.threads[root].doing {
@@ -237,8 +232,12 @@ impl<'a> Stacks<'a> {
             _ => Cause::LockPileup,
         };
         let lock = (cause == Cause::LockPileup).then(|| pile.lock.key.clone());
-        let stated = proof == Proof::Stated;
-        Some(Conclusion { lock, stated, ..self.blame(cause, confidence(proof, self.threads[root].doing), root) })
+        let stated = holder.proof == Proof::Stated;
+        let confidence = match others[..] {
+            [] => confidence(holder.proof, self.threads[root].doing),
+            _ => Confidence::Low,
+        };
+        Some(Conclusion { cause, confidence, culprit: root, waiters, cycle: Vec::new(), others, lock, stated })
     }
 
     /// No lock is waited for, but a callback sits in something slow.
@@ -273,7 +272,8 @@ impl<'a> Stacks<'a> {
 
     fn blame(&self, cause: Cause, confidence: Confidence, culprit: usize) -> Conclusion {
         let waiters = self.behind(culprit);
-        Conclusion { cause, confidence, culprit, waiters, cycle: Vec::new(), lock: None, stated: false }
+        let none = Vec::new;
+        Conclusion { cause, confidence, culprit, waiters, cycle: none(), others: none(), lock: None, stated: false }
     }
 }
 

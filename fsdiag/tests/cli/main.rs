@@ -21,5 +21,6 @@ mod old_events;
 mod rules;
 mod shared;
 mod simulation;
+mod stacks;
 mod triage;
 mod tui;

@@ -1,20 +1,61 @@
 //! Holder: who has the lock that others wait for, when the dump does not say.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::{cmp::Reverse, collections::HashSet, sync::LazyLock};
 
-use super::{Doing, Proof, Seen};
+use super::{Doing, Seen};
 use crate::engine::{
     fact::{Frame, LockRef},
     words::Words,
 };
 
+/// Who has a lock that others wait for; numbers are indices into [`super::Stacks::threads`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub at: usize,
+    pub proof: Proof,
+    /// Others that fit, best first.
+    pub others: Vec<usize>,
+    /// So many of the first of them fit as well as it does.
+    rivals: usize,
+}
+
+/// How a holder was found; better ones last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proof {
+    /// The only thread left that could hold it.
+    Alone,
+    /// It works in the function that the waiters stand in front of.
+    SameFunction,
+    /// Its frames name the lock, or the object that the lock is part of.
+    SameObject,
+    /// The dump says so.
+    Stated,
+}
+
+impl Holder {
+    fn only(at: usize, proof: Proof) -> Self {
+        Self { at, proof, others: Vec::new(), rivals: 0 }
+    }
+
+    /// Others that fit as well: nothing but the order tells it from them.
+    pub fn rivals(&self) -> &[usize] {
+        &self.others[..self.rivals]
+    }
+
+    /// The holder that this one waits for: known no better than each step that leads to it.
+    pub(super) fn then(&self, next: &Self) -> Self {
+        let others = [self.rivals(), next.rivals()].concat();
+        Self { at: next.at, proof: self.proof.min(next.proof), rivals: others.len(), others }
+    }
+}
+
 /// A structure is rarely larger: a lock inside it lies at most so many bytes behind its start.
 const STRUCTURE: u64 = 0x400;
 
 /// The holder of a lock and how it was found; None where nobody in the dump can be it. The waiters are in order.
-pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Option<(usize, Proof)> {
+pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Option<Holder> {
     if let Some(stated) = stated(lock, waiters, threads) {
-        return Some((stated, Proof::Stated));
+        return Some(Holder::only(stated, Proof::Stated));
     }
     let suspects: Vec<usize> =
         (0..threads.len()).filter(|at| waiters.binary_search(at).is_err() && may_hold(&threads[*at])).collect();
@@ -26,21 +67,20 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
     let inside = |address: u64| lock_at.is_some_and(|lock| lock >= address && lock - address < STRUCTURE);
     let objects: HashSet<u64> = waiters.iter().filter_map(|at| caller(&threads[*at])).flat_map(first).collect();
     let shared = |address: u64| objects.contains(&address);
-    let found =
-        best(&suspects, threads, |at| names(at, &inside)).or_else(|| best(&suspects, threads, |at| names(at, &shared)));
-    if let Some(found) = found {
-        return Some((found, Proof::SameObject));
+    let object = |fits: &dyn Fn(u64) -> bool| best(&suspects, threads, Proof::SameObject, |at| names(at, fits));
+    if let Some(found) = object(&inside).or_else(|| object(&shared)) {
+        return Some(found);
     }
     let functions: HashSet<&str> =
         waiters.iter().filter_map(|at| caller(&threads[*at])).map(|f| &*f.function).collect();
     let same = |at: &usize| threads[*at].thread.frames.iter().any(|f| functions.contains(&*f.function));
-    if let Some(found) = best(&suspects, threads, same) {
-        return Some((found, Proof::SameFunction));
+    if let Some(found) = best(&suspects, threads, Proof::SameFunction, same) {
+        return Some(found);
     }
     // One who waits alone may wait for an event, not for a lock: conditions and semaphores look the same.
     let callbacks: Vec<usize> = suspects.into_iter().filter(|at| threads[*at].op.is_some()).collect();
     let queue = waiters.len() > 1 && waiters.iter().any(|at| threads[*at].op.is_some());
-    (queue && callbacks.len() == 1).then(|| (callbacks[0], Proof::Alone))
+    (queue && callbacks.len() == 1).then(|| Holder::only(callbacks[0], Proof::Alone))
 }
 
 /// Named by the waiters, or by a thread that says what it holds.
@@ -58,15 +98,34 @@ fn may_hold(seen: &Seen<'_>) -> bool {
     seen.doing != Doing::Idle && !dumps
 }
 
-/// The likeliest of the suspects that fit: one that closes or waits for others, then one in a callback.
-fn best(suspects: &[usize], threads: &[Seen<'_>], fits: impl Fn(&usize) -> bool) -> Option<usize> {
+/// The likeliest of the suspects that fit: one that waits for something else than a lock, since who waits for a lock has
+/// only what it named on its way there; then one that closes, then one in a callback.
+fn best(suspects: &[usize], threads: &[Seen<'_>], proof: Proof, fits: impl Fn(&usize) -> bool) -> Option<Holder> {
     let closes = |at: usize| {
         let words = ["Close", "close", "evict", "Evict", "Release", "release", "Locked", "sweep"];
         threads[at].thread.frames.iter().take(6).any(|f| words.iter().any(|word| f.function.contains(word)))
     };
-    let blocked = |at: usize| matches!(threads[at].doing, Doing::Network | Doing::Wait | Doing::Sleep | Doing::Lock);
-    let fitting = suspects.iter().copied().filter(|at| fits(at));
-    fitting.rev().max_by_key(|at| (blocked(*at), closes(*at), threads[*at].op.is_some()))
+    let rank = |at: usize| (blocked(threads[at].doing), closes(at), threads[at].op.is_some());
+    // Of those that fit alike the oldest comes first: the order in which a tool lists them says nothing.
+    let age = |at: usize| (threads[at].thread.since_us, Reverse(threads[at].thread.number));
+    let mut fitting: Vec<usize> = suspects.iter().copied().filter(fits).collect();
+    fitting.sort_by_cached_key(|at| Reverse((rank(*at), age(*at))));
+    let (first, others) = fitting.split_first()?;
+    let alike = others.iter().take_while(|at| rank(**at) == rank(*first)).count();
+    let others = others[..others.len().min(MOST)].to_vec();
+    Some(Holder { at: *first, proof, rivals: alike.min(others.len()), others })
+}
+
+/// More others are no help.
+const MOST: usize = 100;
+
+/// How much what it does speaks for it.
+fn blocked(doing: Doing) -> u8 {
+    match doing {
+        Doing::Network | Doing::Wait | Doing::Sleep | Doing::Disk | Doing::Notify => 2,
+        Doing::Lock => 1,
+        Doing::Idle | Doing::Running | Doing::Other => 0,
+    }
 }
 
 /// What functions of locks have in their names: of a dump with a pile every waiter is asked.
