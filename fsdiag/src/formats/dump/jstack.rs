@@ -1,6 +1,8 @@
 //! `jstack`, and what a JVM prints on SIGQUIT: monitors with their owners, and the cycles that the JVM itself finds.
 
-use super::{Draft, hand_over, location};
+use std::collections::HashMap;
+
+use super::{DEEPEST, Draft, hand_over, location};
 use crate::{
     engine::fact::{Fact, Frame, LockRef, LockUse, Thread},
     formats::{Line, Mark, Parser, Taken, scan},
@@ -73,8 +75,8 @@ impl Jstack {
         // The name may hold quotes of its own: the last one closes.
         let Some((name, rest)) = scan::rsplit(&line.text[1..], "\"") else { return Taken::Bad };
         if self.cycle {
-            if rest.starts_with(':') && !draft.dump.stated_cycle.iter().any(|known| **known == *name) {
-                draft.dump.stated_cycle.push(name.into());
+            if rest.starts_with(':') {
+                add(&mut draft.dump.stated_cycle, name.into());
             }
             return Taken::Yes;
         }
@@ -130,8 +132,8 @@ fn note_lock(thread: &mut Thread, note: &str, synchronizer: bool, given_up: &mut
     let key: Box<str> = format!("{address} ({class})").into();
     let lock = || LockRef { key: key.clone(), mode: LockUse::Write, owner: None };
     if synchronizer || note.starts_with("locked ") {
-        if !given_up.contains(&key) && !thread.holds.iter().any(|held| held.key == key) {
-            thread.holds.push(lock());
+        if !given_up.contains(&key) {
+            add(&mut thread.holds, lock());
         }
     } else if note.starts_with("waiting to lock ")
         || note.starts_with("waiting to re-lock")
@@ -139,10 +141,17 @@ fn note_lock(thread: &mut Thread, note: &str, synchronizer: bool, given_up: &mut
     {
         thread.waits_for = Some(lock());
     } else if note.starts_with("waiting on ") {
-        given_up.push(key);
+        add(given_up, key.clone());
     }
     if note.starts_with("waiting to re-lock") {
-        given_up.extend(thread.waits_for.as_ref().map(|lock| lock.key.clone()));
+        add(given_up, key);
+    }
+}
+
+/// Adds what is new to a list that is as long as a stack at most: each is compared with all others.
+fn add<T: PartialEq>(known: &mut Vec<T>, new: T) {
+    if known.len() < DEEPEST && !known.contains(&new) {
+        known.push(new);
     }
 }
 
@@ -153,14 +162,57 @@ fn is_lock(class: &str) -> bool {
 
 /// Writes the owner, where the dump shows one, into each waiter.
 fn own(threads: &mut [Thread]) {
-    let held: Vec<(Box<str>, Box<str>)> =
-        threads.iter().flat_map(|t| t.holds.iter().map(|lock| (lock.key.clone(), t.label.clone()))).collect();
+    let mut held: HashMap<Box<str>, Box<str>> = HashMap::new();
+    for thread in threads.iter() {
+        for lock in &thread.holds {
+            held.entry(lock.key.clone()).or_insert_with(|| thread.label.clone());
+        }
+    }
     for thread in threads {
         let shared = thread.frames.iter().take(8).any(|frame| frame.function.ends_with("acquireShared"));
         let Some(lock) = thread.waits_for.as_mut() else { continue };
         if shared {
             lock.mode = LockUse::Read;
         }
-        lock.owner = held.iter().find(|(key, _)| *key == lock.key).map(|(_, owner)| owner.clone());
+        lock.owner = held.get(&lock.key).cloned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fact::{At, Dump, Place, What};
+
+    fn dump(lines: impl Iterator<Item = String>) -> Dump {
+        let (mut jstack, mut out) = (Jstack::default(), Vec::new());
+        for text in std::iter::once("Full thread dump OpenJDK 64-Bit Server VM:".to_owned()).chain(lines) {
+            jstack.line(&Line { place: Place::default(), text: &text, at: At::default() }, &mut out);
+        }
+        jstack.finish(&mut out);
+        match out.pop().map(|fact| fact.what) {
+            Some(What::Dump(dump)) => *dump,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Each is compared with all others: without an end to them a garbled file of 3 MB takes half a minute.
+    #[test]
+    fn monitors_and_members_of_a_deadlock_are_kept_as_far_as_a_stack_is_deep() {
+        let thread = || std::iter::once("\"main\" #1 prio=5 nid=0x1".to_owned());
+        let locked = (0..9999).map(|n| format!("\t- locked <0x{n:08x}> (a Cache)"));
+        let waited = (0..9999).map(|n| format!("\t- waiting on <0x{n:08x}> (a Cache)"));
+        assert_eq!(dump(thread().chain(waited).chain(locked)).threads[0].holds.len(), DEEPEST);
+        let found = std::iter::once("Found one Java-level deadlock:".to_owned());
+        let members = (0..9999).map(|n| format!("\"pool-{n}\":"));
+        assert_eq!(dump(thread().chain(found).chain(members)).stated_cycle.len(), DEEPEST);
+    }
+
+    #[test]
+    fn the_first_who_has_a_monitor_is_its_owner() {
+        let text =
+            "\"one\" #1 nid=0x1\n\t- locked <0x0a> (a Cache)\n\"two\" #2 nid=0x2\n\t- waiting to lock <0x0a> (a Cache)";
+        let dump = dump(text.lines().map(str::to_owned));
+        let owner = dump.threads[1].waits_for.as_ref().and_then(|lock| lock.owner.as_deref());
+        assert_eq!(owner, Some("thread one"));
     }
 }
