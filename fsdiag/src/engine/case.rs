@@ -158,6 +158,15 @@ impl<'m> Case<'m> {
         at.open.interrupted && stats.map(|kind| kind.behind(at.open.order)).sum::<usize>() >= MANY
     }
 
+    /// Whether a thread of a dump is where it is for long, and does not only pass: its request is stuck, the dump says
+    /// since when, or an earlier dump shows it there, too.
+    pub fn lasts(&self, thread: usize) -> bool {
+        let seen = &self.threads[thread];
+        let since = seen.thread.since_us.and_then(|us| Micros::try_from(us).ok());
+        let long = since.is_some_and(|us| us >= self.model.limits.stalled_us);
+        seen.stays || long || self.op_of(self.seats[thread]).is_some_and(|op| self.is_stuck(op))
+    }
+
     pub fn stuck(&self) -> impl Iterator<Item = usize> {
         (0..self.ops.len()).filter(|op| self.is_stuck(*op))
     }

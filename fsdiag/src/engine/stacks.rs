@@ -6,6 +6,7 @@
 
 pub mod doing;
 mod holder;
+mod logging;
 mod serves;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,10 @@ pub struct Seen<'a> {
     /// The FUSE operation whose callback it runs.
     pub op: Option<Op>,
     pub key: Option<Key>,
+    /// Whether it runs a callback, perhaps of a name that tells no operation.
+    pub serves: bool,
+    /// Whether it stands in a write of its own log.
+    pub logs: bool,
 }
 
 /// Threads that wait for one lock; indices into [`Stacks::threads`].
@@ -280,7 +285,9 @@ impl<'a> Stacks<'a> {
 impl<'a> Seen<'a> {
     fn of(thread: &'a Thread) -> Self {
         let op = thread.op.map(|(_, op)| op).or_else(|| serves::operation(thread));
-        Self { thread, doing: doing::of(thread, op), op, key: thread.op.and_then(|(key, _)| key) }
+        let (doing, logs) = (doing::of(thread, op), logging::logs(thread));
+        let serves = op.is_some() || doing != Doing::Idle && serves::is_called(thread);
+        Self { thread, doing, op, key: thread.op.and_then(|(key, _)| key), serves, logs }
     }
 }
 

@@ -16,6 +16,10 @@ pub struct Seen<'d> {
     pub thread: &'d Thread,
     pub doing: Doing,
     pub op: Option<(Option<Key>, Op)>,
+    /// Whether it runs a callback, perhaps of a name that tells no operation.
+    pub serves: bool,
+    /// Whether it stands in a write of its own log.
+    pub logs: bool,
     pub place: Place,
     /// Number of its dump among the latest.
     pub dump: usize,
@@ -67,6 +71,8 @@ impl<'d> Latest<'d> {
             thread: seen.thread,
             doing: seen.doing,
             op: seen.op.map(|op| (seen.key, op)),
+            serves: seen.serves,
+            logs: seen.logs,
             place: Place {
                 input: seen.thread.input.unwrap_or(place.input),
                 line: if seen.thread.line > 0 { seen.thread.line } else { place.line },
@@ -121,20 +127,6 @@ fn same(a: &Thread, b: &Thread) -> bool {
 impl Seen<'_> {
     pub fn label(&self) -> String {
         self.thread.label.to_string()
-    }
-
-    /// Whether it writes its log: the innermost frames are a write, under a logger's.
-    pub fn logs(&self) -> bool {
-        const LOGGERS: &[&str] = &["log", "printf", "print", "vfprintf", "tracing", "fmt"];
-        let mut inner = self.thread.frames.iter().take(4);
-        let writes = inner.any(|f| {
-            &*f.function == "write"
-                || f.function.ends_with("_write")
-                || f.function.contains("write64")
-                || f.function.contains(".Write")
-        });
-        let logger = |f: &str| LOGGERS.iter().any(|word| f.to_ascii_lowercase().contains(word));
-        writes && self.thread.frames.iter().take(12).any(|f| logger(&f.function))
     }
 
     /// In words, for sentences.

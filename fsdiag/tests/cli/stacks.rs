@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, process::Command};
 
-use fsdiag::engine::report::{Cause, Confidence, Report, Verdict};
+use fsdiag::engine::{
+    advice,
+    report::{Cause, Confidence, Report, Verdict},
+};
 
 fn testdata() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata")
@@ -53,4 +56,58 @@ fn two_threads_that_could_hold_a_lock_alike_are_both_named() {
         assert_eq!((blamed(verdict), other), (Some("goroutine 50"), vec!["goroutine 51"]), "{}", told(&report));
         assert_eq!((verdict.cause, verdict.confidence), (Cause::LockPileup, Confidence::Medium), "{}", told(&report));
     }
+}
+
+/// The causes of all verdicts and how sure they are.
+fn causes(files: &[&str]) -> Vec<(Cause, Confidence)> {
+    analyze(files).verdicts.iter().map(|verdict| (verdict.cause, verdict.confidence)).collect()
+}
+
+#[test]
+fn a_moment_in_which_a_healthy_daemon_writes_its_log_is_a_low_suspicion() {
+    let report = analyze(&["busy-with-debug-output.gdb.txt"]);
+    let [verdict] = &report.verdicts[..] else { panic!("{}", told(&report)) };
+    assert_eq!((verdict.cause, verdict.confidence), (Cause::LogBlocked, Confidence::Low), "{}", told(&report));
+    assert!(verdict.advice.iter().any(|next| next == advice::SECOND_DUMP), "{:?}", verdict.advice);
+}
+
+#[test]
+fn the_journal_of_a_database_on_a_slow_disk_is_not_the_daemon_s_log() {
+    let dumps = ["journal-on-a-slow-disk.gdb-1.txt", "journal-on-a-slow-disk.gdb-2.txt"];
+    for files in [&dumps[..1], &dumps[..]] {
+        assert!(causes(files).iter().all(|(cause, _)| *cause != Cause::LogBlocked), "{}", told(&analyze(files)));
+    }
+}
+
+#[test]
+fn a_daemon_s_own_cache_with_an_inval_entry_tells_the_kernel_nothing() {
+    assert_eq!(causes(&["cache-with-an-inval-entry.gdb-1.txt", "cache-with-an-inval-entry.gdb-2.txt"]), []);
+}
+
+#[test]
+fn an_invalidation_is_stuck_when_a_second_dump_shows_it_too() {
+    let dumps = ["invalidation-by-a-watcher.gdb-1.txt", "invalidation-by-a-watcher.gdb-2.txt"];
+    assert_eq!(causes(&dumps[..1]), [(Cause::ReverseNotify, Confidence::Low)]);
+    assert_eq!(causes(&dumps), [(Cause::ReverseNotify, Confidence::High)]);
+}
+
+#[test]
+fn a_pile_up_is_seen_where_no_callback_is_called_like_an_operation() {
+    for name in ["pile-up-behind-a-finish", "pile-up-stripped"] {
+        let report = analyze(&[&format!("{name}.gdb-1.txt"), &format!("{name}.gdb-2.txt")]);
+        let [verdict] = &report.verdicts[..] else { panic!("{name}: {}", told(&report)) };
+        assert_eq!((verdict.cause, blamed(verdict)), (Cause::LockPileup, Some("thread 4783")), "{}", told(&report));
+        assert_eq!((verdict.confidence, verdict.waiters.len()), (Confidence::Medium, 12), "{}", told(&report));
+    }
+}
+
+#[test]
+fn a_lock_that_nobody_in_the_dump_could_hold_is_told_without_a_holder() {
+    let dumps = ["lock-never-given-back.gdb-1.txt", "lock-never-given-back.gdb-2.txt"];
+    assert_eq!(causes(&dumps[..1]), []);
+    let report = analyze(&dumps);
+    let [verdict] = &report.verdicts[..] else { panic!("{}", told(&report)) };
+    assert_eq!((verdict.cause, verdict.confidence), (Cause::LockPileup, Confidence::Low), "{}", told(&report));
+    assert_eq!((blamed(verdict), verdict.waiters.len()), (None, 5), "{:?}", verdict.culprit);
+    assert!(verdict.sentence.contains("its holder is not in the data"), "{}", verdict.sentence);
 }

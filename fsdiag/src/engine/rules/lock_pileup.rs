@@ -1,7 +1,7 @@
 //! > Release #456 has held lock `handles` (write) for 34.2 s while closing a store; 3 operations wait behind it (2
 //! > Getattr, 1 Readdir), and 17 requests that the daemon has not read.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use fsd_events::{
     event::Phase,
@@ -44,7 +44,7 @@ impl Rule for LockPileup {
             }
         }
         if found.is_empty() {
-            found.extend(ownerless(case));
+            found.extend(ownerless(case).or_else(|| ownerless_in_dump(case)));
         }
         found.extend(super::unread_queue::by_kernel(case, self.cause()));
         found
@@ -238,15 +238,32 @@ fn ownerless(case: &Case<'_>) -> Option<Finding> {
     if !(stuck || ageless && waiters.len() >= 2) {
         return None;
     }
+    let advice = &[advice::DUMP_NOW, advice::LOCK_EVENTS];
+    Some(without_holder(case, name, waiters).advice(advice).isolate(&[advice::FLAG_LOCKS]))
+}
+
+/// The same by stacks: callbacks that stay in front of one lock, and no thread of the dump that could hold it.
+fn ownerless_in_dump(case: &Case<'_>) -> Option<Finding> {
+    let mut piles: BTreeMap<(usize, &str), Vec<usize>> = BTreeMap::new();
+    for (at, seen) in case.threads.iter().enumerate() {
+        let lock = seen.thread.waits_for.as_ref().filter(|_| seen.serves && !seen.moves && case.lasts(at));
+        if let Some(lock) = lock {
+            piles.entry((seen.dump, &lock.key)).or_default().push(case.seats[at]);
+        }
+    }
+    let ((_, name), waiters) = piles.into_iter().max_by_key(|(_, waiters)| waiters.len())?;
+    (waiters.len() >= 2).then(|| without_holder(case, name, &waiters).advice(&[advice::LOCK_EVENTS]))
+}
+
+fn without_holder(case: &Case<'_>, name: &str, waiters: &[usize]) -> Finding {
     let sentence = format!(
         "{} {} for lock `{name}` ({}); its holder is not in the data.",
         count(waiters.len(), "operation"),
         verb(waiters.len(), "waits", "wait"),
         case.counts(waiters),
     );
-    let culprit = Culprit { lock: Some(name.to_string()), ..Culprit::default() };
-    let finding = Finding::new(Cause::LockPileup, Confidence::Low, sentence).culprit(culprit).waiters(case, waiters);
-    Some(finding.advice(&[advice::DUMP_NOW, advice::LOCK_EVENTS]).isolate(&[advice::FLAG_LOCKS]))
+    let culprit = Culprit { lock: Some(name.to_owned()), ..Culprit::default() };
+    Finding::new(Cause::LockPileup, Confidence::Low, sentence).culprit(culprit).waiters(case, waiters)
 }
 
 fn advised(case: &Case<'_>, finding: Finding, root: usize, confidence: Confidence) -> Finding {

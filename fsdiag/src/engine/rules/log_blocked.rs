@@ -1,6 +1,7 @@
 //! > 9 operations wait in their own logging: the reader of the log does not take what they write.
 
 use crate::engine::{
+    advice,
     case::Case,
     finding::{Finding, Rule},
     plural::{count, verb},
@@ -15,13 +16,12 @@ impl Rule for LogBlocked {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        let writes = |p: &usize| {
-            let log = |at: usize| case.threads[at].op.is_some() && case.threads[at].logs();
-            let old = case.op_of(*p).is_none_or(|op| case.is_stuck(op));
-            case.parties[*p].thread.is_some_and(log) && old
-        };
-        let mut parties: Vec<usize> = (0..case.parties.len()).filter(writes).collect();
-        parties.sort_by_key(|p| std::cmp::Reverse(case.age_of(*p)));
+        let logs = |at: &usize| case.threads[*at].op.is_some() && case.threads[*at].logs && !case.threads[*at].moves;
+        let writer = |p: &usize| case.parties[*p].thread.filter(logs);
+        let old = |p: &usize| case.op_of(*p).is_none_or(|op| case.is_stuck(op));
+        let lasts = |p: &usize| writer(p).is_some_and(|at| case.lasts(at));
+        let mut parties: Vec<usize> = (0..case.parties.len()).filter(|p| writer(p).is_some() && old(p)).collect();
+        parties.sort_by_key(|p| std::cmp::Reverse((lasts(p), case.age_of(*p))));
         let Some(first) = parties.first() else { return Vec::new() };
         let n = parties.len();
         let sentence = format!(
@@ -29,8 +29,14 @@ impl Rule for LogBlocked {
             count(n, "operation"),
             verb(n, "waits", "wait"),
         );
-        let confidence = if n >= 2 { Confidence::High } else { Confidence::Medium };
+        // A daemon that logs much is in there for a moment, too.
+        let confidence = match parties.iter().filter(|p| lasts(p)).count() {
+            0 => Confidence::Low,
+            1 => Confidence::Medium,
+            _ => Confidence::High,
+        };
         let finding = Finding::new(Cause::LogBlocked, confidence, sentence).blames(case, *first);
+        let finding = if confidence == Confidence::Low { finding.advice(&[advice::SECOND_DUMP]) } else { finding };
         vec![finding.waiters(case, &parties[1..]).advice(&[
             "read the pipe or terminal that the daemon writes to, or send its log to a file",
             "log through a bounded queue that drops and counts instead of waiting",

@@ -4,6 +4,7 @@
 use fsd_events::event::Phase;
 
 use crate::engine::{
+    advice,
     case::Case,
     finding::{Finding, Rule, for_time},
     report::{Cause, Confidence},
@@ -29,8 +30,9 @@ impl Rule for ReverseNotify {
 fn finding(case: &Case<'_>, party: usize, stuck: bool) -> Option<Finding> {
     let by_phase =
         case.op_of(party).is_some_and(|op| case.is_stuck(op) && case.ops[op].open.doing() == Some(Phase::Notify));
-    let by_stack = case.parties[party].thread.is_some_and(|at| case.threads[at].doing == Doing::Notify);
-    if !(by_phase || by_stack && stuck) {
+    let notifies = |at: &usize| case.threads[*at].doing == Doing::Notify && !case.threads[*at].moves;
+    let by_stack = case.parties[party].thread.filter(notifies).filter(|_| stuck);
+    if !by_phase && by_stack.is_none() {
         return None;
     }
     let sentence = format!(
@@ -38,12 +40,18 @@ fn finding(case: &Case<'_>, party: usize, stuck: bool) -> Option<Finding> {
         case.name_of(party),
         for_time(case.age_of(party)),
     );
-    let confidence = if by_phase { Confidence::Certain } else { Confidence::High };
+    let confidence = match by_stack {
+        _ if by_phase => Confidence::Certain,
+        Some(at) if case.lasts(at) => Confidence::High,
+        // A healthy daemon is in there for a moment, too.
+        _ => Confidence::Low,
+    };
     let behind = case.graph.behind(party);
     let phase = case.op_of(party).filter(|_| by_phase).and_then(|op| case.ops[op].open.phase.as_deref());
     let finding = Finding::new(Cause::ReverseNotify, confidence, sentence)
         .blames(case, party)
         .rests_on(case, phase.map(|phase| phase.since))
         .waiters(case, &behind);
+    let finding = if confidence == Confidence::Low { finding.advice(&[advice::SECOND_DUMP]) } else { finding };
     Some(finding.advice(&["never invalidate from a thread that serves requests, nor under a lock they need"]))
 }

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use fsd_events::op::Op;
 
+use super::serves;
 use crate::engine::{fact::Thread, words::Words};
 
 /// What a thread is doing or waiting for.
@@ -28,7 +29,16 @@ pub enum Doing {
 const TABLE: &[(Doing, &[&str])] = &[
     (
         Doing::Notify,
-        &["fuse_lowlevel_notify", "inval_entry", "inval_inode", "InodeNotify", "EntryNotify", "notify_inval"],
+        // Of libraries and of the kernel: a daemon's own cache may have an `inval_entry`, too.
+        &[
+            "fuse_lowlevel_notify_",
+            "fuse_reverse_inval_",
+            "fuse_notify_inval_",
+            "fuser::notify::Notifier::",
+            "fuse.(*Server).InodeNotify",
+            "fuse.(*Server).EntryNotify",
+            "fuse.(*Server).DeleteNotify",
+        ],
     ),
     (
         Doing::Network,
@@ -117,10 +127,10 @@ pub(super) fn of(thread: &Thread, op: Option<Op>) -> Doing {
     }
 }
 
-/// Whether it stands in a `read` of the C library.
+/// Whether it stands in a `read` of the C library, perhaps in the system call below it.
 pub(super) fn reads(thread: &Thread) -> bool {
-    let inner = thread.frames.first();
-    inner.is_some_and(|frame| matches!(frame.function.trim_start_matches('_'), "read" | "GI___libc_read" | "libc_read"))
+    const READS: &[&str] = &["read", "libc_read", "GI___libc_read", "read_nocancel", "readv", "libc_readv", "splice"];
+    thread.frames.iter().take(3).any(|frame| READS.contains(&frame.function.trim_start_matches('_')))
 }
 
 fn by_name(name: &str) -> Option<Doing> {
@@ -133,16 +143,11 @@ static NAMES: LazyLock<(Words, Vec<Doing>)> = LazyLock::new(|| {
         TABLE.iter().flat_map(|(doing, words)| words.iter().map(|word| (*word, *doing))).unzip();
     (Words::new(&words), tell)
 });
-static LOOP_NAMES: LazyLock<Words> = LazyLock::new(|| Words::new(LOOPS));
+static REST_NAMES: LazyLock<Words> = LazyLock::new(|| Words::new(RESTS));
 
-/// Loops that wait for work.
-const LOOPS: &[&str] = &[
-    "fuse_session_loop",
-    "fuse_do_work",
-    "fuse_loop",
+/// Functions that are on a stack only as long as it waits for work.
+const RESTS: &[&str] = &[
     "channel::Channel::receive",
-    "Session::run",
-    "Session<FS>::run",
     "bazil.org/fuse.(*Conn).ReadRequest",
     "fuse.(*Server).readRequest",
     "(*persistConn).writeLoop",
@@ -158,13 +163,11 @@ const LOOPS: &[&str] = &[
     "fuse_dev_do_read",
 ];
 
-/// Without a callback, a thread in a loop that waits for work is as it should be.
+/// Without a callback, a thread that waits for work is as it should be.
 fn is_idle(thread: &Thread, state: &str) -> bool {
     let parked = ["idle]", "GC ", "finalizer wait", "force gc", "fuse-idle", "epoll"];
     if parked.iter().any(|word| state.starts_with(word)) || state.contains("(idle)") {
         return true;
     }
-    let reads = thread.frames.iter().take(3).any(|f| f.function.contains("read") || f.function.contains("Read"));
-    let device = thread.frames.iter().any(|f| f.module.as_deref().is_some_and(|m| m.contains("libfuse")));
-    (reads && device) || thread.frames.iter().any(|f| LOOP_NAMES.any(&f.function))
+    serves::awaits_a_request(thread) || thread.frames.iter().any(|frame| REST_NAMES.any(&frame.function))
 }

@@ -78,8 +78,8 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
         return Some(found);
     }
     // One who waits alone may wait for an event, not for a lock: conditions and semaphores look the same.
-    let callbacks: Vec<usize> = suspects.into_iter().filter(|at| threads[*at].op.is_some()).collect();
-    let queue = waiters.len() > 1 && waiters.iter().any(|at| threads[*at].op.is_some());
+    let callbacks: Vec<usize> = suspects.into_iter().filter(|at| threads[*at].serves).collect();
+    let queue = waiters.len() > 1 && waiters.iter().any(|at| threads[*at].serves);
     (queue && callbacks.len() == 1).then(|| Holder::only(callbacks[0], Proof::Alone))
 }
 

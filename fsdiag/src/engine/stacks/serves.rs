@@ -62,13 +62,48 @@ fn inside_library(frames: &[Frame]) -> Option<Op> {
 
 /// What a library calls of the C library is no callback: the `read` of its device, say.
 fn is_of_libc(frame: &Frame) -> bool {
+    const WAITS: &[&str] = &["__", "pthread_", "futex_", "lll_", "sem_"];
     let file = frame.file.as_deref().unwrap_or_default();
     let module = frame.module.as_deref().unwrap_or_default();
     let bare = matches!(&*frame.function, "read" | "readv" | "splice" | "ioctl") && frame.args.is_empty();
-    bare || frame.function.starts_with("__")
+    bare || WAITS.iter().any(|start| frame.function.starts_with(start))
         || file.contains("sysdeps/")
         || file.contains("nptl/")
         || module.contains("libc.")
+        || module.contains("libpthread")
+}
+
+/// Functions of the libraries that wait for requests, and call the callbacks.
+const LOOPS: &[&str] = &[
+    "fuse_session_loop",
+    "fuse_session_receive_buf",
+    "fuse_do_work",
+    "fuse_loop",
+    "fuse_main_real",
+    "fuse_chan_rec",
+    "fuse_kern_chan_receive",
+    "Session::run",
+    "Session<FS>::run",
+];
+static LOOP_NAMES: LazyLock<Words> = LazyLock::new(|| Words::new(LOOPS));
+
+fn is_of_libfuse(frame: &Frame) -> bool {
+    frame.module.as_deref().is_some_and(|module| module.contains("libfuse"))
+}
+
+/// Whether the library itself waits for a request: a callback would be further in.
+pub(super) fn awaits_a_request(thread: &Thread) -> bool {
+    let runtime =
+        |frame: &Frame| ["std::", "<std::", "nix::", "rustix::"].iter().any(|s| frame.function.starts_with(s));
+    let inner = thread.frames.iter().find(|frame| !is_of_libc(frame) && !runtime(frame));
+    inner.is_some_and(|frame| LOOP_NAMES.any(&frame.function) || is_of_libfuse(frame) && super::doing::reads(thread))
+}
+
+/// Whether a library that hands out requests has called what the thread runs.
+pub(super) fn is_called(thread: &Thread) -> bool {
+    let of_library = |frame: &Frame| is_of_libfuse(frame) || LOOP_NAMES.any(&frame.function);
+    let called = thread.frames.iter().position(|frame| !is_of_libc(frame) && !of_library(frame));
+    called.is_some_and(|at| thread.frames[at..].iter().any(of_library))
 }
 
 /// `pf_release (p=0x7f02 "/a", fi=0x7f03)`: only callbacks take a `fuse_file_info`.

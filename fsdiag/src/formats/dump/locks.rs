@@ -43,7 +43,7 @@ pub(super) fn native(frames: &[Frame]) -> Option<LockRef> {
     for (at, frame) in near.iter().enumerate() {
         match locking(frame) {
             Some((_, mode)) => outermost = Some((at, *mode)),
-            None if working.is_none() && !WAITING.any(&frame.function) => working = Some(at),
+            None if working.is_none() && !is_waiting(frame) => working = Some(at),
             None => {}
         }
     }
@@ -55,6 +55,13 @@ pub(super) fn native(frames: &[Frame]) -> Option<LockRef> {
     let address = near[..=outermost].iter().rev().find_map(|frame| address(&frame.args));
     let key = address.or_else(|| caller(&frames[outermost + 1..]))?;
     Some(LockRef { key: key.into(), mode, owner: None })
+}
+
+/// Between a lock function and the kernel; nothing but the C library itself is called by its locks.
+fn is_waiting(frame: &Frame) -> bool {
+    let nameless =
+        &*frame.function == "??" && frame.module.as_deref().is_some_and(|module| scan::has(module, "/libc."));
+    nameless || WAITING.any(&frame.function)
 }
 
 /// The row of the lock function that a frame is in.
@@ -172,6 +179,15 @@ mod tests {
     fn without_arguments_the_caller_names_it() {
         let frames = [frame("__GI___lll_lock_wait", ""), frame("PTHREAD_MUTEX_LOCK", ""), frame("Cache_read", "")];
         assert_eq!(native(&frames).map(|l| l.key), Some("Cache_read".into()));
+    }
+
+    #[test]
+    fn a_c_library_without_symbols_waits_below_its_own_lock() {
+        let libc = |name| Frame { module: Some("/lib/x86_64-linux-gnu/libc.so.6".into()), ..frame(name, "") };
+        let of_daemon = Frame { module: Some("/usr/bin/myfs".into()), ..frame("??", "") };
+        let lock = native(&[libc("??"), libc("pthread_mutex_lock"), frame("Cache_read", "")]);
+        assert_eq!(lock.map(|lock| lock.key), Some("Cache_read".into()));
+        assert_eq!(native(&[of_daemon, libc("pthread_mutex_lock"), frame("Cache_read", "")]), None);
     }
 
     #[test]
