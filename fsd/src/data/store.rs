@@ -26,7 +26,7 @@ mod writing;
 
 pub use error::StoreError;
 pub use notes::NotesPlace;
-pub use stores::{Stores, sweep};
+pub use stores::{Fresh, Stores, sweep};
 pub use temp_file::try_directory;
 pub use versions::Remember;
 pub use whole::Whole;
@@ -202,10 +202,11 @@ impl Store {
         }
     }
 
+    /// Others may have read from it and closed it before.
     fn begin(self: &Arc<Self>, by: OpId) {
         let (keep, start) = {
             let mut state = self.state.lock();
-            let downloads = matches!(state.keep, Keep::Disk | Keep::All);
+            let downloads = matches!(state.keep, Keep::Disk | Keep::All) && state.main().is_none() && !state.closing;
             (state.keep, if downloads { state.start_main() } else { None })
         };
         match keep {

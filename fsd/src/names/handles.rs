@@ -11,7 +11,10 @@ use fsd_events::{
 };
 
 use crate::{
-    data::{closer::Detached, store::Store},
+    data::{
+        closer::Detached,
+        store::{Fresh, Store},
+    },
     observe::locks::{RwLock, WriteGuard},
 };
 
@@ -62,6 +65,8 @@ struct Left {
 #[derive(Debug)]
 struct File {
     store: Arc<Store>,
+    /// Those who have the store and no handle yet.
+    coming: usize,
     cached: usize,
     passthrough: usize,
     backing: Option<Backing>,
@@ -70,12 +75,17 @@ struct File {
 }
 
 impl File {
+    /// For the one who made the store.
+    fn new(store: Arc<Store>, pinned: bool) -> Self {
+        Self { store, coming: 1, cached: 0, passthrough: 0, backing: None, pinned }
+    }
+
     fn opens(&self) -> usize {
         self.cached + self.passthrough
     }
 
     fn idle(&self) -> bool {
-        self.opens() == 0 && !self.pinned
+        self.opens() == 0 && self.coming == 0 && !self.pinned
     }
 }
 
@@ -84,8 +94,6 @@ impl File {
 pub struct Joined {
     pub store: Arc<Store>,
     pub mode: Mode,
-    /// The store that was brought and not needed, because another OPEN was faster.
-    pub surplus: Option<Detached>,
 }
 
 /// What a RELEASE left behind.
@@ -118,25 +126,38 @@ impl Handles {
         Ok(Self { inner: RwLock::new(&HANDLES, inner) })
     }
 
-    /// Adds a handle to an inode that has a store already; None when it has none. Adding it again changes nothing.
-    /// `backing` is wanted, not demanded: an inode that is open cached stays cached, because the kernel refuses a
-    /// mixture.
-    pub fn join(&self, ino: Ino, fh: Fh, backing: Option<Backing>) -> Option<Joined> {
+    /// The store of an inode, for whoever is about to [`join`](Self::join): until then it stays. Where there is none,
+    /// `make` makes it, and it comes along to be begun without the lock. All in one step: of two stores only one would
+    /// have what an earlier worker left. `make` touches memory only; it is told whether an earlier worker may have given
+    /// out bytes of the inode.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn store_or_make<E>(
+        &self,
+        ino: Ino,
+        pinned: bool,
+        make: impl FnOnce(bool) -> Result<Fresh, E>,
+    ) -> Result<(Arc<Store>, Option<Fresh>), E> {
         let mut inner = self.inner.write();
-        inner.files.contains_key(&ino.0).then(|| inner.add(ino, fh, backing))
+        if let Some(file) = inner.files.get_mut(&ino.0) {
+            file.coming += 1;
+            return Ok((Arc::clone(&file.store), None));
+        }
+        let fresh = make(inner.opens(ino) > 0)?;
+        let store = Arc::clone(fresh.store());
+        inner.files.insert(ino.0, File::new(Arc::clone(&store), pinned));
+        Ok((store, Some(fresh)))
     }
 
-    /// Adds a handle to an inode together with its store.
-    pub fn insert(&self, ino: Ino, fh: Fh, store: Arc<Store>, pinned: bool, backing: Option<Backing>) -> Joined {
+    /// Adds a handle for one who has got the store; None when the mount has given it up meanwhile. Adding it again
+    /// changes nothing. `backing` is wanted, not demanded: an inode that is open cached stays cached, because the kernel
+    /// refuses a mixture.
+    pub fn join(&self, ino: Ino, fh: Fh, backing: Option<Backing>) -> Option<Joined> {
         let mut inner = self.inner.write();
-        let mut surplus = None;
-        if let Some(file) = inner.files.get(&ino.0) {
-            surplus = (!Arc::ptr_eq(&file.store, &store)).then(|| Detached::new(store));
-        } else {
-            inner.files.insert(ino.0, File { store, cached: 0, passthrough: 0, backing: None, pinned });
-        }
-        let joined = inner.add(ino, fh, backing);
-        Joined { surplus, ..joined }
+        let file = inner.files.get_mut(&ino.0)?;
+        file.coming = file.coming.saturating_sub(1);
+        Some(inner.add(ino, fh, backing))
     }
 
     /// The store of an open handle.
@@ -268,7 +289,7 @@ impl Inner {
         self.set.insert(ino, fh, how, number);
         // This worker counts it from now on.
         drop(self.forget_left(ino, fh));
-        Joined { store, mode, surplus: None }
+        Joined { store, mode }
     }
 
     /// Open handles of the inode, those that an earlier worker opened among them.

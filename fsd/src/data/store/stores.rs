@@ -59,6 +59,35 @@ pub(super) struct Shared {
     left: Mutex<HashMap<u64, Left>>,
 }
 
+/// A store that nothing has begun to fill yet.
+#[derive(Debug)]
+#[must_use = "nothing comes before it has begun"]
+pub struct Fresh {
+    store: Arc<Store>,
+    /// What an earlier worker left, and is of no use.
+    unfit: Option<Left>,
+    /// Why it is kept in memory.
+    no_room: Option<StoreError>,
+}
+
+impl Fresh {
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Its download starts now and lives as long as the store. No lock is held.
+    pub fn begin(self, by: OpId) -> Arc<Store> {
+        assert_none_held("begin of a store");
+        drop(self.unfit);
+        if let Some(why) = &self.no_room {
+            self.store.tell_memory(why);
+        }
+        self.store.stores.settle();
+        self.store.begin(by);
+        self.store
+    }
+}
+
 impl fmt::Debug for Stores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stores").field("config", &self.shared.config).finish_non_exhaustive()
@@ -92,51 +121,54 @@ impl Stores {
         Ok(Self { shared })
     }
 
-    /// A new store for `content`; its download starts now and lives as long as the store. Touches memory only.
+    /// A new store for `content`. Touches memory only, so that a lock may be held meanwhile.
     ///
     /// # Errors
     /// [`StoreError::NoRoom`] when the temp file would not fit the budget.
-    pub fn open(&self, content: Content, by: OpId) -> Result<Arc<Store>, StoreError> {
+    pub fn make(&self, content: Content) -> Result<Fresh, StoreError> {
         let keep = self.keep(&content);
         if keep == Keep::Disk {
             self.shared.budget.reserve(content.size)?;
         }
-        Ok(self.start(content, keep, by))
+        Ok(self.with(content, keep, None))
     }
 
-    /// As [`open`](Self::open), where the disk has no room because of `why`: ranges are kept in memory. A content
+    /// As [`make`](Self::make), where the disk has no room because of `why`: ranges are kept in memory. A content
     /// whose ranges cannot be had, or not be told apart, will find no room when its first answer comes.
-    pub fn open_in_memory(&self, content: Content, by: OpId, why: &StoreError) -> Arc<Store> {
-        let store = self.start(content, Keep::Lru, by);
-        store.tell_memory(why);
-        store
+    pub fn make_in_memory(&self, content: Content, why: StoreError) -> Fresh {
+        self.with(content, Keep::Lru, Some(why))
     }
 
-    fn start(&self, mut content: Content, keep: Keep, by: OpId) -> Arc<Store> {
+    fn with(&self, mut content: Content, keep: Keep, no_room: Option<StoreError>) -> Fresh {
         self.shared.budget.join();
         if content.validator == Validator::None {
             content.validator = self.shared.versions.of(content.ino);
         }
-        let left = self.left_for(&content, keep);
-        let left = left.filter(|left| self.shared.versions.settle(content.ino, &left.validator));
+        let left = (keep == Keep::Disk).then(|| self.shared.left.lock().remove(&content.ino)).flatten();
+        let (left, unfit) = match left {
+            Some(left) if self.fits(&left, &content) => (Some(left), None),
+            unfit => (None, unfit),
+        };
+        #[cfg(feature = "failpoints")]
+        if left.is_some() {
+            fail::fail_point!("store::take_over");
+        }
         let store = Arc::new(Store::new(Arc::clone(&self.shared), content, keep, left));
         {
             let mut open = self.shared.open.lock();
             open.retain(|store| store.strong_count() > 0);
             open.push(Arc::downgrade(&store));
         }
-        self.shared.settle();
-        store.begin(by);
-        store
+        Fresh { store, unfit, no_room }
     }
 
-    /// What an earlier worker left of the content: of this version, and complete where no version is known.
-    fn left_for(&self, content: &Content, keep: Keep) -> Option<Left> {
-        let left = (keep == Keep::Disk).then(|| self.shared.left.lock().remove(&content.ino))??;
+    /// Whether an earlier worker left that of the content: of this version, and complete where no version is known.
+    fn fits(&self, left: &Left, content: &Content) -> bool {
         let whole = left.ranges.covers(&(0..content.size));
         let known = left.validator != Validator::None || whole;
         let same = content.validator == Validator::None || content.validator == left.validator;
-        (left.size == content.size && known && same).then_some(left)
+        let of_it = left.size == content.size && known && same;
+        of_it && self.shared.versions.settle(content.ino, &left.validator)
     }
 
     /// Removes what an earlier worker left of every inode that is not `wanted` any more. Touches the disk.

@@ -1,6 +1,7 @@
 //! Open and release: a handle and its store come together, and part without anybody waiting.
 
 use std::{
+    convert::Infallible,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use fsd_events::{
 use crate::{
     data::{
         closer::Detached,
-        store::{Content, Store},
+        store::{Content, Store, StoreError},
     },
     names::{
         handles::{Backing, Joined, Released},
@@ -73,19 +74,16 @@ impl Fs {
     }
 
     fn open_known<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo) {
-        if let Some(joined) = self.join(ino, fh, &|store| self.backing(&ask, ino, store)) {
-            return self.opened(ask, ino, fh, file, joined);
-        }
-        if file.unversioned && self.inner.handles.opens(ino) == 0 {
+        if file.unversioned && !self.inner.handles.is_used(ino) {
             // It may have become another since its last close, and no page of what it was is used.
             self.inner.parts.stores.forget(ino.0);
         }
         let by = ask.span().id();
-        match self.inner.parts.stores.open(self.content(ino, file), by) {
+        match self.store_on_disk(ino, file, by) {
             Ok(store) if ask.backs() && store.is_opening() => self.open_with_disk(ask, ino, fh, file.clone(), store),
-            Ok(store) => self.open_with(ask, ino, fh, file, store),
+            Ok(store) => self.open_with(ask, ino, fh, file, &store),
             Err(_) if self.give_up_kept(by) > 0 => self.open_after_closing(ask, ino, fh, file.clone()),
-            Err(_) => self.open_with(ask, ino, fh, file, self.store(ino, file, by)),
+            Err(why) => self.open_with(ask, ino, fh, file, &self.store_in_memory(ino, file, by, why)),
         }
     }
 
@@ -98,14 +96,17 @@ impl Fs {
         tasks::spawn(&self.inner.parts.runtime, spec, |id| async move {
             ask.span().wait(Some(id), 0..0);
             store.opened_within(DISK_OPENS).await;
-            fs.open_with(ask, ino, fh, &file, store);
+            fs.open_with(ask, ino, fh, &file, &store);
             Ok(())
         });
     }
 
-    fn open_with<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo, store: Arc<Store>) {
-        let backing = self.backing(&ask, ino, &store);
-        let joined = self.inner.handles.insert(ino, fh, store, file.staged, backing);
+    fn open_with<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo, store: &Store) {
+        let backing = self.backing(&ask, ino, store);
+        let Some(joined) = self.inner.handles.join(ino, fh, backing) else {
+            // The mount closes all stores.
+            return self.open_known(ask, ino, fh, file);
+        };
         self.unpin_if_unstaged(ino, file);
         self.opened(ask, ino, fh, file, joined);
     }
@@ -120,30 +121,37 @@ impl Fs {
         self.sweep(ROOT, journal::next_id());
     }
 
-    /// Adds a handle to a store that is there already.
-    pub(super) fn join(&self, ino: Ino, fh: Fh, backing: &dyn Fn(&Store) -> Option<Backing>) -> Option<Joined> {
-        let store = self.inner.handles.store_of(ino)?;
-        let backing = backing(&store);
-        self.inner.handles.join(ino, fh, backing)
-    }
-
     /// The file as the kernel may read it by itself: it is complete, and nobody has it open in the other way.
     fn backing<A: AskOpen>(&self, ask: &A, ino: Ino, store: &Store) -> Option<Backing> {
         let may = self.inner.handles.may_pass_through(ino);
         may.then(|| store.complete_file()).flatten().and_then(|file| ask.back(&file))
     }
 
-    /// A store of its own for the file: without room on the disk, one in memory.
+    /// The store of the file, for whoever is about to join: without room on the disk, one in memory.
     pub(super) fn store(&self, ino: Ino, file: &FileInfo, by: OpId) -> Arc<Store> {
+        self.store_on_disk(ino, file, by).unwrap_or_else(|why| self.store_in_memory(ino, file, by, why))
+    }
+
+    fn store_on_disk(&self, ino: Ino, file: &FileInfo, by: OpId) -> Result<Arc<Store>, StoreError> {
         let (stores, content) = (&self.inner.parts.stores, self.content(ino, file));
-        stores.open(content.clone(), by).unwrap_or_else(|why| stores.open_in_memory(content, by, &why))
+        let make = |given| stores.make(Content { given, ..content });
+        let (store, fresh) = self.inner.handles.store_or_make(ino, file.staged, make)?;
+        fresh.map(|fresh| fresh.begin(by));
+        Ok(store)
+    }
+
+    fn store_in_memory(&self, ino: Ino, file: &FileInfo, by: OpId, why: StoreError) -> Arc<Store> {
+        let (stores, content) = (&self.inner.parts.stores, self.content(ino, file));
+        let make = |given| Ok::<_, Infallible>(stores.make_in_memory(Content { given, ..content }, why));
+        let Ok((store, fresh)) = self.inner.handles.store_or_make(ino, file.staged, make);
+        fresh.map(|fresh| fresh.begin(by));
+        store
     }
 
     fn content(&self, ino: Ino, file: &FileInfo) -> Content {
         let path = self.path_of(ino.0).unwrap_or_default().into();
         let FileInfo { place, size, modified_us, validator, .. } = file.clone();
-        let given = self.inner.handles.opens(ino) > 0 && self.inner.handles.store_of(ino).is_none();
-        Content { place, size, modified_us, validator, path, ino: ino.0, given }
+        Content { place, size, modified_us, validator, path, ino: ino.0, given: false }
     }
 
     /// Somebody may have unstaged the file between our look at it and the handle, or long before: its name stays as long
@@ -156,12 +164,8 @@ impl Fs {
     }
 
     fn opened<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo, joined: Joined) {
-        let Joined { mode, surplus, .. } = joined;
-        if let Some(surplus) = surplus {
-            self.inner.parts.closer.submit(surplus, ask.span().id());
-        }
         let no_flush = !self.inner.config.flags.debug_all_callbacks;
-        ask.answer(Ok(Opened { fh, mode, no_flush, stale: file.unversioned && !self.is_read(ino) }));
+        ask.answer(Ok(Opened { fh, mode: joined.mode, no_flush, stale: file.unversioned && !self.is_read(ino) }));
     }
 
     /// Whether somebody reads the file by a handle that is open. Then the kernel has seen that handle's OPEN, upon which
@@ -199,7 +203,7 @@ impl Fs {
             let deadline = clock::now() + fs.inner.config.meta_timeout;
             fs.inner.parts.closer.drain(deadline).await;
             let store = fs.store(ino, &file, ask.span().id());
-            fs.open_with(ask, ino, fh, &file, store);
+            fs.open_with(ask, ino, fh, &file, &store);
             Ok(())
         });
     }

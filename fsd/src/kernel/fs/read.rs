@@ -49,16 +49,14 @@ impl Fs {
     }
 
     fn reopen(&self, ino: Ino, fh: Fh, file: &FileInfo, by: OpId) -> Arc<Store> {
-        if let Some(joined) = self.join(ino, fh, &|_| None) {
-            return joined.store;
+        loop {
+            self.store(ino, file, by);
+            // Unless the mount closes all stores.
+            if let Some(joined) = self.inner.handles.join(ino, fh, None) {
+                self.unpin_if_unstaged(ino, file);
+                return joined.store;
+            }
         }
-        let store = self.store(ino, file, by);
-        let joined = self.inner.handles.insert(ino, fh, store, file.staged, None);
-        self.unpin_if_unstaged(ino, file);
-        if let Some(surplus) = joined.surplus {
-            self.inner.parts.closer.submit(surplus, by);
-        }
-        joined.store
     }
 
     fn read_store<A: AskBytes>(&self, ask: A, store: &Arc<Store>, off: u64, size: u32) {

@@ -17,12 +17,16 @@ struct Half {
 }
 
 impl Half {
-    /// A download that stands at three quarters, with a reader that has the file open.
     fn new() -> Self {
+        Self::with(&[], |mounted, _| mounted.path("a"))
+    }
+
+    /// A download that stands at three quarters, with a reader that has the file open at `place`.
+    fn with(args: &[&str], place: impl FnOnce(&Mounted, &Origin) -> PathBuf) -> Self {
         let origin = Origin::start().unwrap();
         origin.file("a", SIZE).always("a", Fault::StallAt(STALL));
-        let mounted = mount(Some(&origin.url("")), &[]);
-        let held = File::open(mounted.path("a")).unwrap();
+        let mounted = mount(Some(&origin.url("")), args);
+        let held = File::open(place(&mounted, &origin)).unwrap();
         held.read_exact_at(&mut [0; 4096], 0).unwrap();
         let half = Self { origin, mounted, held };
         await_true("the download", || half.noted() >= STALL - MIB);
@@ -83,6 +87,36 @@ fn a_download_goes_on_where_the_killed_worker_stood() {
     let asked = half.asked_since(before);
     assert!(!asked.is_empty() && asked.iter().all(|start| *start >= STALL - MIB), "{asked:?}");
     half.finish();
+}
+
+/// The kernel sends all of them again at once, and each comes before the file has a store. What is staged is known
+/// without a listing, for which they would queue.
+#[test]
+fn readers_that_wait_when_their_worker_is_killed_do_not_cost_the_download() {
+    let half = Half::with(&["--failpoint", "every:store::take_over=sleep(300)"], |mounted, origin| {
+        let staged = mounted.fsd(&["stage", &origin.url("a")]);
+        text(&staged.stdout).trim().split_once(' ').unwrap().1.into()
+    });
+    let before = half.origin.requests_of("a").len();
+    let reads = [0, 1, 2, 3].map(|n| {
+        let (held, at) = (half.held.try_clone().unwrap(), STALL + n * 2 * MIB);
+        in_background(move || held.read_exact_at(&mut [0; 4096], at))
+    });
+    await_true("four reads that wait", || {
+        let record = half.mounted.recorded();
+        let late = |event: &&serde_json::Value| event["op"] == "Read" && event["off"].as_u64() >= Some(STALL);
+        record.iter().filter(|event| event["ev"] == "enter").filter(late).count() >= 4
+    });
+    half.kill(|_| ());
+    reads.into_iter().for_each(|read| read.join().unwrap().unwrap());
+    let mut bytes = vec![0; SIZE as usize];
+    half.held.read_exact_at(&mut bytes, 0).unwrap();
+    assert!(bytes == half.origin.bytes("a", 0, SIZE as usize));
+    let asked = half.asked_since(before);
+    assert!(asked.iter().all(|start| *start >= STALL - MIB), "{asked:?}");
+    let Half { mounted, held, .. } = half;
+    drop(held);
+    mounted.finish();
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn r38_two_files_of_sixty_percent_of_the_budget_do_not_both_open() {
     let world = World::new(&Settings { disk: Some(10 * MIB), ..Settings::default() });
     let first = world.open("a", 6 * MIB);
     world.origin.file("b", 6 * MIB);
-    let second = world.stores.open(world.content("b", 6 * MIB, v1()), OpId(1));
+    let second = world.stores.make(world.content("b", 6 * MIB, v1()));
     assert!(matches!(second, Err(StoreError::NoRoom { .. })));
     world.close(first);
     assert!(world.drained());

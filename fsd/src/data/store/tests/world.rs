@@ -101,7 +101,7 @@ impl World {
     }
 
     pub(super) fn open_as(&self, path: &str, size: u64, validator: Validator) -> Arc<Store> {
-        self.stores.open(self.content(path, size, validator), OpId(1)).expect("room for it")
+        self.stores.make(self.content(path, size, validator)).expect("room for it").begin(OpId(1))
     }
 
     pub(super) fn close(&self, store: Arc<Store>) -> OpId {
