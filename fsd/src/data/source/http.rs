@@ -12,7 +12,7 @@ use crate::data::{
     origin::{Meta, Origin, OriginError, Resource, Validator},
 };
 
-use super::{Listed, ListedKind, Place, SourceError, blocking};
+use super::{Doubts, Listed, ListedKind, Place, SourceError, blocking};
 
 /// Bytes of the largest index page: a million entries of nginx JSON.
 const PAGE: usize = 256 << 20;
@@ -27,6 +27,7 @@ pub(super) async fn list(
     hosts: &Hosts,
     root: &Resource,
     dir: &str,
+    doubts: &Doubts,
     op: OpId,
 ) -> Result<Vec<Listed>, SourceError> {
     let at = below(root, dir)?;
@@ -35,8 +36,12 @@ pub(super) async fn list(
         return Err(SourceError::Index { at: page.from.to_string(), why: "it is no directory".to_owned() });
     }
     // A page may have a million links, and others wait for this thread.
-    let hosts = hosts.clone();
-    let read = move || index::parse(&page, &hosts).map_err(|why| SourceError::Index { at: page.from.to_string(), why });
+    let (hosts, doubts) = (hosts.clone(), Arc::clone(doubts));
+    let read = move || {
+        let rows = index::parse(&page, &hosts);
+        rows.map(|rows| rows.into_iter().map(|row| doubted(row, &doubts)).collect())
+            .map_err(|why| SourceError::Index { at: page.from.to_string(), why })
+    };
     let rows = blocking(read).await??;
     complete(origin, rows, op).await
 }
@@ -49,6 +54,12 @@ fn below(root: &Resource, dir: &str) -> Result<Resource, SourceError> {
         at = at.join(&format!("./{}/", utf8_percent_encode(name, SEGMENT)))?;
     }
     Ok(at)
+}
+
+/// Of a size that was found wrong, what the page says is worth nothing.
+fn doubted(row: Row, doubts: &Doubts) -> Row {
+    let size = row.size.filter(|size| !doubts(&row.name, *size, row.modified_us));
+    Row { size, ..row }
 }
 
 fn missing(error: OriginError, dir: &str) -> SourceError {
