@@ -89,7 +89,12 @@ pub type Doubts = Arc<dyn Fn(&str, u64, Option<u64>) -> bool + Send + Sync>;
 /// The version of a local file.
 pub(in crate::data) fn local_validator(meta: &std::fs::Metadata) -> Validator {
     use std::os::unix::fs::MetadataExt;
-    Validator::Dated { modified: format!("{}.{:09}", meta.mtime(), meta.mtime_nsec()), size: Some(meta.len()) }
+    local_version(meta.len(), meta.mtime(), meta.mtime_nsec())
+}
+
+/// The same out of its size and the time of its last change.
+pub(in crate::data) fn local_version(size: u64, seconds: i64, nanoseconds: i64) -> Validator {
+    Validator::Dated { modified: format!("{seconds}.{nanoseconds:09}"), size: Some(size) }
 }
 
 /// An open source. Cheap to clone.

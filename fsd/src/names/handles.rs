@@ -160,6 +160,14 @@ impl Handles {
         Some(inner.add(ino, fh, backing))
     }
 
+    /// The same for one who has got the store and wants no handle.
+    pub fn leave(&self, ino: Ino) -> Option<Detached> {
+        let mut inner = self.inner.write();
+        let file = inner.files.get_mut(&ino.0)?;
+        file.coming = file.coming.saturating_sub(1);
+        inner.take_if_idle(ino)
+    }
+
     /// The store of an open handle.
     pub fn store(&self, ino: Ino, fh: Fh) -> Option<Arc<Store>> {
         let inner = self.inner.read();

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
     process::Command,
 };
@@ -50,6 +50,54 @@ fn a_local_file_is_read_by_the_kernel_alone_from_its_first_open_on() {
     let reads = record.iter().filter(|event| event["ev"] == "enter" && event["op"] == "Read").count();
     assert_eq!(reads, 0, "the kernel asked for bytes");
     assert_eq!(orphans(&record), Vec::<String>::new());
+}
+
+#[test]
+fn a_local_file_that_is_written_over_is_stale_to_who_has_it_open_and_new_to_who_opens_it() {
+    const SIZE: usize = 8 << 20;
+    // Where the kernel does not read it by itself, and where it does if it can.
+    for args in [&["--debug-all-callbacks"][..], &[]] {
+        let www = tempfile::tempdir().unwrap();
+        let source = www.path().join("local");
+        fs::write(&source, vec![b'A'; SIZE]).unwrap();
+        let mounted = mount(Some(&www.path().display().to_string()), args);
+        let (path, runtime) = (mounted.path("local"), mounted.runtime());
+        let open = || {
+            let held = File::open(&path).unwrap();
+            held.read_exact_at(&mut [0; 4096], 0).unwrap();
+            held
+        };
+        let held = open();
+        let before = held.metadata().unwrap().ino();
+        let cached = read_opens(&fs::read(runtime.join(layout::OPENS)).unwrap()).unwrap()[0].how == OpenAs::Cached;
+        assert!(cached || args.is_empty());
+        let is_stale = |held: &File, at| {
+            // What the kernel has is of the right version.
+            rustix::fs::fadvise(held, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            match held.read_at(&mut [0; 4096], at) {
+                Err(error) => error.raw_os_error() == Some(libc::ESTALE),
+                Ok(_) => !cached,
+            }
+        };
+        // In place: the same file there.
+        let over = OpenOptions::new().write(true).open(&source).unwrap();
+        over.write_all_at(&vec![b'B'; SIZE], 0).unwrap();
+        assert!(fs::read(&path).unwrap() == vec![b'B'; SIZE], "the old content under its name");
+        assert_ne!(before, fs::metadata(&path).unwrap().ino(), "new content in an old file");
+        assert!(is_stale(&held, 4 << 20), "bytes of another version");
+        // And shorter.
+        drop(held);
+        let held = open();
+        over.set_len(1 << 20).unwrap();
+        assert!(is_stale(&held, 2 << 20), "a short read");
+        assert!(fs::read(&path).unwrap() == vec![b'B'; 1 << 20]);
+        // While nobody has it open.
+        drop(held);
+        await_true("the close", || mounted.status()["stores"] == 0);
+        over.write_all_at(b"C", 0).unwrap();
+        assert_eq!(fs::read(&path).unwrap()[0], b'C');
+        assert_eq!(orphans(&mounted.finish()), Vec::<String>::new());
+    }
 }
 
 #[test]

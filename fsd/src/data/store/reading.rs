@@ -49,7 +49,7 @@ impl Store {
         let file = self.file();
         let reader = with_scratch(length(&range), |into| {
             let cached = |at, into: &mut [u8]| !self.disk_hangs() && read_cached(file.as_deref(), at, into);
-            if !copy(&parts, into, cached) {
+            if !copy(&parts, into, cached) || !self.is_current() {
                 return Some(reader);
             }
             answer(reader, Ok(into));
@@ -97,10 +97,12 @@ impl Store {
                         false
                     }
                 });
+                let vouched = store.vouch();
                 let reader = store.state.lock().waiters.take_ticket(ticket);
                 let Some(reader) = reader else { return };
                 store.stores.ticker.left(1);
-                answer(reader, if done { Ok(into) } else { Err(failure.unwrap_or(StoreError::Closed)) });
+                let got = if done { Ok(&*into) } else { Err(failure.unwrap_or(StoreError::Closed)) };
+                answer(reader, vouched.and(got));
             });
         });
     }

@@ -29,8 +29,6 @@ pub trait AskBytes: Send + Sized + 'static {
 
 /// An operation that wants a handle.
 pub trait AskOpen: Ask<Opened> {
-    /// Whether this one could be handed a complete file.
-    fn backs(&self) -> bool;
     /// Hands a complete file to the kernel; None when it cannot take it.
     fn back(&self, file: &File) -> Option<Backing>;
 }

@@ -80,15 +80,15 @@ impl Fs {
         }
         let by = ask.span().id();
         match self.store_on_disk(ino, file, by) {
-            Ok(store) if ask.backs() && store.is_opening() => self.open_with_disk(ask, ino, fh, file.clone(), store),
+            Ok(store) if store.is_opening() => self.open_with_disk(ask, ino, fh, file.clone(), store),
             Ok(store) => self.open_with(ask, ino, fh, file, &store),
             Err(_) if self.give_up_kept(by) > 0 => self.open_after_closing(ask, ino, fh, file.clone()),
             Err(why) => self.open_with(ask, ino, fh, file, &self.store_in_memory(ino, file, by, why)),
         }
     }
 
-    /// The same once the disk of a local file has answered: then the kernel may read it by itself. A disk that does
-    /// not answer holds the reads, not the OPEN.
+    /// The same once the disk of a local file has answered: then it is known whether it is still the same, and the
+    /// kernel may read it by itself. A disk that does not answer holds the reads, not the OPEN.
     fn open_with_disk<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: FileInfo, store: Arc<Store>) {
         let (fs, path) = (self.clone(), Arc::clone(&store.content().path));
         let parent = Some(ask.span().id());
@@ -102,6 +102,9 @@ impl Fs {
     }
 
     fn open_with<A: AskOpen>(&self, ask: A, ino: Ino, fh: Fh, file: &FileInfo, store: &Store) {
+        if !store.is_current() {
+            return self.open_stale(ask, ino);
+        }
         let backing = self.backing(&ask, ino, store);
         let Some(joined) = self.inner.handles.join(ino, fh, backing) else {
             // The mount closes all stores.
@@ -109,6 +112,15 @@ impl Fs {
         };
         self.unpin_if_unstaged(ino, file);
         self.opened(ask, ino, fh, file, joined);
+    }
+
+    /// Upon this the kernel looks its name up once more, which leads to the new content.
+    fn open_stale<A: AskOpen>(&self, ask: A, ino: Ino) {
+        self.inner.tree.forsake(ino);
+        if let Some(store) = self.inner.handles.leave(ino) {
+            self.inner.parts.closer.submit(store, ask.span().id());
+        }
+        ask.answer(Err(Errno::ESTALE));
     }
 
     /// Takes over the backing files that an earlier worker gave to the kernel, and does what it had no time for.

@@ -136,10 +136,6 @@ impl Ask<Opened> for OpenCall {
 }
 
 impl AskOpen for OpenCall {
-    fn backs(&self) -> bool {
-        self.passthrough
-    }
-
     fn back(&self, file: &std::fs::File) -> Option<Backing> {
         let (_, reply) = self.call.open.as_ref().filter(|_| self.passthrough)?;
         backing::give(reply, file)
