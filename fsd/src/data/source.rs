@@ -117,7 +117,7 @@ enum Tree {
 }
 
 /// Has a scheme, whatever it is and however it is written: such a text may hold secrets, and a path is shown.
-fn is_url(text: &str) -> bool {
+pub fn is_url(text: &str) -> bool {
     let Some((scheme, _)) = text.split_once("://") else { return false };
     let fit = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(fit)

@@ -6,6 +6,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
+use crate::data::source::is_url;
+
 use self::settings::Settings;
 use super::{
     commands,
@@ -223,13 +225,25 @@ pub fn main() -> Exit {
 fn parse(args: &[OsString]) -> Result<Line, Exit> {
     let matches = Line::command().try_get_matches_from(args);
     matches.and_then(|matches| Line::from_arg_matches(&matches)).map_err(|error| {
-        // Help and version are no failure; clap writes them to stdout.
-        drop(error.print());
+        match without_urls(&error, args) {
+            Some(text) => terminal::complain(text.trim_end()),
+            // Help and version are no failure; clap writes them to stdout.
+            None => drop(error.print()),
+        }
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
             _ => Exit::Usage,
         }
     })
+}
+
+/// What is wrong in clap's words, without the URLs that it quotes; None where there are none.
+fn without_urls(error: &clap::Error, args: &[OsString]) -> Option<String> {
+    let texts = args.iter().filter_map(|arg| arg.to_str());
+    let values = texts.flat_map(|arg| [arg, arg.split_once('=').map_or(arg, |(_, value)| value)]);
+    let said = error.render().to_string();
+    let shown = values.filter(|value| is_url(value)).fold(said.clone(), |text, url| text.replace(url, "URL"));
+    (shown != said).then_some(shown)
 }
 
 #[cfg(test)]
@@ -243,6 +257,20 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Line::command().debug_assert();
+    }
+
+    #[test]
+    fn a_url_in_the_wrong_place_is_not_quoted() {
+        let url = "http://u:CANARY@h/?token=CANARY";
+        for line in [format!("fsd stage {url} /m {url}"), format!("fsd mount --colour={url}"), format!("fsd {url}")] {
+            let args: Vec<_> = line.split(' ').map(OsString::from).collect();
+            let error = Line::command().try_get_matches_from(&args).unwrap_err();
+            let shown = without_urls(&error, &args).unwrap_or_else(|| error.render().to_string());
+            assert!(shown.contains("error: ") && !shown.contains("CANARY"), "{shown}");
+        }
+        let args = [OsString::from("fsd"), OsString::from("frobnicate")];
+        let error = Line::command().try_get_matches_from(&args).unwrap_err();
+        assert_eq!(without_urls(&error, &args), None, "there is none");
     }
 
     #[test]

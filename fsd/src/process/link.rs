@@ -193,7 +193,9 @@ impl Link {
             if let Some(more) = self.read[self.searched..].iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=self.searched + more).collect();
                 self.searched = 0;
-                return Ok(Some(serde_json::from_slice(&line)?));
+                // The words of serde quote what stands there, and that may be a URL.
+                let unknown = |_| io::Error::new(io::ErrorKind::InvalidData, "a line that is no message");
+                return serde_json::from_slice(&line).map(Some).map_err(unknown);
             }
             self.searched = self.read.len();
             if self.read.len() > LINE_LIMIT {

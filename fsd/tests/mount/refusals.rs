@@ -112,6 +112,9 @@ fn wrong_words() {
     run(&dirs, &["mount", "--threads", "0", "/a", "/b"], 2, &["--threads 0", "from 1 to 64"]);
     run(&dirs, &["mount", "--log-level", "loud", "/a", "/b"], 2, &["--log-level loud", "error, warn, info"]);
     run(&dirs, &["mount"], 2, &["no mount point"]);
+    let swapped = dirs.fsd(&["mount", "/b", "http://u:CANARY@h/?token=CANARY"]);
+    check(swapped.status.code(), &text(&swapped.stderr), 2, &["the mount point is a URL"]);
+    assert!(!text(&swapped.stderr).contains("CANARY"));
     run(&dirs, &["frobnicate"], 2, &["frobnicate"]);
     run(&dirs, &["mount", "--failpoint", "nonsense", "/a", "/b"], 2, &["NAME=ACTIONS"]);
 }

@@ -20,7 +20,9 @@ struct Entry {
 }
 
 pub(super) fn parse(reach: Reach<'_>, text: &str) -> Result<Vec<Row>, String> {
-    let entries: Vec<Entry> = serde_json::from_str(text).map_err(|error| format!("JSON, but {error}"))?;
+    // The words of serde quote what stands there, and that may be a link that is signed.
+    let entries: Vec<Entry> = serde_json::from_str(text)
+        .map_err(|error| format!("JSON, but no list of files at line {}, column {}", error.line(), error.column()))?;
     Ok(entries.iter().filter_map(|entry| row(reach, entry)).collect())
 }
 

@@ -185,3 +185,16 @@ fn a_page_with_all_its_links_in_one_row_is_read() {
     let text = format!("<table><tr><td>{links}</td></tr><tr>{cells}</tr></table>");
     assert_eq!(parse(&page("http://h/", "text/html", &text)).unwrap().len(), 2 * LINKS);
 }
+
+#[test]
+fn a_json_page_that_is_none_is_told_without_what_stands_in_it() {
+    let texts = [
+        r#"["http://h/x?sign=CANARY"]"#,
+        r#"[{"name":"a","type":"file","size":"http://h/x?sign=CANARY"}]"#,
+        r#"{"CANARY": 1}"#,
+    ];
+    for text in texts {
+        let error = parse(&page("http://h/", "application/json", text)).unwrap_err();
+        assert!(error.contains("line 1") && !error.contains("CANARY"), "{error}");
+    }
+}

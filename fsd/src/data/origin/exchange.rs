@@ -119,8 +119,8 @@ impl Exchange {
     async fn request(&self, r: &Resource, ask: &Ask) -> Result<Request, OriginError> {
         let client = self.clients.of(r.url(), Connection::Kept).await?;
         let mut request = client.request(ask.method.clone(), r.url().clone());
-        for (name, value) in r.headers() {
-            request = request.headers(one_header(name, value)?);
+        for ((name, value), number) in r.headers().iter().zip(1..) {
+            request = request.headers(one_header(name, value, || format!("header {number}"))?);
         }
         if let Some(file) = r.header_file() {
             let text = tokio::fs::read_to_string(file).await;
@@ -192,8 +192,9 @@ fn conditions(ask: &Ask) -> HeaderMap {
     headers
 }
 
-fn one_header(name: &str, value: &str) -> Result<HeaderMap, OriginError> {
-    let bad = || OriginError::Headers(format!("{name:?} or its value is not a header"));
+/// What is wrong is told by its place: where a colon is missing, a value stands in the place of a name.
+fn one_header(name: &str, value: &str, place: impl Fn() -> String) -> Result<HeaderMap, OriginError> {
+    let bad = || OriginError::Headers(format!("{} is no header", place()));
     let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad())?;
     let mut value = HeaderValue::from_str(value.trim()).map_err(|_| bad())?;
     value.set_sensitive(true);
@@ -203,13 +204,14 @@ fn one_header(name: &str, value: &str) -> Result<HeaderMap, OriginError> {
 /// `Name: value` lines; empty lines and those with `#` in front do not count.
 fn parse_headers(text: &str) -> Result<HeaderMap, OriginError> {
     let mut headers = HeaderMap::new();
-    for (number, line) in text.lines().enumerate() {
+    for (line, number) in text.lines().zip(1..) {
         if line.trim().is_empty() || line.starts_with('#') {
             continue;
         }
-        let missing = || OriginError::Headers(format!("line {} has no colon", number + 1));
+        let place = || format!("line {number}");
+        let missing = || OriginError::Headers(format!("{} has no colon", place()));
         let (name, value) = line.split_once(':').ok_or_else(missing)?;
-        headers.extend(one_header(name, value)?);
+        headers.extend(one_header(name, value, place)?);
     }
     Ok(headers)
 }
@@ -274,6 +276,14 @@ mod tests {
         assert_eq!(headers.len(), 2);
         assert!(!format!("{headers:?}").contains("CANARY"));
         assert!(!parse_headers("CANARY").unwrap_err().to_string().contains("CANARY"));
+    }
+
+    #[test]
+    fn a_line_that_is_no_header_is_told_by_its_number_alone() {
+        for line in ["Cookie session=CANARY; next=http://x", "X: CANARY\u{7f}", ": CANARY"] {
+            let error = parse_headers(&format!("# mine\n{line}\n")).unwrap_err().to_string();
+            assert!(error.contains("line 2") && !error.contains("CANARY"), "{error}");
+        }
     }
 
     #[test]

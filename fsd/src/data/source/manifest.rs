@@ -23,6 +23,8 @@ use crate::{
 
 use super::{Listed, ListedKind, Place, SourceError, http};
 
+const NO_ENTRY: &str = "an entry has `name` and `url`, and perhaps `size` and `header_file`";
+
 static MANIFEST: Class = Class::new("manifest", Rank::Session);
 
 #[derive(Deserialize)]
@@ -168,17 +170,21 @@ impl File {
 async fn read(path: &Path) -> Result<Files, SourceError> {
     let at = || path.display().to_string();
     let wrong = |why: String| SourceError::Manifest { at: at(), why };
-    let text = text(path).await.map_err(|error| SourceError::NoManifest { at: at(), why: error.to_string() })?;
-    let mut files = BTreeMap::new();
-    for entry in parse(path, &text).map_err(wrong)? {
+    let text = text(path)
+        .await
+        .map_err(|error| SourceError::NoManifest { at: at(), why: error.to_string() })?;
+    let (mut files, mut numbers) = (BTreeMap::new(), HashMap::new());
+    // No name is quoted: it may be a URL in the wrong place.
+    for (entry, number) in parse(path, &text).map_err(wrong)?.into_iter().zip(1..) {
         let name = entry.name.clone();
-        let file = check(path, entry).map_err(|why| wrong(format!("{name:?}: {why}")))?;
-        if files.insert(name.clone(), file).is_some() {
-            return Err(wrong(format!("{name:?} stands there twice")));
+        let file = check(path, entry).map_err(|why| wrong(format!("entry {number}: {why}")))?;
+        files.insert(name.clone(), file);
+        if let Some(before) = numbers.insert(name, number) {
+            return Err(wrong(format!("entries {before} and {number} have the same name")));
         }
     }
     if let Some(name) = files.keys().find(|name| has_below(&files, name)) {
-        return Err(wrong(format!("{name:?} is a file and a directory")));
+        return Err(wrong(format!("the name of entry {} is also that of a directory", numbers[name])));
     }
     Ok(files)
 }
@@ -202,22 +208,33 @@ fn has_below<T>(files: &BTreeMap<String, T>, name: &str) -> bool {
     files.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below))
 }
 
+/// What is wrong is told by its place and its kind: the words of serde quote what stands there, and that may be a URL.
 fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, String> {
-    if path.extension().is_some_and(|end| end == "json") {
-        let listed = serde_json::from_str::<Vec<Entry>>(text);
-        return listed.or_else(|error| {
-            let inner = serde_json::from_str::<Written>(text).map(|written| written.file);
-            inner
-                .map_err(|other| if text.trim_start().starts_with('[') { error.to_string() } else { other.to_string() })
-        });
-    }
-    // Without the text of the line: it may hold a URL.
-    toml::from_str::<Written>(text).map(|written| written.file).map_err(|error| error.message().to_owned())
+    let json = path.extension().is_some_and(|end| end == "json");
+    if json { json_entries(text) } else { toml_entries(text) }
+}
+
+fn json_entries(text: &str) -> Result<Vec<Entry>, String> {
+    let list = text.trim_start().starts_with('[');
+    let entries = if list { serde_json::from_str(text) } else { serde_json::from_str(text).map(|w: Written| w.file) };
+    entries.map_err(|error| {
+        let why = if error.is_data() { NO_ENTRY } else { "it is not JSON" };
+        format!("line {}, column {}: {why}", error.line(), error.column())
+    })
+}
+
+fn toml_entries(text: &str) -> Result<Vec<Entry>, String> {
+    toml::from_str::<Written>(text).map(|written| written.file).map_err(|error| {
+        let why = if toml::de::DeTable::parse(text).is_ok() { NO_ENTRY } else { "it is not TOML" };
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        format!("line {}, column {column}: {why}", before.matches('\n').count() + 1)
+    })
 }
 
 fn check(path: &Path, entry: Entry) -> Result<File, String> {
     if entry.name.split('/').any(|name| index::component(name).is_none()) {
-        return Err("not a name for a file".to_owned());
+        return Err("its name is none for a file".to_owned());
     }
     let mut resource = Resource::parse(&entry.url).map_err(|error| error.to_string())?;
     if let Some(file) = entry.header_file {
@@ -284,6 +301,29 @@ mod tests {
         for text in texts {
             let error = read("m.toml", &text).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("CANARY"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_url_in_the_wrong_place_is_not_quoted_and_its_place_is_told() {
+        let url = "http://u:CANARY@h/x?token=CANARY";
+        let row = |name: &str, url: &str| format!("[[file]]\nname = \"{name}\"\nurl = \"{url}\"\n");
+        let texts = [
+            ("m.json", format!("[\n\"{url}\"]"), "line 2"),
+            ("m.json", format!("{{\"{url}\": \"movie.mkv\"}}"), "line 1"),
+            ("m.json", format!("{{\"file\": \"{url}\"}}"), "line 1"),
+            ("m.json", format!("[{{\"name\": \"a\", \"{url}\": 1}}]"), "line 1"),
+            ("m.toml", format!("# mine\nfile = [\"{url}\"]\n"), "line 2"),
+            ("m.toml", format!("\n\"{url}\" = \"movie.mkv\"\n"), "line 2"),
+            ("m.toml", format!("[[file]]\nname = \"a\"\nurl = \"http://h/\"\nsize = \"{url}\"\n"), "line 4"),
+            ("m.toml", row("a", "http://h/") + &row(url, "movie.mkv"), "entry 2"),
+            ("m.toml", row("a", "http://h/") + &row("b", "ftp://CANARY/"), "entry 2"),
+            ("m.toml", row(&url.replace("//", ""), "http://h/").repeat(2), "entries 1 and 2"),
+        ];
+        for (name, text, place) in texts {
+            let error = read(name, &text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("CANARY"), "{error}");
+            assert!(error.to_string().contains(place), "{text}: {error}");
         }
     }
 }

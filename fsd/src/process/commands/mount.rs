@@ -3,6 +3,7 @@
 use std::{ffi::OsString, io::IsTerminal};
 
 use crate::{
+    data::source::is_url,
     observe::{Form, log},
     platform::process::set_title,
     process::{
@@ -32,6 +33,9 @@ pub(in crate::process) fn run(mut args: Mount) -> Result<Exit, Failure> {
     let Some(mountpoint) = config.mountpoint.clone() else {
         return Err(Exit::Usage.because("no mount point: write `fsd mount SOURCE MOUNTPOINT`, or set mountpoint"));
     };
+    if is_url(&mountpoint.to_string_lossy()) {
+        return Err(Exit::Usage.because("the mount point is a URL: write `fsd mount SOURCE MOUNTPOINT`"));
+    }
     if config.supervisor && config.recorder == Form::Heap {
         return Err(Exit::Usage.because(
             "a supervisor follows its worker through shared memory, which recorder = heap does without: \

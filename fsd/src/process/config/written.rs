@@ -131,6 +131,7 @@ impl Written {
 }
 
 fn place(origin: &Origin, key: &str, text: &str) -> String {
+    let text = shown(text);
     match origin {
         Origin::Flag => format!("--{} {text}", key.replace('_', "-")),
         Origin::Variable(name) => format!("environment {name}={text}"),
@@ -140,7 +141,12 @@ fn place(origin: &Origin, key: &str, text: &str) -> String {
 
 fn unknown(place: &str, name: &str) -> String {
     let hint = keys::nearest(name).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    format!("{place}: unknown setting `{name}`{hint}")
+    format!("{place}: unknown setting `{}`{hint}", shown(name))
+}
+
+/// A wrong text as it may be shown: a URL in the wrong place has its secrets.
+fn shown(text: &str) -> &str {
+    if text.contains(['@', '?']) || text.contains("://") { "(not shown: it looks like a URL)" } else { text }
 }
 
 /// A value as the user would write it on the command line.
@@ -221,6 +227,22 @@ mod tests {
         assert_eq!(error, "config.toml:1: temp_dir is of type integer; allowed: a path");
         let error = read("threads = 4\nthreads 5").unwrap_err();
         assert!(error.starts_with("config.toml:2: not TOML"), "{error}");
+    }
+
+    #[test]
+    fn a_url_where_none_belongs_is_not_quoted() {
+        let url = "https://u:CANARY@h/?token=CANARY";
+        for text in [format!("allow_hosts = \"{url}\""), format!("threads = \"{url}\""), format!("threads {url}")] {
+            let error = read(&text).unwrap_err();
+            assert!(error.starts_with("config.toml:1: ") && !error.contains("CANARY"), "{error}");
+        }
+        let warnings = read(&format!("\"{url}\" = 1")).unwrap().warnings;
+        assert!(warnings[0].starts_with("config.toml:1: ") && !warnings[0].contains("CANARY"), "{warnings:?}");
+        let (key, mut written) = (keys::find("allow_hosts").unwrap(), Written::default());
+        for origin in [Origin::Flag, Origin::Variable("FSD_ALLOW_HOSTS".into())] {
+            let error = written.offer(key, url, origin).unwrap_err();
+            assert!(error.contains("allow") && !error.contains("CANARY"), "{error}");
+        }
     }
 
     #[test]

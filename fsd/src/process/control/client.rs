@@ -14,9 +14,12 @@ use fsd_events::{
     presence::{LOCK, Presence},
 };
 
-use crate::process::{
-    exit::{Exit, Failure},
-    places,
+use crate::{
+    data::source::is_url,
+    process::{
+        exit::{Exit, Failure},
+        places,
+    },
 };
 
 /// Longest wait for an answer; staging may have to ask a slow origin.
@@ -131,6 +134,9 @@ fn choose(mut running: Vec<Presence>, mount: Option<&Path>) -> Result<Presence, 
             _ => Err(Exit::NotRunning.because(format!("several fsd run; name one of: {}", listed(&running)))),
         };
     };
+    if is_url(&mount.to_string_lossy()) {
+        return Err(Exit::Usage.because("a URL is no mount: name the directory where it is mounted"));
+    }
     let wanted = places::absolute(mount);
     let is_it = |p: &Presence| {
         Path::new(&p.mount) == wanted
@@ -165,5 +171,7 @@ mod tests {
         assert_eq!(choose(two(), Some(Path::new("b%20c"))).unwrap().mount, "/b c");
         assert_eq!(choose(two(), Some(Path::new("/d"))).unwrap_err().exit, Exit::NotRunning);
         assert_eq!(choose(vec![], None).unwrap_err().exit, Exit::NotRunning);
+        let url = choose(two(), Some(Path::new("http://u:CANARY@h/"))).unwrap_err();
+        assert!(url.exit == Exit::Usage && !url.text.contains("CANARY"), "{}", url.text);
     }
 }
