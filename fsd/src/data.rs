@@ -7,4 +7,5 @@ pub mod origin;
 pub mod prefetch;
 pub mod source;
 pub mod store;
+mod text_file;
 pub mod ticker;

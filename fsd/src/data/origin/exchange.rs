@@ -8,7 +8,10 @@ use reqwest::{
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 
-use crate::observe::{locks, tasks};
+use crate::{
+    data::text_file,
+    observe::{locks, tasks},
+};
 
 use super::{
     Limit, OriginConfig, OriginError, Resource, Validator,
@@ -18,6 +21,9 @@ use super::{
 
 /// Some servers list a directory as JSON when asked to, with exact sizes.
 const ACCEPT: &str = "application/json, text/html;q=0.9, */*;q=0.8";
+
+/// Bytes of the longest file of headers.
+const HEADERS: u64 = 256 << 10;
 
 /// What is asked of an origin.
 #[derive(Clone)]
@@ -106,8 +112,7 @@ impl Exchange {
         tasks::phase(ask.op, Phase::Upstream, &detail(r, ask));
         let mut from = r.clone();
         for _ in 0..=self.redirects {
-            let request = self.request(&from, ask).await?;
-            let got = self.send(request, &from, first_byte, connection).await?;
+            let got = self.ask(&from, ask, first_byte, connection).await?;
             if !is_redirect(got.status) {
                 return accept(got, from, ask);
             }
@@ -123,7 +128,7 @@ impl Exchange {
             request = request.headers(one_header(name, value, || format!("header {number}"))?);
         }
         if let Some(file) = r.header_file() {
-            let text = tokio::fs::read_to_string(file).await;
+            let text = text_file::read(file, HEADERS).await;
             let text =
                 text.map_err(|error| OriginError::Headers(format!("cannot read {}: {error}", file.display())))?;
             request = request.headers(parse_headers(&text)?);
@@ -133,33 +138,35 @@ impl Exchange {
         request.build().map_err(|error| OriginError::Client(root_cause(&error.without_url())))
     }
 
-    async fn send(
+    /// One request, from what has to be read for it to the head of its answer.
+    async fn ask(
         &self,
-        request: Request,
         r: &Resource,
+        ask: &Ask,
         first_byte: Duration,
         connection: Connection,
     ) -> Result<Got, OriginError> {
+        let sent = async { self.send(self.request(r, ask).await?, r, connection).await };
+        let late = || OriginError::Timeout { limit: Limit::FirstByte, at: r.to_string(), after: first_byte };
+        tokio::time::timeout(first_byte, sent).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn send(&self, request: Request, r: &Resource, connection: Connection) -> Result<Got, OriginError> {
         let client = self.clients.of(r.url(), connection).await?;
-        let late = |limit, after| OriginError::Timeout { limit, at: r.to_string(), after };
+        let late = || OriginError::Timeout { limit: Limit::Connect, at: r.to_string(), after: self.connect };
         let broken = |why| OriginError::Connect { at: r.to_string(), why };
-        let sent = async {
-            if self.plain.serves(&request) {
-                return self.plain.send(&request, connection).await.map_err(|failure| match failure {
-                    Failure::Late => late(Limit::Connect, self.connect),
-                    Failure::Unanswered(error) => broken(error.to_string()),
-                    Failure::Broken(why) => broken(why),
-                });
-            }
-            client.execute(request).await.map(Got::from).map_err(|error| {
-                if error.is_timeout() {
-                    late(Limit::Connect, self.connect)
-                } else {
-                    broken(root_cause(&error.without_url()))
-                }
-            })
-        };
-        tokio::time::timeout(first_byte, sent).await.unwrap_or_else(|_| Err(late(Limit::FirstByte, first_byte)))
+        if self.plain.serves(&request) {
+            return self.plain.send(&request, connection).await.map_err(|failure| match failure {
+                Failure::Late => late(),
+                Failure::Unanswered(error) => broken(error.to_string()),
+                Failure::Broken(why) => broken(why),
+            });
+        }
+        client
+            .execute(request)
+            .await
+            .map(Got::from)
+            .map_err(|error| if error.is_timeout() { late() } else { broken(root_cause(&error.without_url())) })
     }
 }
 

@@ -2,9 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::OpenOptions,
-    io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -17,11 +14,15 @@ use crate::{
     data::{
         index,
         origin::{Meta, Origin, OriginError, Renew, Resource},
+        text_file,
     },
     observe::locks::{Class, Mutex, Rank},
 };
 
 use super::{Listed, ListedKind, Place, SourceError, http};
+
+/// Bytes of the largest manifest: a million entries.
+const LONGEST: u64 = 256 << 20;
 
 const NO_ENTRY: &str = "an entry has `name` and `url`, and perhaps `size` and `header_file`";
 
@@ -170,7 +171,7 @@ impl File {
 async fn read(path: &Path) -> Result<Files, SourceError> {
     let at = || path.display().to_string();
     let wrong = |why: String| SourceError::Manifest { at: at(), why };
-    let text = text(path)
+    let text = text_file::read(path, LONGEST)
         .await
         .map_err(|error| SourceError::NoManifest { at: at(), why: error.to_string() })?;
     let (mut files, mut numbers) = (BTreeMap::new(), HashMap::new());
@@ -187,20 +188,6 @@ async fn read(path: &Path) -> Result<Files, SourceError> {
         return Err(wrong(format!("the name of entry {} is also that of a directory", numbers[name])));
     }
     Ok(files)
-}
-
-/// Of a regular file only: a pipe would have us wait for whoever is to write it.
-async fn text(path: &Path) -> io::Result<String> {
-    let path = path.to_owned();
-    let read = move || {
-        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map(|_| text)
-    };
-    tokio::task::spawn_blocking(read).await?
 }
 
 fn has_below<T>(files: &BTreeMap<String, T>, name: &str) -> bool {
@@ -255,7 +242,7 @@ struct Again {
 impl Renew for Again {
     fn renew(&self, _op: OpId) -> Pin<Box<dyn Future<Output = Option<Resource>> + Send + '_>> {
         Box::pin(async {
-            let text = text(&self.path).await.ok()?;
+            let text = text_file::read(&self.path, LONGEST).await.ok()?;
             let entry = parse(&self.path, &text).ok()?.into_iter().find(|entry| entry.name == self.name)?;
             check(&self.path, entry).ok().map(|file| file.resource).filter(|fresh| *fresh != self.old)
         })

@@ -75,6 +75,25 @@ async fn a_listing_that_cannot_be_completed_is_an_error_and_not_shorter() {
 }
 
 #[tokio::test]
+async fn a_header_file_that_does_not_answer_hides_its_own_files_alone() {
+    let origin = scripted::Origin::start().unwrap();
+    origin.file("a", 1).file("b", 2);
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("headers");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let path = dir.path().join("m.toml");
+    let row = |name: &str, more: &str| format!("[[file]]\nname = \"{name}\"\nurl = \"{}\"\n{more}\n", origin.url(name));
+    std::fs::write(&path, row("a", "header_file = \"headers\"") + &row("b", "")).unwrap();
+    let source = open(path.to_str().unwrap()).await.unwrap();
+    let listed = tokio::time::timeout(OriginConfig::default().first_byte, list(&source, "")).await;
+    // Whoever waits for a writer goes on, and the test can end.
+    let writer = std::fs::OpenOptions::new().read(true).write(true).open(&pipe);
+    drop(writer);
+    let listed = listed.expect("a listing that waits for nobody").unwrap();
+    assert_eq!(sizes(listed), [("b".into(), Some(2))].into());
+}
+
+#[tokio::test]
 async fn a_size_that_was_found_wrong_is_asked_for_as_long_as_the_page_says_it() {
     let origin = scripted::Origin::start().unwrap();
     let page = "<title>Index of /d</title><table><tr><td><a href=a>a</a><td>12</tr><tr><td><a href=b>b</a><td>7</tr>";
