@@ -108,6 +108,16 @@ fn content_range(answer: &Answer) -> Option<ContentRange> {
     parse_content_range(answer.header(header::CONTENT_RANGE)?)
 }
 
+/// Size of the whole, of an answer that the range asked for is none.
+pub(super) fn size_without_range(answer: &Answer) -> Option<u64> {
+    parse_no_range(answer.header(header::CONTENT_RANGE)?)
+}
+
+fn parse_no_range(text: &str) -> Option<u64> {
+    let (range, total) = text.trim().strip_prefix("bytes")?.trim_start().split_once('/')?;
+    (range.trim() == "*").then(|| total.trim().parse().ok()).flatten()
+}
+
 fn parse_content_range(text: &str) -> Option<ContentRange> {
     let (range, total) = text.trim().strip_prefix("bytes")?.trim_start().split_once('/')?;
     let (first, last) = range.split_once('-')?;
@@ -134,6 +144,14 @@ mod tests {
             ["bytes */10", "bytes 5-4/10", "bytes 0-10/10", "0-9/10", "bytes 0-9", "bytes 0-18446744073709551615/*"]
         {
             assert_eq!(range(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_such_range_the_size_is_told() {
+        assert_eq!((parse_no_range("bytes */0"), parse_no_range(" bytes * / 10 ")), (Some(0), Some(10)));
+        for text in ["bytes 0-0/1", "bytes */*", "bytes */-1", "*/0", "bytes"] {
+            assert_eq!(parse_no_range(text), None, "{text}");
         }
     }
 

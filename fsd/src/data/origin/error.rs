@@ -33,6 +33,9 @@ pub enum OriginError {
     /// The content is no longer the one that was asked for.
     #[error("{at}: changed on the origin: {why}")]
     Changed { at: String, why: String },
+    /// The content has no such range; its size, where the answer tells it.
+    #[error("{at}: changed on the origin: it has become shorter")]
+    Beyond { at: String, size: Option<u64> },
     /// The origin answered a ranged request with the whole content.
     #[error("{at}: the origin does not serve ranges")]
     NoRanges { at: String },

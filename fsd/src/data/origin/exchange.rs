@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    Limit, OriginConfig, OriginError, Resource, Validator,
+    Limit, OriginConfig, OriginError, Resource, Validator, check,
     clients::Clients,
     plain::{Failure, Plain, Stream},
 };
@@ -243,7 +243,7 @@ fn accept(got: Got, from: Resource, ask: &Ask) -> Result<Answer, OriginError> {
     match status.as_u16() {
         200 | 206 => Ok(answer),
         412 => Err(OriginError::Changed { at, why: "the precondition failed".to_owned() }),
-        416 if ask.range.is_some() => Err(OriginError::Changed { at, why: "it has become shorter".to_owned() }),
+        416 if ask.range.is_some() => Err(OriginError::Beyond { at, size: check::size_without_range(&answer) }),
         code => {
             let retry_after = answer.header(header::RETRY_AFTER).and_then(retry_after);
             Err(OriginError::Status { at, code, retry_after })

@@ -74,7 +74,7 @@ async fn complete(origin: &Origin, rows: Vec<Row>, op: OpId) -> Result<Vec<Liste
     let open = |row: &&Row| !row.dir && row.size.is_none();
     let asked: Vec<Resource> = rows.iter().filter(open).map(|row| row.resource.clone()).collect();
     let mut answers = metas(origin, asked, op).await.into_iter();
-    let mut listed = Vec::with_capacity(rows.len());
+    let (mut listed, mut odd) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
         if !open(&&row) {
             listed.push(known(row));
@@ -84,10 +84,21 @@ async fn complete(origin: &Origin, rows: Vec<Row>, op: OpId) -> Result<Vec<Liste
             Some(Ok(meta)) => listed.push(Listed { name: row.name, kind: file(meta, row.resource) }),
             // A name with nothing behind it for us.
             Some(Err(OriginError::Status { code: 401 | 403 | 404 | 410, .. })) | None => {}
+            Some(Err(error)) if is_odd(&error) => odd.push(error),
             Some(Err(error)) => return Err(error.into()),
         }
     }
+    match odd.pop() {
+        Some(error) if listed.is_empty() => return Err(error.into()),
+        Some(error) => tracing::warn!(more = odd.len(), "a file is not shown: {error}"),
+        None => (),
+    }
     Ok(listed)
+}
+
+/// The origin answers, and of this one file what cannot be shown: it is compressed on the way, say, or leads nowhere.
+fn is_odd(error: &OriginError) -> bool {
+    matches!(error, OriginError::Answer { .. } | OriginError::Redirect { .. } | OriginError::Beyond { .. })
 }
 
 fn known(row: Row) -> Listed {
@@ -126,8 +137,11 @@ pub(super) async fn metas(origin: &Origin, resources: Vec<Resource>, op: OpId) -
 pub(super) async fn meta(origin: &Origin, resource: &Resource, op: OpId) -> Result<Meta, OriginError> {
     match origin.head(resource, op).await {
         Err(OriginError::Status { code: 405 | 501, .. }) => {
-            let body = origin.get(resource, Some(0..1), &Validator::None, op).await?;
-            Ok(body.meta().clone())
+            match origin.get(resource, Some(0..1), &Validator::None, op).await {
+                // Of nothing there is no first byte.
+                Err(OriginError::Beyond { size: Some(0), .. }) => Ok(Meta { size: Some(0), ..Meta::default() }),
+                answer => answer.map(|body| body.meta().clone()),
+            }
         }
         answer => answer,
     }

@@ -75,6 +75,27 @@ async fn a_listing_that_cannot_be_completed_is_an_error_and_not_shorter() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_sent_in_another_form_or_leads_nowhere_hides_no_other() {
+    let origin = scripted::Origin::start().unwrap();
+    origin.list_as(IndexStyle::Python).file("d/a", 1).file("d/log.gz", 2).file("d/round", 3);
+    origin.always("d/log.gz", Fault::Encoded).always("d/round", Fault::RedirectLoop);
+    let source = open(&origin.url("d/")).await.unwrap();
+    assert_eq!(sizes(list(&source, "").await.unwrap()), [("a".into(), Some(1))].into());
+}
+
+#[tokio::test]
+async fn an_empty_file_has_its_size_where_head_is_not_served() {
+    let origin = scripted::Origin::start().unwrap();
+    origin.list_as(IndexStyle::Python).file("d/a", 1).file("d/empty", 0);
+    origin.always("d/a", Fault::NoHead).always("d/empty", Fault::NoHead);
+    let source = open(&origin.url("d/")).await.unwrap();
+    assert_eq!(sizes(list(&source, "").await.unwrap()), [("a".into(), Some(1)), ("empty".into(), Some(0))].into());
+    // That it has no first byte is not yet that it has none.
+    origin.fault("d/a", Fault::NoHead).fault("d/a", Fault::status(416));
+    assert_eq!(sizes(list(&source, "").await.unwrap()), [("empty".into(), Some(0))].into());
+}
+
+#[tokio::test]
 async fn a_header_file_that_does_not_answer_hides_its_own_files_alone() {
     let origin = scripted::Origin::start().unwrap();
     origin.file("a", 1).file("b", 2);

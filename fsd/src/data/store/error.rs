@@ -26,7 +26,7 @@ pub enum StoreError {
 impl From<OriginError> for StoreError {
     fn from(error: OriginError) -> Self {
         match error {
-            OriginError::Changed { .. } => Self::Changed(error.to_string()),
+            OriginError::Changed { .. } | OriginError::Beyond { .. } => Self::Changed(error.to_string()),
             other => Self::Upstream(other),
         }
     }

@@ -171,6 +171,10 @@ fn spoil(shape: &mut Shape, entry: &Entry, request: &Request, fault: Option<&Fau
             shape.headers = retry_after.iter().map(|after| ("Retry-After", after.clone())).collect();
             (shape.code, shape.range, shape.text) = (*code, 0..0, None);
         }
+        Fault::NoHead if request.method == "HEAD" => {
+            (shape.code, shape.range, shape.text) = (501, 0..0, None);
+            shape.headers.clear();
+        }
         Fault::Redirect(to) => redirect(shape, to.clone()),
         Fault::RedirectLoop => redirect(shape, request.path.clone()),
         Fault::WrongLength(by) => shape.range.end = shape.range.end.saturating_add_signed(*by),

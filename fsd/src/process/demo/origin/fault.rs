@@ -38,6 +38,8 @@ pub enum Fault {
     Delay(Duration),
     /// `Content-Encoding: gzip`.
     Encoded,
+    /// HEAD is not served.
+    NoHead,
     /// Not HTTP.
     Garbage,
 }
