@@ -9,7 +9,7 @@ mod mountinfo;
 
 pub use attach::mount;
 pub use control::Waiting;
-pub use detach::{Step, UnmountError, Unmounted, unmount};
+pub use detach::{ABORT_LIMIT, Step, UnmountError, Unmounted, unmount};
 pub use holders::{Holder, holders};
 
 use std::{

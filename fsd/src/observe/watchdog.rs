@@ -90,7 +90,7 @@ impl fmt::Debug for WatchdogConfig {
 /// Between two pulses of the runtime.
 const PULSE: Duration = Duration::from_millis(250);
 /// How long [`Watchdog::stop`] waits: the thread may be in the middle of a dump.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Ends the watchdog's sleep; there from the first start on.
 static WAKE: OnceLock<Wake> = OnceLock::new();

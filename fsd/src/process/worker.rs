@@ -8,6 +8,7 @@ mod source;
 mod succession;
 
 pub(super) use host::{Host, Legacy, Upward};
+pub(super) use shutdown::longest as longest_end;
 
 use std::{
     path::{Path, PathBuf},

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::Read,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use nix::sys::signal::Signal;
@@ -103,6 +104,28 @@ fn an_open_file_keeps_the_mount_and_a_second_signal_aborts() {
     assert!(matches!(status.code(), Some(0 | 16)), "{status}");
     let last = record.last().unwrap();
     assert_eq!((last["ev"].as_str(), last["reason"].as_str()), (Some("stop"), Some("SIGTERM")));
+}
+
+/// The worker has its whole time for an abort, however long it has waited for open files before.
+#[test]
+fn a_second_signal_that_comes_late_ends_the_mount_in_order() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", 4 * MIB);
+    let mounted = mount(Some(&origin.url("")), &["--drain-timeout", "120s", "--close-timeout", "100ms"]);
+    let open = File::open(mounted.path("a")).unwrap();
+    mounted.await_event(|event| event["ev"] == "progress" && event["state"] == "complete");
+    let told = now();
+    mounted.signal(Signal::SIGTERM);
+    await_true("the holder's name", || mounted.messages().contains("busy"));
+    // Longer than the steps behind an abort may take together.
+    while told.elapsed() < Duration::from_secs(27) {
+        assert_eq!(mounted.status()["worker_alive"], true, "it serves on");
+    }
+    mounted.signal(Signal::SIGTERM);
+    let (status, record) = mounted.gone();
+    assert_eq!(status.code(), Some(16));
+    assert_eq!(record.last().unwrap()["ev"], "stop");
+    drop(open);
 }
 
 #[test]

@@ -11,7 +11,9 @@ use super::{At, Holder, control, helper::helper_unmount, holders::holders};
 
 const EVERY: Duration = Duration::from_millis(250);
 /// After an abort the holders' next call fails; most of them let go at once.
-const AFTER_ABORT: usize = 4;
+const AFTER_ABORT: u32 = 4;
+/// Between the abort and the end of an unmount, where the machine has time for it.
+pub const ABORT_LIMIT: Duration = EVERY.saturating_mul(AFTER_ABORT);
 
 /// Steps of an unmount that a person should hear of.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,15 +9,17 @@ use crate::{
     process::{
         exit::{Exit, Failure},
         link::Down,
+        worker::longest_end,
     },
 };
 
-/// Beyond the drain limit, for closes and the recorder.
-pub(super) const GRACE: Duration = Duration::from_secs(25);
+/// Beyond what a worker's own limits come to: for the machine to be slow.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The mount is being taken down.
 pub(super) struct Ending {
-    pub(super) since: Instant,
+    /// When the worker that is to do it was told, or told to abort.
+    since: Instant,
     pub(super) aborted: bool,
     pub(super) reason: String,
     /// The worker died meanwhile, and another one goes on.
@@ -40,10 +42,12 @@ impl Outcome {
 }
 
 impl Supervisor {
-    /// Tells the worker to drain and unmount, or to abort.
+    /// Tells the worker to drain and unmount, or to abort. An abort is not taken back, and has its time from the first.
     pub(super) fn stop(&mut self, abort: bool, reason: &str) {
-        let since = self.ending.as_ref().map_or_else(clock::now, |ending| ending.since);
-        let again = self.ending.as_ref().is_some_and(|ending| ending.again);
+        let before = self.ending.take();
+        let (aborting, again) = before.as_ref().map_or((false, false), |before| (before.aborted, before.again));
+        let abort = abort || aborting;
+        let since = before.filter(|before| before.aborted == abort).map_or_else(clock::now, |before| before.since);
         self.ending = Some(Ending { since, aborted: abort, reason: reason.to_owned(), again });
         self.respawn = None;
         let told = match &mut self.worker {
@@ -60,6 +64,24 @@ impl Supervisor {
                 self.begin(Cause::Death);
             }
         }
+    }
+
+    /// Tells a worker that has begun to serve, if the mount is being taken down; it has all the time for it again.
+    pub(super) fn go_on_ending(&mut self) {
+        if let (Some(ending), Some(worker)) = (&mut self.ending, &mut self.worker) {
+            ending.since = clock::now();
+            let stop = Down::Stop { abort: ending.aborted, reason: ending.reason.clone() };
+            // A link that is broken is the end of the worker, which is seen at its pidfd.
+            drop(worker.child.link.send(&stop));
+        }
+    }
+
+    /// Whether the worker has had more time to take the mount down than its own limits give it.
+    pub(super) fn ends_too_slowly(&self) -> bool {
+        let config = &self.order.config;
+        let drain = |ending: &Ending| if ending.aborted { Duration::ZERO } else { config.drain_timeout };
+        let limit = |ending: &Ending| drain(ending) + longest_end(config) + GRACE;
+        self.ending.as_ref().is_some_and(|ending| clock::now() - ending.since > limit(ending))
     }
 
     /// Aborts and unmounts from here: there is no worker that could.
@@ -80,11 +102,13 @@ impl Supervisor {
         Outcome::Ours { exit, why: why.to_owned() }
     }
 
-    /// The last act: the janitor goes.
+    /// The last act: the janitor goes, and removes the temp files that a worker left which did not end by itself.
     pub(super) fn finish(&mut self, outcome: Outcome) -> Result<Exit, Failure> {
         self.errands.extend(drain::start_last(&self.program.path(), &self.places, &self.presence.run));
         drain::finish(std::mem::take(&mut self.errands));
-        drain::finish(self.janitor.take().and_then(Janitor::done).into_iter().collect());
+        let in_order = matches!(outcome, Outcome::Worker { code: Some(_), .. });
+        let leave = if in_order { Janitor::done } else { Janitor::leave };
+        drain::finish(self.janitor.take().and_then(leave).into_iter().collect());
         match outcome {
             Outcome::Worker { said: Some(failure), .. } => Err(failure),
             Outcome::Worker { code, said: None } => match code.and_then(Exit::of) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Supervisor, drain,
-    ending::{GRACE, Outcome},
+    ending::Outcome,
     policy::{self, Cause, Wishes},
 };
 use crate::{platform::clock, process::exit::Exit};
@@ -47,11 +47,9 @@ impl Supervisor {
     /// Looks at a worker that has not ended: silent, or too slow with what it is to do.
     pub(super) fn check_heart(&mut self) -> Option<Outcome> {
         let beat = drain::beat(&self.places, &self.presence.run);
-        let limit = self.order.config.drain_timeout + GRACE;
+        let late = self.ends_too_slowly();
         let worker = self.worker.as_mut()?;
-        if let Some(ending) = &self.ending
-            && (clock::now() - ending.since > limit || ending.aborted && clock::now() - ending.since > GRACE)
-        {
+        if late {
             worker.child.kill();
             return Some(self.take_down("the worker did not unmount in time"));
         }

@@ -161,11 +161,7 @@ impl Supervisor {
         }
         self.standby.keep(&self.program);
         self.ask_worker();
-        if let (Some(ending), Some(worker)) = (&self.ending, &mut self.worker) {
-            let stop = Down::Stop { abort: ending.aborted, reason: ending.reason.clone() };
-            // A link that is broken is the end of the worker, which is seen at its pidfd.
-            drop(worker.child.link.send(&stop));
-        }
+        self.go_on_ending();
     }
 
     fn say_mounted(&mut self) {

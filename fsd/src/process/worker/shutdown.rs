@@ -9,6 +9,7 @@ use std::{
 use super::Running;
 use crate::{
     kernel::mount::{self, Holder, Step, Unmounted},
+    observe::{journal, watchdog},
     platform::clock,
     process::{
         config::Config,
@@ -23,6 +24,12 @@ const SESSION_LIMIT: Duration = Duration::from_secs(5);
 const RUNTIME_LIMIT: Duration = Duration::from_secs(2);
 /// Beyond the limit of one close: for those that the reaper has.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
+
+/// The longest that it takes when nobody waits for open files any more: the sum of the limits of its steps.
+pub(in crate::process) fn longest(config: &Config) -> Duration {
+    let closes = SESSION_LIMIT + config.close_timeout + REAP_LIMIT + RUNTIME_LIMIT;
+    mount::ABORT_LIMIT + closes + watchdog::PATIENCE + 2 * journal::PATIENCE
+}
 
 /// Takes the mount down.
 ///

@@ -137,6 +137,24 @@ fn a_mount_that_is_told_to_stop_right_after_its_worker_died_stops_in_order() {
 }
 
 #[test]
+fn a_mount_whose_workers_are_killed_while_it_ends_leaves_no_temp_file() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", 4 * MIB);
+    let mounted = mount(Some(&origin.url("")), &["--supervisor", "--drain-timeout", "120s"]);
+    let held = File::open(mounted.path("a")).unwrap();
+    mounted.await_event(|event| event["ev"] == "progress" && event["state"] == "complete");
+    send(mounted.pid(), Signal::SIGTERM);
+    await_true("the holder's name", || mounted.messages().contains("busy"));
+    let old = worker(&mounted);
+    send(old, Signal::SIGKILL);
+    await_successor(&mounted, old);
+    // One is followed, a second is not.
+    send(worker(&mounted), Signal::SIGKILL);
+    assert_eq!(mounted.gone().0.code(), Some(16));
+    drop(held);
+}
+
+#[test]
 fn a_worker_that_is_killed_while_it_waits_for_open_files_is_followed_and_their_reader_sees_no_error() {
     let origin = Origin::start().unwrap();
     origin.file("a", 4 * MIB);
