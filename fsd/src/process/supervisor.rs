@@ -83,8 +83,8 @@ struct Supervisor {
     flags: DebugFlags,
     /// What the next worker runs; changed by an upgrade.
     program: Program,
-    /// What ran before an upgrade whose worker does not serve yet.
-    fallback: Option<Program>,
+    /// What ran before a restart whose worker does not serve yet, and with which flags.
+    fallback: Option<(Program, DebugFlags)>,
     /// Short processes that were started and are not reaped yet.
     errands: Vec<std::process::Child>,
     clients: Clients,

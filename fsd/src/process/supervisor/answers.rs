@@ -163,7 +163,8 @@ impl Supervisor {
         if let Some(binary) = binary.or_else(replaced) {
             match super::drain::fitting(&binary) {
                 Ok(program) => {
-                    self.fallback = Some(std::mem::replace(&mut self.program, Program::at(program)));
+                    let before = std::mem::replace(&mut self.program, Program::at(program));
+                    self.fallback = Some((before, self.flags));
                 }
                 Err(why) => return self.clients.answer(client, &refuse(Code::BadRequest, &why)),
             }
@@ -176,9 +177,10 @@ impl Supervisor {
         self.over = self.replace(cause);
     }
 
-    /// The other binary's worker died before it served: the one before goes on.
+    /// The other binary's worker died before it served: the one before goes on, with the flags of before.
     pub(super) fn fall_back(&mut self, how: &str) -> bool {
-        let Some(before) = self.fallback.take() else { return false };
+        let Some((before, flags)) = self.fallback.take() else { return false };
+        self.flags = flags;
         let other = std::mem::replace(&mut self.program, before);
         let text = format!("{} did not serve ({how}): the fsd before goes on", other.named().display());
         tracing::error!("{text}");

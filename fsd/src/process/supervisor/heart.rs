@@ -81,6 +81,7 @@ impl Supervisor {
         }
         let worker = self.worker.take()?;
         tracing::warn!("replacing worker {}: {}", worker.child.pid(), cause.name());
+        self.backoff.lived(self.life(worker.ready, worker.child.born));
         self.end_worker(worker.child);
         self.forget_asks();
         self.begin(cause);

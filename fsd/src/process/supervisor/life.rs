@@ -1,6 +1,10 @@
 //! The life of workers: started, heard, buried.
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{
+    io,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 
 use fsd_events::control::Code;
 
@@ -48,12 +52,20 @@ impl Supervisor {
             mount_run: self.mount_run.clone(),
             takeover,
         };
-        match &self.janitor {
-            Some(janitor) => child.link.send_with(&Down::Job(Box::new(job)), duplicate(janitor.pipe())?.as_fd())?,
-            None => child.link.send(&Down::Job(Box::new(job)))?,
+        if let Err(error) = self.give_job(&mut child, job) {
+            self.end_worker(child);
+            return Err(error);
         }
         self.worker = Some(Worker { child, ready: false, beat: Beat::new(clock::now()), after, said: None });
         Ok(())
+    }
+
+    fn give_job(&self, child: &mut Child, job: Job) -> io::Result<()> {
+        let job = Down::Job(Box::new(job));
+        match &self.janitor {
+            Some(janitor) => child.link.send_with(&job, duplicate(janitor.pipe())?.as_fd()),
+            None => child.link.send(&job),
+        }
     }
 
     fn takeover(&self, handed: &Handed) -> Option<Takeover> {
@@ -232,9 +244,7 @@ impl Supervisor {
             self.begin(handed.cause);
             return None;
         }
-        let length = if ready { clock::now() - born } else { Duration::ZERO };
-        let served = ready && drain::served(&self.places, &self.presence.run);
-        let pause = self.backoff.after(Life { length, served });
+        let pause = self.backoff.after(self.life(ready, born));
         let why = said.map_or_else(|| how.to_owned(), |said| said.text);
         if self.backoff.young_deaths() >= YOUNG_DEATHS {
             return Some(self.take_down(&format!("{YOUNG_DEATHS} workers died before they served, the last: {why}")));
@@ -245,6 +255,12 @@ impl Supervisor {
         tracing::error!("worker {pid} died ({why}); the next one starts in {} ms", pause.as_millis());
         self.respawn = Some((clock::now() + pause, Cause::Death));
         None
+    }
+
+    /// The life of the worker that was born then.
+    pub(super) fn life(&self, ready: bool, born: Instant) -> Life {
+        let length = if ready { clock::now() - born } else { Duration::ZERO };
+        Life { length, served: ready && drain::served(&self.places, &self.presence.run) }
     }
 
     /// Requests that the kernel has no answer to; None where nobody can count them.
@@ -261,6 +277,9 @@ impl Supervisor {
     pub(super) fn begin(&mut self, cause: Cause) {
         let handed = self.handed(cause);
         if let Err(error) = self.start_worker(Some(handed)) {
+            if self.fall_back(&error.to_string()) {
+                return self.begin(cause);
+            }
             tracing::error!("cannot start a worker: {error}");
             let pause = self.backoff.after(Life { length: Duration::ZERO, served: false });
             self.respawn = Some((clock::now() + pause, cause));

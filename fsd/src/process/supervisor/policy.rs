@@ -110,8 +110,7 @@ impl Backoff {
     /// together than 25 ms: a request that kills whoever reads it must not take a whole processor.
     pub(super) fn after(&mut self, life: Life) -> Duration {
         let credit = (self.credit + life.length).min(CREDIT);
-        if life.served || life.length >= SHORT_LIFE {
-            self.young_deaths = 0;
+        if self.lived(life) {
             self.credit = credit.saturating_sub(BETWEEN_STARTS);
             return BETWEEN_STARTS.saturating_sub(credit);
         }
@@ -119,6 +118,15 @@ impl Backoff {
         let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.young_deaths.min(16));
         self.young_deaths += 1;
         pause.min(LONGEST_PAUSE)
+    }
+
+    /// One that was of use ends the row of those that were not, however it ends itself. True: it was.
+    pub(super) fn lived(&mut self, life: Life) -> bool {
+        let of_use = life.served || life.length >= SHORT_LIFE;
+        if of_use {
+            self.young_deaths = 0;
+        }
+        of_use
     }
 
     /// Workers that died before they served, one after another.
@@ -164,6 +172,16 @@ mod tests {
         assert_eq!(backoff.after(life(60_000, false)), Duration::ZERO);
         assert_eq!(backoff.after(life(0, false)).as_millis(), 100);
         assert!((0..40).all(|_| backoff.after(life(0, false)) <= LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn a_worker_that_lived_and_was_replaced_ends_the_row_of_young_deaths_too() {
+        let mut backoff = Backoff::default();
+        let life = |ms: u64| Life { length: Duration::from_millis(ms), served: false };
+        assert!((0..7).map(|_| backoff.after(life(0))).count() == 7 && !backoff.lived(life(10)));
+        assert_eq!(backoff.young_deaths(), 7);
+        assert!(backoff.lived(life(60_000)));
+        assert_eq!((backoff.young_deaths(), backoff.after(life(0)).as_millis()), (0, 100));
     }
 
     #[test]

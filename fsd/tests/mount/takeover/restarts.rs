@@ -76,6 +76,38 @@ fn another_binary_is_taken_or_refused_and_the_mount_serves_on() {
     mounted.finish();
 }
 
+/// Whether or not its end is seen before it is told what to do.
+#[test]
+fn a_binary_that_ends_at_once_costs_no_pause_and_leaves_nothing_in_force() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let path = mounted.dirs().root().join("ends");
+    let lines = format!("#!/bin/sh\n[ \"$1\" = --version ] && exec echo fsd {}\nexit 7\n", mounted.presence.version);
+    fs::write(&path, lines).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    let binary = path.display().to_string();
+    for _ in 0..12 {
+        let old = worker(&mounted);
+        let restart = mounted.fsd(&["restart", "--binary", &binary, "--debug-fskit-single-thread=true"]);
+        assert_eq!(restart.status.code(), Some(70), "{}", text(&restart.stderr));
+        await_successor(&mounted, old);
+        assert!(fs::read(mounted.path("a")).unwrap() == origin.bytes("a", 0, MIB as usize));
+        assert_eq!(mounted.status()["flags"]["debug_fskit_single_thread"], false);
+    }
+    assert!(!mounted.messages().contains("cannot start a worker"), "{}", mounted.messages());
+    let chief = presence(&mounted).unwrap().supervisor;
+    await_none("the end of all others", || defunct(chief));
+    mounted.finish();
+}
+
+/// A child of that process that has ended and is not reaped.
+fn defunct(parent: u32) -> Option<String> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    let stats = children.split_whitespace().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+    stats.into_iter().find(|stat| stat.contains(") Z "))
+}
+
 #[test]
 fn a_mount_outlives_the_binary_of_its_workers() {
     let origin = Origin::start().unwrap();
