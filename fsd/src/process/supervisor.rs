@@ -13,6 +13,7 @@ mod ending;
 mod estate;
 mod heart;
 pub(super) mod janitor;
+mod leavings;
 mod life;
 mod policy;
 mod program;
@@ -39,6 +40,7 @@ use self::{
     ending::{Ending, Outcome},
     heart::Beat,
     janitor::Janitor,
+    leavings::Left,
     policy::{Backoff, Cause},
     program::Program,
     standby::Standby,
@@ -87,6 +89,7 @@ struct Supervisor {
     fallback: Option<(Program, DebugFlags)>,
     /// Short processes that were started and are not reaped yet.
     errands: Vec<std::process::Child>,
+    left: Vec<Left>,
     clients: Clients,
     janitor: Option<Janitor>,
     signals: SignalFd,
@@ -126,6 +129,7 @@ struct Worker {
 }
 
 /// The worker before, and why it went.
+#[derive(Clone)]
 struct Handed {
     run: String,
     cause: Cause,
@@ -224,6 +228,7 @@ impl Supervisor {
             program: Program::own(),
             fallback: None,
             errands: Vec::new(),
+            left: Vec::new(),
             places,
             clients,
             janitor,
@@ -263,6 +268,7 @@ impl Supervisor {
             }
             self.expire_asks();
             self.errands.retain_mut(|errand| matches!(errand.try_wait(), Ok(None)));
+            self.write_leavings();
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the supervisor has short processes do: write what a dead run left, dump a living one from outside.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use fsd_events::{
-    ids::OpId,
+    ids::{OpId, RunId},
     layout,
     op::Op,
     ring::tables::{InFlightTable, decode_inflight, inflight},
@@ -107,8 +107,25 @@ fn used(places: &Places, run_id: &str) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Starts `program drain`: appends what the old run did not write, and the hand-over, to its event file.
+/// The runs that have a directory.
+pub(super) fn runs(places: &Places) -> Vec<String> {
+    let entries = fs::read_dir(&places.runtime).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| RunId::parse(name).is_some()).collect()
+}
+
+/// Whether no thread of that run is left: what can be locked belongs to a dead one.
+pub(super) fn is_over(places: &Places, run_id: &str) -> bool {
+    let alive = File::open(places.runtime.join(run_id).join(layout::ALIVE));
+    alive.map_or(true, |alive| alive.try_lock().is_ok())
+}
+
+/// Starts `program drain`: appends what the old run did not write, and the hand-over, to its event file. None where it
+/// left nothing.
 pub(super) fn start(program: &Path, places: &Places, handed: &Handed, new_run: &str) -> Option<Child> {
+    if !places.runtime.join(&handed.run).is_dir() {
+        return None;
+    }
     let handover = [handed.cause.name(), new_run, &handed.resent.to_string()].join(",");
     run(Command::new(program).args(["drain", "--handover", &handover]), places, &handed.run)
 }

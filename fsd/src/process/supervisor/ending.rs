@@ -105,7 +105,8 @@ impl Supervisor {
     /// The last act: the janitor goes, and removes the temp files that a worker left which did not end by itself.
     pub(super) fn finish(&mut self, outcome: Outcome) -> Result<Exit, Failure> {
         self.errands.extend(drain::start_last(&self.program.path(), &self.places, &self.presence.run));
-        drain::finish(std::mem::take(&mut self.errands));
+        let errands = std::mem::take(&mut self.errands);
+        drain::finish(self.writers().chain(errands).collect());
         let in_order = matches!(outcome, Outcome::Worker { code: Some(_), .. });
         let leave = if in_order { Janitor::done } else { Janitor::leave };
         drain::finish(self.janitor.take().and_then(leave).into_iter().collect());

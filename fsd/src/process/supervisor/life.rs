@@ -164,7 +164,7 @@ impl Supervisor {
                     handed.cause.name(),
                     took.as_millis()
                 );
-                self.errands.extend(drain::start(&self.program.path(), &self.places, &handed, &self.presence.run));
+                self.see_to(handed.clone());
                 match &self.settled {
                     Some(settled) if !settled.resends => self.doubt = Some(Doubt::new(handed)),
                     _ => self.restarted(&handed),

@@ -101,6 +101,27 @@ fn a_binary_that_ends_at_once_costs_no_pause_and_leaves_nothing_in_force() {
     mounted.finish();
 }
 
+/// Of whom nobody knows but by its directory.
+#[test]
+fn a_worker_that_died_before_it_served_leaves_nothing_once_another_serves() {
+    let origin = Origin::start().unwrap();
+    origin.file("a", MIB);
+    let mounted = mount(Some(&origin.url("")), &[]);
+    let run = "00000000000000aa";
+    let left = mounted.runtime().join(run);
+    fs::create_dir(&left).unwrap();
+    fs::set_permissions(&left, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(left.join(layout::ALIVE), "").unwrap();
+    let old = worker(&mounted);
+    send(old, Signal::SIGKILL);
+    await_successor(&mounted, old);
+    await_true("its directory's end", || !left.exists());
+    let handed = all_runs(&mounted).into_iter().find(|event| event["run"] == run).unwrap();
+    assert_eq!((&handed["ev"], &handed["new_run"]), (&"handover".into(), &presence(&mounted).unwrap().run.into()));
+    assert!(fs::read(mounted.path("a")).unwrap() == origin.bytes("a", 0, MIB as usize));
+    mounted.finish();
+}
+
 /// A child of that process that has ended and is not reaped.
 fn defunct(parent: u32) -> Option<String> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
