@@ -171,7 +171,9 @@ impl Supervisor {
                 }
             }
         }
-        self.standby.keep(&self.program);
+        if let Some(child) = self.standby.keep(&self.program) {
+            self.end_worker(child);
+        }
         self.ask_worker();
         self.go_on_ending();
     }

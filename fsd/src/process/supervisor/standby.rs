@@ -24,23 +24,22 @@ impl Standby {
         Some(child)
     }
 
-    /// Sees to it that one of `program` waits. Without one the next hand-over only takes longer.
-    pub(super) fn keep(&mut self, program: &Program) {
-        if !self.0.as_mut().is_some_and(|one| waits(one, program)) {
-            self.dismiss();
-            // One that is armed with bugs on purpose through the environment is the first worker only.
-            let started = Child::start(&program.path(), false);
-            self.0 = started.ok().map(|child| Waiting { of: program.identity(), child });
+    /// Sees to it that one of `program` waits; gives one that is of no use. Without one the next hand-over only takes
+    /// longer.
+    pub(super) fn keep(&mut self, program: &Program) -> Option<Child> {
+        if self.0.as_mut().is_some_and(|one| waits(one, program)) {
+            return None;
         }
+        let useless = self.dismiss();
+        // One that is armed with bugs on purpose through the environment is the first worker only.
+        let started = Child::start(&program.path(), false);
+        self.0 = started.ok().map(|child| Waiting { of: program.identity(), child });
+        useless
     }
 
-    /// Ends the one that waits, if any.
-    pub(super) fn dismiss(&mut self) {
-        if let Some(Waiting { mut child, .. }) = self.0.take()
-            && child.outcome().is_none()
-        {
-            child.kill();
-        }
+    /// The one that waits, if any, to be ended.
+    fn dismiss(&mut self) -> Option<Child> {
+        self.0.take().map(|one| one.child)
     }
 }
 
@@ -53,8 +52,8 @@ impl Supervisor {
     /// The process that takes over. For a restart that somebody asked for, the program is loaded anew.
     pub(super) fn new_worker(&mut self, after: Option<&Handed>) -> io::Result<Child> {
         let asked = after.is_none_or(|handed| matches!(handed.cause, Cause::Restart | Cause::Upgrade));
-        if asked {
-            self.standby.dismiss();
+        if asked && let Some(child) = self.standby.dismiss() {
+            self.end_worker(child);
         }
         if let Some(child) = self.standby.take(&self.program) {
             return Ok(child);
@@ -72,6 +71,6 @@ impl Supervisor {
 
 impl Drop for Standby {
     fn drop(&mut self) {
-        self.dismiss();
+        self.dismiss().iter_mut().for_each(|child| _ = child.kill());
     }
 }
