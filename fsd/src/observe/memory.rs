@@ -43,11 +43,13 @@ pub(super) struct Sizes {
 }
 
 /// From what is wanted down to what is worth having.
-const LADDER: [Sizes; 4] = [
+const LADDER: [Sizes; 5] = [
     Sizes { rings: 32, ring_slots: 8192, ops: 4096, tasks: 1024, threads: 256, permits: 1024 },
     Sizes { rings: 24, ring_slots: 2048, ops: 2048, tasks: 512, threads: 256, permits: 512 },
     Sizes { rings: 16, ring_slots: 512, ops: 512, tasks: 256, threads: 128, permits: 256 },
     Sizes { rings: 12, ring_slots: 128, ops: 128, tasks: 64, threads: 64, permits: 64 },
+    // Hardly more than the tables: whether this process lives can be seen.
+    Sizes { rings: 1, ring_slots: 128, ops: 64, tasks: 16, threads: 64, permits: 16 },
 ];
 
 impl Sizes {

@@ -2,6 +2,7 @@
 
 mod desk;
 mod host;
+mod observers;
 mod parts;
 mod shutdown;
 mod source;
@@ -25,7 +26,7 @@ use tokio::runtime::Runtime;
 use self::{
     desk::WorkerDesk,
     host::Inheritance,
-    parts::{first_line, fs_config, loops, origin_config, recorder_config, stacks_config, store_config, unanswered},
+    parts::{first_line, fs_config, loops, origin_config, store_config, unanswered},
     succession::settled,
 };
 use super::{
@@ -52,9 +53,8 @@ use crate::{
     },
     observe::{
         self, Recorder, stacks,
-        watchdog::{self, Watchdog, WatchdogConfig},
+        watchdog::{self, Watchdog},
     },
-    platform::runtime_dir::make_private,
 };
 
 /// Read-ahead of the kernel, KiB; its default of 128 halves the speed of a cold sequential read.
@@ -138,13 +138,8 @@ fn start(job: &mut Job) -> Result<Running, Failure> {
     let mount_run = job.mount_run.unwrap_or_else(random);
     let identity = Identity { run: random(), mount_run, started_us: crate::platform::clock::now_mono_us() };
     let first_line = first_line(job);
-    let recorder = observe::install(recorder_config(job, &places, &identity, first_line.clone()));
-    let recorder = Arc::new(recorder.map_err(|error| {
-        Exit::Internal.because(format!("cannot write events to {}: {error}; see --state-dir", places.state.display()))
-    })?);
-    dumps(job, &places, &identity);
     let pending = Pending::default();
-    let watchdog = watchdog(&job.config, &pending).map_err(internal)?;
+    let (recorder, watchdog) = observers::start(job, &places, &identity, &first_line, &pending)?;
     let built = build(job, &places, &identity).and_then(|mut live| {
         let ready = finish(job, &places, &identity, &recorder, &mut live, (first_line, &pending));
         ready.map(|()| live)
@@ -317,28 +312,6 @@ fn watch_session(live: &Live) -> std::io::Result<()> {
 
 fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("fsd-net").enable_all().build()
-}
-
-fn watchdog(config: &Config, pending: &Pending) -> std::io::Result<Watchdog> {
-    let pending = Arc::clone(pending);
-    watchdog::start(WatchdogConfig {
-        every: config.watchdog_interval,
-        stalled_after: config.stalled_after,
-        workers: loops(config),
-        loop_names: fuse::LOOP_NAMES,
-        kernel_waiting: Box::new(move || pending.get().and_then(Waiting::read)),
-        on_dump: stacks::for_watchdog(),
-        rehearse: Box::new(stacks::rehearse),
-    })
-}
-
-/// Stack dumps are help in need: a mount without them is better than none.
-fn dumps(job: &Job, places: &Places, identity: &Identity) {
-    // There since the first run, unless somebody removed it.
-    drop(make_private(&places.state));
-    if let Err(error) = stacks::install(stacks_config(job, places, identity)) {
-        tracing::warn!("there will be no stack dumps: {error}");
-    }
 }
 
 fn presence(live: &Live, places: &Places, identity: &Identity) -> Presence {

@@ -305,6 +305,25 @@ fn what_is_unstaged_while_the_runtime_directory_is_full_stays_unstaged() {
 }
 
 #[test]
+fn in_a_small_runtime_directory_a_silent_worker_is_replaced_and_in_a_tiny_one_it_is_said_that_none_is() {
+    for (kib, recorder) in [(400, "shared"), (120, "heap")] {
+        let dirs = Dirs::new();
+        let parent = dirs.runtime_parent().to_owned();
+        let Some(_disk) = Disk::over(&parent, kib << 10) else { return };
+        let origin = origin();
+        let mounted = try_mount(dirs, Some(&origin.url("")), &["--supervisor"], |_| ()).unwrap();
+        assert_eq!(mounted.status()["recorder"], recorder);
+        assert_eq!(mounted.messages().contains("--runtime-dir"), recorder == "heap", "{}", mounted.messages());
+        let old = worker(&mounted);
+        send(old, if recorder == "shared" { Signal::SIGSTOP } else { Signal::SIGKILL });
+        await_successor(&mounted, old);
+        serves(&mounted, &origin);
+        assert!(!mounted.messages().contains("cannot drain"), "{}", mounted.messages());
+        mounted.finish();
+    }
+}
+
+#[test]
 fn s101_a_full_log_disk_blocks_nothing_and_the_loss_is_counted() {
     let Some(disk) = Disk::small(32 * MIB) else { return };
     let origin = origin();

@@ -141,7 +141,7 @@ pub(super) fn nobody_reads(_scene: &Scene) {
 
 #[test]
 fn little_room_for_rings_makes_them_smaller_and_at_worst_private() {
-    for (bytes, kind) in [(64 << 10, "heap"), (1 << 20, "shared")] {
+    for (bytes, kind) in [(64 << 10, "heap"), (256 << 10, "shared"), (1 << 20, "shared")] {
         let (_dir, scene) = fresh();
         let runtime = scene.runtime();
         if let Some(_tmpfs) = Tmpfs::mount(&runtime, bytes) {
