@@ -134,10 +134,13 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn old(&self, state: PendingState) -> Vec<&(Place, Pending)> {
-        let all = self.state.pending.iter();
-        let mut old: Vec<_> = all.filter(|(_, p)| p.state == state && is_old(p, self.stalled_us)).collect();
+        let mut old: Vec<_> = self.all_old().filter(|(_, p)| p.state == state).collect();
         old.sort_by_key(|(_, p)| (std::cmp::Reverse(p.age_us), p.unique));
         old
+    }
+
+    fn all_old(&self) -> impl Iterator<Item = &(Place, Pending)> {
+        self.state.pending.iter().filter(|(_, p)| is_old(p, self.stalled_us))
     }
 
     fn daemon(&self) -> String {
@@ -184,13 +187,14 @@ impl Case<'_> {
     }
 
     fn reverse_notify(&self) -> Option<Verdict> {
-        let (place, task) = self.blocked_in(|task| task.of_daemon && has(task, "fuse_reverse_inval"))?;
+        let (place, task, confidence) = self.own_wait(|task| has(task, "fuse_reverse_inval"))?;
         let sentence = format!(
-            "Thread {} of {} is stuck in its own cache invalidation: the kernel waits there for a page or directory that an unanswered request of the same mount holds.",
+            "Thread {} of {} is stuck in its own cache invalidation{}: the kernel waits there for a page or directory that an unanswered request of the same mount holds.",
             task.pid,
-            self.daemon()
+            self.daemon(),
+            age_text(task.blocked_us)
         );
-        let verdict = self.verdict(Cause::ReverseNotify, Confidence::Certain, sentence, None);
+        let verdict = self.verdict(Cause::ReverseNotify, confidence, sentence, None);
         let verdict = Verdict { culprit: Some(thread(task)), ..verdict };
         Some(self.citing(
             verdict,
@@ -200,14 +204,14 @@ impl Case<'_> {
     }
 
     fn self_access(&self) -> Option<Verdict> {
-        let (place, task) = self.blocked_in(|task| task.of_daemon && !has(task, "fuse_dev_do"))?;
+        let (place, task, confidence) = self.own_wait(|task| !has(task, "fuse_dev_do"))?;
         let sentence = format!(
             "Thread {} of {} uses its own mount and waits there{}: the daemon waits for itself.",
             task.pid,
             self.daemon(),
             age_text(task.blocked_us)
         );
-        let verdict = self.verdict(Cause::SelfAccess, Confidence::Certain, sentence, None);
+        let verdict = self.verdict(Cause::SelfAccess, confidence, sentence, None);
         let verdict = Verdict { culprit: Some(thread(task)), ..verdict };
         Some(self.citing(
             verdict,
@@ -302,7 +306,7 @@ impl Case<'_> {
     }
 
     fn in_daemon(&self) -> Option<Verdict> {
-        let (place, oldest) = self.oldest().filter(|(_, p)| is_old(p, self.stalled_us))?;
+        let (place, oldest) = self.oldest()?;
         let peers = self.state.daemon.as_ref().map(|(_, d)| d.peers.as_slice()).unwrap_or_default();
         let on_socket = oldest.thread_waits.as_deref().is_some_and(|w| w.contains("(tcp "));
         let server = match (&oldest.thread, &oldest.thread_waits) {
@@ -354,9 +358,18 @@ impl Case<'_> {
         self.old(PendingState::InDaemon).iter().map(|(_, p)| p.op).collect::<std::collections::BTreeSet<Op>>().len()
     }
 
+    /// Of the old ones, those first that the daemon has.
     fn oldest(&self) -> Option<&(Place, Pending)> {
         let rank = |p: &Pending| (p.state == PendingState::InDaemon, p.age_us, std::cmp::Reverse(p.unique));
-        self.state.pending.iter().max_by_key(|(_, p)| rank(p))
+        self.all_old().max_by_key(|(_, p)| rank(p))
+    }
+
+    /// A wait of the daemon's own: healthy daemons have them for a moment, and without a clock it may be one.
+    fn own_wait(&self, is_it: impl Fn(&BlockedTask) -> bool) -> Option<(Place, &BlockedTask, Confidence)> {
+        let own = self.state.blocked.iter().filter(|(_, task)| task.of_daemon && is_it(task));
+        let old = own.filter(|(_, task)| task.blocked_us.is_none_or(|us| us >= self.stalled_us));
+        let (place, task) = old.max_by_key(|(_, task)| task.blocked_us)?;
+        Some((*place, task, if task.blocked_us.is_some() { Confidence::Certain } else { Confidence::Medium }))
     }
 
     fn blocked_in(&self, is_it: impl Fn(&BlockedTask) -> bool) -> Option<(Place, &BlockedTask)> {

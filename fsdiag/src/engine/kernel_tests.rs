@@ -36,9 +36,10 @@ fn daemon(threads: u32, stopped: bool) -> KernelFact {
     }))
 }
 
-fn blocked(frames: &str, of_daemon: bool) -> KernelFact {
+fn blocked(frames: &str, of_daemon: bool, blocked_us: Option<u64>) -> KernelFact {
     let stack = frames.split(' ').map(Into::into).collect();
-    KernelFact::Blocked(Box::new(BlockedTask { pid: 11, comm: "t".into(), of_daemon, stack, ..BlockedTask::default() }))
+    let task = BlockedTask { pid: 11, comm: "t".into(), of_daemon, stack, blocked_us, ..BlockedTask::default() };
+    KernelFact::Blocked(Box::new(task))
 }
 
 fn state(facts: &[KernelFact]) -> KernelState {
@@ -106,18 +107,35 @@ fn held_back_requests_blame_those_that_hold_the_slots() {
     assert!(found.sentence.starts_with("max_background of 2 "), "{}", found.sentence);
 }
 
+const OWN: &str = "request_wait_answer __fuse_simple_request fuse_lookup_name";
+const NOTIFY: &str = "__folio_lock fuse_reverse_inval_inode fuse_dev_do_write";
+
 #[test]
 fn the_daemon_s_own_threads_convict_it() {
-    let own = verdict(&[blocked("request_wait_answer __fuse_simple_request fuse_lookup_name", true)]).unwrap();
-    assert_eq!((own.cause, own.confidence), (Cause::SelfAccess, Confidence::Certain));
-    let notify = verdict(&[blocked("__folio_lock fuse_reverse_inval_inode fuse_dev_do_write", true)]).unwrap();
-    assert_eq!(notify.cause, Cause::ReverseNotify);
-    assert_eq!(verdict(&[blocked("request_wait_answer", false)]), None, "a client may wait");
+    let told = |frames, us| verdict(&[blocked(frames, true, us)]).map(|v| (v.cause, v.confidence));
+    for (frames, cause) in [(OWN, Cause::SelfAccess), (NOTIFY, Cause::ReverseNotify)] {
+        assert_eq!(told(frames, Some(30_000_000)), Some((cause, Confidence::Certain)));
+        assert_eq!(told(frames, None), Some((cause, Confidence::Medium)), "for how long nothing tells");
+    }
+    assert_eq!(verdict(&[blocked("request_wait_answer", false, None)]), None, "a client may wait");
+}
+
+#[test]
+fn a_daemon_whose_thread_waits_for_it_a_moment_only_is_healthy() {
+    for frames in [OWN, NOTIFY] {
+        assert_eq!(verdict(&[blocked(frames, true, Some(100_000))]), None, "{frames}");
+    }
+}
+
+#[test]
+fn a_daemon_that_is_stopped_for_a_moment_is_healthy() {
+    let young = [daemon(3, true), pending(PendingState::Queued, 8, Op::Getattr, 1)];
+    assert_eq!(verdict(&young), None);
 }
 
 #[test]
 fn stopped_and_gone_daemons_are_told_apart() {
-    let stopped = verdict(&[daemon(3, true), pending(PendingState::Queued, 8, Op::Getattr, 1)]).unwrap();
+    let stopped = verdict(&[daemon(3, true), pending(PendingState::Queued, 8, Op::Getattr, 30)]).unwrap();
     assert_eq!((stopped.cause, stopped.confidence), (Cause::UnreadQueue, Confidence::Certain));
     let gone = verdict(&[KernelFact::Dead { connection: 39, aborted: false }]).unwrap();
     assert_eq!((gone.cause, gone.confidence), (Cause::DaemonGone, Confidence::Certain));

@@ -1,6 +1,6 @@
 //! Spin: a thread of the daemon runs all the time while a request is unanswered.
 
-use super::{Case, age_text, culprit, is_old, label};
+use super::{Case, age_text, culprit, label};
 use crate::engine::{
     fact::PendingState,
     report::{Cause, Confidence, Culprit, Verdict},
@@ -14,7 +14,7 @@ impl Case<'_> {
     pub(super) fn spins(&self) -> Option<Verdict> {
         let (place, daemon) = self.state.daemon.as_ref()?;
         let burns = daemon.burning.as_ref()?;
-        let (first, oldest) = self.oldest().filter(|(_, p)| is_old(p, self.stalled_us))?;
+        let (first, oldest) = self.oldest()?;
         // Where a running thread was when it was looked at is no wait.
         let served_by = oldest.thread.as_deref().filter(|thread| *thread != &*burns.thread);
         let waits = served_by.is_some() && oldest.thread_waits.is_some() || daemon.awaits.is_some();

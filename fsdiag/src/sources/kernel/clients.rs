@@ -76,7 +76,7 @@ fn look(pid: u32, tid: u32, mounts: &[Mount]) -> Option<Client> {
     let call = task.syscall.and_then(|call| meaning(&call).map(|m| (call, m)));
     let target = call.and_then(|(call, meaning)| target(pid, &call, meaning.subject, mounts));
     let op = signature::operation(&task.stack).or_else(|| call.and_then(|(_, meaning)| meaning.op));
-    let blocked_us = task.idle_s(task::clock_ms()).map(|s| (s * 1e6) as u64);
+    let blocked_us = task.idle_us(task::clock_ms());
     Some(Client { task, op, target, blocked_us })
 }
 

@@ -58,7 +58,7 @@ impl Transcript {
         for thread in look.daemon().iter().flat_map(|d| &d.threads) {
             if matches!(thread.waits(), Some((Wait::ReverseNotify, _))) {
                 let line = format!("daemon thread {} ({}) in {}", thread.tid, thread.comm, thread.where_text());
-                self.blocked(thread, true, None, line);
+                self.blocked(thread, true, thread.idle_us(look.clock_ms), line);
             }
         }
     }

@@ -60,9 +60,9 @@ impl Task {
         }
     }
 
-    /// Seconds since it last ran, by a clock reading of the same kind.
-    pub fn idle_s(&self, now_ms: Option<f64>) -> Option<f64> {
-        Some((now_ms? - self.ran_ms?) / 1e3).filter(|s| *s >= 0.0)
+    /// Microseconds since it last ran, by a clock reading of the same kind.
+    pub fn idle_us(&self, now_ms: Option<f64>) -> Option<u64> {
+        Some(now_ms? - self.ran_ms?).filter(|ms| *ms >= 0.0).map(|ms| (ms * 1e3) as u64)
     }
 
     /// A few words for a line: the innermost kernel functions.
