@@ -132,8 +132,10 @@ fn row(brief: &Brief, stalled_us: u64) -> Row {
 /// A mount at a glance.
 pub fn health(brief: &Brief, stalled_us: u64) -> Health {
     let old = brief.oldest_us.is_some_and(|us| us >= stalled_us);
+    let waits = brief.waiting.is_some_and(|n| n > 0);
     match (brief.waiting, &brief.holder) {
-        (_, None) if brief.sure && brief.connected != Some(true) => Health::Dead,
+        // Whoever waits, waits for somebody.
+        (_, None) if brief.sure && brief.connected != Some(true) && !waits => Health::Dead,
         _ if brief.connected == Some(false) => Health::Aborted,
         (Some(0), _) => Health::Ok,
         _ if old => Health::Stalled,
@@ -172,4 +174,22 @@ fn text(listing: &Listing) -> String {
         let _ = writeln!(out, "not available: {why}");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn brief(waiting: u64) -> Brief {
+        let text = "70 1 0:57 / /m rw - fuse.sshfs h:/ rw,user_id=0\n";
+        let mount = mountinfo::parse(text).remove(0);
+        let waiting = Some(waiting);
+        Brief { mount, holder: None, sure: true, waiting, connected: None, oldest: None, oldest_us: None }
+    }
+
+    #[test]
+    fn a_mount_that_requests_wait_for_is_not_dead() {
+        assert_eq!(health(&brief(0), 10_000_000), Health::Dead);
+        assert_eq!(health(&brief(1), 10_000_000), Health::Busy);
+    }
 }

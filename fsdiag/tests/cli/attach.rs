@@ -1,6 +1,7 @@
 //! `fsdiag attach` and `fsdiag mounts` on real FUSE file systems that hang.
 
 mod servers;
+mod unseen;
 mod victims;
 
 use std::{

@@ -188,15 +188,15 @@ fn head(out: &mut String, look: &Look) {
     let _ = writeln!(out, "{}", unread.unwrap_or_default());
     for daemon in &look.daemons {
         let sure = if look.daemons_sure { "daemon" } else { "perhaps its daemon:" };
-        let stopped = if daemon.is_stopped() { ", stopped" } else { "" };
         let _ = writeln!(
             out,
-            "{sure} {} {}: {}, {} {} the device{stopped}",
+            "{sure} {} {}: {}, {} {} the device{}",
             daemon.comm,
             daemon.pid,
             count(daemon.threads.len(), "thread"),
             daemon.idle_readers(),
-            verb(daemon.idle_readers(), "reads", "read")
+            verb(daemon.idle_readers(), "reads", "read"),
+            daemon.condition()
         );
         connections(out, &daemon.sockets);
     }

@@ -74,7 +74,9 @@ fn in_fuse(client: Client) -> Option<Client> {
 fn look(pid: u32, tid: u32, mounts: &[Mount]) -> Option<Client> {
     let task = Task::read(pid, tid)?;
     let call = task.syscall.and_then(|call| meaning(&call).map(|m| (call, m)));
-    let target = call.and_then(|(call, meaning)| target(pid, &call, meaning.subject, mounts));
+    // The first thread of a process that was killed has nothing of it any more.
+    let thread = format!("/proc/{pid}/task/{tid}");
+    let target = call.and_then(|(call, meaning)| target(&thread, &call, meaning.subject, mounts));
     let op = signature::operation(&task.stack).or_else(|| call.and_then(|(_, meaning)| meaning.op));
     let blocked_us = task.idle_us(task::clock_ms());
     Some(Client { task, op, target, blocked_us })
@@ -156,42 +158,42 @@ fn meaning(call: &Syscall) -> Option<Meaning> {
     Some(Meaning { subject: row.1, op: row.2 })
 }
 
-fn target(pid: u32, call: &Syscall, subject: Subject, mounts: &[Mount]) -> Option<Target> {
+fn target(thread: &str, call: &Syscall, subject: Subject, mounts: &[Mount]) -> Option<Target> {
     match subject {
-        Subject::Fd(arg) => of_fd(pid, call.args[arg], mounts),
-        Subject::At(dir, arg) => of_path(pid, Some(call.args[dir]), call.args[arg], mounts),
-        Subject::Path(arg) => of_path(pid, None, call.args[arg], mounts),
+        Subject::Fd(arg) => of_fd(thread, call.args[arg], mounts),
+        Subject::At(dir, arg) => of_path(thread, Some(call.args[dir]), call.args[arg], mounts),
+        Subject::Path(arg) => of_path(thread, None, call.args[arg], mounts),
     }
 }
 
 /// A descriptor: its link is text that the kernel makes without asking the file system.
-fn of_fd(pid: u32, fd: u64, mounts: &[Mount]) -> Option<Target> {
-    let path = fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?;
-    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+fn of_fd(thread: &str, fd: u64, mounts: &[Mount]) -> Option<Target> {
+    let path = fs::read_link(format!("{thread}/fd/{fd}")).ok()?;
+    let info = fs::read_to_string(format!("{thread}/fdinfo/{fd}")).ok()?;
     let id: u32 = holders::field(&info, "mnt_id")?.parse().ok()?;
     let mount = mounts.iter().find(|m| m.id == id && m.is_fuse())?;
     Some(Target { path, connection: mount.connection() })
 }
 
 /// A path in the caller's memory, resolved by its letters alone.
-fn of_path(pid: u32, dir: Option<u64>, pointer: u64, mounts: &[Mount]) -> Option<Target> {
+fn of_path(thread: &str, dir: Option<u64>, pointer: u64, mounts: &[Mount]) -> Option<Target> {
     const AT_FDCWD: u32 = libc::AT_FDCWD.cast_unsigned();
     let base = match dir {
-        Some(fd) if fd as u32 != AT_FDCWD => fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?,
-        _ => fs::read_link(format!("/proc/{pid}/cwd")).ok()?,
+        Some(fd) if fd as u32 != AT_FDCWD => fs::read_link(format!("{thread}/fd/{fd}")).ok()?,
+        _ => fs::read_link(format!("{thread}/cwd")).ok()?,
     };
-    let path = mountinfo::lexical(&base, Path::new(&string_at(pid, pointer, mounts)?));
+    let path = mountinfo::lexical(&base, Path::new(&string_at(thread, pointer, mounts)?));
     let mount = mountinfo::serving(mounts, &path).filter(|m| m.is_fuse())?;
     Some(Target { path, connection: mount.connection() })
 }
 
-/// A string in the memory of a process, if that memory is its own: reading a page of a mapped file could itself
+/// A string in the memory of a thread, if that memory is its own: reading a page of a mapped file could itself
 /// wait for the file's mount.
-fn string_at(pid: u32, pointer: u64, mounts: &[Mount]) -> Option<String> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+fn string_at(thread: &str, pointer: u64, mounts: &[Mount]) -> Option<String> {
+    let maps = fs::read_to_string(format!("{thread}/maps")).ok()?;
     let end = private_end(&maps, pointer, mounts)?;
     let mut raw = vec![0; usize::try_from(end - pointer).ok()?.min(PATH_MAX)];
-    let memory = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
+    let memory = fs::File::open(format!("{thread}/mem")).ok()?;
     let got = memory.read_at(&mut raw, pointer).ok()?;
     let text = raw[..got].split(|b| *b == 0).next().filter(|t| !t.is_empty())?;
     Some(String::from_utf8_lossy(text).into_owned())
@@ -235,7 +237,7 @@ mod tests {
     #[test]
     fn our_own_string_is_found() {
         let text = String::from("some/path\0");
-        assert_eq!(string_at(std::process::id(), text.as_ptr().addr() as u64, &[]).as_deref(), Some("some/path"));
+        assert_eq!(string_at("/proc/self", text.as_ptr().addr() as u64, &[]).as_deref(), Some("some/path"));
     }
 
     proptest! {

@@ -103,7 +103,7 @@ impl Transcript {
             daemon.pid,
             count(threads, "thread"),
             verb(idle, "reads", "read"),
-            if stopped { ", stopped" } else { "" },
+            daemon.condition(),
             runs.unwrap_or_default(),
         );
         let peers = daemon.sockets.iter().map(|s| format!("{} {}", s.peer, s.state).into()).collect();

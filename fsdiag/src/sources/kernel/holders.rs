@@ -1,8 +1,8 @@
 //! Daemons: which processes hold the device end of which connection.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
-use super::bounded;
+use super::{bounded, task};
 
 /// A process that has `/dev/fuse` open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub struct Scan {
 /// Every descriptor of `/dev/fuse` in every process we may look at.
 pub fn scan() -> Scan {
     let pids = pids();
-    // With hidepid even the first process is missing.
-    let mut blind = !pids.contains(&1);
+    // With hidepid even the first process is missing, and a container shows its own processes only.
+    let mut blind = !pids.contains(&1) || is_contained();
     let mut holders = Vec::new();
     for found in bounded::each(pids, of_process) {
         match found {
@@ -35,6 +35,13 @@ pub fn scan() -> Scan {
         }
     }
     Scan { holders, blind: blind || !bounded::silent().is_empty() }
+}
+
+/// Whether the processes that we see are those of a container, under numbers of its own.
+pub fn is_contained() -> bool {
+    /// The kernel's number for the first namespace of processes (PROC_PID_INIT_INO).
+    const FIRST: u64 = 0xEFFF_FFFC;
+    fs::metadata("/proc/self/ns/pid").is_ok_and(|meta| meta.ino() != FIRST)
 }
 
 /// Numbers of all processes.
@@ -52,16 +59,20 @@ pub fn numbers(dir: &Path) -> Vec<u32> {
 
 /// None: it does not show its descriptors to us.
 fn of_process(pid: u32) -> Option<Vec<Holder>> {
-    let dir = format!("/proc/{pid}/fd");
-    if fs::read_dir(&dir).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
+    let first = format!("/proc/{pid}");
+    if fs::read_dir(format!("{first}/fd")).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
         return None;
     }
-    let is_device = |fd: &u32| fs::read_link(format!("{dir}/{fd}")).is_ok_and(|to| to.as_os_str() == "/dev/fuse");
+    let has_any = |dir: &String| !numbers(&Path::new(dir).join("fd")).is_empty();
+    // A killed daemon lives on in a thread that cannot end: only that one still shows what is open.
+    let living = || task::ids(pid).into_iter().map(|tid| format!("{first}/task/{tid}")).find(has_any);
+    let Some(dir) = Some(first.clone()).filter(has_any).or_else(living) else { return Some(Vec::new()) };
+    let is_device = |fd: &u32| fs::read_link(format!("{dir}/fd/{fd}")).is_ok_and(|to| to.as_os_str() == "/dev/fuse");
     let holder = |fd| {
-        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+        let info = fs::read_to_string(format!("{dir}/fdinfo/{fd}")).unwrap_or_default();
         Holder { pid, fd, comm: comm(pid), connection: field(&info, "fuse_connection").and_then(|v| v.parse().ok()) }
     };
-    Some(numbers(Path::new(&dir)).into_iter().filter(is_device).map(holder).collect())
+    Some(numbers(&Path::new(&dir).join("fd")).into_iter().filter(is_device).map(holder).collect())
 }
 
 /// Name of a process as the kernel keeps it.

@@ -109,6 +109,16 @@ impl Daemon {
         self.threads.iter().any(|t| t.state == Some('R'))
     }
 
+    /// What is wrong with it at first sight, for a line about it.
+    pub fn condition(&self) -> &'static str {
+        let ended = |t: &Task| t.tid == self.pid && t.state == Some('Z');
+        match self.threads.iter().any(ended) {
+            true => ", its first thread has ended",
+            false if self.is_stopped() => ", stopped",
+            false => "",
+        }
+    }
+
     /// Whether a person or a debugger has stopped it.
     pub fn is_stopped(&self) -> bool {
         !self.threads.is_empty() && self.threads.iter().all(|t| matches!(t.state, Some('T' | 't')))
@@ -142,10 +152,11 @@ impl Look {
         self.daemons.first()
     }
 
-    /// Nobody holds the device: every access fails at once. A connection that still stands has a holder somewhere,
-    /// seen or not.
+    /// Nobody holds the device: every access fails at once. A connection that still stands, or that anybody waits
+    /// for, has a holder somewhere, seen or not.
     pub fn is_dead(&self) -> bool {
-        self.daemons.is_empty() && self.daemons_sure && self.connected() != Some(true)
+        let stands = self.connected() == Some(true) || self.waiting.is_some_and(|n| n > 0);
+        self.daemons.is_empty() && self.daemons_sure && !stands
     }
 
     /// The connection was aborted: nothing will ever be answered.
@@ -192,7 +203,7 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
     let waiting = view.as_ref().and_then(|v| v.facts.waiting).or(waiting);
     let daemons = daemons(&holders);
     if daemons.is_empty() && !daemons_sure {
-        missing.push(String::from("the daemon: other users' processes do not show their descriptors"));
+        missing.push(String::from("the daemon: processes of other users, or outside of this container, do not show their descriptors"));
     }
     let ready = match daemons.first() {
         Some(d) if daemons_sure => ready(d, &mut missing),

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fsdiag::sources::kernel::mountinfo::{self, Mount};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -23,6 +24,8 @@ pub(super) struct Victim {
     _dir: TempDir,
     pub(super) mount: PathBuf,
     pub(super) daemon: Child,
+    /// The kernel's file that ends its connection, where fusectl is mounted.
+    abort: PathBuf,
     clients: Vec<Child>,
     /// What the readers read from before they begin.
     gate: Option<fs::File>,
@@ -49,8 +52,9 @@ impl Victim {
                 return None;
             }
         };
-        let victim = Self { _dir: dir, mount, daemon, clients: Vec::new(), gate: None };
+        let mut victim = Self { _dir: dir, mount, daemon, abort: PathBuf::new(), clients: Vec::new(), gate: None };
         eventually("the mount", || is_mounted(&victim.mount));
+        victim.abort = format!("/sys/fs/fuse/connections/{}/abort", connection(&victim.mount)).into();
         Some(victim)
     }
 
@@ -75,25 +79,39 @@ impl Victim {
 
     /// A daemon that answers INIT, and runs for ever upon the first request.
     pub(super) fn spinning() -> Option<Self> {
-        const SCRIPT: &str = r#"
+        Self::scripted("os.read(fuse, 1 << 20)\nwhile True:\n    pass\n", 0)
+    }
+
+    /// A daemon that answers nothing, and one of whose threads asks for a name in its own mount.
+    pub(super) fn touching_itself() -> Option<Self> {
+        let touches = "import threading\nthreading.Thread(target=lambda: os.stat(sys.argv[1] + '/x')).start()\n";
+        Self::scripted(&format!("{touches}while True:\n    os.read(fuse, 1 << 20)\n"), 0)
+    }
+
+    /// A daemon that answers nothing, whose mount belongs to that user.
+    pub(super) fn of_user(uid: u32) -> Option<Self> {
+        Self::scripted("while True:\n    os.read(fuse, 1 << 20)\n", uid)
+    }
+
+    /// A daemon that mounts by itself, answers INIT, and then does what the script says.
+    fn scripted(then: &str, uid: u32) -> Option<Self> {
+        const MOUNTS: &str = r#"
 import ctypes, os, struct, sys
 fuse = os.open("/dev/fuse", os.O_RDWR)
 libc = ctypes.CDLL(None, use_errno=True)
-options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0"
-if libc.mount(b"spins", sys.argv[1].encode(), b"fuse", 0, options.encode()):
+options = f"fd={fuse},rootmode=40000,user_id={sys.argv[2]},group_id=0"
+if libc.mount(b"scripted", sys.argv[1].encode(), b"fuse", 0, options.encode()):
     sys.exit(os.strerror(ctypes.get_errno()))
 unique = struct.unpack_from("<IIQ", os.read(fuse, 1 << 20))[2]
 init = struct.pack("<IIIIHHIIHHI28x", 7, 31, 4096, 0, 12, 9, 4096, 1, 0, 0, 0)
 os.write(fuse, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
-os.read(fuse, 1 << 20)
-while True:
-    pass
 "#;
-        if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        if !is_root() {
             skip("mount(2)", "a plain user", "root");
             return None;
         }
-        Self::start("python3", |mount| ["-c", SCRIPT, mount].map(str::to_owned).to_vec())
+        let script = format!("{MOUNTS}{then}");
+        Self::start("python3", |mount| ["-c", &script, mount, &uid.to_string()].map(str::to_owned).to_vec())
     }
 
     pub(super) fn file(&self) -> PathBuf {
@@ -142,6 +160,12 @@ while True:
         client.kill().unwrap();
     }
 
+    /// Waits until some thread of that process sleeps in that function of the kernel.
+    pub(super) fn await_wait(&self, pid: u32, function: &str) {
+        let there = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("wchan")).is_ok_and(|w| w == function);
+        eventually(function, || fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().any(there));
+    }
+
     pub(super) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([name, &self.daemon.id().to_string()]).status().unwrap();
         assert!(status.success());
@@ -170,16 +194,24 @@ while True:
 
 impl Drop for Victim {
     fn drop(&mut self) {
-        // The last holder of the device aborts the connection, which frees every client.
-        let _ = (self.daemon.kill(), self.daemon.wait());
-        let quiet = |program: &str, args: &[&str]| {
-            let _ = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let umount = |how: &str| {
+            let mut umount = Command::new("umount");
+            let _ = umount.arg(how).arg(&self.mount).stdout(Stdio::null()).stderr(Stdio::null()).status();
         };
-        quiet("umount", &["-l", self.mount.to_str().unwrap_or_default()]);
+        // The last holder of the device aborts the connection, which frees every client; a thread of the daemon that
+        // waits for its own mount holds it, and is freed by force, also when the mount is gone.
+        let _ = (self.daemon.kill(), fs::write(&self.abort, "1"));
+        umount("-f");
+        let _ = self.daemon.wait();
+        umount("-l");
         for client in &mut self.clients {
             let _ = (client.kill(), client.wait());
         }
     }
+}
+
+pub(super) fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// Says that a test cannot be run here.
@@ -198,8 +230,11 @@ pub(super) fn program() -> &'static str {
 }
 
 pub(super) fn is_mounted(mount: &Path) -> bool {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    mounts.lines().any(|l| l.split(' ').nth(4) == mount.to_str())
+    mountinfo::at(&mountinfo::read().unwrap(), mount).is_some()
+}
+
+fn connection(mount: &Path) -> u64 {
+    mountinfo::at(&mountinfo::read().unwrap(), mount).map_or(0, Mount::connection)
 }
 
 /// Waits for what another process does; fails the test when it does not come.

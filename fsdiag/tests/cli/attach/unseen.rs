@@ -1,0 +1,47 @@
+//! Mounts whose daemon is alive where `fsdiag` does not see it.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::{
+    cause,
+    victims::{Victim, eventually, is_root, program, skip},
+};
+
+/// `fsdiag` in a container: with process numbers of its own, and without the rights to read the kernel's lists.
+fn contained(args: &[&str]) -> Output {
+    let mut command = Command::new("unshare");
+    command.args(["-pf", "--mount-proc", "setpriv", "--bounding-set", "-bpf,-perfmon,-sys_admin", program()]);
+    command.args(args).output().unwrap()
+}
+
+#[test]
+fn in_a_container_a_daemon_out_of_sight_is_not_gone() {
+    let Some(victim) = Victim::rclone() else { return };
+    if !is_root() {
+        return skip("a process namespace", "a plain user", "root");
+    }
+    let mount = victim.mount.to_str().unwrap();
+    let out = contained(&["attach", mount, "--format", "json", "--stalled-after", "0"]);
+    let report: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
+    assert_eq!(cause(&report), "none", "{report:#}");
+    assert!(report["kernel"]["missing"].to_string().contains("the daemon: "), "{report:#}");
+    let listed = contained(&["mounts"]);
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let line = text.lines().find(|line| line.contains(mount)).unwrap();
+    assert!(!line.starts_with("DEAD") && line.contains("daemon unknown"), "{line}");
+}
+
+#[test]
+fn a_killed_daemon_whose_thread_waits_for_its_own_mount_is_not_gone_and_convicts_itself() {
+    let Some(victim) = Victim::touching_itself() else { return };
+    victim.await_wait(victim.daemon.id(), "request_wait_answer");
+    victim.signal("-KILL");
+    let state = || std::fs::read_to_string(format!("/proc/{}/stat", victim.daemon.id())).unwrap();
+    eventually("a dead leader", || state().contains(") Z "));
+    for without in [&[][..], &["--without", "peek"]] {
+        let report = victim.attach_until(without, |r| cause(r) == "self_access");
+        assert_eq!(cause(&report), "self_access", "{without:?}: {report:#}");
+    }
+}
