@@ -61,10 +61,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Abort, then unmount, then see to the daemon. A mount without a daemon has nobody to abort.
+    /// Abort, then unmount, then see to the daemon. Where no daemon is seen there may be one.
     pub fn new(situation: &Situation, keep_mounted: bool, kill: bool) -> Self {
         let mut steps = Vec::new();
-        if !situation.daemons.is_empty() {
+        if !situation.daemons.is_empty() || situation.waiting != Some(0) {
             steps.push(if situation.waiting.is_some() { Step::Abort } else { Step::ForceAbort });
         }
         if !keep_mounted {
@@ -116,7 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_without_a_daemon_is_only_unmounted() {
-        assert_eq!(Plan::new(&Situation::default(), false, false).steps, [Step::Unmount]);
+    fn only_where_nobody_serves_and_nobody_waits_there_is_nothing_to_abort() {
+        let steps = |waiting| Plan::new(&Situation { waiting, ..Situation::default() }, false, false).steps;
+        assert_eq!(steps(Some(0)), [Step::Unmount]);
+        assert_eq!(steps(Some(1)), [Step::Abort, Step::Unmount], "whoever serves it is out of sight");
+        assert_eq!(steps(None), [Step::ForceAbort, Step::Unmount]);
     }
 }
