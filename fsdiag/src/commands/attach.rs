@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(NO_INPUT));
     };
     let sources = Sources::open(&mounts, &args.without);
-    let meter = args.for_seconds.and_then(|_| look::meter(mount));
+    let meter = args.for_seconds.and_then(|_| look::meter(mount, &sources));
     let watched = match args.for_seconds {
         Some(seconds) => watch::watch(args, seconds, mount, &mounts, &sources)?,
         None => Watched::default(),

@@ -12,7 +12,7 @@ use fsd_events::stacks::{self, StackDump};
 use fsd_unwind::symbols::Symbolizer;
 
 use crate::sources::{
-    kernel::{holders, mountinfo, task},
+    kernel::{look::Sources, mountinfo, task},
     ptrace::{self, LIMIT, Outlook, Pauses, USUAL_PAUSE},
     tables::{self, Shared},
 };
@@ -154,11 +154,17 @@ fn target(text: &str) -> Result<(u32, Option<PathBuf>)> {
     let Some(mount) = mountinfo::at(&mounts, &point).filter(|m| m.is_fuse()) else {
         bail!("{} is neither a process id nor a FUSE mount; `fsdiag mounts` lists mounts", point.display());
     };
-    let found = holders::scan().of_connection(mount.connection(), mount.kind());
+    let found = Sources::open(&mounts, &[]).holders().of_connection(mount.connection(), mount.kind());
     // Of several holders the one with most threads: a supervisor has few.
     let daemon = found.holders.iter().max_by_key(|h| (task::ids(h.pid).len(), std::cmp::Reverse(h.pid)));
     match daemon {
-        Some(daemon) => Ok((daemon.pid, Some(point))),
+        Some(daemon) => {
+            if !found.sure {
+                let who = format!("process {} ({})", daemon.pid, daemon.comm);
+                writeln!(io::stderr(), "fsdiag: {who} perhaps serves {}: nothing tells for sure", point.display())?;
+            }
+            Ok((daemon.pid, Some(point)))
+        }
         None => bail!("no process serves {}, as far as this user can see", point.display()),
     }
 }

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 
 pub use plan::{Plan, Situation, Step};
 
-use crate::sources::kernel::{fusectl::Fusectl, holders, mountinfo, sys};
+use crate::sources::kernel::{fusectl::Fusectl, holders, look::Sources, mountinfo, sys};
 
 /// Abort the connection of a frozen FUSE mount and unmount it. Everything is shown before it is done.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,6 +43,14 @@ const NOTICE_MS: i32 = 3_000;
 /// # Errors
 /// When the kernel's tables cannot be read.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    of_daemons(args, &[])
+}
+
+/// The same for a mount whose own record names its processes, which counts where the kernel does not tell them.
+///
+/// # Errors
+/// As [`run`].
+pub fn of_daemons(args: &Args, named: &[u32]) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     let mounts = mountinfo::read().context("cannot read /proc/self/mountinfo")?;
     let point = mountinfo::lexical(&std::env::current_dir().unwrap_or_default(), &args.mount);
@@ -50,7 +58,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         writeln!(out, "{} is no FUSE mount; `fsdiag mounts` lists them", point.display())?;
         return Ok(ExitCode::from(3));
     };
-    let situation = look(mount, &mounts);
+    let situation = look(mount, &mounts, named);
     let plan = Plan::new(&situation, args.keep_mounted, args.kill);
     write!(out, "{}", plan.preview(&situation))?;
     if args.dry_run {
@@ -63,18 +71,21 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     perform(&plan, &situation, &mounts, &mut out)
 }
 
-fn look(mount: &mountinfo::Mount, mounts: &[mountinfo::Mount]) -> Situation {
+fn look(mount: &mountinfo::Mount, mounts: &[mountinfo::Mount], named: &[u32]) -> Situation {
     let connection = mount.connection();
-    let daemons = holders::scan().of_connection(connection, mount.kind()).holders;
-    let mut pids: Vec<u32> = daemons.iter().map(|h| h.pid).collect();
+    let found = Sources::open(mounts, &[]).holders().of_connection(connection, mount.kind());
+    let mut pids: Vec<u32> = found.holders.iter().map(|h| h.pid).collect();
     pids.sort_unstable();
     pids.dedup();
+    let by_record = !found.sure && pids.iter().any(|pid| named.contains(pid));
+    pids.retain(|pid| !by_record || named.contains(pid));
     Situation {
         point: mount.point.clone(),
         kind: mount.fstype.clone(),
         connection,
         waiting: Fusectl::open(mounts).and_then(|f| f.waiting(connection)).ok(),
         daemons: pids.into_iter().map(|pid| (pid, holders::comm(pid))).collect(),
+        sure: found.sure || by_record,
     }
 }
 

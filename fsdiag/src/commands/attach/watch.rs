@@ -12,7 +12,6 @@ use crate::{
     commands::analyze::Format,
     engine::report::OpSummary,
     sources::kernel::{
-        holders,
         live::{Answered, Live},
         look::{Source, Sources},
         mountinfo::Mount,
@@ -163,7 +162,7 @@ struct Lists<'a> {
 
 impl<'a> Lists<'a> {
     fn new(mount: &Mount, sources: &'a Sources) -> Self {
-        let found = holders::scan().of_connection(mount.connection(), mount.kind());
+        let found = sources.holders().of_connection(mount.connection(), mount.kind());
         let address = sources.address(mount.connection(), &found.holders).ok();
         let kernel = sources.kernel.as_ref().ok().zip(address);
         Self { kernel, first: None, next_ns: sys::mono_ns() + LISTS_EVERY_NS }

@@ -15,6 +15,8 @@ pub struct Situation {
     pub waiting: Option<u64>,
     /// Processes that hold the connection's device.
     pub daemons: Vec<(u32, String)>,
+    /// False: they only may be that, or there may be others.
+    pub sure: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Abort, then unmount, then see to the daemon. Where no daemon is seen there may be one.
+    /// Abort, then unmount, then see to the daemon, if that is known. Where no daemon is seen there may be one.
     pub fn new(situation: &Situation, keep_mounted: bool, kill: bool) -> Self {
         let mut steps = Vec::new();
         if !situation.daemons.is_empty() || situation.waiting != Some(0) {
@@ -70,7 +72,7 @@ impl Plan {
         if !keep_mounted {
             steps.push(Step::Unmount);
         }
-        for (pid, _) in &situation.daemons {
+        for (pid, _) in situation.daemons.iter().filter(|_| situation.sure) {
             steps.push(if kill { Step::Kill { pid: *pid } } else { Step::AwaitDaemon { pid: *pid } });
         }
         Self { steps }
@@ -84,11 +86,19 @@ impl Plan {
     pub fn preview(&self, situation: &Situation) -> String {
         let waiting = situation.waiting.map_or("an unknown number of requests".into(), |n| count(n, "request"));
         let daemons: Vec<_> = situation.daemons.iter().map(|(pid, comm)| format!("{comm} (pid {pid})")).collect();
-        let daemons = if daemons.is_empty() { "no daemon".into() } else { daemons.join(", ") };
+        let daemons = match (daemons.is_empty(), situation.sure) {
+            (true, true) => "no daemon".into(),
+            (true, false) => "no daemon in sight".into(),
+            (false, true) => daemons.join(", "),
+            (false, false) => format!("perhaps {}", daemons.join(", ")),
+        };
         let point = situation.point.display();
         let mut text = format!("{point} ({}): {daemons}, {waiting} waiting\n", situation.kind);
         for step in &self.steps {
             let _ = writeln!(text, "  - {}: {}", step.title(situation), step.effect());
+        }
+        if !situation.sure {
+            text.push_str("  - no process is killed or waited for: nothing tells for sure who serves this mount\n");
         }
         text
     }
@@ -99,7 +109,17 @@ mod tests {
     use super::*;
 
     fn frozen() -> Situation {
-        Situation { waiting: Some(3), daemons: vec![(7, "rclone".into())], ..Situation::default() }
+        Situation { waiting: Some(3), daemons: vec![(7, "rclone".into())], sure: true, ..Situation::default() }
+    }
+
+    #[test]
+    fn who_only_may_be_the_daemon_is_neither_killed_nor_waited_for() {
+        let unsure = Situation { sure: false, ..frozen() };
+        for kill in [true, false] {
+            let plan = Plan::new(&unsure, false, kill);
+            assert_eq!(plan.steps, [Step::Abort, Step::Unmount]);
+            assert!(plan.preview(&unsure).contains("perhaps rclone (pid 7)"));
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn restart(args: &Args, found: &Mount) -> Result<ExitCode> {
     let former = former(found);
     let rescue =
         rescue::Args { mount: PathBuf::from(&found.mount), dry_run: false, yes: true, keep_mounted: false, kill: true };
-    rescue::run(&rescue)?;
+    rescue::of_daemons(&rescue, &[found.pid, found.supervisor])?;
     let Some(former) = former else {
         complain(&[format!("its command line is not in {}: mount it again by hand", found.events.display())])?;
         return Ok(ExitCode::FAILURE);

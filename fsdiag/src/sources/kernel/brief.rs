@@ -2,7 +2,7 @@
 
 use super::{
     clients::{self, Client},
-    holders::{self, Found, Holder, Scan},
+    holders::{Found, Holder, Scan},
     look::Sources,
     mountinfo::Mount,
     peek::{self, Address, Glance, Kernel, Seen},
@@ -27,7 +27,7 @@ pub struct Brief {
 
 /// All FUSE mounts at once; a tenth of a second, however many there are.
 pub fn all(mounts: &[Mount], sources: &Sources) -> Vec<Brief> {
-    let scan = holders::scan();
+    let scan = sources.holders();
     let fuse = mounts.iter().filter(|m| m.is_fuse());
     let halves: Vec<Half<'_>> = fuse.map(|mount| Half::new(mount, &scan, sources)).collect();
     if halves.iter().any(|half| half.glance.is_some()) {

@@ -52,10 +52,10 @@ impl Transcript {
             self.row(row);
         }
         for client in look.clients.iter().flatten() {
-            let own = look.daemons.iter().any(|d| d.pid == client.task.pid);
+            let own = look.is_of_daemon(client.task.pid);
             self.blocked(&client.task, own, client.blocked_us, client_line(client, look, own));
         }
-        for thread in look.daemon().iter().flat_map(|d| &d.threads) {
+        for thread in look.daemon().filter(|_| look.daemons_sure).iter().flat_map(|d| &d.threads) {
             if matches!(thread.waits(), Some((Wait::ReverseNotify, _))) {
                 let line = format!("daemon thread {} ({}) in {}", thread.tid, thread.comm, thread.where_text());
                 self.blocked(thread, true, thread.idle_us(look.clock_ms), line);

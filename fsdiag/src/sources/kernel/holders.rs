@@ -20,6 +20,8 @@ pub struct Scan {
     pub holders: Vec<Holder>,
     /// Some processes do not show us their descriptors: that nobody was found means nothing.
     pub blind: bool,
+    /// Whose connection is not known has none.
+    pub told: bool,
 }
 
 /// Every descriptor of `/dev/fuse` in every process we may look at.
@@ -34,7 +36,9 @@ pub fn scan() -> Scan {
             None => blind = true,
         }
     }
-    Scan { holders, blind: blind || !bounded::silent().is_empty() }
+    // A kernel that says so of one says so of all.
+    let told = holders.iter().any(|h: &Holder| h.connection.is_some());
+    Scan { holders, blind: blind || !bounded::silent().is_empty(), told }
 }
 
 /// Whether the processes that we see are those of a container, under numbers of its own.
@@ -98,11 +102,10 @@ impl Scan {
     /// system are candidates.
     pub fn of_connection(&self, connection: u64, kind: &str) -> Found {
         let sure: Vec<Holder> = self.holders.iter().filter(|h| h.connection == Some(connection)).cloned().collect();
-        let kernel_tells = self.holders.iter().any(|h| h.connection.is_some());
         if !sure.is_empty() {
             return Found { holders: sure, sure: true };
         }
-        if kernel_tells || self.holders.is_empty() {
+        if self.told || self.holders.is_empty() {
             return Found { holders: sure, sure: !self.blind };
         }
         let short: String = kind.chars().take(15).collect();
@@ -128,7 +131,7 @@ mod tests {
     }
 
     fn scan(holders: &[Holder], blind: bool) -> Scan {
-        Scan { holders: holders.to_vec(), blind }
+        Scan { holders: holders.to_vec(), blind, told: holders.iter().any(|h| h.connection.is_some()) }
     }
 
     #[test]

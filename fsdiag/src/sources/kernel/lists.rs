@@ -106,7 +106,8 @@ impl<M: Memory> Walker<'_, M> {
         self.memory.at(inode, self.layout.task.i_private)
     }
 
-    /// The connection behind a daemon's `/dev/fuse` descriptor; None when no such process is found.
+    /// The connection behind a daemon's `/dev/fuse` descriptor; None when no such process is found, or it has not
+    /// mounted anything.
     ///
     /// # Errors
     /// When the memory cannot be read.
@@ -114,6 +115,9 @@ impl<M: Memory> Walker<'_, M> {
         let Some(task) = self.task(pid)? else { return Ok(None) };
         let file = self.file(task, fd)?;
         let dev = self.memory.at(file, self.layout.task.private_data)? & !3;
+        if dev == 0 {
+            return Ok(None);
+        }
         let owner = self.memory.at(dev, self.layout.dev.fc)?;
         let conn = match (self.layout.conn.chan, self.layout.conn.of_chan) {
             (None, _) => owner,
@@ -121,6 +125,15 @@ impl<M: Memory> Walker<'_, M> {
             (Some(_), None) => 0,
         };
         Ok((conn != 0).then_some(conn))
+    }
+
+    /// The number of the connection behind a daemon's descriptor.
+    ///
+    /// # Errors
+    /// As [`Self::connection_of_daemon`].
+    pub fn number_of_daemon(&self, pid: u32, fd: u32) -> Result<Option<u64>, Fault> {
+        let conn = self.connection_of_daemon(pid, fd)?;
+        conn.map(|conn| self.number(conn, self.layout.conn.dev)).transpose()
     }
 
     /// Whether that address is the connection of that number: a check against a stale pointer.

@@ -7,7 +7,7 @@ use super::{
     burn::{Burning, Meter},
     clients::{self, Client},
     fusectl::Fusectl,
-    holders::{self, Found, Holder},
+    holders::{self, Found, Holder, Scan},
     mountinfo::Mount,
     peek::{self, Address, Kernel, PeekError, View},
     signature::Wait,
@@ -57,6 +57,15 @@ impl Sources {
     /// What is not there, and why.
     pub fn missing(&self) -> Vec<String> {
         [self.fusectl.as_ref().err(), self.kernel.as_ref().err()].into_iter().flatten().cloned().collect()
+    }
+
+    /// Every holder of the device, with its connection wherever anything tells that.
+    pub fn holders(&self) -> Scan {
+        let mut scan = holders::scan();
+        if let Ok(kernel) = &self.kernel {
+            kernel.tell(&mut scan);
+        }
+        scan
     }
 
     /// Where a connection lies in kernel memory.
@@ -159,6 +168,11 @@ impl Look {
         self.daemons.is_empty() && self.daemons_sure && !stands
     }
 
+    /// Whether that process is known to serve the mount.
+    pub fn is_of_daemon(&self, pid: u32) -> bool {
+        self.daemons_sure && self.daemons.iter().any(|d| d.pid == pid)
+    }
+
     /// The connection was aborted: nothing will ever be answered.
     pub fn is_aborted(&self) -> bool {
         self.connected() == Some(false) || self.ready.is_some_and(|r| r.error)
@@ -178,15 +192,15 @@ impl Look {
 }
 
 /// Begins to measure what the threads of the daemon run.
-pub fn meter(mount: &Mount) -> Option<Meter> {
-    let Found { holders, sure } = holders::scan().of_connection(mount.connection(), mount.kind());
+pub fn meter(mount: &Mount, sources: &Sources) -> Option<Meter> {
+    let Found { holders, sure } = sources.holders().of_connection(mount.connection(), mount.kind());
     daemons(&holders).first().filter(|_| sure).map(|daemon| Meter::start(daemon.pid))
 }
 
 /// Takes a look; about a tenth of a second where the request lists can be read, and three where a thread of the daemon
 /// runs while requests wait.
 pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Source]) -> Look {
-    let Found { holders, sure: daemons_sure } = holders::scan().of_connection(mount.connection(), mount.kind());
+    let Found { holders, sure: daemons_sure } = sources.holders().of_connection(mount.connection(), mount.kind());
     let mut missing = sources.missing();
     let view = sources.view(mount.connection(), &holders);
     let view = view
@@ -203,7 +217,9 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
     let waiting = view.as_ref().and_then(|v| v.facts.waiting).or(waiting);
     let daemons = daemons(&holders);
     if daemons.is_empty() && !daemons_sure {
-        missing.push(String::from("the daemon: processes of other users, or outside of this container, do not show their descriptors"));
+        missing.push(String::from(
+            "the daemon: processes of other users, or outside of this container, do not show their descriptors",
+        ));
     }
     let ready = match daemons.first() {
         Some(d) if daemons_sure => ready(d, &mut missing),

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     btf::{Btf, BtfError},
-    holders::Holder,
+    holders::{self, Holder, Scan},
     layout::{Layout, Unknown},
     lists::{Request, Snapshot, Walker},
     memory::{Fault, Memory as _, Peek},
@@ -138,6 +138,23 @@ impl Kernel {
         let is_it = |conn: &u64| walker.is_connection(*conn, connection);
         let found = by_door.filter(is_it).or_else(|| by_daemon().filter(is_it));
         found.map(Address).ok_or(PeekError::NotFound(connection))
+    }
+
+    /// Finds out which connection each holder belongs to, where the kernel's files do not say so.
+    pub fn tell(&self, scan: &mut Scan) {
+        // Kernel memory has the numbers that processes have outside of any container.
+        if scan.told || holders::is_contained() {
+            return;
+        }
+        scan.told = true;
+        // The task address must be that of this thread, not of the one that loaded the program.
+        self.memory.jiffies();
+        for holder in &mut scan.holders {
+            match self.walker().number_of_daemon(holder.pid, holder.fd) {
+                Ok(connection) => holder.connection = connection,
+                Err(_) => scan.blind = true,
+            }
+        }
     }
 
     /// One unconfirmed look: cheap, and wrong about requests that come and go.

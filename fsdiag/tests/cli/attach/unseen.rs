@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use fsdiag::sources::kernel::{holders, look::Sources, mountinfo};
 use serde_json::Value;
 
 use super::{
@@ -44,4 +45,24 @@ fn a_killed_daemon_whose_thread_waits_for_its_own_mount_is_not_gone_and_convicts
         let report = victim.attach_until(without, |r| cause(r) == "self_access");
         assert_eq!(cause(&report), "self_access", "{without:?}: {report:#}");
     }
+}
+
+/// As on Linux before 6.16, whose fdinfo of `/dev/fuse` names no connection.
+#[test]
+fn where_the_kernel_s_files_do_not_say_who_serves_its_memory_does() {
+    let Some(victim) = Victim::rclone() else { return };
+    let mounts = mountinfo::read().unwrap();
+    let mount = mountinfo::at(&mounts, &victim.mount).unwrap();
+    let kernel = match Sources::open(&mounts, &[]).kernel {
+        Ok(kernel) => kernel,
+        Err(why) => return skip("peek", &why, "BPF and BTF"),
+    };
+    let mut scan = holders::scan();
+    scan.holders.iter_mut().for_each(|holder| holder.connection = None);
+    scan.told = false;
+    assert!(!scan.of_connection(mount.connection(), "rclone").sure);
+    kernel.tell(&mut scan);
+    let found = scan.of_connection(mount.connection(), "rclone");
+    let pids: Vec<u32> = found.holders.iter().map(|holder| holder.pid).collect();
+    assert_eq!((pids, found.sure), (vec![victim.daemon.id()], true));
 }
