@@ -139,6 +139,7 @@ pub fn health(brief: &Brief, stalled_us: u64) -> Health {
         _ if brief.connected == Some(false) => Health::Aborted,
         (Some(0), _) => Health::Ok,
         _ if old => Health::Stalled,
+        _ if brief.oldest.is_some() && brief.oldest_us.is_none() => Health::Unknown,
         (Some(_), _) => Health::Busy,
         (None, _) => Health::Unknown,
     }
@@ -179,6 +180,7 @@ fn text(listing: &Listing) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::kernel::peek::Seen;
 
     fn brief(waiting: u64) -> Brief {
         let text = "70 1 0:57 / /m rw - fuse.sshfs h:/ rw,user_id=0\n";
@@ -191,5 +193,13 @@ mod tests {
     fn a_mount_that_requests_wait_for_is_not_dead() {
         assert_eq!(health(&brief(0), 10_000_000), Health::Dead);
         assert_eq!(health(&brief(1), 10_000_000), Health::Busy);
+    }
+
+    #[test]
+    fn a_request_without_a_clock_is_not_said_to_be_young() {
+        let known = Brief { oldest: Some(Seen::without_age(18, 0)), ..brief(1) };
+        assert_eq!(health(&known, 10_000_000), Health::Unknown);
+        assert_eq!(health(&Brief { oldest_us: Some(11_000_000), ..known.clone() }, 10_000_000), Health::Stalled);
+        assert_eq!(health(&Brief { oldest_us: Some(1_000_000), ..known }, 10_000_000), Health::Busy);
     }
 }

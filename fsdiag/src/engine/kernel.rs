@@ -79,19 +79,21 @@ impl KernelState {
     pub fn notes(&self, stalled_us: u64) -> Vec<Note> {
         let gone = self.pending.iter().filter(|(_, p)| p.client_pid.is_some() && p.client.is_none());
         let gone = gone.map(|(_, p)| note("client_gone", p, format!("the client of {} is gone", label(p))));
-        let young = self.pending.iter().filter(|(_, p)| !is_old(p, stalled_us));
-        let young = young.map(|(_, p)| note("open", p, format!("{} is unanswered{}", label(p), age_text(p.age_us))));
+        let young = self.pending.iter().filter(|(_, p)| !self.is_old(p, stalled_us));
+        let since = |p: &Pending| p.age_us.map_or(", for how long nothing tells".into(), |us| age_text(Some(us)));
+        let young = young.map(|(_, p)| note("open", p, format!("{} is unanswered{}", label(p), since(p))));
         gone.chain(young).collect()
+    }
+
+    /// A request without a clock counts as old beside one that is: alone it may be as young as any.
+    fn is_old(&self, pending: &Pending, stalled_us: u64) -> bool {
+        let old = |age_us: u64| age_us >= stalled_us;
+        pending.age_us.map_or_else(|| self.pending.iter().any(|(_, p)| p.age_us.is_some_and(old)), old)
     }
 }
 
 fn note(kind: &str, pending: &Pending, text: String) -> Note {
     Note { kind: kind.to_owned(), op: Some(pending.op.to_string()), id: id(pending), text }
-}
-
-/// A request without a clock counts as old: it was seen twice, and nothing says that it is young.
-fn is_old(pending: &Pending, stalled_us: u64) -> bool {
-    pending.age_us.is_none_or(|age| age >= stalled_us)
 }
 
 fn id(pending: &Pending) -> Option<String> {
@@ -140,7 +142,7 @@ impl Case<'_> {
     }
 
     fn all_old(&self) -> impl Iterator<Item = &(Place, Pending)> {
-        self.state.pending.iter().filter(|(_, p)| is_old(p, self.stalled_us))
+        self.state.pending.iter().filter(|(_, p)| self.state.is_old(p, self.stalled_us))
     }
 
     fn daemon(&self) -> String {
@@ -296,7 +298,8 @@ impl Case<'_> {
             count(queued.len(), "more request"),
             verb(queued.len(), "is", "are")
         );
-        let confidence = if idle.is_some() { Confidence::Certain } else { Confidence::Medium };
+        let known = idle.is_some() && unread.age_us.is_some();
+        let confidence = if known { Confidence::Certain } else { Confidence::Medium };
         let verdict = self.verdict(Cause::WorkerStarvation, confidence, sentence, Some(oldest));
         Some(self.citing(
             verdict,

@@ -6,6 +6,10 @@ use crate::engine::fact::Burns;
 const STALLED: u64 = 10_000_000;
 
 fn pending(state: PendingState, unique: u64, op: Op, age_s: u64) -> KernelFact {
+    aged(state, unique, op, Some(age_s * 1_000_000))
+}
+
+fn aged(state: PendingState, unique: u64, op: Op, age_us: Option<u64>) -> KernelFact {
     KernelFact::Pending(Box::new(Pending {
         state,
         unique,
@@ -17,7 +21,7 @@ fn pending(state: PendingState, unique: u64, op: Op, age_s: u64) -> KernelFact {
         len: None,
         client_pid: Some(7),
         client: Some("cat".into()),
-        age_us: Some(age_s * 1_000_000),
+        age_us,
         thread: None,
         thread_waits: None,
     }))
@@ -140,6 +144,18 @@ fn stopped_and_gone_daemons_are_told_apart() {
     let gone = verdict(&[KernelFact::Dead { connection: 39, aborted: false }]).unwrap();
     assert_eq!((gone.cause, gone.confidence), (Cause::DaemonGone, Confidence::Certain));
     assert!(verdict(&[daemon(3, true)]).is_none(), "stopped, but nobody waits");
+}
+
+/// A RELEASE that nobody waits for, on a kernel that keeps no age.
+#[test]
+fn a_request_without_a_clock_is_a_note_and_no_verdict() {
+    let release = || aged(PendingState::InDaemon, 8, Op::Release, None);
+    let facts = [daemon(4, false), release()];
+    assert_eq!(verdict(&facts), None);
+    let note = state(&facts).notes(STALLED).remove(0);
+    assert!(note.text.ends_with("is unanswered, for how long nothing tells"), "{}", note.text);
+    let found = verdict(&[daemon(4, false), release(), pending(PendingState::InDaemon, 10, Op::Read, 30)]).unwrap();
+    assert_eq!(culprit_of(&found), Some("10"), "the one that is known to be old");
 }
 
 #[test]

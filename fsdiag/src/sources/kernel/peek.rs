@@ -228,7 +228,32 @@ fn seen(request: Request, jiffies: u64, hertz: Option<u64>, paths: &BTreeMap<u64
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::lists::Listed, *};
+
+    impl Seen {
+        /// As kernels show a request that keep no time in it.
+        pub(crate) fn without_age(opcode: u32, pid: u32) -> Self {
+            let request = Request {
+                address: 1,
+                listed: Listed::Processing,
+                unique: 8,
+                resent: false,
+                opcode,
+                nodeid: 2,
+                uid: 0,
+                pid,
+                force: false,
+                background: false,
+                interrupted: false,
+                fh: None,
+                off: None,
+                len: None,
+                name: None,
+                created: None,
+            };
+            Self { request, age_us: None, node_path: None }
+        }
+    }
 
     fn glance(taken_ns: u64, jiffies: u64) -> Glance {
         Glance { taken_ns, snapshot: Snapshot { jiffies, ..Snapshot::default() } }
