@@ -7,6 +7,7 @@ pub mod follow;
 mod frames;
 pub mod kernel;
 pub mod lines;
+pub mod owned;
 pub mod ptrace;
 pub mod rings;
 pub mod tables;

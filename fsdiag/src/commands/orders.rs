@@ -114,7 +114,7 @@ fn order(mount: &Path, request: &Request) -> anyhow::Result<ExitCode> {
         complain(&[format!("no fsd serves {}; `fsdiag mounts` lists what is mounted", mount.display())])?;
         return Ok(ExitCode::from(NO_INPUT));
     };
-    match control::ask(&found.socket, request, LIMIT) {
+    match control::ask(&found, request, LIMIT) {
         Ok(Answer::Staged { id, path }) => print(&format!("{id} {}/{path}\n", found.mount))?,
         Ok(_) => print("done\n")?,
         Err(error) => {

@@ -17,6 +17,7 @@ use super::analyze::{NO_INPUT, complain, print};
 use crate::sources::{
     self, control,
     kernel::{mountinfo, sys},
+    owned,
     rings::{self, Mount},
 };
 
@@ -25,7 +26,8 @@ use crate::sources::{
 /// As a rule the worker is dumped, the next one takes its mount over, and waiting clients get their bytes. An fsd
 /// without a supervisor becomes one by that. A
 /// supervisor that does not answer is killed first: its worker takes its place. Where neither can be, the connection
-/// is aborted and the mount made anew; that hurts, so it is said and asked for beforehand.
+/// is aborted and the mount made anew; that hurts, so it is said and asked for beforehand. Root does not restart the
+/// fsd of a plain user: the command line would be run with root's rights.
 ///
 /// Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no such fsd runs, 4 not confirmed; else those of `fsd`.
 #[derive(Clone, Debug, clap::Args)]
@@ -63,6 +65,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         complain(&[format!("no fsd serves {}; `fsdiag mounts` lists what is mounted", point.display())])?;
         return Ok(ExitCode::from(NO_INPUT));
     };
+    if found.owner != owned::uid() {
+        let advice = "restart it as that user, or free its clients with `fsdiag rescue`";
+        complain(&[format!("the fsd that serves {} is of user {}: {advice}", found.mount, found.owner)])?;
+        return Ok(ExitCode::FAILURE);
+    }
     let way = Way::of(&found);
     print(&way.preview(&found, &words(args, &found).join(" ")))?;
     if args.dry_run {
@@ -103,7 +110,7 @@ fn succeed(supervisor: u32, mount: &str) -> Result<Option<Mount>> {
     for _ in 0..LOOKS {
         sources::pause(LOOK_MS);
         let Some(found) = rings::of_mount(Path::new(mount)).filter(|found| found.alive) else { continue };
-        if found.supervisor != supervisor && control::ask(&found.socket, &Request::Status, way::ANSWER_LIMIT).is_ok() {
+        if found.supervisor != supervisor && control::ask(&found, &Request::Status, way::ANSWER_LIMIT).is_ok() {
             print(&format!("done, its worker took its place (pid {})\n", found.supervisor))?;
             return Ok(Some(found));
         }

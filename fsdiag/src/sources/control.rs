@@ -1,20 +1,24 @@
-//! Control: asks a running fsd over its socket, never longer than a limit.
+//! Control: asks a running fsd over its socket, never longer than a limit, and nobody in its place.
 
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
-    os::unix::net::UnixStream,
-    path::Path,
     time::Duration,
 };
 
 use fsd_events::control::{Answer, Request};
 
+use super::{kernel::sys, rings::Mount};
+
 /// Asks once. A refusal is an error with the daemon's own words.
 ///
 /// # Errors
-/// Nobody listens, no answer within `limit`, an answer that cannot be read, or a refusal.
-pub fn ask(socket: &Path, request: &Request, limit: Duration) -> io::Result<Answer> {
-    let mut stream = UnixStream::connect(socket)?;
+/// Nobody listens or somebody else does, no answer within `limit`, an answer that cannot be read, or a refusal.
+pub fn ask(found: &Mount, request: &Request, limit: Duration) -> io::Result<Answer> {
+    let (mut stream, user) = sys::connect(&found.socket)?;
+    if user != found.owner {
+        let why = format!("its socket is one of user {user}, and not of user {}", found.owner);
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
     let mut line = serde_json::to_vec(request)?;
@@ -44,6 +48,7 @@ mod tests {
     use std::{os::unix::net::UnixListener, thread};
 
     use super::*;
+    use crate::sources::owned;
 
     fn answered(with: &'static str) -> io::Result<Answer> {
         let dir = tempfile::tempdir().unwrap();
@@ -58,7 +63,8 @@ mod tests {
             let _ = BufReader::new(stream).read_line(&mut line);
         };
         let server = thread::Builder::new().spawn(serve).unwrap();
-        let answer = ask(&socket, &Request::Status, Duration::from_millis(200));
+        let found = Mount { socket, owner: owned::uid(), ..Mount::default() };
+        let answer = ask(&found, &Request::Status, Duration::from_millis(200));
         server.join().unwrap();
         answer
     }

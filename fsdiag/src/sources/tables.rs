@@ -2,7 +2,7 @@
 //!
 //! A process that is stopped, or whose watchdog is dead, cannot read its tables; its files on tmpfs say the same.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use fsd_events::{
     ids::{Fh, Ino},
@@ -16,7 +16,8 @@ use fsd_events::{
 };
 
 use super::{
-    kernel::{fusectl::Fusectl, mountinfo, sys},
+    kernel::{fusectl::Fusectl, holders, mountinfo, sys},
+    owned,
     rings::{self, Mount},
 };
 
@@ -33,18 +34,19 @@ pub struct Shared {
 
 /// The tables of the fsd that runs as `pid`; None for any other program, or where they may not be read.
 pub fn of_process(pid: u32) -> Option<Shared> {
-    rings::mounts().into_iter().rev().find_map(|mount| of_mount(mount, pid))
+    let owner = holders::owner(pid)?;
+    rings::mounts().into_iter().rev().filter(|mount| mount.owner == owner).find_map(|mount| of_mount(mount, pid))
 }
 
 fn of_mount(mount: Mount, pid: u32) -> Option<Shared> {
     let dir = mount.dir.join(mount.run.to_string());
-    let read = |name: &str| fs::read(dir.join(name)).ok();
+    let read = |name: &str| owned::read(&dir.join(name), mount.owner).ok();
     let ops = tables::decode_inflight(&read(layout::INFLIGHT)?).filter(|table| table.pid == pid)?;
     Some(Shared {
         ops,
         tasks: read(layout::TASKS).and_then(|bytes| tables::decode_tasks(&bytes)).unwrap_or_default(),
         locks: read(layout::LOCKS).and_then(|bytes| tables::decode_locks(&bytes)).unwrap_or_default(),
-        names: fs::File::open(mount.dir.join(layout::NAMES)).and_then(Names::read_from).ok(),
+        names: owned::open(&mount.dir.join(layout::NAMES), mount.owner).and_then(Names::read_from).ok(),
         now_us: sys::mono_ns() / 1000,
         mount,
     })

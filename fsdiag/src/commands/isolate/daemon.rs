@@ -92,7 +92,7 @@ impl Daemon {
     }
 
     fn ask(&self, request: &Request, limit: Duration) -> io::Result<Answer> {
-        control::ask(&self.found()?.socket, request, limit)
+        control::ask(&self.found()?, request, limit)
     }
 
     fn found(&self) -> io::Result<rings::Mount> {

@@ -23,8 +23,10 @@ pub enum Way {
 
 impl Way {
     pub fn of(found: &Mount) -> Self {
-        let answer = control::ask(&found.socket, &Request::Status, ANSWER_LIMIT);
+        let answer = control::ask(found, &Request::Status, ANSWER_LIMIT);
         let supervisor = (found.supervisor != 0 && found.supervisor != found.pid).then_some(found.supervisor);
+        // It may be killed: a record that is wrong about it must not do that to somebody else.
+        let supervisor = supervisor.filter(|pid| found.is_held_by(*pid));
         let worker = Path::new("/proc").join(found.pid.to_string()).exists();
         Self::by(&answer, supervisor.filter(|_| worker), resends())
     }

@@ -5,7 +5,8 @@ use std::{
     ffi::CStr,
     io,
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
-    path::PathBuf,
+    os::unix::{ffi::OsStrExt as _, net::UnixStream},
+    path::{Path, PathBuf},
 };
 
 fn checked(returned: libc::c_long) -> io::Result<libc::c_long> {
@@ -87,6 +88,38 @@ pub fn poll_foreign(pid: u32, fd: u32) -> io::Result<Ready> {
     Ok(ready[0])
 }
 
+/// Connects to a socket without waiting for room in its queue; gives who listens there, by user.
+///
+/// # Errors
+/// Nobody listens, WouldBlock when too many others wait for an answer, or the path is too long for an address.
+pub fn connect(socket: &Path) -> io::Result<(UnixStream, u32)> {
+    let path = socket.as_os_str().as_bytes();
+    // SAFETY: plain numbers, for which zero is a value.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    if path.len() >= address.sun_path.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(path) {
+        *to = libc::c_char::from_ne_bytes([*from]);
+    }
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: plain numbers.
+    let stream = owned(unsafe { libc::socket(libc::AF_UNIX, kind, 0) }.into())?;
+    let size = libc::socklen_t::try_from(size_of_val(&address)).map_err(io::Error::other)?;
+    // SAFETY: the address is ours and has that size.
+    checked(unsafe { libc::connect(stream.as_raw_fd(), (&raw const address).cast(), size) }.into())?;
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = libc::socklen_t::try_from(size_of_val(&peer)).map_err(io::Error::other)?;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: the kernel fills in one ucred, of the size that it is told.
+    let got = unsafe { libc::getsockopt(stream.as_raw_fd(), level, option, (&raw mut peer).cast(), &raw mut size) };
+    checked(got.into())?;
+    let stream = UnixStream::from(stream);
+    stream.set_nonblocking(false)?;
+    Ok((stream, peer.uid))
+}
+
 /// Nanoseconds of the clock that never steps, the one of fsd's events; the trace instance is set to it too.
 pub fn mono_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
@@ -154,8 +187,7 @@ pub enum Unmount {
 ///
 /// # Errors
 /// EBUSY while files are open, EPERM for a plain user, EINVAL when nothing is mounted there.
-pub fn umount(point: &std::path::Path, how: Unmount) -> io::Result<()> {
-    use std::os::unix::ffi::OsStrExt as _;
+pub fn umount(point: &Path, how: Unmount) -> io::Result<()> {
     let path = std::ffi::CString::new(point.as_os_str().as_bytes()).map_err(io::Error::other)?;
     let flag = match how {
         Unmount::Plain => 0,
