@@ -16,12 +16,20 @@ use std::{
 /// When it cannot be made, or somebody else owns it or may enter it.
 pub fn make_private(dir: &Path) -> io::Result<()> {
     // One that is there needs no disk that takes anything.
-    let meta = fs::symlink_metadata(dir).or_else(|_| {
+    let private = is_private(dir).or_else(|_| {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        fs::symlink_metadata(dir).map_err(|e| made.err().unwrap_or(e))
+        is_private(dir).map_err(|error| made.err().unwrap_or(error))
     })?;
-    let ours = meta.is_dir() && meta.uid() == uid() && meta.mode() & 0o077 == 0;
-    if ours { Ok(()) } else { Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a private directory of ours")) }
+    if private { Ok(()) } else { Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a private directory of ours")) }
+}
+
+/// Whether that is a directory of this user, no link to one, that nobody else may enter.
+///
+/// # Errors
+/// When nothing is there.
+pub fn is_private(dir: &Path) -> io::Result<bool> {
+    let meta = fs::symlink_metadata(dir)?;
+    Ok(meta.is_dir() && meta.uid() == uid() && meta.mode() & 0o077 == 0)
 }
 
 /// Opens a file that this user alone may read or write, and no link to one.

@@ -1,7 +1,7 @@
 //! Client of the control socket: finds the running fsd and asks it.
 
 use std::{
-    fs::File,
+    fs::OpenOptions,
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -16,6 +16,7 @@ use fsd_events::{
 
 use crate::{
     data::source::is_url,
+    platform::runtime_dir::{is_private, open_private},
     process::{
         exit::{Exit, Failure},
         places,
@@ -104,7 +105,8 @@ pub(in crate::process) fn running(runtime_dir: Option<&Path>) -> Vec<Presence> {
 
 fn below(roots: Vec<PathBuf>) -> Vec<Presence> {
     let mut found = Vec::new();
-    for root in roots {
+    // Whoever was there before us could have written what he likes, and would hear our secrets.
+    for root in roots.iter().filter(|root| is_private(root).unwrap_or(false)) {
         let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
         let living = entries.map(|entry| entry.path()).filter(|dir| alive(dir));
         found.extend(living.filter_map(|dir| read(&dir)));
@@ -116,12 +118,15 @@ fn below(roots: Vec<PathBuf>) -> Vec<Presence> {
 
 /// What `dir` (a mount's runtime directory) says of itself.
 pub(in crate::process) fn read(dir: &Path) -> Option<Presence> {
-    serde_json::from_slice(&std::fs::read(dir.join(layout::MOUNT_FILE)).ok()?).ok()
+    let mut text = Vec::new();
+    let mut file = open_private(&dir.join(layout::MOUNT_FILE), OpenOptions::new().read(true)).ok()?;
+    file.read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 /// Whether a process still holds the lock of that runtime directory.
 fn alive(dir: &Path) -> bool {
-    File::open(dir.join(LOCK))
+    open_private(&dir.join(LOCK), OpenOptions::new().read(true))
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
@@ -156,10 +161,33 @@ fn choose(mut running: Vec<Presence>, mount: Option<&Path>) -> Result<Presence, 
 
 #[cfg(test)]
 mod tests {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
     use super::*;
 
     fn at(mount: &str) -> Presence {
         Presence { mount: mount.to_owned(), ..Presence::default() }
+    }
+
+    #[test]
+    fn a_record_where_others_may_write_is_not_believed() {
+        let base = tempfile::tempdir().unwrap();
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let (root, dir) = (base.path().join("fsd-7"), base.path().join("fsd-7/m"));
+        std::fs::create_dir_all(&dir).unwrap();
+        let record = dir.join(layout::MOUNT_FILE);
+        std::fs::write(&record, r#"{"mount":"/m"}"#).unwrap();
+        let lock = std::fs::File::create(dir.join(LOCK)).unwrap();
+        lock.lock().unwrap();
+        for path in [&record, &dir.join(LOCK)] {
+            mode(path, 0o600);
+        }
+        let found = |root_mode, record_mode| {
+            (mode(&root, root_mode), mode(&record, record_mode));
+            running(Some(&root)).iter().any(|presence| presence.mount == "/m")
+        };
+        assert!(found(0o700, 0o600));
+        assert!(!found(0o755, 0o600) && !found(0o700, 0o644));
     }
 
     #[test]
