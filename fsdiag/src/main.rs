@@ -5,10 +5,12 @@ use std::{
     process::ExitCode,
 };
 
+use fsdiag::output::clean::clean;
+
 fn main() -> ExitCode {
     fsdiag::cli::run().unwrap_or_else(|error| {
         // For a person: the reasons in one line, and never a backtrace. Whoever closed stderr does not want it.
-        drop(writeln!(stderr(), "fsdiag: {error:#}"));
+        drop(writeln!(stderr(), "fsdiag: {}", clean(format!("{error:#}"))));
         ExitCode::FAILURE
     })
 }

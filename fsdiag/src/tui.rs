@@ -39,6 +39,7 @@ use self::{
     turn::Turn,
     view::theme::Theme,
 };
+use crate::output::clean::clean;
 
 /// How the screens look and behave.
 pub struct Options {
@@ -175,7 +176,7 @@ pub fn farewell(state: &State) -> String {
     let width = usize::from(state.width).max(40);
     let line = status::line(&state, width).plain();
     let banner = status::banner(&state, width);
-    let whole = state.picture.verdict.as_ref().map(|verdict| format!("{}\n", verdict.sentence));
+    let whole = state.picture.verdict.as_ref().map(|verdict| clean(verdict.sentence.as_str()) + "\n");
     let head = banner.first().map(|row| row.plain().replace(", Enter: evidence", "")).unwrap_or_default();
     format!("{line}\n{head}\n{}", whole.unwrap_or_default()).trim_end().to_owned()
 }

@@ -19,7 +19,7 @@ use crate::{
         model::{Limits, Model, Now},
         report::{Confidence, Report},
     },
-    output::{json, paint::Paint, text},
+    output::{clean::clean, json, paint::Paint, text},
     sources::file::{self, Input},
 };
 use select::{FailOn, Selection, Window};
@@ -171,7 +171,13 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// A line on stdout; no name in it begins another.
+pub(crate) fn say(line: impl Into<String>) -> anyhow::Result<()> {
+    print(&(clean(line) + "\n"))
+}
+
+/// Each problem is one line on stderr.
 pub(crate) fn complain(problems: &[String]) -> io::Result<()> {
     let mut err = io::stderr().lock();
-    problems.iter().try_for_each(|problem| writeln!(err, "fsdiag: {problem}"))
+    problems.iter().try_for_each(|problem| writeln!(err, "fsdiag: {}", clean(problem.as_str())))
 }

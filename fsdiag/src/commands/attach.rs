@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::{
     commands::analyze::{
-        Format, NO_INPUT,
+        Format, NO_INPUT, complain,
         quote::{self, Again, Kept, Tails},
         read,
         select::seconds,
@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mounts = mountinfo::read()?;
     let path = mountinfo::lexical(&env::current_dir().unwrap_or_default(), &args.mount);
     let Some(mount) = mountinfo::at(&mounts, &path) else {
-        writeln!(io::stderr(), "fsdiag: {}", not_found(&mounts, &path))?;
+        complain(&[not_found(&mounts, &path)])?;
         return Ok(ExitCode::from(NO_INPUT));
     };
     let sources = Sources::open(&mounts, &args.without);

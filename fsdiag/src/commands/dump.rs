@@ -11,10 +11,13 @@ use anyhow::{Context as _, Result, bail};
 use fsd_events::stacks::{self, StackDump};
 use fsd_unwind::symbols::Symbolizer;
 
-use crate::sources::{
-    kernel::{look::Sources, mountinfo, task},
-    ptrace::{self, LIMIT, Outlook, Pauses, USUAL_PAUSE},
-    tables::{self, Shared},
+use crate::{
+    output::clean::clean,
+    sources::{
+        kernel::{look::Sources, mountinfo, task},
+        ptrace::{self, LIMIT, Outlook, Pauses, USUAL_PAUSE},
+        tables::{self, Shared},
+    },
 };
 
 /// Dump the stacks of all threads of a process, or of the daemon behind a mount, by ptrace.
@@ -60,7 +63,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         say,
         "fsdiag: process {pid} ({}) has {who} (longer on a busy machine); one that does not stop within {limit} ms is \
          not waited for",
-        outlook.comm
+        clean(outlook.comm.as_str())
     )?;
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);

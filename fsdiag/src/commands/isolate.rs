@@ -22,7 +22,7 @@ use self::{
     setting::Setting,
     trial::Terms,
 };
-use super::analyze::{Format, NO_INPUT, complain, print, select::seconds};
+use super::analyze::{Format, NO_INPUT, complain, print, say, select::seconds};
 use crate::{engine::model::Limits, sources::kernel::sys::EndSignals};
 
 /// Find out where a hang comes from: run a workload under no flag, debug_skip_eviction, debug_fskit_single_thread, and
@@ -174,7 +174,8 @@ fn hand_over(args: &Args, account: &Account) -> Result<()> {
     };
     let Some(file) = &args.output else { return print(&spelt) };
     std::fs::write(file, &spelt).with_context(|| format!("cannot write {}", file.display()))?;
-    print(&format!("{}\nreport: {}\n", account.conclusion.sentence, file.display()))
+    say(account.conclusion.sentence.as_str())?;
+    say(format!("report: {}", file.display()))
 }
 
 /// How the walk ended.

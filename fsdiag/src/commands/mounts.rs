@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::{
     commands::analyze::{Format, select::seconds},
+    output::clean::clean,
     sources::kernel::{
         brief::{self, Brief},
         look::Sources,
@@ -149,30 +150,35 @@ fn text(listing: &Listing) -> String {
     let mut out = String::new();
     let width = listing.mounts.iter().map(|m| m.mount.chars().count()).max().unwrap_or(0);
     for m in &listing.mounts {
-        let _ = write!(out, "{:<8} {:<width$}  {:<16}", m.health.word(), m.mount, m.fstype);
-        let _ = match &m.daemon {
-            Some(d) => write!(out, " {}{} {}", d.comm, if d.sure { "" } else { "?" }, d.pid),
-            None if m.health == Health::Dead => write!(out, " no daemon"),
-            None => write!(out, " daemon unknown"),
-        };
-        let _ = match m.waiting {
-            Some(0) => Ok(()),
-            Some(n) => write!(out, ", {n} waiting"),
-            None => write!(out, ", waiting unknown"),
-        };
-        if let Some(age) = m.oldest_s {
-            let _ = write!(out, ", oldest {age:.1} s");
-        }
-        if let Some(oldest) = &m.oldest {
-            let _ = write!(out, " ({oldest})");
-        }
+        out.push_str(&clean(line(m, width)));
         out.push('\n');
     }
     if listing.mounts.is_empty() {
         out.push_str("no FUSE mounts\n");
     }
     for why in &listing.missing {
-        let _ = writeln!(out, "not available: {why}");
+        let _ = writeln!(out, "not available: {}", clean(why.as_str()));
+    }
+    out
+}
+
+fn line(m: &Row, width: usize) -> String {
+    let mut out = format!("{:<8} {:<width$}  {:<16}", m.health.word(), m.mount, m.fstype);
+    let _ = match &m.daemon {
+        Some(d) => write!(out, " {}{} {}", d.comm, if d.sure { "" } else { "?" }, d.pid),
+        None if m.health == Health::Dead => write!(out, " no daemon"),
+        None => write!(out, " daemon unknown"),
+    };
+    let _ = match m.waiting {
+        Some(0) => Ok(()),
+        Some(n) => write!(out, ", {n} waiting"),
+        None => write!(out, ", waiting unknown"),
+    };
+    if let Some(age) = m.oldest_s {
+        let _ = write!(out, ", oldest {age:.1} s");
+    }
+    if let Some(oldest) = &m.oldest {
+        let _ = write!(out, " ({oldest})");
     }
     out
 }

@@ -12,7 +12,7 @@ use fsd_events::{
     flags::Flag,
 };
 
-use super::analyze::{NO_INPUT, complain, print};
+use super::analyze::{NO_INPUT, complain, say};
 use crate::sources::{control, rings};
 
 /// Show a URL as a file of a running fsd. Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no such fsd runs.
@@ -72,7 +72,7 @@ const URL_LIMIT: u64 = 256 << 10;
 /// When standard input or output fails.
 pub fn stage(args: &Stage) -> anyhow::Result<ExitCode> {
     if args.dry_run {
-        print("the URL would be shown as a file below Staged\n")?;
+        say("the URL would be shown as a file below Staged")?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut url = args.url.clone();
@@ -88,7 +88,7 @@ pub fn stage(args: &Stage) -> anyhow::Result<ExitCode> {
 /// When standard output fails.
 pub fn unstage(args: &Unstage) -> anyhow::Result<ExitCode> {
     if args.dry_run {
-        print(&format!("{} would be evicted when its last reader has closed it\n", args.id))?;
+        say(format!("{} would be evicted when its last reader has closed it", args.id))?;
         return Ok(ExitCode::SUCCESS);
     }
     order(&args.mount, &Request::Unstage { id: args.id.clone() })
@@ -103,7 +103,7 @@ pub fn flag(args: &SetFlag) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(USAGE));
     };
     if args.dry_run {
-        print(&format!("{} = {} would be set\n", flag.name(), args.value))?;
+        say(format!("{} = {} would be set", flag.name(), args.value))?;
         return Ok(ExitCode::SUCCESS);
     }
     order(&args.mount, &Request::SetFlag { flag, value: args.value })
@@ -115,8 +115,8 @@ fn order(mount: &Path, request: &Request) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(NO_INPUT));
     };
     match control::ask(&found, request, LIMIT) {
-        Ok(Answer::Staged { id, path }) => print(&format!("{id} {}/{path}\n", found.mount))?,
-        Ok(_) => print("done\n")?,
+        Ok(Answer::Staged { id, path }) => say(format!("{id} {}/{path}", found.mount))?,
+        Ok(_) => say("done")?,
         Err(error) => {
             complain(&[error.to_string()])?;
             return Ok(ExitCode::FAILURE);

@@ -14,7 +14,10 @@ use anyhow::{Context as _, Result};
 
 pub use plan::{Plan, Situation, Step};
 
-use crate::sources::kernel::{fusectl::Fusectl, holders, look::Sources, mountinfo, sys};
+use crate::{
+    output::clean::clean,
+    sources::kernel::{fusectl::Fusectl, holders, look::Sources, mountinfo, sys},
+};
 
 /// Abort the connection of a frozen FUSE mount and unmount it. Everything is shown before it is done.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,7 +58,7 @@ pub fn of_daemons(args: &Args, named: &[u32]) -> Result<ExitCode> {
     let mounts = mountinfo::read().context("cannot read /proc/self/mountinfo")?;
     let point = mountinfo::lexical(&std::env::current_dir().unwrap_or_default(), &args.mount);
     let Some(mount) = mountinfo::at(&mounts, &point).filter(|m| m.is_fuse()) else {
-        writeln!(out, "{} is no FUSE mount; `fsdiag mounts` lists them", point.display())?;
+        writeln!(out, "{} is no FUSE mount; `fsdiag mounts` lists them", clean(point.display().to_string()))?;
         return Ok(ExitCode::from(3));
     };
     let situation = look(mount, &mounts, named);
@@ -116,13 +119,14 @@ fn perform(
                 format!("failed: {error}")
             }
         };
-        writeln!(out, "{}: {said}", step.title(situation))?;
+        writeln!(out, "{}: {said}", clean(step.title(situation)))?;
     }
     let left = mountinfo::read()?.iter().any(|m| m.is_fuse() && m.connection() == situation.connection);
+    let point = clean(situation.point.display().to_string());
     match (left, plan.unmounts()) {
-        (true, true) => writeln!(out, "{} is still mounted", situation.point.display())?,
-        (true, false) => writeln!(out, "{} stays mounted; its clients got errors", situation.point.display())?,
-        (false, _) => writeln!(out, "{} is unmounted", situation.point.display())?,
+        (true, true) => writeln!(out, "{point} is still mounted")?,
+        (true, false) => writeln!(out, "{point} stays mounted; its clients got errors")?,
+        (false, _) => writeln!(out, "{point} is unmounted")?,
     }
     Ok(if (left && plan.unmounts()) || (failed && !plan.unmounts()) { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }

@@ -1,7 +1,5 @@
 //! The report for people: the verdict first, then what it rests on, then the rest.
 
-use std::fmt::Write as _;
-
 use super::paint::{Paint, Tone};
 use crate::engine::{
     plural::count,
@@ -28,23 +26,23 @@ pub fn render(report: &Report, paint: Paint) -> String {
     text
 }
 
-/// Writing to a string cannot fail.
+/// One line.
 macro_rules! say {
-    ($text:expr, $($arg:tt)*) => {
-        { let _ = writeln!($text, $($arg)*); }
+    ($text:expr, $paint:expr, $($arg:tt)*) => {
+        { $text.push_str(&$paint.line(&format!($($arg)*))); $text.push('\n'); }
     };
 }
 
 fn headline(text: &mut String, report: &Report, paint: Paint) {
     match report.verdicts.as_slice() {
         [] if report.inputs.iter().all(|input| input.events == 0) => {
-            say!(text, "{}", paint.tone("nothing to judge: no event was found", Tone::Warn));
+            say!(text, paint, "{}", paint.tone("nothing to judge: no event was found", Tone::Warn));
         }
-        [] => say!(text, "{}", paint.tone("healthy: nothing hangs", Tone::Good)),
+        [] => say!(text, paint, "{}", paint.tone("healthy: nothing hangs", Tone::Good)),
         [first, ..] => {
             let sure = format!("{} ({})", first.cause.name(), first.confidence.name());
-            say!(text, "{} {}", paint.tone("!", Tone::Bad), paint.tone(&first.sentence, Tone::Bad));
-            say!(text, "  {}", paint.tone(&sure, Tone::Bold));
+            say!(text, paint, "{} {}", paint.tone("!", Tone::Bad), paint.tone(&first.sentence, Tone::Bad));
+            say!(text, paint, "  {}", paint.tone(&sure, Tone::Bold));
         }
     }
 }
@@ -52,13 +50,14 @@ fn headline(text: &mut String, report: &Report, paint: Paint) {
 fn one_verdict(text: &mut String, number: usize, verdict: &Verdict, paint: Paint) {
     if number > 0 {
         let sure = format!("{} ({})", verdict.cause.name(), verdict.confidence.name());
-        say!(text, "\nalso: {} {}", verdict.sentence, paint.tone(&sure, Tone::Dim));
+        text.push('\n');
+        say!(text, paint, "also: {} {}", verdict.sentence, paint.tone(&sure, Tone::Dim));
     }
     if let Some(culprit) = &verdict.culprit {
-        say!(text, "  culprit   {}", one_culprit(culprit));
+        say!(text, paint, "  culprit   {}", one_culprit(culprit));
     }
     for other in verdict.alternatives.iter().take(SHOWN) {
-        say!(text, "  or else   {}", one_culprit(other));
+        say!(text, paint, "  or else   {}", one_culprit(other));
     }
     if !verdict.waiters.is_empty() {
         let who = |w: &crate::engine::report::Waiter| {
@@ -66,17 +65,17 @@ fn one_verdict(text: &mut String, number: usize, verdict: &Verdict, paint: Paint
             w.id.as_ref().map_or_else(|| name.to_owned(), |id| format!("{name} #{id}"))
         };
         let shown: Vec<_> = verdict.waiters.iter().take(SHOWN).map(who).collect();
-        say!(text, "  waiting   {}{}", shown.join(", "), more(verdict.waiting()));
+        say!(text, paint, "  waiting   {}{}", shown.join(", "), more(verdict.waiting()));
     }
     for evidence in verdict.evidence.iter().take(SHOWN) {
         let place = format!("{}:{}", evidence.input, evidence.line);
-        say!(text, "  evidence  {} {}", paint.tone(&place, Tone::Dim), cut(&evidence.text));
+        say!(text, paint, "  evidence  {} {}", paint.tone(&place, Tone::Dim), cut(&evidence.text));
     }
     if verdict.evidence.len() > SHOWN {
-        say!(text, "            {}", count(verdict.evidence.len() - SHOWN, "more line"));
+        say!(text, paint, "            {}", count(verdict.evidence.len() - SHOWN, "more line"));
     }
     for advice in &verdict.advice {
-        say!(text, "  next      {advice}");
+        say!(text, paint, "  next      {advice}");
     }
 }
 
@@ -101,16 +100,17 @@ fn orphans(text: &mut String, report: &Report, paint: Paint) {
     if report.orphans.is_empty() {
         return;
     }
-    say!(text, "\n{} without an answer{}", paint.tone("open operations", Tone::Bold), more(report.open()));
+    text.push('\n');
+    say!(text, paint, "{} without an answer{}", paint.tone("open operations", Tone::Bold), more(report.open()));
     for orphan in report.orphans.iter().take(SHOWN) {
         let age = orphan.age_s.map_or_else(|| "?".to_owned(), |age| format!("{age:.1} s"));
         let path = orphan.path.as_deref().unwrap_or("");
         let place = format!("{}:{}", orphan.input, orphan.line);
         let id = orphan.daemon.as_ref().map_or_else(|| orphan.id.clone(), |daemon| format!("{} {daemon}", orphan.id));
-        say!(text, "  {:<12} {id:<12} {age:>9}  {path} {}", orphan.op, paint.tone(&place, Tone::Dim));
+        say!(text, paint, "  {:<12} {id:<12} {age:>9}  {path} {}", orphan.op, paint.tone(&place, Tone::Dim));
     }
     let inflight: Vec<_> = report.inflight.iter().map(|(op, count)| format!("{op}: {count}")).collect();
-    say!(text, "  in flight {}", inflight.join(", "));
+    say!(text, paint, "  in flight {}", inflight.join(", "));
 }
 
 fn episodes(text: &mut String, report: &Report, paint: Paint) {
@@ -120,12 +120,13 @@ fn episodes(text: &mut String, report: &Report, paint: Paint) {
         let span = episode.span_s.map(|span| format!(", {span:.1} s from first to last")).unwrap_or_default();
         let dumps = episode.dumps.len();
         let head = format!("{} of {who}{pid}{span}", count(dumps, "stack dump"));
-        say!(text, "\n{}{}", paint.tone(&head, Tone::Bold), tally(episode));
+        text.push('\n');
+        say!(text, paint, "{}{}", paint.tone(&head, Tone::Bold), tally(episode));
         for op in episode.ops.iter().take(SHOWN) {
             one_compared(text, op, paint);
         }
         if episode.ops.len() > SHOWN {
-            say!(text, "  and {}", count(episode.ops.len() - SHOWN, "more operation"));
+            say!(text, paint, "  and {}", count(episode.ops.len() - SHOWN, "more operation"));
         }
     }
 }
@@ -146,19 +147,20 @@ fn one_compared(text: &mut String, op: &Compared, paint: Paint) {
     let path = op.path.as_deref().map(|path| format!("  {path}")).unwrap_or_default();
     let detail = op.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
     let change = paint.tone(&format!("{change:<9}"), tone);
-    say!(text, "  {change} {:>8.1} s  {what}{path}{detail}", op.age_s);
+    say!(text, paint, "  {change} {:>8.1} s  {what}{path}{detail}", op.age_s);
 }
 
 fn notes(text: &mut String, report: &Report, paint: Paint) {
     if report.notes.is_empty() {
         return;
     }
-    say!(text, "\n{}", paint.tone("notes", Tone::Bold));
+    text.push('\n');
+    say!(text, paint, "{}", paint.tone("notes", Tone::Bold));
     for note in report.notes.iter().take(SHOWN) {
-        say!(text, "  {:<10} {}", note.kind, note.text);
+        say!(text, paint, "  {:<10} {}", note.kind, note.text);
     }
     if report.notes.len() > SHOWN {
-        say!(text, "  and {} more", report.notes.len() - SHOWN);
+        say!(text, paint, "  and {} more", report.notes.len() - SHOWN);
     }
 }
 
@@ -170,22 +172,23 @@ fn latencies(text: &mut String, report: &Report, paint: Paint) {
         "  {:<14}{:>10}{:>8}{:>10}{:>10}{:>10}{:>10}",
         "operation", "count", "errors", "p50", "p90", "p99", "max"
     );
-    say!(text, "\n{}", paint.tone(&head, Tone::Bold));
+    text.push('\n');
+    say!(text, paint, "{}", paint.tone(&head, Tone::Bold));
     let mut rows: Vec<(&String, &OpSummary)> = report.ops.iter().collect();
     rows.sort_by_key(|(_, summary)| std::cmp::Reverse(summary.count));
     for (op, s) in rows {
         let [p50, p90, p99, max] = [s.p50_us, s.p90_us, s.p99_us, s.max_us].map(micros);
-        say!(text, "  {op:<14}{:>10}{:>8}{p50:>10}{p90:>10}{p99:>10}{max:>10}", s.count, s.errors);
+        say!(text, paint, "  {op:<14}{:>10}{:>8}{p50:>10}{p90:>10}{p99:>10}{max:>10}", s.count, s.errors);
     }
 }
 
 fn inputs(text: &mut String, report: &Report, paint: Paint) {
-    say!(text, "");
+    text.push('\n');
     for input in &report.inputs {
         let bad = if input.bad_lines > 0 { format!(", {} bad", input.bad_lines) } else { String::new() };
         let (lines, events) = (count(input.lines, "line"), count(input.events, "event"));
         let line = format!("{}: {}, {lines}, {events}{bad}", input.path, input.format);
-        say!(text, "{}", paint.tone(&line, Tone::Dim));
+        say!(text, paint, "{}", paint.tone(&line, Tone::Dim));
     }
     let Loss { seq_gaps, lone_exits, superseded, .. } = report.loss;
     if seq_gaps + lone_exits + superseded > 0 {
@@ -195,10 +198,15 @@ fn inputs(text: &mut String, report: &Report, paint: Paint) {
             count(lone_exits, "end"),
             count(superseded, "beginning")
         );
-        say!(text, "{}", paint.tone(&line, Tone::Warn));
+        say!(text, paint, "{}", paint.tone(&line, Tone::Warn));
     }
     if let Some(waiting) = report.kernel_waiting {
-        say!(text, "{}", paint.tone(&format!("the kernel has {} waiting", count(waiting, "request")), Tone::Dim));
+        say!(
+            text,
+            paint,
+            "{}",
+            paint.tone(&format!("the kernel has {} waiting", count(waiting, "request")), Tone::Dim)
+        );
     }
 }
 

@@ -153,8 +153,9 @@ fn keymap(named: Option<&Path>) -> Result<(Keymap, Vec<String>), String> {
     let usual = config.map(|dir| dir.join("fsdiag/keys.toml")).filter(|file| file.exists());
     let Some(file) = named.map(Path::to_owned).or(usual) else { return Ok((Keymap::default(), Vec::new())) };
     let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let wanted: BTreeMap<String, Vec<String>> =
-        toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let line = |error: &toml::de::Error| text[..error.span().map_or(0, |span| span.start)].matches('\n').count() + 1;
+    let cannot = |error: toml::de::Error| format!("{} line {}: {}", file.display(), line(&error), error.message());
+    let wanted: BTreeMap<String, Vec<String>> = toml::from_str(&text).map_err(cannot)?;
     let (keys, wrong) = Keymap::remapped(&wanted);
     Ok((keys, wrong.into_iter().map(|what| format!("{}: {what}", file.display())).collect()))
 }

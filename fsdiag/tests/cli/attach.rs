@@ -334,3 +334,19 @@ fn what_is_no_mount_is_said_to_be_none() {
     assert_eq!(out.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&out.stderr).contains("no FUSE mount"));
 }
+
+#[test]
+fn a_name_that_is_looked_up_gives_the_terminal_no_orders() {
+    let Some(mut victim) = Victim::spinning() else { return };
+    let file = victim.mount.join("hang\x1b]0;owned\x07\n! all is well");
+    victim.client("stat", &[file.to_str().unwrap()]);
+    let report = victim.attach_until(&[], |r| !requests(r).is_empty());
+    if no_lists(&report) {
+        return;
+    }
+    for args in [&["attach", victim.mount.to_str().unwrap()][..], &["mounts"]] {
+        let text = String::from_utf8(fsdiag(args).stdout).unwrap();
+        assert!(text.contains("hang?]0;owned??! all is well"), "{text:?}");
+        assert!(!text.contains('\x1b') && !text.lines().any(|line| line.starts_with("! all")), "{text:?}");
+    }
+}

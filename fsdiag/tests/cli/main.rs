@@ -17,6 +17,7 @@ mod honest;
 mod inputs;
 mod joined;
 mod lossy;
+mod names;
 mod old_events;
 mod rules;
 mod shared;

@@ -19,6 +19,7 @@ use crate::{
         model::{Model, block::Block},
     },
     formats::{Mixed, block},
+    output::clean::clean,
     sources::{
         blocks::Blocks,
         file::{self, Input},
@@ -245,7 +246,7 @@ impl Progress {
     const STEP: u64 = 256 << 20;
 
     fn of(input: &Input) -> Self {
-        Self { name: input.name(), size: input.size().filter(|_| io::stderr().is_terminal()), read: 0, shown: 0 }
+        Self { name: clean(input.name()), size: input.size().filter(|_| io::stderr().is_terminal()), read: 0, shown: 0 }
     }
 
     fn more(&mut self, got: usize) {

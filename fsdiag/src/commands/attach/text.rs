@@ -10,7 +10,7 @@ use crate::{
         plural::{count, verb},
         report::{Orphan, Report},
     },
-    output::{self, paint::Paint},
+    output::{self, clean::clean, paint::Paint},
     sources::kernel::{
         facts::{client_line, state_word},
         look::Look,
@@ -172,7 +172,8 @@ pub(super) fn all(look: &Look, rows: &[Row], watched: &Watched, report: &Report)
 
 fn head(out: &mut String, look: &Look) {
     let m = &look.mount;
-    let _ = writeln!(out, "{}  {}  {}  connection {}", m.point.display(), m.fstype, m.source, m.connection());
+    let mount = format!("{}  {}  {}  connection {}", m.point.display(), m.fstype, m.source, m.connection());
+    let _ = writeln!(out, "{}", clean(mount));
     let _ = match look.waiting {
         Some(n) => write!(out, "{} {}", count(n, "request"), verb(n, "waits", "wait")),
         None => write!(out, "? requests wait"),
@@ -191,7 +192,7 @@ fn head(out: &mut String, look: &Look) {
         let _ = writeln!(
             out,
             "{sure} {} {}: {}, {} {} the device{}",
-            daemon.comm,
+            clean(daemon.comm.as_str()),
             daemon.pid,
             count(daemon.threads.len(), "thread"),
             daemon.idle_readers(),
@@ -253,11 +254,12 @@ fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
         return;
     }
     let _ = writeln!(out, "{title}:");
-    for line in lines.iter().take(MOST) {
-        let _ = writeln!(out, "  {line}");
+    let more = lines.len().saturating_sub(MOST);
+    for line in lines.into_iter().take(MOST) {
+        let _ = writeln!(out, "  {}", clean(line));
     }
-    if lines.len() > MOST {
-        let _ = writeln!(out, "  and {} more", lines.len() - MOST);
+    if more > 0 {
+        let _ = writeln!(out, "  and {more} more");
     }
 }
 

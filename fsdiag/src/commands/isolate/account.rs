@@ -9,7 +9,7 @@ use super::{
     setting::Setting,
     trial::{Outcome, Run},
 };
-use crate::engine::report::Cause;
+use crate::{engine::report::Cause, output::clean::clean};
 
 /// Version of the JSON form; within it fields are added, never removed.
 const SCHEMA: u32 = 1;
@@ -118,7 +118,8 @@ fn is_same(run: &Run, first: Option<&(Cause, Option<String>)>) -> bool {
 impl Account {
     /// For a person; the same as the JSON form.
     pub fn text(&self) -> String {
-        let mut text = format!("fsdiag isolate {}\nworkload: {}\n", self.mount, self.workload_words());
+        let (mount, workload) = (clean(self.mount.as_str()), clean(self.workload_words()));
+        let mut text = format!("fsdiag isolate {mount}\nworkload: {workload}\n");
         let _ = writeln!(
             text,
             "{} runs each, at most {} s; hung: something waits for {} s\n",
@@ -131,10 +132,10 @@ impl Account {
             let _ = writeln!(text, "{words:<28}{:>5}{:>7}{:>9}{refused}", row.hung, row.clean, row.unclear);
         }
         text.push('\n');
-        self.runs.iter().for_each(|run| text.push_str(&format!("{}\n", line(run))));
-        self.notes.iter().for_each(|note| text.push_str(&format!("note: {note}\n")));
+        self.runs.iter().for_each(|run| text.push_str(&format!("{}\n", clean(line(run)))));
+        self.notes.iter().for_each(|note| text.push_str(&format!("note: {}\n", clean(note.as_str()))));
         let sure = self.conclusion.confidence.map_or(String::new(), |c| format!(" ({})", c.name()));
-        let _ = writeln!(text, "\nConclusion{sure}: {}", self.conclusion.sentence);
+        let _ = writeln!(text, "\nConclusion{sure}: {}", clean(self.conclusion.sentence.as_str()));
         text
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::PathBuf};
 
-use crate::engine::plural::count;
+use crate::{engine::plural::count, output::clean::clean};
 
 /// The mount as the kernel describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,9 +93,9 @@ impl Plan {
             (false, false) => format!("perhaps {}", daemons.join(", ")),
         };
         let point = situation.point.display();
-        let mut text = format!("{point} ({}): {daemons}, {waiting} waiting\n", situation.kind);
+        let mut text = clean(format!("{point} ({}): {daemons}, {waiting} waiting", situation.kind)) + "\n";
         for step in &self.steps {
-            let _ = writeln!(text, "  - {}: {}", step.title(situation), step.effect());
+            let _ = writeln!(text, "  - {}: {}", clean(step.title(situation)), step.effect());
         }
         if !situation.sure {
             text.push_str("  - no process is killed or waited for: nothing tells for sure who serves this mount\n");

@@ -16,7 +16,7 @@ use fsd_events::{
 use super::{Args, flags, fsd};
 use crate::{
     commands::{
-        analyze::{complain, print},
+        analyze::{complain, say},
         rescue,
     },
     sources::rings::Mount,
@@ -40,7 +40,7 @@ pub(super) fn restart(args: &Args, found: &Mount) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let words = command_line(&former.argv, &flags(args));
-    print(&format!("fsd {}\n", words.join(" ")))?;
+    say(format!("fsd {}", words.join(" ")))?;
     let mut command = fsd(&words);
     if let Some(dir) = former.dir {
         command.current_dir(dir);

@@ -4,7 +4,10 @@ use std::{io, path::Path, time::Duration};
 
 use fsd_events::control::{Answer, Request};
 
-use crate::sources::{control, rings::Mount};
+use crate::{
+    output::clean::clean,
+    sources::{control, rings::Mount},
+};
 
 /// A supervisor answers in milliseconds, for a hung worker in two seconds.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -48,29 +51,28 @@ impl Way {
 
     /// For the person who must decide; a line with `!` hurts.
     pub fn preview(self, found: &Mount, words: &str) -> String {
+        let (mount, words) = (clean(found.mount.as_str()), clean(words));
         let hand_over = format!(
             "  - fsd {words}\n  - the worker {} is dumped and replaced; waiting clients are served by the next one\n",
             found.pid
         );
         let anew = format!(
-            "! the connection is aborted: every waiting call fails with ENOTCONN or ECONNABORTED\n  - {} is unmounted, \
-             its processes are killed, and the same command line mounts it again\n",
-            found.mount
+            "! the connection is aborted: every waiting call fails with ENOTCONN or ECONNABORTED\n  - {mount} is \
+             unmounted, its processes are killed, and the same command line mounts it again\n"
         );
         match self {
-            Self::HandOver => format!("{}: fsd answers\n{hand_over}", found.mount),
+            Self::HandOver => format!("{mount}: fsd answers\n{hand_over}"),
             Self::Alone => format!(
-                "{}: fsd {} has no supervisor\n  - fsd {words}\n  - the process executes itself anew in that role, with the \
-                 same mount; waiting clients are served by the worker that it starts\n",
-                found.mount, found.pid
+                "{mount}: fsd {} has no supervisor\n  - fsd {words}\n  - the process executes itself anew in that role, \
+                 with the same mount; waiting clients are served by the worker that it starts\n",
+                found.pid
             ),
             Self::Succession { supervisor } => format!(
-                "{}: the supervisor {supervisor} does not answer its socket\n  - it is killed; its worker takes its \
-                 place, and no client sees an error\n{hand_over}! if the worker does not take its place within 20 s:\n\
-                 {anew}",
-                found.mount
+                "{mount}: the supervisor {supervisor} does not answer its socket\n  - it is killed; its worker takes \
+                 its place, and no client sees an error\n{hand_over}! if the worker does not take its place within \
+                 20 s:\n{anew}"
             ),
-            Self::Anew => format!("{}: nothing of fsd {} could hand the mount over\n{anew}", found.mount, found.pid),
+            Self::Anew => format!("{mount}: nothing of fsd {} could hand the mount over\n{anew}", found.pid),
         }
     }
 }

@@ -55,13 +55,13 @@ impl Printer {
             return;
         }
         let line = own.unwrap_or_else(|| foreign(raw));
-        self.put(line);
+        self.put(&line);
     }
 
     /// A message of our own.
     pub(super) fn say(&mut self, message: &str) {
         let line = self.paint.tone(&format!("-- {message}"), Tone::Dim);
-        self.put(line);
+        self.put(&line);
     }
 
     /// Everything that was there at the start is read.
@@ -77,7 +77,8 @@ impl Printer {
         std::mem::take(&mut self.text)
     }
 
-    fn put(&mut self, line: String) {
+    fn put(&mut self, line: &str) {
+        let line = self.paint.line(line);
         if !self.catching_up {
             self.text.push_str(&line);
             self.text.push('\n');

@@ -68,7 +68,7 @@ impl Watch {
                     let path = open.call.path.as_deref().unwrap_or("");
                     let line =
                         format!("?  {} #{key} {path} has been open for {}", open.op(), micros(age.unsigned_abs()));
-                    text.push_str(&self.paint.tone(&line, Tone::Warn));
+                    text.push_str(&self.paint.line(&self.paint.tone(&line, Tone::Warn)));
                     text.push('\n');
                 }
                 if passed > 0 {
@@ -110,9 +110,10 @@ impl Watch {
             return format!("{}\n", self.paint.tone("OK the stall is over", Tone::Good));
         };
         let head = format!("!! {} ({}): {}", verdict.cause.name(), verdict.confidence.name(), verdict.sentence);
-        let mut text = format!("{}\n", self.paint.tone(&head, Tone::Bad));
+        let mut text = self.paint.line(&self.paint.tone(&head, Tone::Bad)) + "\n";
         for advice in &verdict.advice {
-            text.push_str(&format!("   next: {advice}\n"));
+            text.push_str(&self.paint.line(&format!("   next: {advice}")));
+            text.push('\n');
         }
         text
     }

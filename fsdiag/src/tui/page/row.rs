@@ -1,6 +1,7 @@
 //! Row: one line of cells, each a text with a meaning.
 
 use super::words;
+use crate::output::clean::clean;
 
 /// What a piece of text means; the theme gives it a colour, the text itself a letter or glyph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct Cell {
 impl Cell {
     /// Names of files hold what they like: nothing of it reaches the terminal as an order.
     pub fn new(text: impl Into<String>, look: Look) -> Self {
-        Self { text: words::clean(text.into()), look }
+        Self { text: clean(text), look }
     }
 }
 

@@ -7,11 +7,6 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Without characters that a terminal takes for orders.
-pub fn clean(text: String) -> String {
-    if text.contains(char::is_control) { text.replace(|c: char| c.is_control(), "?") } else { text }
-}
-
 /// Shortens to `width` columns, `~` marks the cut.
 pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
