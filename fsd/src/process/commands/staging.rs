@@ -35,7 +35,7 @@ pub(in crate::process) fn stage(args: Stage) -> Result<Exit, Failure> {
     let mount = client.presence.mount.clone();
     let url = url.trim().to_owned();
     if let Answer::Staged { id, path } = client.ask(&Request::Stage { url, name: args.name, headers })? {
-        terminal::say(format!("{id} {mount}/{path}"));
+        terminal::say(one_line(&format!("{id} {mount}/{path}")));
     }
     Ok(Exit::Done)
 }
