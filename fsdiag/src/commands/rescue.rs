@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 pub use plan::{Plan, Situation, Step};
 
 use crate::{
-    output::clean::clean,
+    output::{clean::clean, teller::Teller},
     sources::kernel::{fusectl::Fusectl, holders, look::Sources, mountinfo, sys},
 };
 
@@ -46,15 +46,15 @@ const NOTICE_MS: i32 = 3_000;
 /// # Errors
 /// When the kernel's tables cannot be read.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    of_daemons(args, &[])
+    of_daemons(args, &[], &mut Teller::start())
 }
 
-/// The same for a mount whose own record names its processes, which counts where the kernel does not tell them.
+/// The same for a mount whose own record names its processes, which counts where the kernel does not tell them; said to
+/// `out`: clients that wait to be freed do not wait for who reads it.
 ///
 /// # Errors
 /// As [`run`].
-pub fn of_daemons(args: &Args, named: &[u32]) -> Result<ExitCode> {
-    let mut out = io::stdout().lock();
+pub(super) fn of_daemons(args: &Args, named: &[u32], out: &mut Teller) -> Result<ExitCode> {
     let mounts = mountinfo::read().context("cannot read /proc/self/mountinfo")?;
     let point = mountinfo::lexical(&std::env::current_dir().unwrap_or_default(), &args.mount);
     let Some(mount) = mountinfo::at(&mounts, &point).filter(|m| m.is_fuse()) else {
@@ -67,11 +67,11 @@ pub fn of_daemons(args: &Args, named: &[u32]) -> Result<ExitCode> {
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
-    if !args.yes && !confirmed(&mut out)? {
+    if !args.yes && !confirmed(out)? {
         writeln!(out, "nothing was done")?;
         return Ok(ExitCode::from(4));
     }
-    perform(&plan, &situation, &mounts, &mut out)
+    perform(&plan, &situation, &mounts, out)
 }
 
 fn look(mount: &mountinfo::Mount, mounts: &[mountinfo::Mount], named: &[u32]) -> Situation {
@@ -121,7 +121,9 @@ fn perform(
         };
         writeln!(out, "{}: {said}", clean(step.title(situation)))?;
     }
-    let left = mountinfo::read()?.iter().any(|m| m.is_fuse() && m.connection() == situation.connection);
+    // The number alone may be that of a later mount by now.
+    let is_it = |m: &mountinfo::Mount| m.connection() == situation.connection && m.point == situation.point;
+    let left = mountinfo::read()?.iter().any(|m| m.is_fuse() && is_it(m));
     let point = clean(situation.point.display().to_string());
     match (left, plan.unmounts()) {
         (true, true) => writeln!(out, "{point} is still mounted")?,

@@ -1,5 +1,6 @@
 //! `fsdiag attach` and `fsdiag mounts` on real FUSE file systems that hang.
 
+mod acts;
 mod forgeries;
 mod rescues;
 mod servers;

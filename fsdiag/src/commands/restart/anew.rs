@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
@@ -15,10 +15,8 @@ use fsd_events::{
 
 use super::{Args, flags, fsd};
 use crate::{
-    commands::{
-        analyze::{complain, say},
-        rescue,
-    },
+    commands::{analyze::complain, rescue},
+    output::{clean::clean, teller::Teller},
     sources::rings::Mount,
 };
 
@@ -34,13 +32,15 @@ pub(super) fn restart(args: &Args, found: &Mount) -> Result<ExitCode> {
     let former = former(found);
     let rescue =
         rescue::Args { mount: PathBuf::from(&found.mount), dry_run: false, yes: true, keep_mounted: false, kill: true };
-    rescue::of_daemons(&rescue, &[found.pid, found.supervisor])?;
+    let mut out = Teller::start();
+    rescue::of_daemons(&rescue, &[found.pid, found.supervisor], &mut out)?;
     let Some(former) = former else {
         complain(&[format!("its command line is not in {}: mount it again by hand", found.events.display())])?;
         return Ok(ExitCode::FAILURE);
     };
     let words = command_line(&former.argv, &flags(args));
-    say(format!("fsd {}", words.join(" ")))?;
+    writeln!(out, "fsd {}", clean(words.join(" ")))?;
+    out.flush()?;
     let mut command = fsd(&words);
     if let Some(dir) = former.dir {
         command.current_dir(dir);
