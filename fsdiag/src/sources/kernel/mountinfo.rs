@@ -1,7 +1,9 @@
 //! Mounts: `/proc/self/mountinfo`, read as text, so that a hung mount is never asked.
 
 use std::{
+    ffi::OsString,
     fs, io,
+    os::unix::ffi::OsStringExt as _,
     path::{Component, Path, PathBuf},
 };
 
@@ -50,34 +52,37 @@ impl Mount {
 /// # Errors
 /// When `/proc` cannot be read.
 pub fn read() -> io::Result<Vec<Mount>> {
-    let text = fs::read("/proc/self/mountinfo")?;
-    Ok(parse(&String::from_utf8_lossy(&text)))
+    Ok(parse(&fs::read("/proc/self/mountinfo")?))
 }
 
 /// Reads mountinfo text; lines that are none are left out.
-pub fn parse(text: &str) -> Vec<Mount> {
-    text.lines().filter_map(line).collect()
+pub fn parse(text: &[u8]) -> Vec<Mount> {
+    text.split(|byte| *byte == b'\n').filter_map(line).collect()
 }
 
-fn line(line: &str) -> Option<Mount> {
-    let (left, right) = line.split_once(" - ")?;
-    let mut left = left.split(' ');
-    let id = left.next()?.parse().ok()?;
+/// Bytes, because a mount point need not be UTF-8, and only its very bytes lead to it.
+fn line(line: &[u8]) -> Option<Mount> {
+    let middle = line.windows(3).position(|at| at == b" - ")?;
+    let word = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
+    let name = |word: &[u8]| String::from_utf8_lossy(&unescape(word)).into_owned();
+    let mut left = line[..middle].split(|byte| *byte == b' ');
+    let id = word(left.next()?).parse().ok()?;
     let _parent = left.next()?;
-    let (major, minor) = left.next()?.split_once(':')?;
-    let root = unescape(left.next()?);
+    let device = word(left.next()?);
+    let (major, minor) = device.split_once(':')?;
+    let root = name(left.next()?);
     let point = unescape(left.next()?);
-    let own = left.next()?;
-    let mut right = right.split(' ');
-    let fstype = unescape(right.next()?);
-    let source = unescape(right.next()?);
-    let options = format!("{own},{}", right.next().unwrap_or(""));
+    let own = word(left.next()?);
+    let mut right = line[middle + 3..].split(|byte| *byte == b' ');
+    let fstype = name(right.next()?);
+    let source = name(right.next()?);
+    let options = format!("{own},{}", word(right.next().unwrap_or_default()));
     Some(Mount {
         id,
         major: major.parse().ok()?,
         minor: minor.parse().ok()?,
         root,
-        point: PathBuf::from(point),
+        point: PathBuf::from(OsString::from_vec(point)),
         fstype,
         source,
         options,
@@ -85,8 +90,7 @@ fn line(line: &str) -> Option<Mount> {
 }
 
 /// Undoes the kernel's octal escapes of blank, tab, newline and backslash.
-fn unescape(text: &str) -> String {
-    let bytes = text.as_bytes();
+fn unescape(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
@@ -103,7 +107,7 @@ fn unescape(text: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    out
 }
 
 /// The topmost FUSE mount at exactly that path, taken lexically: symbolic links are not followed, because that
@@ -139,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    const SAMPLE: &str = "\
+    const SAMPLE: &[u8] = b"\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 30 22 0:39 / /mnt/a\\040b rw,nosuid,nodev,relatime shared:9 - fuse.rclone remote: rw,user_id=0,group_id=0,allow_other
 31 22 0:40 / /mnt/a\\040b rw - fuse.sshfs host:/ rw,user_id=1000
@@ -161,6 +165,14 @@ garbage
     }
 
     #[test]
+    fn a_mount_point_that_is_no_utf_8_is_found_by_its_bytes() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+        let mounts = parse(b"30 22 0:39 / /mnt/caf\xe9\\040x rw - fuse.rclone remote: rw,user_id=0\n");
+        let path = Path::new(OsStr::from_bytes(b"/mnt/caf\xe9 x"));
+        assert_eq!(at(&mounts, path).map(Mount::connection), Some(39));
+    }
+
+    #[test]
     fn paths_are_cleaned_without_the_file_system() {
         assert_eq!(lexical(Path::new("/a/b"), Path::new("../c/./d/")), Path::new("/a/c/d"));
         assert_eq!(lexical(Path::new("/a"), Path::new("/../m")), Path::new("/m"));
@@ -169,8 +181,8 @@ garbage
     proptest! {
         #[test]
         fn any_text_is_read_without_panic(text in "[ -~\\\\\n0-9:]{0,200}") {
-            let _ = parse(&text);
-            let _ = unescape(&text);
+            let _ = parse(text.as_bytes());
+            let _ = unescape(text.as_bytes());
         }
     }
 }
