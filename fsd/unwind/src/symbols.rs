@@ -18,6 +18,8 @@ type Names = Vec<(String, Option<(String, u32)>)>;
 pub struct Symbolizer {
     /// Files and directories that are searched for each build id first.
     search: Vec<PathBuf>,
+    /// Whether a file may be opened.
+    may_open: Box<dyn Fn(&Path) -> bool + Send>,
     loaders: HashMap<u32, Option<Loader>>,
     known: HashMap<(u32, u64), Names>,
 }
@@ -34,7 +36,12 @@ const DEBUG_DIR: &str = "/usr/lib/debug/.build-id";
 impl Symbolizer {
     /// `search`: unstripped files, or directories with such files, from anywhere; they are matched by build id.
     pub fn new(search: Vec<PathBuf>) -> Self {
-        Self { search, loaders: HashMap::new(), known: HashMap::new() }
+        Self::opening(search, |_| true)
+    }
+
+    /// Opens only what may be opened: whoever opens a file on a mount that hangs hangs too.
+    pub fn opening(search: Vec<PathBuf>, may_open: impl Fn(&Path) -> bool + Send + 'static) -> Self {
+        Self { search, may_open: Box::new(may_open), loaders: HashMap::new(), known: HashMap::new() }
     }
 
     /// Replaces addresses by names where it can and marks the dump as `symbols: full`. Returns how many addresses
@@ -63,10 +70,10 @@ impl Symbolizer {
     }
 
     fn names(&mut self, modules: &[Module<'_>], module: u32, offset: u64) -> &Names {
-        let search = &self.search;
+        let (search, may_open) = (&self.search, &*self.may_open);
         let loader = self.loaders.entry(module).or_insert_with(|| {
             let module = modules.iter().find(|m| m.number == module)?;
-            load(module, search)
+            load(module, search, may_open)
         });
         self.known
             .entry((module, offset))
@@ -88,12 +95,12 @@ fn expand(names: &Names, address: Option<u64>, (module, offset): (u32, u64), fra
 }
 
 /// The file with names for a module: one that was named, the module's own, or the distribution's.
-fn load(module: &Module<'_>, search: &[PathBuf]) -> Option<Loader> {
+fn load(module: &Module<'_>, search: &[PathBuf], may_open: impl Fn(&Path) -> bool) -> Option<Loader> {
     let path = Path::new(module.path.strip_suffix(" (deleted)").unwrap_or(&module.path));
     let name = path.file_name();
     let mut candidates: Vec<PathBuf> = Vec::new();
     // Without a build id nothing else can be matched.
-    for place in search.iter().filter(|_| !module.build_id.is_empty()) {
+    for place in search.iter().filter(|place| !module.build_id.is_empty() && may_open(place)) {
         match place.is_dir() {
             true => candidates.extend(name.map(|name| place.join(name))),
             false => candidates.push(place.clone()),
@@ -103,7 +110,8 @@ fn load(module: &Module<'_>, search: &[PathBuf]) -> Option<Loader> {
         candidates.push(Path::new(DEBUG_DIR).join(start).join(format!("{rest}.debug")));
     }
     candidates.push(path.to_path_buf());
-    candidates.into_iter().filter(|file| same_build(file, &module.build_id)).find_map(|file| Loader::new(file).ok())
+    let fits = |file: &PathBuf| may_open(file) && same_build(file, &module.build_id);
+    candidates.into_iter().filter(fits).find_map(|file| Loader::new(file).ok())
 }
 
 /// Whether the file was built as the module was; without a build id the module's own path must do.

@@ -1,5 +1,7 @@
 //! `fsdiag dump`: the stacks of any process, taken from outside.
 
+mod names;
+
 use std::{
     fs,
     io::{self, IsTerminal as _, Write as _},
@@ -9,7 +11,6 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use fsd_events::stacks::{self, StackDump};
-use fsd_unwind::symbols::Symbolizer;
 
 use crate::{
     output::clean::clean,
@@ -77,9 +78,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         replace(file, &dump)?;
     }
     if !args.no_names {
-        let mut search = args.debug_file.clone();
-        search.push(ptrace::executable(pid));
-        Symbolizer::new(search).name(&mut dump);
+        let said;
+        (dump, said) = names::of(dump, pid, &args.debug_file);
+        said.into_iter().try_for_each(|what| writeln!(say, "fsdiag: {}", clean(what)))?;
     }
     match &args.output {
         Some(file) => replace(file, &dump)?,

@@ -1,8 +1,9 @@
 //! Acts on a frozen mount: whoever does not read what they say does not stop them half-way.
 
 use std::{
+    fs,
     io::{self, Read as _, Write as _},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use super::victims::{Victim, eventually, is_mounted, program};
@@ -37,4 +38,38 @@ fn a_rescue_whose_reader_does_not_read_is_done_before_it_is_said() {
     reader.read_to_string(&mut text).unwrap();
     assert!(text.trim_end().ends_with("is unmounted"), "{}", text.trim());
     assert!(rescue.wait().unwrap().success());
+}
+
+#[test]
+fn a_program_that_runs_from_a_hung_mount_is_dumped() {
+    let tools = tempfile::tempdir().unwrap();
+    fs::copy("/usr/bin/sleep", tools.path().join("app")).unwrap();
+    let source = tools.path().display().to_string();
+    let args = |mount: &str| ["mount", &source, mount, "--file-perms", "0755"].map(str::to_owned).to_vec();
+    let Some(mut victim) = Victim::start("rclone", args) else { return };
+    let app = victim.mount.join("app").display().to_string();
+    let pid = victim.client(&app, &["1000"]);
+    let asleep = || fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|wchan| wchan.contains("nanosleep"));
+    eventually("the program", asleep);
+    victim.signal("-STOP");
+    let mut dump = Command::new(program());
+    let dump = dump.args(["dump", &pid.to_string(), "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let dump = ended(dump.spawn().unwrap());
+    let (text, said) = (String::from_utf8_lossy(&dump.stdout), String::from_utf8_lossy(&dump.stderr));
+    assert!(dump.status.success() && text.contains("nanosleep"), "{said}\n{text}");
+    assert!(said.contains(&format!("{app} lies on a FUSE mount and is not opened")), "{said}");
+}
+
+/// What it printed, once it has ended; killed when it never does.
+fn ended(mut child: Child) -> Output {
+    let pid = child.id();
+    let start = fsdiag::sources::wall_us();
+    while child.try_wait().unwrap().is_none() {
+        if fsdiag::sources::wall_us() - start > 40_000_000 {
+            child.kill().unwrap();
+            panic!("process {pid} never ended");
+        }
+        fsdiag::sources::pause(20);
+    }
+    child.wait_with_output().unwrap()
 }
