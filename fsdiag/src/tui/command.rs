@@ -9,6 +9,7 @@ use std::{
     process::ExitCode,
     sync::mpsc,
     thread,
+    time::Duration,
 };
 
 use crate::{
@@ -66,6 +67,8 @@ impl Args {
 
 /// Columns of the plain text.
 const PLAIN_WIDTH: usize = 120;
+/// A look that is under way ends within that time, and with it the feed.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Exit code: wrong usage.
 const USAGE: u8 = 2;
 
@@ -95,9 +98,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let theme = Theme::from_env(|name| env::var(name).ok());
     let options = Options { read_only: args.read_only, mouse: !args.no_mouse, keys, theme, said: wrong };
-    let state = tui::run(options, |turns| {
+    let (feeds, fed) = mpsc::channel::<()>();
+    let left = tui::run(options, |turns| {
         let (wishes, wanted) = mpsc::channel();
         let work = move || {
+            let _feeds = feeds;
             let fed = panic::catch_unwind(AssertUnwindSafe(|| feed::run(subject, limits, &turns, &wanted)));
             // The hook has given the terminal back and said why: the loop must end too.
             if fed.is_err() {
@@ -107,8 +112,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         // Without it the screens stay empty and say so.
         drop(thread::Builder::new().name("tui-feed".to_owned()).spawn(work));
         wishes
-    })?;
-    print(&format!("{}\n", tui::farewell(&state)))?;
+    });
+    // What watches the kernel removes its trace instance; nobody ever answers here.
+    let _ = fed.recv_timeout(LAST_LOOK);
+    print(&format!("{}\n", tui::farewell(&left?)))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -64,11 +64,11 @@ fn the_page_lists_every_key() {
 }
 
 /// A terminal that a test types into.
-struct Terminal(String);
+pub(super) struct Terminal(String);
 
 impl Terminal {
     /// None, with a line that says so, where there is no tmux.
-    fn start(name: &str, command: &str) -> Option<Self> {
+    pub(super) fn start(name: &str, command: &str) -> Option<Self> {
         let session = format!("fsdiag-{name}-{}", std::process::id());
         let started = Command::new("tmux")
             .args(["-L", &session, "-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", "100", "-y", "30", command])
@@ -83,26 +83,26 @@ impl Terminal {
         None
     }
 
-    fn tmux(&self, args: &[&str]) -> String {
+    pub(super) fn tmux(&self, args: &[&str]) -> String {
         let output = Command::new("tmux").arg("-L").arg(&self.0).args(args).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    fn type_keys(&self, keys: &[&str]) {
+    pub(super) fn type_keys(&self, keys: &[&str]) {
         self.tmux(&[&["send-keys", "-t", "t"], keys].concat());
     }
 
-    fn resize(&self, width: &str, height: &str) {
+    pub(super) fn resize(&self, width: &str, height: &str) {
         self.tmux(&["resize-window", "-t", "t", "-x", width, "-y", height]);
     }
 
     /// The screen as soon as `word` is there.
-    fn until(&self, word: &str) -> String {
+    pub(super) fn until(&self, word: &str) -> String {
         self.until_it(word, |screen| screen.contains(word))
     }
 
     /// The screen as soon as it is what `is_it` waits for; panics with the screen when it never is.
-    fn until_it(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
+    pub(super) fn until_it(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
         let mut screen = String::new();
         for _ in 0..600 {
             screen = self.tmux(&["capture-pane", "-p", "-t", "t"]);
@@ -115,13 +115,13 @@ impl Terminal {
     }
 
     /// The verdict on the normal screen, the others gone.
-    fn until_normal(&self) {
+    pub(super) fn until_normal(&self) {
         let normal = |screen: &str| screen.contains("STALL") && !screen.contains("1 Overview 2 Operations");
         self.until_it("the verdict on the normal screen", normal);
     }
 
     /// What the terminal is set to, as the shell in it says.
-    fn until_sane(&self) {
+    pub(super) fn until_sane(&self) {
         self.type_keys(&["stty -a | tr ' ' '\\n' | grep -c -x -e icanon -e echo", "Enter"]);
         self.until_it("a terminal that echoes and waits for lines", |screen| screen.lines().any(|l| l.trim() == "2"));
     }

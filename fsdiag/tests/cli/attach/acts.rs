@@ -3,10 +3,14 @@
 use std::{
     fs,
     io::{self, Read as _, Write as _},
+    path::Path,
     process::{Child, Command, Output, Stdio},
 };
 
-use super::victims::{Victim, eventually, is_mounted, program};
+use tempfile::TempDir;
+
+use super::victims::{Victim, eventually, is_mounted, program, skip};
+use crate::tui::Terminal;
 
 /// `fsdiag rescue` on a mount that hangs.
 fn rescue(victim: &mut Victim, stdout: impl Into<Stdio>) -> Child {
@@ -72,4 +76,57 @@ fn ended(mut child: Child) -> Output {
         fsdiag::sources::pause(20);
     }
     child.wait_with_output().unwrap()
+}
+
+#[test]
+fn the_screens_leave_no_trace_instance() {
+    let Some(victim) = Victim::rclone() else { return };
+    let Some(tracefs) = Tracefs::mount() else { return };
+    let (report, _) = victim.attach(&["--for", "0.1"]);
+    if report["kernel"]["missing"].to_string().contains("trace events") {
+        return skip("trace", &report["kernel"]["missing"].to_string(), "fuse tracepoints, 6.11");
+    }
+    let number = victim.mount.with_file_name("number");
+    for (name, by_key) in [("quit", true), ("term", false)] {
+        let screens = format!("echo $$ > {}; exec {} tui {}", number.display(), program(), victim.mount.display());
+        let Some(terminal) = Terminal::start(name, &format!("sh -c '{screens}'")) else { return };
+        terminal.until("8 Act");
+        let pid = fs::read_to_string(&number).unwrap().trim().to_owned();
+        eventually("the trace instance", || tracefs.owners().contains(&pid));
+        match by_key {
+            true => terminal.type_keys(&["q"]),
+            false => assert!(Command::new("kill").arg(&pid).status().unwrap().success()),
+        }
+        eventually("the end of the screens", || !Path::new("/proc").join(&pid).exists());
+        assert!(!tracefs.owners().contains(&pid), "left behind after {name}");
+    }
+}
+
+/// The kernel's trace instances, at a place of our own.
+struct Tracefs(TempDir);
+
+impl Tracefs {
+    /// None, with a line that says so, for whoever may not mount.
+    fn mount() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(["-t", "tracefs", "tracefs"]).arg(dir.path()).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(dir));
+        }
+        skip("tracefs", "no right to mount it", "root");
+        None
+    }
+
+    /// Processes of fsdiag that have one.
+    fn owners(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path().join("instances")).unwrap().flatten();
+        let owner = |name: String| name.strip_prefix("fsdiag-")?.split('-').next().map(str::to_owned);
+        entries.filter_map(|entry| owner(entry.file_name().into_string().ok()?)).collect()
+    }
+}
+
+impl Drop for Tracefs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
 }
