@@ -17,6 +17,7 @@ pub mod look;
 pub mod memory;
 pub mod mountinfo;
 pub mod peek;
+pub mod pidns;
 pub mod ring;
 pub mod rows;
 pub mod signature;

@@ -10,6 +10,7 @@ use super::{
     holders::{self, Found, Holder, Scan},
     mountinfo::Mount,
     peek::{self, Address, Kernel, PeekError, View},
+    pidns,
     signature::Wait,
     sockets::{self, Socket},
     sys,
@@ -210,6 +211,10 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
             }
         })
         .ok();
+    let view = view.map(|view| match holders.first().filter(|_| daemons_sure) {
+        Some(daemon) => with_our_numbers(view, daemon.pid),
+        None => view,
+    });
     if view.is_none() {
         peek::pause();
     }
@@ -239,6 +244,15 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
     let clock_ms = task::clock_ms();
     let burning = meter.and_then(|meter| meter.stop());
     Look { mount: mount.clone(), daemons, daemons_sure, waiting, view, ready, clients, clock_ms, burning, missing }
+}
+
+/// A client that has no number here has none at all: better no name than that of another.
+fn with_our_numbers(mut view: View, daemon: u32) -> View {
+    let senders: BTreeSet<u32> = view.requests.iter().map(|seen| seen.request.pid).collect();
+    if let Some(ours) = pidns::ours(daemon, &senders) {
+        view.requests.iter_mut().for_each(|seen| seen.request.pid = ours.get(&seen.request.pid).copied().unwrap_or(0));
+    }
+    view
 }
 
 fn daemons(holders: &[Holder]) -> Vec<Daemon> {

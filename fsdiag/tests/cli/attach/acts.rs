@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::victims::{Victim, eventually, is_mounted, program, skip};
+use super::victims::{Victim, eventually, is_mounted, is_root, program, skip, spinning_on};
 use crate::tui::Terminal;
 
 /// `fsdiag rescue` on a mount that hangs.
@@ -129,4 +129,25 @@ impl Drop for Tracefs {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.0.path()).status();
     }
+}
+
+#[test]
+fn a_client_in_the_daemon_s_container_is_named_by_its_number_here() {
+    let apart = ["--pid", "--fork", "--kill-child"].map(str::to_owned);
+    let args = |mount: &str| apart.into_iter().chain(spinning_on(mount)).collect();
+    if !is_root() {
+        return skip("pid namespaces", "a plain user", "root");
+    }
+    let Some(mut victim) = Victim::start("unshare", args) else { return };
+    let unshare = victim.daemon.id();
+    let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).unwrap();
+    let file = victim.mount.join("film.mkv").display().to_string();
+    let outer = victim.client("nsenter", &["-t", children.trim(), "-p", "--", "stat", &file]);
+    let report = victim.attach_until(&[], |r| !super::requests(r).is_empty());
+    if super::no_lists(&report) {
+        return;
+    }
+    let request = &super::requests(&report)[0];
+    let client = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).unwrap();
+    assert_eq!((&request["client"], request["client_pid"].to_string()), (&"stat".into(), client.trim().to_owned()));
 }

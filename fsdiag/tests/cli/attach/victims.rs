@@ -19,6 +19,27 @@ use super::servers;
 /// Longest wait for anything that should happen soon.
 const SOON: Duration = Duration::from_secs(20);
 
+/// A daemon that mounts by itself for the user in its second word, and answers INIT.
+const MOUNTS: &str = r#"
+import ctypes, os, struct, sys
+fuse = os.open("/dev/fuse", os.O_RDWR)
+libc = ctypes.CDLL(None, use_errno=True)
+options = f"fd={fuse},rootmode=40000,user_id={sys.argv[2]},group_id=0"
+if libc.mount(b"scripted", sys.argv[1].encode(), b"fuse", 0, options.encode()):
+    sys.exit(os.strerror(ctypes.get_errno()))
+unique = struct.unpack_from("<IIQ", os.read(fuse, 1 << 20))[2]
+init = struct.pack("<IIIIHHIIHHI28x", 7, 31, 4096, 0, 12, 9, 4096, 1, 0, 0, 0)
+os.write(fuse, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
+"#;
+
+/// What such a daemon does that runs for ever upon the first request.
+const SPINS: &str = "os.read(fuse, 1 << 20)\nwhile True:\n    pass\n";
+
+/// The words that run such a daemon on `mount`, for root.
+pub(super) fn spinning_on(mount: &str) -> [String; 5] {
+    ["python3", "-c", &format!("{MOUNTS}{SPINS}"), mount, "0"].map(str::to_owned)
+}
+
 /// A mounted file system with its daemon and clients. Dropping it frees everybody, also when it is stuck.
 pub(super) struct Victim {
     _dir: TempDir,
@@ -79,7 +100,7 @@ impl Victim {
 
     /// A daemon that answers INIT, and runs for ever upon the first request.
     pub(super) fn spinning() -> Option<Self> {
-        Self::scripted("os.read(fuse, 1 << 20)\nwhile True:\n    pass\n", 0)
+        Self::scripted(SPINS, 0)
     }
 
     /// A daemon that answers nothing, and one of whose threads asks for a name in its own mount.
@@ -95,17 +116,6 @@ impl Victim {
 
     /// A daemon that mounts by itself, answers INIT, and then does what the script says.
     fn scripted(then: &str, uid: u32) -> Option<Self> {
-        const MOUNTS: &str = r#"
-import ctypes, os, struct, sys
-fuse = os.open("/dev/fuse", os.O_RDWR)
-libc = ctypes.CDLL(None, use_errno=True)
-options = f"fd={fuse},rootmode=40000,user_id={sys.argv[2]},group_id=0"
-if libc.mount(b"scripted", sys.argv[1].encode(), b"fuse", 0, options.encode()):
-    sys.exit(os.strerror(ctypes.get_errno()))
-unique = struct.unpack_from("<IIQ", os.read(fuse, 1 << 20))[2]
-init = struct.pack("<IIIIHHIIHHI28x", 7, 31, 4096, 0, 12, 9, 4096, 1, 0, 0, 0)
-os.write(fuse, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
-"#;
         if !is_root() {
             skip("mount(2)", "a plain user", "root");
             return None;
