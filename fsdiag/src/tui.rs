@@ -82,7 +82,7 @@ pub fn run(options: Options, start: impl FnOnce(Sender<Turn>) -> Sender<Wish>) -
     let (width, height) = screen.size()?;
     state.update(Msg::Resized { width, height });
     if !options.said.is_empty() {
-        state.update(Msg::Acted { text: options.said.join("; "), ok: false });
+        state.update(Msg::Noted { text: options.said.join("; "), ok: false });
     }
     let mut running = Loop { state, options, wishes, sender };
     running.draw(&mut screen)?;
@@ -139,7 +139,7 @@ impl Loop {
             Effect::Suspend => screen.suspend()?,
             Effect::Redraw => screen.clear()?,
             Effect::Save => self.save(),
-            Effect::Act { args, input } => errand::act(args, input, self.sender.clone())?,
+            Effect::Act(order) => errand::act(order, self.sender.clone())?,
             Effect::Preview { args } => errand::preview(args, self.sender.clone())?,
             Effect::Choose => self.wish(Wish::Choose),
             Effect::Open(mount) => self.wish(Wish::Open(mount)),
@@ -162,8 +162,8 @@ impl Loop {
         let file = keep::file(&format!("fsdiag-report-{}.txt", self.state.picture.source.now_us / 1_000_000));
         let name = file.display();
         let message = match std::fs::write(&file, plain::text(&self.state, 120)) {
-            Ok(()) => Msg::Acted { text: format!("saved {name}"), ok: true },
-            Err(error) => Msg::Acted { text: format!("cannot write {name}: {error}"), ok: false },
+            Ok(()) => Msg::Noted { text: format!("saved {name}"), ok: true },
+            Err(error) => Msg::Noted { text: format!("cannot write {name}: {error}"), ok: false },
         };
         self.state.update(message);
     }

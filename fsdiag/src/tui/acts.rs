@@ -68,7 +68,8 @@ fn isolate(mount: &str) -> Act {
         "the report is kept, and the flags are as before at the end",
     ];
     let report = keep::file(keep::ISOLATE).display().to_string();
-    let command = ["isolate", mount, "-o", &report, "--"];
+    // It hurts nobody, but asks where nobody is there to answer.
+    let command = ["isolate", mount, "-o", &report, "--yes", "--"];
     Act { prompt: "command that hangs, words without a shell".to_owned(), ..act("isolate a hang", &command, &steps) }
 }
 

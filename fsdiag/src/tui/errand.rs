@@ -7,11 +7,14 @@ use std::{
     thread,
 };
 
-use super::{state::Msg, turn::Turn};
+use super::{
+    state::{Msg, Order},
+    turn::Turn,
+};
 
 /// Asks `fsdiag` what it would do.
 pub fn preview(args: Vec<String>, sender: Sender<Turn>) -> io::Result<()> {
-    let mut command = command(&args, "--dry-run")?;
+    let mut command = command(&args, Some("--dry-run"))?;
     spawn("tui-preview", move || {
         let output = command.stdin(Stdio::null()).output();
         let lines: Vec<String> = match output {
@@ -26,31 +29,38 @@ pub fn preview(args: Vec<String>, sender: Sender<Turn>) -> io::Result<()> {
 
 /// Runs `fsdiag` itself, and says each of its lines as it comes.
 ///
-/// A secret goes through its standard input, because a command line is for everybody to read.
-pub fn act(args: Vec<String>, input: Option<String>, sender: Sender<Turn>) -> io::Result<()> {
-    let mut command = command(&args, "--yes")?;
+/// A secret goes through its standard input, because a command line is for everybody to read. What was not asked about
+/// twice is not told to go on without asking: if it hurts by now, it asks, gets no answer, and does nothing.
+pub fn act(order: Order, sender: Sender<Turn>) -> io::Result<()> {
+    let Order { act, args, input, sure } = order;
+    let mut command = command(&args, sure.then_some("--yes"))?;
     spawn("tui-act", move || {
-        let (text, ok) = match run(&mut command, input.as_deref(), &sender) {
+        let (text, ok) = match run(&mut command, input.as_deref(), act, &sender) {
             Ok((status, last)) if last.is_empty() => (format!("ended with {status}"), status.success()),
             Ok((status, last)) => (last, status.success()),
             Err(error) => (format!("cannot run fsdiag {}: {error}", args.join(" ")), false),
         };
-        let _ = sender.send(Turn::Told(Msg::Acted { text, ok }));
+        let _ = sender.send(Turn::Told(Msg::Acted { act, text, ok }));
     })
 }
 
-/// This program with these arguments and one more, before a `--`, behind which all is the workload's.
-fn command(args: &[String], switch: &str) -> io::Result<Command> {
+/// This program with these arguments and a switch, before a `--`, behind which all is the workload's.
+fn command(args: &[String], switch: Option<&str>) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     let (first, rest) = args.split_at(1.min(args.len()));
-    command.args(first).arg(switch).args(rest);
+    command.args(first).args(switch).args(rest);
     // What it says is shown here, without colours.
     command.env("NO_COLOR", "1").env_remove("CLICOLOR_FORCE");
     Ok(command)
 }
 
 /// Runs to the end; gives the last line that it said.
-fn run(command: &mut Command, input: Option<&str>, sender: &Sender<Turn>) -> io::Result<(ExitStatus, String)> {
+fn run(
+    command: &mut Command,
+    input: Option<&str>,
+    act: u64,
+    sender: &Sender<Turn>,
+) -> io::Result<(ExitStatus, String)> {
     let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
     let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let (Some(mut pipe), Some(text)) = (child.stdin.take(), input) {
@@ -58,15 +68,15 @@ fn run(command: &mut Command, input: Option<&str>, sender: &Sender<Turn>) -> io:
     }
     let errors = child.stderr.take();
     let other = sender.clone();
-    let reader = thread::Builder::new().name("tui-act-errors".to_owned()).spawn(move || say(errors, &other))?;
-    let said = say(child.stdout.take(), sender);
+    let reader = thread::Builder::new().name("tui-act-errors".to_owned()).spawn(move || say(errors, act, &other))?;
+    let said = say(child.stdout.take(), act, sender);
     let complained = reader.join().unwrap_or_default();
     let status = child.wait()?;
     let last = if status.success() { [said, complained] } else { [complained, said] };
     Ok((status, last.into_iter().find(|line| !line.is_empty()).unwrap_or_default()))
 }
 
-fn say(stream: Option<impl Read>, sender: &Sender<Turn>) -> String {
+fn say(stream: Option<impl Read>, act: u64, sender: &Sender<Turn>) -> String {
     let mut last = String::new();
     let Some(stream) = stream else { return last };
     for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
@@ -74,7 +84,7 @@ fn say(stream: Option<impl Read>, sender: &Sender<Turn>) -> String {
         if !line.trim().is_empty() {
             last.clone_from(&line);
         }
-        let _ = sender.send(Turn::Told(Msg::Said(line)));
+        let _ = sender.send(Turn::Told(Msg::Said { act, line }));
     }
     last
 }

@@ -8,7 +8,7 @@ mod screen;
 
 pub use dialog::{Dialog, SURE};
 pub use list::List;
-pub use message::{Effect, Msg};
+pub use message::{Effect, Msg, Order};
 pub use screen::Screen;
 
 use super::{
@@ -34,6 +34,8 @@ pub struct State {
     pub search: String,
     pub filter: bool,
     pub message: Option<(String, bool)>,
+    /// Acts that were begun so far.
+    begun: u64,
     pub read_only: bool,
     pub width: u16,
     pub height: u16,
@@ -87,11 +89,12 @@ impl State {
             Msg::Scrolled(by) => self.scroll(isize::from(by)),
             Msg::Resized { width, height } => (self.width, self.height) = (width, height),
             Msg::Previewed { args, lines } => self.with_dialog(|dialog| dialog.previewed(&args, lines)),
-            Msg::Said(line) => self.with_dialog(|dialog| dialog.said(line)),
-            Msg::Acted { text, ok } => {
-                self.with_dialog(|dialog| dialog.done(ok));
+            Msg::Said { act, line } => self.with_dialog(|dialog| dialog.said(act, line)),
+            Msg::Acted { act, text, ok } => {
+                self.with_dialog(|dialog| dialog.done(act, ok));
                 self.message = Some((text, ok));
             }
+            Msg::Noted { text, ok } => self.message = Some((text, ok)),
         }
         Vec::new()
     }
@@ -228,7 +231,7 @@ impl State {
     fn entered(&mut self) -> Vec<Effect> {
         let Some(dialog) = self.dialog.take() else { return Vec::new() };
         let prompted = matches!(dialog, Dialog::Prompt { .. });
-        let (next, outcome) = dialog.entered();
+        let (next, outcome) = dialog.entered(self.begun + 1);
         self.dialog = next;
         match outcome {
             dialog::Outcome::Nothing if prompted => self.dialog.as_ref().map(Dialog::preview).unwrap_or_default(),
@@ -240,9 +243,9 @@ impl State {
                 self.find(0);
                 Vec::new()
             }
-            dialog::Outcome::Act { args, input } => {
-                self.message = None;
-                vec![Effect::Act { args, input }]
+            dialog::Outcome::Act(order) => {
+                (self.message, self.begun) = (None, order.act);
+                vec![Effect::Act(order)]
             }
         }
     }

@@ -35,7 +35,7 @@ pub fn dialog(dialog: &Dialog, state: &State, ascii: bool) -> Option<(String, Ve
         Dialog::Prompt { act, text } => (act.title.clone(), vec![Row::text(act.prompt.clone()), typed(text)]),
         Dialog::Confirm { act, value, shown } => (act.title.clone(), confirm(act, value, shown)),
         Dialog::Sure { act, text, .. } => (act.title.clone(), sure(text)),
-        Dialog::Running { title, lines, ok } => (title.clone(), running(lines, *ok)),
+        Dialog::Running { title, lines, ok, .. } => (title.clone(), running(lines, *ok)),
     })
 }
 

@@ -1,6 +1,6 @@
 //! What lies over a screen: help, evidence, a line being typed, an act being asked for, and one that runs.
 
-use super::Effect;
+use super::{Effect, message::Order};
 use crate::tui::picture::Act;
 
 /// Over the screen; keys go to it.
@@ -38,6 +38,7 @@ pub enum Dialog {
     },
     /// An act that runs, or has ended, with what it says.
     Running {
+        act: u64,
         title: String,
         lines: Vec<String>,
         ok: Option<bool>,
@@ -49,7 +50,7 @@ pub enum Dialog {
 pub enum Outcome {
     Nothing,
     Search(String),
-    Act { args: Vec<String>, input: Option<String> },
+    Act(Order),
 }
 
 /// What must be typed before something that can hurt is done.
@@ -125,22 +126,26 @@ impl Dialog {
         }
     }
 
-    pub fn said(&mut self, line: String) {
-        if let Self::Running { lines, .. } = self
+    /// Of the act that is shown: one before it may still run.
+    pub fn said(&mut self, of: u64, line: String) {
+        if let Self::Running { act, lines, .. } = self
+            && *act == of
             && lines.len() < LINES
         {
             lines.push(line);
         }
     }
 
-    pub fn done(&mut self, well: bool) {
-        if let Self::Running { ok, .. } = self {
+    pub fn done(&mut self, of: u64, well: bool) {
+        if let Self::Running { act, ok, .. } = self
+            && *act == of
+        {
             *ok = Some(well);
         }
     }
 
-    /// What Enter does: the dialog that follows, and what comes of it.
-    pub fn entered(self) -> (Option<Self>, Outcome) {
+    /// What Enter does: the dialog that follows, and what comes of it; an act gets that number.
+    pub fn entered(self, number: u64) -> (Option<Self>, Outcome) {
         match self {
             Self::Search { text } => (None, Outcome::Search(text)),
             Self::Prompt { act, text } if text.trim().is_empty() => {
@@ -156,8 +161,8 @@ impl Dialog {
             Self::Confirm { act, value, .. } if act.hurts => {
                 (Some(Self::Sure { act, value, text: String::new() }), Outcome::Nothing)
             }
-            Self::Confirm { act, value, .. } => act_on(act, value),
-            Self::Sure { act, value, text } if text == SURE => act_on(act, value),
+            Self::Confirm { act, value, .. } => act_on(number, act, value, false),
+            Self::Sure { act, value, text } if text == SURE => act_on(number, act, value, true),
             Self::Help { .. } | Self::Evidence { .. } | Self::Row { .. } | Self::Sure { .. } | Self::Running { .. } => {
                 (None, Outcome::Nothing)
             }
@@ -165,10 +170,10 @@ impl Dialog {
     }
 }
 
-fn act_on(act: Act, value: String) -> (Option<Dialog>, Outcome) {
+fn act_on(number: u64, act: Act, value: String, sure: bool) -> (Option<Dialog>, Outcome) {
     let args = arguments(&act, &value);
-    let running = Dialog::Running { title: act.title, lines: Vec::new(), ok: None };
-    (Some(running), Outcome::Act { args, input: act.secret.then_some(value) })
+    let running = Dialog::Running { act: number, title: act.title, lines: Vec::new(), ok: None };
+    (Some(running), Outcome::Act(Order { act: number, args, input: act.secret.then_some(value), sure }))
 }
 
 /// A secret is handed over as input; anything else ends the command line, word by word.

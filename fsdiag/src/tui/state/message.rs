@@ -27,12 +27,33 @@ pub enum Msg {
         lines: Vec<String>,
     },
     /// A line of an act that runs.
-    Said(String),
+    Said {
+        act: u64,
+        line: String,
+    },
     /// An act ended: what to say, and whether it went well.
     Acted {
+        act: u64,
         text: String,
         ok: bool,
     },
+    /// Something to say at the bottom, and whether it is good.
+    Noted {
+        text: String,
+        ok: bool,
+    },
+}
+
+/// An act to be carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Which one, of all that were begun: what it says and how it ends is told by it.
+    pub act: u64,
+    pub args: Vec<String>,
+    /// A secret, for its standard input.
+    pub input: Option<String>,
+    /// It was asked about twice: only then may it hurt.
+    pub sure: bool,
 }
 
 /// What the loop does for the interface.
@@ -46,12 +67,8 @@ pub enum Effect {
     Preview {
         args: Vec<String>,
     },
-    /// Run `fsdiag` with these arguments and say how it ended.
-    Act {
-        args: Vec<String>,
-        /// A secret, for its standard input.
-        input: Option<String>,
-    },
+    /// Run `fsdiag` and say how it ended.
+    Act(Order),
     /// Show the list of mounts.
     Choose,
     /// Show that mount.

@@ -29,8 +29,8 @@ fn keys(state: &mut State, actions: &[Action]) -> Vec<Effect> {
     actions.iter().flat_map(|a| state.update(Msg::Key(*a))).collect()
 }
 
-fn run_of(word: &str) -> Effect {
-    Effect::Act { args: vec![word.into()], input: None }
+fn run_of(word: &str, sure: bool) -> Effect {
+    Effect::Act(Order { act: 1, args: vec![word.into()], input: None, sure })
 }
 
 fn preview_of(word: &str) -> Effect {
@@ -96,7 +96,7 @@ fn what_can_hurt_is_asked_twice_and_needs_the_word() {
     previewed(&mut state, "rescue", "the mount goes");
     keys(&mut state, &[Action::Details]);
     type_text(&mut state, "yes");
-    assert_eq!(state.update(Msg::Entered), [run_of("rescue")]);
+    assert_eq!(state.update(Msg::Entered), [run_of("rescue", true)]);
 }
 
 #[test]
@@ -107,10 +107,29 @@ fn what_is_harmless_is_shown_once_before_it_is_done_and_says_how_it_went() {
     state.update(Msg::Previewed { args: vec!["rescue".into()], lines: vec!["of another act".into()] });
     state.update(Msg::Previewed { args: vec!["dump".into()], lines: lines.clone() });
     assert!(matches!(&state.dialog, Some(Dialog::Confirm { shown, .. }) if *shown == lines));
-    assert_eq!(keys(&mut state, &[Action::Details]), [run_of("dump")]);
-    state.update(Msg::Said("thread 1".into()));
-    state.update(Msg::Acted { text: "written".into(), ok: true });
+    assert_eq!(keys(&mut state, &[Action::Details]), [run_of("dump", false)]);
+    state.update(Msg::Said { act: 1, line: "thread 1".into() });
+    state.update(Msg::Acted { act: 1, text: "written".into(), ok: true });
     assert!(matches!(&state.dialog, Some(Dialog::Running { lines, ok: Some(true), .. }) if lines == &["thread 1"]));
+}
+
+#[test]
+fn an_act_that_runs_is_not_done_because_one_before_it_is() {
+    let mut state = state(1);
+    let dump = |state: &mut State| {
+        keys(state, &[Action::Screen(8), Action::Details]);
+        previewed(state, "dump", "12 threads pause");
+        keys(state, &[Action::Details])
+    };
+    dump(&mut state);
+    keys(&mut state, &[Action::Back]);
+    let Some(Effect::Act(second)) = dump(&mut state).pop() else { panic!("{:?}", state.dialog) };
+    state.update(Msg::Said { act: 1, line: "of the first".into() });
+    state.update(Msg::Acted { act: 1, text: "the first is done".into(), ok: true });
+    assert!(matches!(&state.dialog, Some(Dialog::Running { lines, ok: None, .. }) if lines.is_empty()));
+    assert_eq!(state.message, Some(("the first is done".into(), true)));
+    state.update(Msg::Acted { act: second.act, text: "no right".into(), ok: false });
+    assert!(matches!(&state.dialog, Some(Dialog::Running { ok: Some(false), .. })));
 }
 
 #[test]
@@ -217,6 +236,7 @@ fn a_secret_is_handed_over_as_input_and_shown_nowhere() {
     assert_eq!(state.update(Msg::Entered), [preview_of("stage")]);
     previewed(&mut state, "stage", "it would be shown");
     let effects = state.update(Msg::Entered);
-    assert_eq!(effects, [Effect::Act { args: vec!["stage".into()], input: Some("http://h/?CANARY".into()) }]);
+    let input = Some("http://h/?CANARY".into());
+    assert_eq!(effects, [Effect::Act(Order { act: 1, args: vec!["stage".into()], input, sure: false })]);
     assert!(!format!("{:?}", state.dialog).contains("CANARY") && state.message.is_none());
 }

@@ -268,9 +268,9 @@ fn an_act_that_runs_and_one_that_has_ended() {
         state.update(Msg::Previewed { args: stalled().acts[0].command.clone(), lines });
         insta::assert_snapshot!(format!("act_previewed_{}x{}", size.0, size.1), drawn(&state, size));
         state.update(Msg::Key(Action::Details));
-        state.update(Msg::Said("12 threads paused".into()));
+        state.update(Msg::Said { act: 1, line: "12 threads paused".into() });
         insta::assert_snapshot!(format!("act_runs_{}x{}", size.0, size.1), drawn(&state, size));
-        state.update(Msg::Acted { text: "no right to trace it".into(), ok: false });
+        state.update(Msg::Acted { act: 1, text: "no right to trace it".into(), ok: false });
         insta::assert_snapshot!(format!("act_failed_{}x{}", size.0, size.1), drawn(&state, size));
     }
 }
