@@ -40,6 +40,8 @@ const IDLE_US: u64 = 1_000_000;
 const AT_ONCE: usize = 4 << 20;
 /// Beats come every two seconds; after that the daemon is called silent, microseconds.
 const SILENT_US: u64 = 5_000_000;
+/// A worker that was replaced writes its last lines within that time; its file, which may be deleted by then, is let go.
+const LAST_LINES_US: u64 = 5_000_000;
 
 pub(super) struct Live {
     title: String,
@@ -56,6 +58,8 @@ struct Stream {
     follow: Option<Follow>,
     gone: bool,
     error: Option<String>,
+    /// By then the worker that wrote it is replaced, and has written its last line.
+    until_us: Option<u64>,
 }
 
 /// The fsd behind the record.
@@ -113,7 +117,8 @@ impl Live {
         let packed = tape::is_packed(file);
         let error = packed.then(|| tape::read_all(file, |line| self.record.line(id, line)).err()).flatten();
         let follow = (!packed).then(|| Follow::new(file));
-        self.streams.push(Stream { id, follow, gone: false, error: error.map(|e| format!("{}: {e}", file.display())) });
+        let error = error.map(|e| format!("{}: {e}", file.display()));
+        self.streams.push(Stream { id, follow, gone: false, error, until_us: None });
     }
 
     /// Reads what is due; true when there was something.
@@ -121,7 +126,7 @@ impl Live {
         let before = self.record.trace.events;
         let mut left = AT_ONCE;
         self.state.more = false;
-        for Stream { id, follow, gone, error } in &mut self.streams {
+        for Stream { id, follow, gone, error, .. } in &mut self.streams {
             let Some(follow) = follow else { continue };
             let (record, mut lines) = (&mut self.record, 0);
             let polled = follow.poll(left, |line| {
@@ -140,6 +145,9 @@ impl Live {
                 }
                 Err(problem) => *error = Some(format!("{}: {problem}", follow.path().display())),
             }
+        }
+        if !self.state.more {
+            self.streams.retain(|stream| stream.until_us.is_none_or(|until| now_us < until));
         }
         let read = self.record.trace.events > before;
         self.state.caught_up |= !self.state.more;
@@ -171,7 +179,7 @@ impl Live {
             }
         }
         news |= self.count_waiting();
-        self.follow_link();
+        self.follow_link(now_us);
         news | self.ask_kernel(now_us)
     }
 
@@ -207,11 +215,14 @@ impl Live {
     }
 
     /// A new run writes a file of its own, to which the link then leads.
-    fn follow_link(&mut self) {
+    fn follow_link(&mut self, now_us: u64) {
         let Some(own) = &mut self.mount else { return };
         let Ok(events) = own.mount.events.canonicalize() else { return };
         if events != own.events {
             own.events.clone_from(&events);
+            for stream in &mut self.streams {
+                stream.until_us.get_or_insert(now_us.saturating_add(LAST_LINES_US));
+            }
             self.add(&events);
         }
     }
@@ -287,5 +298,37 @@ impl Show for Live {
         }
         let pause = if self.state.more { Duration::ZERO } else { PACE };
         Step { picture: due.then(|| self.draw(now_us)), pause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn the_file_of_a_worker_that_was_replaced_is_let_go_after_its_last_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |run: u64| dir.path().join(format!("events-{run}.jsonl"));
+        let link = dir.path().join("events.jsonl");
+        let begin = |run: u64| {
+            fs::write(file(run), "").unwrap();
+            let _ = fs::remove_file(&link);
+            symlink(file(run), &link).unwrap();
+        };
+        begin(1);
+        let mut live = Live::of_mount(Mount { events: link.clone(), ..Mount::default() }, Limits::default());
+        for run in 2..=6 {
+            begin(run);
+            live.follow_link(run * 1_000_000);
+        }
+        let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/events/v1/healthy.jsonl");
+        let line = fs::read_to_string(record).unwrap().lines().next().unwrap().to_owned() + "\n";
+        fs::write(file(5), line).unwrap();
+        live.read(6_500_000);
+        assert_eq!(live.record.trace.events, 1, "what the one before still writes is read");
+        live.read(6_000_000 + LAST_LINES_US);
+        assert_eq!(live.streams.len(), 1, "the file that is written now");
     }
 }
