@@ -7,6 +7,9 @@ use std::{
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::Duration,
 };
 
 use crate::{
@@ -60,6 +63,8 @@ pub struct Args {
 
 /// Between two looks, milliseconds: well below what a person, or a promise of 200 ms, would notice.
 const PACE_MS: u64 = 50;
+/// A pipe in which nothing comes for so long shows the present: an old log pours through without such a pause.
+const SILENT_US: u64 = 1_000_000;
 /// Read at most so much between two prints.
 const AT_ONCE: usize = 8 << 20;
 
@@ -125,6 +130,26 @@ fn is_fuse_mount(path: &Path) -> bool {
     mountinfo::at(&mounts, &path).is_some_and(|mount| mount.is_fuse())
 }
 
+/// What comes on standard input, read on a thread: time passes also while nothing comes.
+fn pieces() -> io::Result<Receiver<io::Result<Vec<u8>>>> {
+    let (tell, hear) = mpsc::sync_channel(1);
+    let read = move || {
+        let mut block = vec![0; 256 << 10];
+        loop {
+            let piece = match io::stdin().lock().read(&mut block) {
+                Ok(0) => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                got => got.map(|got| block[..got].to_vec()),
+            };
+            if tell.send(piece).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("tail-stdin".to_owned()).spawn(read)?;
+    Ok(hear)
+}
+
 struct Tail<'a> {
     args: &'a Args,
     model: Model,
@@ -151,19 +176,33 @@ impl<'a> Tail<'a> {
     }
 
     fn stdin(&mut self) -> io::Result<()> {
-        let (mut lines, mut block) = (sources::lines::Lines::default(), vec![0; 256 << 10]);
+        let (pieces, mut lines) = (pieces()?, sources::lines::Lines::default());
+        let started = sources::wall_us();
+        let mut heard = started;
         loop {
-            let got = io::stdin().lock().read(&mut block)?;
-            if got == 0 {
-                break;
+            let piece = pieces.recv_timeout(Duration::from_millis(PACE_MS));
+            let now = sources::wall_us();
+            match piece {
+                Ok(piece) => {
+                    let (mixed, printer, model) = (&mut self.mixed, &mut self.printer, &mut self.model);
+                    lines.feed(&piece?, |line| printer.take(line, mixed, model));
+                    self.printer.caught_up();
+                    heard = now;
+                }
+                Err(RecvTimeoutError::Timeout) => self.mixed.settle(&mut self.model),
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            let (mixed, printer, model) = (&mut self.mixed, &mut self.printer, &mut self.model);
-            lines.feed(&block[..got], |line| printer.take(line, mixed, model));
-            self.printer.caught_up();
-            self.look(false)?;
+            self.look(now.saturating_sub(heard) >= SILENT_US)?;
+            if self.is_over(started, now) {
+                return Ok(());
+            }
         }
         self.mixed.finish(&mut self.model);
         self.look(false)
+    }
+
+    fn is_over(&self, started: u64, now: u64) -> bool {
+        self.args.for_seconds.is_some_and(|s| now.saturating_sub(started) as f64 >= s * 1e6)
     }
 
     fn file(&mut self, path: &Path, mount: Option<&Mount>) -> io::Result<()> {
@@ -185,8 +224,7 @@ impl<'a> Tail<'a> {
                 }
             }
             self.look(!more)?;
-            let over = self.args.for_seconds.is_some_and(|s| (now - started) as f64 >= s * 1e6);
-            if over {
+            if self.is_over(started, now) {
                 return Ok(());
             }
             if !more {

@@ -19,6 +19,7 @@ mod joined;
 mod lossy;
 mod names;
 mod old_events;
+mod pipes;
 mod rules;
 mod shared;
 mod simulation;
