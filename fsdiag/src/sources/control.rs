@@ -14,7 +14,8 @@ use super::{kernel::sys, rings::Mount};
 /// # Errors
 /// Nobody listens or somebody else does, no answer within `limit`, an answer that cannot be read, or a refusal.
 pub fn ask(found: &Mount, request: &Request, limit: Duration) -> io::Result<Answer> {
-    let (mut stream, user) = sys::connect(&found.socket)?;
+    // A listener that takes no connection any more is not waited for: no limit of a socket covers that.
+    let (mut stream, user) = sys::connect(&found.socket).map_err(|error| late(error, limit))?;
     if user != found.owner {
         let why = format!("its socket is one of user {user}, and not of user {}", found.owner);
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
@@ -45,7 +46,10 @@ fn late(error: io::Error, limit: Duration) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::net::UnixListener, thread};
+    use std::{
+        os::unix::net::{UnixListener, UnixStream},
+        thread,
+    };
 
     use super::*;
     use crate::sources::owned;
@@ -67,6 +71,20 @@ mod tests {
         let answer = ask(&found, &Request::Status, Duration::from_millis(200));
         server.join().unwrap();
         answer
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "the standard library has no word for a short queue")]
+    fn a_daemon_that_takes_no_connection_any_more_does_not_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        let listener = UnixListener::bind(&socket).unwrap();
+        // SAFETY: plain numbers, of a socket that lives.
+        assert_eq!(unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&listener), 0) }, 0);
+        let _in_the_queue = UnixStream::connect(&socket).unwrap();
+        let found = Mount { socket, owner: owned::uid(), ..Mount::default() };
+        let answer = ask(&found, &Request::Status, Duration::from_secs(600));
+        assert_eq!(answer.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]
