@@ -67,6 +67,7 @@ impl Follow {
     pub fn poll(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> io::Result<(Change, bool)> {
         let mut change = self.settle()?;
         let mut left = limit;
+        let mut passed_on = None;
         loop {
             let Some(open) = &mut self.open else { return Ok((change, false)) };
             let room = left.min(self.block.len());
@@ -81,14 +82,18 @@ impl Follow {
                 continue;
             }
             // Everything of this file is read: only now may another take its place.
-            match self.elsewhere() {
-                Some(meta) => {
-                    self.finish_line(&mut each);
-                    let next = self.successor().unwrap_or_else(|| self.path.clone());
-                    self.reopen(&next, &meta)?;
-                    change = Change::Switched;
-                }
-                None => return Ok((change, false)),
+            match (passed_on.take(), self.elsewhere()) {
+                // Its last lines may have come since, just before it lost its name.
+                (None, Some(meta)) => passed_on = Some(meta),
+                (Some(meta), _) => match self.next(&meta)? {
+                    Some(next) => {
+                        self.finish_line(&mut each);
+                        self.open = Some(next);
+                        change = Change::Switched;
+                    }
+                    None => return Ok((change, false)),
+                },
+                (None, None) => return Ok((change, false)),
             }
         }
     }
@@ -98,7 +103,7 @@ impl Follow {
         let there = std::fs::metadata(&self.path);
         match (&mut self.open, there) {
             (None, Ok(meta)) => {
-                self.reopen(&self.path.clone(), &meta)?;
+                self.open = Some(open(&self.path, &meta)?);
                 Ok(Change::None)
             }
             (None, Err(_)) => Ok(Change::Missing),
@@ -132,11 +137,18 @@ impl Follow {
         next.into_iter().map(|name| dir.join(name)).find(|path| path.exists())
     }
 
-    fn reopen(&mut self, path: &Path, meta: &Metadata) -> io::Result<()> {
-        let file = File::open(path)?;
-        let id = file.metadata().map_or_else(|_| id(meta), |own| id(&own));
-        self.open = Some(Open { file, id, offset: 0 });
-        Ok(())
+    /// The next file; None: it is gone again. While it is opened its name may go to the file after it: then it has
+    /// another name by now.
+    fn next(&self, meta: &Metadata) -> io::Result<Option<Open>> {
+        loop {
+            let name = self.successor();
+            let opened = open(name.as_ref().unwrap_or(&self.path), meta);
+            match opened {
+                _ if self.successor() != name => (),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                opened => return opened.map(Some),
+            }
+        }
     }
 
     /// A last line without an end will not get one any more.
@@ -146,6 +158,12 @@ impl Follow {
         }
         self.lines.clear();
     }
+}
+
+fn open(path: &Path, meta: &Metadata) -> io::Result<Open> {
+    let file = File::open(path)?;
+    let id = file.metadata().map_or_else(|_| id(meta), |own| id(&own));
+    Ok(Open { file, id, offset: 0 })
 }
 
 fn id(meta: &Metadata) -> (u64, u64) {
@@ -212,6 +230,31 @@ mod tests {
         std::os::unix::fs::symlink("events-8.jsonl", &link).unwrap();
         assert_eq!(look(&mut follow), (Change::Switched, ["1", "2", "3", "next run"].map(String::from).to_vec()));
         assert_eq!(look(&mut follow), (Change::None, Vec::new()));
+    }
+
+    #[test]
+    fn no_line_is_lost_while_the_file_is_rotated_after_every_one() {
+        const LINES: usize = 500;
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_owned();
+        let write = move || {
+            for n in 1..=LINES {
+                append(&root.join("events-7.jsonl"), &format!("{n}\n"));
+                fs::rename(root.join("events-7.jsonl"), root.join(format!("events-7.{n:06}.jsonl"))).unwrap();
+            }
+            append(&root.join("events-7.jsonl"), "end\n");
+        };
+        std::os::unix::fs::symlink("events-7.jsonl", dir.path().join("events.jsonl")).unwrap();
+        append(&dir.path().join("events-7.jsonl"), "begin\n");
+        let mut follow = Follow::new(&dir.path().join("events.jsonl"));
+        let mut lines = look(&mut follow).1;
+        let writer = std::thread::Builder::new().spawn(write).unwrap();
+        while lines.last().is_none_or(|line| line != "end") {
+            lines.extend(look(&mut follow).1);
+        }
+        writer.join().unwrap();
+        let numbers = (1..=LINES).map(|n| n.to_string());
+        assert_eq!(lines, std::iter::once("begin".into()).chain(numbers).chain(["end".into()]).collect::<Vec<_>>());
     }
 
     #[test]
