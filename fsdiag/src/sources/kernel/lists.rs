@@ -393,4 +393,4 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 
 #[cfg(test)]
 #[path = "lists_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -8,14 +8,14 @@ use super::*;
 use crate::sources::kernel::layout::{Conn, Dentry, Dev, FlagBits, Inode, Req, Task};
 
 const BASE: u64 = 0xffff_8880_0000_0000;
-const CONN: u64 = BASE + 0x1000;
+pub(in crate::sources::kernel) const CONN: u64 = BASE + 0x1000;
 const MOUNT: u64 = BASE + 0x2000;
 const DEV: u64 = BASE + 0x3000;
 const HEADS: u64 = BASE + 0x4000;
 const REQUESTS: u64 = BASE + 0x6000;
 
 /// Bytes at `BASE`; everything else faults.
-struct Image(RefCell<Vec<u8>>);
+pub(in crate::sources::kernel) struct Image(RefCell<Vec<u8>>);
 
 impl Memory for Image {
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
@@ -78,7 +78,7 @@ fn number(offset: u64) -> Field {
     Field { offset, size: 4, bits: None }
 }
 
-fn layout() -> Layout {
+pub(in crate::sources::kernel) fn layout() -> Layout {
     Layout {
         task: Task {
             tasks: 0,
@@ -139,7 +139,7 @@ fn layout() -> Layout {
 }
 
 /// One READ in the daemon, one LOOKUP queued, one READ held back.
-fn image() -> Image {
+pub(in crate::sources::kernel) fn image() -> Image {
     let image = Image(RefCell::new(vec![0; 0x8000]));
     image.put(CONN + 8, 39);
     image.put(CONN + 16, 3 | 8 << 32);

@@ -12,7 +12,7 @@ use super::{
     holders::{self, Holder, Scan},
     layout::{Layout, Unknown},
     lists::{Request, Snapshot, Walker},
-    memory::{Fault, Memory as _, Peek},
+    memory::{Fault, Memory, Peek},
     sys,
 };
 
@@ -162,7 +162,7 @@ impl Kernel {
     /// # Errors
     /// When the connection is gone.
     pub fn glance(&self, at: Address) -> Result<Glance, PeekError> {
-        Ok(Glance { taken_ns: sys::mono_ns(), snapshot: self.walker().snapshot(at.0)? })
+        glance(&self.walker(), at)
     }
 
     /// What two glances, at least a tenth of a second apart, agree on.
@@ -189,6 +189,12 @@ impl Kernel {
         pause();
         self.confirm(at, &first)
     }
+}
+
+/// The clock is read beside the tick counter, which the walk reads last: a walk takes as long as its lists are.
+fn glance<M: Memory>(walker: &Walker<'_, M>, at: Address) -> Result<Glance, PeekError> {
+    let snapshot = walker.snapshot(at.0)?;
+    Ok(Glance { taken_ns: sys::mono_ns(), snapshot })
 }
 
 /// Lets the time between two glances pass.
@@ -228,7 +234,13 @@ fn seen(request: Request, jiffies: u64, hertz: Option<u64>, paths: &BTreeMap<u64
 
 #[cfg(test)]
 mod tests {
-    use super::{super::lists::Listed, *};
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::sources::kernel::lists::{
+        Listed,
+        tests::{CONN, Image, image, layout},
+    };
 
     impl Seen {
         /// As kernels show a request that keep no time in it.
@@ -255,16 +267,48 @@ mod tests {
         }
     }
 
-    fn glance(taken_ns: u64, jiffies: u64) -> Glance {
+    /// A kernel of 250 ticks a second, whose memory takes its time when it is read first.
+    struct Slow {
+        image: Image,
+        first_ns: Cell<u64>,
+    }
+
+    impl Memory for Slow {
+        fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+            let until = sys::mono_ns() + self.first_ns.take();
+            while sys::mono_ns() < until {}
+            self.image.read(address, into)
+        }
+
+        fn current(&self) -> u64 {
+            self.image.current()
+        }
+
+        fn jiffies(&self) -> u64 {
+            sys::mono_ns() / 4_000_000
+        }
+    }
+
+    #[test]
+    fn a_walk_that_takes_long_does_not_change_the_tick_rate() {
+        let memory = Slow { image: image(), first_ns: Cell::new(60_000_000) };
+        let layout = layout();
+        let walker = Walker { memory: &memory, layout: &layout };
+        let first = glance(&walker, Address(CONN)).unwrap();
+        pause();
+        assert_eq!(hertz(&first, &glance(&walker, Address(CONN)).unwrap()), Some(250));
+    }
+
+    fn taken(taken_ns: u64, jiffies: u64) -> Glance {
         Glance { taken_ns, snapshot: Snapshot { jiffies, ..Snapshot::default() } }
     }
 
     #[test]
     fn the_tick_rate_is_measured() {
         for hz in [100, 250, 300, 1000] {
-            let (first, second) = (glance(0, 7), glance(104_000_000, 7 + hz / 10));
+            let (first, second) = (taken(0, 7), taken(104_000_000, 7 + hz / 10));
             assert_eq!(hertz(&first, &second), Some(hz));
         }
-        assert_eq!(hertz(&glance(0, 0), &glance(1, 1)), None, "too close together to tell");
+        assert_eq!(hertz(&taken(0, 0), &taken(1, 1)), None, "too close together to tell");
     }
 }
