@@ -7,13 +7,21 @@ use crate::{
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
-    Box::new(GoPanic { goroutines: Goroutines::new("go-panic"), crashed: false })
+    Box::new(GoPanic { goroutines: Goroutines::new("go-panic"), held: Vec::new(), began: 0 })
 }
 
 struct GoPanic {
     goroutines: Goroutines,
-    crashed: bool,
+    /// What last words tell once a goroutine follows: other programs fail in the same words, and nothing follows.
+    held: Vec<Fact>,
+    /// The line of those words.
+    began: u64,
 }
+
+const LAST_WORDS: [&str; 4] = ["panic: ", "fatal error: ", "unexpected fault address ", "runtime: out of memory"];
+
+/// The runtime's own stack may stand before the first goroutine, lines.
+const NEAR: u64 = 100;
 
 impl Parser for GoPanic {
     fn format(&self) -> &'static str {
@@ -21,47 +29,61 @@ impl Parser for GoPanic {
     }
 
     fn marks(&self) -> &'static [Mark] {
-        &[
-            Mark::Starts("panic: "),
-            Mark::Starts("fatal error: "),
-            Mark::Starts("unexpected fault address "),
-            Mark::Starts("runtime: out of memory"),
-        ]
+        const {
+            &[
+                Mark::Starts(LAST_WORDS[0]),
+                Mark::Starts(LAST_WORDS[1]),
+                Mark::Starts(LAST_WORDS[2]),
+                Mark::Starts(LAST_WORDS[3]),
+            ]
+        }
     }
 
     fn is_idle(&self) -> bool {
-        !self.crashed
+        !self.goroutines.is_reading()
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
-        const LAST_WORDS: [&str; 4] =
-            ["panic: ", "fatal error: ", "unexpected fault address ", "runtime: out of memory"];
         if scan::starts(line.text, &LAST_WORDS) {
             return self.crash(line, out);
         }
-        if !self.crashed {
+        if !self.goroutines.is_reading() {
+            return Taken::No;
+        }
+        let waits = self.goroutines.threads().is_empty();
+        if waits && (line.text == "SIGQUIT: quit" || line.place.line.abs_diff(self.began) > NEAR) {
+            self.held.clear();
+            self.goroutines.hand_over(out);
             return Taken::No;
         }
         if scan::starts(line.text, &["[signal ", "\tpanic: ", "exit status "]) {
             return Taken::Yes;
         }
-        self.goroutines.line(line, out)
+        let taken = self.goroutines.line(line, out);
+        if waits && !self.goroutines.threads().is_empty() {
+            out.append(&mut self.held);
+        }
+        taken
     }
 
     fn finish(&mut self, out: &mut Vec<Fact>) {
+        self.held.clear();
         self.goroutines.hand_over(out);
     }
 }
 
 impl GoPanic {
-    /// One crash may say several last words.
     fn crash(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
-        if self.crashed && self.goroutines.is_reading() && self.goroutines.threads().is_empty() {
+        // One crash may say several last words.
+        const TOGETHER: u64 = 3;
+        let goes_on = !self.held.is_empty() && line.place.line.abs_diff(self.began) <= TOGETHER;
+        if goes_on {
             return Taken::Yes;
         }
-        self.crashed = true;
         self.goroutines.begin(line, out);
-        line.hint(HintKind::Panic, None, out);
-        line.end(true, out)
+        self.began = line.place.line;
+        self.held.clear();
+        line.hint(HintKind::Panic, None, &mut self.held);
+        line.end(true, &mut self.held)
     }
 }
