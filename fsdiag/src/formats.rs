@@ -20,7 +20,7 @@ mod scan;
 mod tests;
 mod writer;
 
-use crate::engine::fact::{At, Call, Done, Fact, HintKind, Key, Place, What};
+use crate::engine::fact::{At, Call, Done, Fact, HintKind, Key, Place, Victim, What};
 
 pub use gate::Mark;
 pub use mixed::{Counts, Mixed};
@@ -148,7 +148,14 @@ impl Line<'_> {
 
     fn end(&self, crash: bool, out: &mut Vec<Fact>) -> Taken {
         let text = scan::clip(self.text, SNIPPET).into();
-        out.push(self.fact(What::SessionEnd { crash, text }));
+        out.push(self.fact(What::SessionEnd { crash, text, victim: None }));
+        Taken::Yes
+    }
+
+    /// Somebody else tells that this one died.
+    fn death(&self, victim: Victim, out: &mut Vec<Fact>) -> Taken {
+        let text = scan::clip(self.text, SNIPPET).into();
+        out.push(self.fact(What::SessionEnd { crash: true, text, victim: Some(victim) }));
         Taken::Yes
     }
 

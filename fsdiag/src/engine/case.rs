@@ -25,7 +25,7 @@ use super::{
         session::{Ended, Session},
         tasks::Task,
     },
-    report::Evidence,
+    report::{Confidence, Evidence},
     stacks::Conclusion,
     threads::{Latest, Seen},
     waits::Graph,
@@ -65,6 +65,8 @@ pub struct Life<'m> {
     pub ended: Option<&'m Ended>,
     /// Where several daemons write into its log.
     pub called: Option<String>,
+    /// How sure it is that this daemon ended so.
+    pub sure: Option<Confidence>,
 }
 
 /// An open operation with its age.

@@ -67,14 +67,21 @@ pub struct Writer {
     pub pid: Option<u32>,
 }
 
+impl Writer {
+    /// What others call it; may be empty.
+    pub fn called(&self) -> &str {
+        if self.name.is_empty() { &self.host } else { &self.name }
+    }
+}
+
 /// Who eats facts: the model, a filter in front of it, or a test.
 pub trait Sink {
     fn fact(&mut self, fact: Fact);
     /// Whose the facts that follow from that input are. `speaks`: it has written a line, and does not only hand over
     /// what it wrote before.
     fn writer(&mut self, _input: InputId, _writer: Option<&Writer>, _speaks: bool) {}
-    /// A line that tells nothing but that time went on.
-    fn passed(&mut self, _input: InputId, _at: At) {}
+    /// A line that tells nothing but that time went on. `own`: of a format that the input's daemon writes.
+    fn passed(&mut self, _input: InputId, _at: At, _own: bool) {}
     /// An event of fsd itself; nothing is copied on the way.
     fn event(&mut self, place: Place, event: &Event<'_>);
     /// An event of a later schema: it counts in the sequence of its run.
@@ -195,10 +202,12 @@ pub enum What {
         workers: Option<u32>,
         banner: Box<str>,
     },
-    /// A daemon ends. `crash` is its own last word (panic, fatal signal) or the shell's (Killed, core dumped).
+    /// A daemon ends. `crash`: it was not told to.
     SessionEnd {
         crash: bool,
         text: Box<str>,
+        /// None: it says so itself.
+        victim: Option<Victim>,
     },
     Enter(Box<Call>),
     Exit(Done),
@@ -233,6 +242,14 @@ pub enum What {
     Lost {
         lines: u64,
     },
+}
+
+/// Who died, as far as somebody else tells: a shell, the init system, the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Victim {
+    pub pid: Option<u32>,
+    /// Its program, unit or container.
+    pub name: Option<Box<str>>,
 }
 
 /// What a telling line of a foreign log is about.

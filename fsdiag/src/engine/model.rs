@@ -3,6 +3,7 @@
 pub mod answered;
 pub mod block;
 pub mod clock;
+pub mod deaths;
 mod dumped;
 mod fold;
 pub mod gaps;
@@ -17,7 +18,7 @@ pub mod ops;
 pub mod past;
 pub mod session;
 pub mod slow;
-pub mod strangers;
+mod strangers;
 pub mod tasks;
 mod voices;
 
@@ -29,12 +30,12 @@ use fsd_events::{
 };
 
 use self::{
+    deaths::Unplaced,
     dumped::Told,
     hash::NumberMap,
     ops::{Micros, OpenOp},
     past::Past,
     session::{Origin, Session},
-    strangers::Unplaced,
     voices::Voices,
 };
 use super::{
@@ -125,7 +126,7 @@ impl Model {
 
     /// Whether nothing at all was observed.
     pub fn is_empty(&self) -> bool {
-        let silent = |s: &Session| s.entered == 0 && s.hints.is_empty() && s.ended.is_none() && s.clock.last.is_none();
+        let silent = |s: &Session| s.entered == 0 && s.hints.is_empty() && s.is_alive() && s.clock.last.is_none();
         self.lives().all(silent) && self.dumps.is_empty() && !self.kernel_seen
     }
 
@@ -241,7 +242,7 @@ impl Model {
     /// A request of a foreign log begins, and perhaps a new life with it.
     fn begin(&mut self, call: Box<Call>, at: At, place: Place) {
         let session = self.foreign(place);
-        let at = session.clock.time(at);
+        let at = session.speaks(at);
         let key = call.key;
         session.enter(call, at, place);
         if let Some(first) = session.is_anew(key, at) {
@@ -278,8 +279,12 @@ impl Sink for Model {
         self.voices.turn_to(stream, writer, speaks);
     }
 
-    fn passed(&mut self, input: InputId, at: At) {
+    fn passed(&mut self, input: InputId, at: At, own: bool) {
         let stream = self.stream(input);
+        let daemon = self.voices.session(stream).filter(|of| own && self.sessions[*of].has_entered_anything());
+        if let Some(of) = daemon {
+            self.sessions[of].writes(at);
+        }
         // Whoever wrote it: those who write into one log read one clock.
         let spoke = self.voices.spoke(stream).filter(|(_, of)| self.sessions[*of].has_entered_anything());
         if let Some((_, latest)) = spoke.max() {

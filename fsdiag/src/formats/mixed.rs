@@ -29,8 +29,8 @@ pub struct Mixed {
     /// Inputs before this one were each of one thread.
     by_thread: bool,
     days: Days,
-    /// The last time that was told without an event.
-    told: Option<u64>,
+    /// The last time that was told without an event, by a line of somebody else and by one of a known format.
+    told: [Option<u64>; 2],
     decoder: Decoder,
     own_events: u64,
     counts: Counts,
@@ -54,7 +54,7 @@ impl Mixed {
     /// Only these formats; a fuzz target runs one alone.
     pub fn with(input: InputId, entries: &'static [Entry]) -> Self {
         let (days, decoder, counts) = (Days::default(), Decoder::default(), Counts::default());
-        let (desks, told, own_events, facts) = (Desks::new(entries), None, 0, Vec::new());
+        let (desks, told, own_events, facts) = (Desks::new(entries), [None; 2], 0, Vec::new());
         Self { input, desks, coloured: true, by_thread: false, days, told, decoder, own_events, counts, facts }
     }
 
@@ -207,8 +207,8 @@ impl Mixed {
         }
         match self.desks.read(line, &mut self.facts) {
             Taken::Bad => self.counts.bad_lines += 1,
-            Taken::Yes | Taken::No if self.facts.is_empty() => self.passed(line.at, sink),
-            Taken::Yes | Taken::No => {}
+            taken if self.facts.is_empty() => self.passed(line.at, taken == Taken::Yes, sink),
+            _ => {}
         }
         if !self.facts.is_empty() {
             self.hand_over(sink);
@@ -216,12 +216,13 @@ impl Mixed {
     }
 
     /// A daemon that only chats, or is silent while others write, is not finished: its requests grow older.
-    fn passed(&mut self, at: At, sink: &mut dyn Sink) {
+    fn passed(&mut self, at: At, own: bool, sink: &mut dyn Sink) {
         const WORTH_A_WORD: u64 = 1_000_000;
         let Some(now) = at.wall_us.or(at.mono_us) else { return };
-        if self.told.is_none_or(|told| now.abs_diff(told) >= WORTH_A_WORD) {
-            self.told = Some(now);
-            sink.passed(self.input, at);
+        let told = &mut self.told[usize::from(own)];
+        if told.is_none_or(|told| now.abs_diff(told) >= WORTH_A_WORD) {
+            *told = Some(now);
+            sink.passed(self.input, at, own);
         }
     }
 

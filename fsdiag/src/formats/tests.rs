@@ -114,7 +114,11 @@ fn dump(dump: &Dump) -> String {
 fn what(what: &What) -> String {
     match what {
         What::Session { workers, banner, .. } => format!("session{} {banner}", number("workers", *workers)),
-        What::SessionEnd { crash, text } => format!("end crash={crash} {text}"),
+        What::SessionEnd { crash, text, victim } => {
+            let victim = victim.clone().unwrap_or_default();
+            let victim = number("pid", victim.pid) + &number("name", victim.name);
+            format!("end crash={crash}{victim} {text}")
+        }
         What::Enter(c) => call(c),
         What::Exit(d) => {
             let mut text = format!("exit {}", d.key);

@@ -10,6 +10,7 @@ mod chunks;
 mod clocks;
 mod corpus;
 mod crowd;
+mod deaths;
 mod dump;
 mod field;
 mod fleet;

@@ -80,9 +80,9 @@ impl Sink for Windowed<'_> {
         self.model.writer(input, writer, speaks);
     }
 
-    fn passed(&mut self, input: InputId, at: At) {
+    fn passed(&mut self, input: InputId, at: At, own: bool) {
         if self.window.has(at.wall_us) {
-            self.model.passed(input, at);
+            self.model.passed(input, at, own);
         }
     }
 

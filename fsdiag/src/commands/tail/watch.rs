@@ -44,7 +44,7 @@ impl Watch {
         let worth = old
             || self.verdict.is_some()
             || self.knows_death
-            || model.lives().any(|s| s.stall.is_some() || s.ended.is_some());
+            || model.lives().any(|s| s.stall.is_some() || !s.is_alive());
         if worth && (!live || wall_us.saturating_sub(self.judged_us) >= EVERY_US) {
             self.judged_us = wall_us;
             self.judge(model.report(now), quote, &mut text);

@@ -1,7 +1,10 @@
 //! Present: which lives go on, and what time it is for each of them.
 
 use super::{Life, apart};
-use crate::engine::model::{Model, Now, ops::Micros, session::Session};
+use crate::engine::{
+    model::{Model, Now, ops::Micros, session::Session},
+    report::Confidence,
+};
 
 pub(super) fn lives(model: &Model, now: Now) -> Vec<Life<'_>> {
     let latest_dump = model.dumps.iter().filter_map(|d| d.2).max();
@@ -28,9 +31,12 @@ pub(super) fn lives(model: &Model, now: Now) -> Vec<Life<'_>> {
         now.or(session.clock.last)
     };
     let made = current.iter().copied().map(|(at, session)| {
-        let ended = model.ended_of(at);
-        let dead = ended.is_some_and(|e| e.crash);
-        Life { session, now: if dead { session.clock.last } else { alive((at, session)) }, dead, ended, called: None }
+        let fate = model.fate(at);
+        let ended = fate.map(|fate| fate.ended);
+        // Whoever may live is judged as one that does.
+        let dead = fate.is_some_and(|fate| fate.ended.crash && fate.sure >= Confidence::High);
+        let now = if dead { session.clock.last } else { alive((at, session)) };
+        Life { session, now, dead, ended, sure: fate.map(|fate| fate.sure), called: None }
     });
     let mut lives: Vec<Life<'_>> = made.collect();
     apart::name(&mut lives);

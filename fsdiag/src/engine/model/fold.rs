@@ -33,19 +33,25 @@ impl Model {
             What::Kernel(kernel) => return self.kernel_fact(place, kernel),
             What::Session { pid, workers, .. } => return self.new_session(place, fact.at, *pid, *workers),
             What::Lost { lines } => return self.lost(place, fact.at, *lines),
-            What::SessionEnd { crash, text } => {
-                return self.end(place, fact.at, Ended { crash: *crash, text: text.clone(), place });
+            What::SessionEnd { crash, text, victim } => {
+                let ended = Ended { crash: *crash, text: text.clone(), place };
+                return self.end(place, fact.at, ended, victim.as_ref());
             }
             _ => {}
         }
-        let session = match &fact.what {
+        let (session, at) = match &fact.what {
             What::Hint { kind, text, .. } => {
                 let Some(subject) = self.subject(place, *kind, text) else { return };
-                &mut self.sessions[subject]
+                let session = &mut self.sessions[subject];
+                let at = session.clock.time(fact.at);
+                (session, at)
             }
-            _ => self.foreign(place),
+            _ => {
+                let session = self.foreign(place);
+                let at = session.speaks(fact.at);
+                (session, at)
+            }
         };
-        let at = session.clock.time(fact.at);
         match &fact.what {
             What::Exit(done) => drop(session.exit(done, at, place)),
             What::Completed(c) => {
@@ -132,7 +138,7 @@ impl Model {
         let stream = self.stream(place.input);
         let current = self.voices.session(stream).map(|at| &self.sessions[at]);
         let goes_on = current.is_some_and(|s| {
-            s.entered == 0 && s.ended.is_none()
+            s.entered == 0 && s.is_alive()
                 || pid.is_some() && s.about.pid == pid
                 || (pid.is_none() && workers.is_some())
         });

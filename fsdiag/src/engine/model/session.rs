@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use super::{
     answered::{Answer, Answered},
     clock::Clock,
+    deaths::{Deaths, Since},
     gaps::{LossSeen, Sequence},
     hash::NumberMap,
     hints::Hints,
@@ -45,8 +46,12 @@ pub struct Session {
     /// The episode that has not ended.
     pub stall: Option<StallSeen>,
     pub ended: Option<Ended>,
-    /// With more answers than that it lives, whoever died.
-    last_answers: u64,
+    /// How far it was when it ended.
+    pub(super) ended_since: Since,
+    /// Of whose deaths others tell in its log.
+    pub(super) deaths: Deaths,
+    /// When it last wrote itself.
+    pub(super) spoke: Option<Micros>,
     /// Handed over to that run, with that result.
     pub handed_over: Option<(RunId, Box<str>)>,
     pub hints: Hints,
@@ -173,23 +178,6 @@ impl Session {
         self.about.mount = (&*start.mount).into();
         self.about.max_background = start.max_background;
         self.about.started.get_or_insert(place);
-    }
-
-    /// Its log tells of a death, by all that is known its own.
-    pub(super) fn dies(&mut self, ended: Ended) {
-        // What was under way may still come to be written.
-        const RACES: u64 = 3;
-        self.last_answers = self.answers() + self.open.len() as u64 + RACES;
-        self.ended = Some(ended);
-    }
-
-    /// Whether it went on to serve after the death that its log tells of.
-    pub(super) fn outlived(&self) -> bool {
-        self.ended.as_ref().is_some_and(|ended| ended.crash) && !self.is_own() && self.answers() > self.last_answers
-    }
-
-    fn answers(&self) -> u64 {
-        self.stats.values().map(|stats| stats.count).sum()
     }
 
     pub fn stats(&mut self, op: Op) -> &mut OpStats {

@@ -3,9 +3,8 @@
 use crate::engine::{
     case::Case,
     finding::{Finding, Rule},
-    model::strangers,
     plural::count,
-    report::{Cause, Confidence, Culprit},
+    report::{Cause, Culprit},
 };
 
 pub struct DaemonGone;
@@ -42,7 +41,7 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
         thread: thread.or_else(|| session.about.pid.map(|pid| format!("process {pid}"))),
         ..Culprit::default()
     };
-    let finding = Finding::new(Cause::DaemonGone, how_sure(case, life, &ended.text)?, sentence).culprit(culprit);
+    let finding = Finding::new(Cause::DaemonGone, case.lives[life].sure?, sentence).culprit(culprit);
     let mut finding = finding.evidence(case, [ended.place]).waiters(case, &open);
     // Whatever its threads did, it is over: no other verdict about them.
     finding.covers = (0..case.parties.len()).filter(|party| !case.op_of(*party).is_some_and(other)).collect();
@@ -50,24 +49,6 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
         "this is a crash, no hang: look for a panic, the OOM killer or a kill in the system's log",
         "unmount with fusermount3 -u (root: umount -l) and mount again",
     ]))
-}
-
-/// Another file tells of a process by its number: it may be any. None: it is none of those that serve here.
-fn how_sure(case: &Case<'_>, life: usize, text: &str) -> Option<Confidence> {
-    let session = case.lives[life].session;
-    let Some(pid) = strangers::process(text).filter(|pid| session.entered == 0 && session.about.pid != Some(*pid))
-    else {
-        return Some(Confidence::Certain);
-    };
-    let lives = case.lives.iter().filter(|other| other.session.entered > 0).map(|other| other.session.about.pid);
-    let dumps = case.model.dumps.iter().map(|(_, dump, _)| dump.pid);
-    let known: Vec<Option<u32>> = lives.chain(dumps).collect();
-    let a_client = case.ops.iter().any(|op| op.open.call.pid == Some(pid));
-    match () {
-        () if known.contains(&Some(pid)) => Some(Confidence::Certain),
-        () if a_client || !known.is_empty() && !known.contains(&None) => None,
-        () => Some(Confidence::Medium),
-    }
 }
 
 /// The thread that a crash report shows first: the one that crashed.

@@ -22,9 +22,10 @@ pub(super) fn notes(model: &Model) -> Vec<Note> {
     // A stack dump is no run of its own.
     let current: BTreeSet<usize> = model.current().map(|(at, _)| at).collect();
     let past = (0..model.sessions.len()).filter(|at| !current.contains(at) && !model.sessions[*at].of_dump);
-    let past = past.map(|at| (&model.sessions[at], model.ended_of(at), model.follower(at)));
-    let before = model.past.latest().map(|session| (session, session.ended.as_ref(), None));
-    let told = before.chain(past).map(|(session, ended, follower)| {
+    let past = past.map(|at| (&model.sessions[at], model.fate(at), model.follower(at)));
+    let before = model.past.latest().map(|session| (session, model.fate_of_past(session), None));
+    let told = before.chain(past).map(|(session, fate, follower)| {
+        let ended = fate.map(|fate| fate.ended);
         let open = session.open.len();
         let how = match (&session.handed_over, ended) {
             (Some((_, result)), _) => format!("handed over to a new worker ({result})"),

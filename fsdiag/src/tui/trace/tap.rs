@@ -108,8 +108,8 @@ impl Sink for Tap<'_> {
         self.model.writer(input, writer, speaks);
     }
 
-    fn passed(&mut self, input: InputId, at: At) {
-        self.model.passed(input, at);
+    fn passed(&mut self, input: InputId, at: At, own: bool) {
+        self.model.passed(input, at, own);
     }
 
     fn event(&mut self, place: Place, event: &Event<'_>) {

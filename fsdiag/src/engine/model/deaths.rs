@@ -1,0 +1,326 @@
+//! Deaths: who died in a daemon's log or beside it, as a shell, the init system or the kernel tells it. On a machine any
+//! program may die, so a death is a daemon's only as far as number and name fit it.
+
+use std::collections::VecDeque;
+
+use super::{
+    Model,
+    ops::Micros,
+    session::{Ended, Session},
+};
+use crate::engine::{
+    fact::{At, Dump, InputId, Place, Victim, Writer},
+    report::Confidence,
+};
+
+/// Formats that only one program writes, and what that is called.
+const PROGRAMS: [(&str, &str); 7] = [
+    ("fsd-events", "fsd"),
+    ("rclone", "rclone"),
+    ("mountpoint-s3", "mount-s3"),
+    ("gcsfuse", "gcsfuse"),
+    ("juicefs-accesslog", "juicefs"),
+    ("sshfs-debug", "sshfs"),
+    ("loggedfs", "loggedfs"),
+];
+
+/// The latest ones of a log: children may die in it without end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deaths(VecDeque<Death>);
+
+#[derive(Clone, Debug)]
+struct Death {
+    ended: Ended,
+    victim: Victim,
+    since: Since,
+    wall: Option<u64>,
+}
+
+/// How far a daemon was at some moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Since {
+    pub(super) answers: u64,
+    pub(super) at: Option<Micros>,
+}
+
+/// The death of a daemon in a log of several, told by somebody else.
+#[derive(Clone, Debug)]
+pub(super) struct Unplaced {
+    stream: InputId,
+    turn: u64,
+    ended: Ended,
+    /// Those that it names.
+    named: Vec<usize>,
+    /// Whoever tells it says who he is or who died, and yet names none: it may be the death of any program there is.
+    of_anything: bool,
+}
+
+/// How a daemon ended, and how sure it is that it was that one.
+#[derive(Clone, Copy, Debug)]
+pub struct Fate<'m> {
+    pub ended: &'m Ended,
+    pub sure: Confidence,
+}
+
+impl<'m> Fate<'m> {
+    fn of(ended: &'m Ended, sure: Confidence) -> Self {
+        Self { ended, sure }
+    }
+}
+
+impl Deaths {
+    const KEPT: usize = 16;
+
+    fn add(&mut self, death: Death) {
+        if self.0.len() == Self::KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(death);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Model {
+    /// A daemon ended, or somebody died; whoever wrote that line tells of itself only if it is a daemon.
+    pub(super) fn end(&mut self, place: Place, at: At, ended: Ended, victim: Option<&Victim>) {
+        let stream = self.stream(place.input);
+        let own = self.voices.session(stream).filter(|at| self.is_daemon(*at));
+        let daemons = self.daemons(stream);
+        if own.is_some() || daemons.is_empty() {
+            let session = self.foreign(place);
+            session.clock.time(at);
+            match victim {
+                None => session.dies(ended),
+                Some(victim) => {
+                    let (victim, since) = (victim.clone(), session.since_now());
+                    session.deaths.add(Death { ended, victim, since, wall: at.wall_us });
+                }
+            }
+            return;
+        }
+        if !self.is_of_others(&daemons, &ended.text) {
+            let named = self.named(&daemons, &ended.text);
+            let says =
+                self.voices.writer(stream).is_some() || victim.is_some_and(|victim| *victim != Victim::default());
+            let of_anything = named.is_empty() && says;
+            self.unplaced.push(Unplaced { stream, turn: self.voices.turn(), ended, named, of_anything });
+        }
+    }
+
+    /// How that life ended, as it or somebody else says.
+    pub fn fate(&self, at: usize) -> Option<Fate<'_>> {
+        let own = self.sessions[at].last_word();
+        let sure = |told: &&Unplaced| !told.of_anything && self.whose(told) == [at];
+        let told = || self.unplaced.iter().find(sure).map(|told| Fate::of(&told.ended, Confidence::Certain));
+        let its = |(log, death): (usize, &'_ Death)| self.whose_death(log, death).filter(|(whose, _)| *whose == at);
+        let others =
+            || self.deaths().filter_map(move |(log, death)| Some(Fate::of(&death.ended, its((log, death))?.1)));
+        own.or_else(told).or_else(|| others().max_by_key(|fate| fate.sure))
+    }
+
+    /// The same for a life that is over, as far as its own log tells.
+    pub fn fate_of_past<'m>(&self, life: &'m Session) -> Option<Fate<'m>> {
+        let told = |death: &'m Death| Some(Fate::of(&death.ended, self.in_log(life, death)?));
+        life.last_word().or_else(|| life.deaths.0.iter().filter_map(told).max_by_key(|fate| fate.sure))
+    }
+
+    /// Deaths that may be of several daemons, or of none of them.
+    pub fn unplaced_ends(&self) -> impl Iterator<Item = &Ended> {
+        let doubtful = |told: &&Unplaced| match &self.whose(told)[..] {
+            [] => false,
+            [one] => told.of_anything && !self.sessions[*one].open.is_empty(),
+            _ => !told.of_anything,
+        };
+        let outlived = self.sessions.iter().filter(|session| session.outlived());
+        let unplaced = self.unplaced.iter().filter(doubtful).map(|told| &told.ended);
+        let of_nobody = self.deaths().filter(|(log, death)| self.whose_death(*log, death).is_none());
+        unplaced
+            .chain(outlived.filter_map(|session| session.ended.as_ref()))
+            .chain(of_nobody.map(|(_, death)| &death.ended))
+    }
+
+    /// Those that it may be about: who has written since is not dead.
+    fn whose(&self, told: &Unplaced) -> Vec<usize> {
+        let daemons = if told.named.is_empty() { self.daemons(told.stream) } else { told.named.clone() };
+        daemons.into_iter().filter(|at| self.voices.silent_since(*at, told.turn)).collect()
+    }
+
+    /// Those of logs that are not over.
+    fn deaths(&self) -> impl Iterator<Item = (usize, &Death)> {
+        self.current().flat_map(|(at, session)| session.deaths.0.iter().map(move |death| (at, death)))
+    }
+
+    /// Whose death a log tells of, and how sure that is; where it is not told which daemon's, it is said of that log.
+    fn whose_death(&self, log: usize, death: &Death) -> Option<(usize, Confidence)> {
+        if self.is_daemon(log) {
+            return Some((log, self.in_log(&self.sessions[log], death)?));
+        }
+        let daemons = self.current().filter(|(at, _)| self.is_daemon(*at));
+        let fits: Vec<(usize, Fit)> = daemons.map(|(at, session)| (at, self.beside(session, death))).collect();
+        let dumps = self.dumps.iter().map(|(_, dump, _)| fit_of_dump(dump, &death.victim));
+        let best = fits.iter().map(|(_, fit)| *fit).chain(dumps).max();
+        match best.unwrap_or_else(|| by_name(None, &death.victim)) {
+            fit @ (Fit::Its | Fit::Likely) => {
+                let mut its = fits.iter().filter(|(_, other)| *other == fit);
+                let one = its.next().filter(|_| its.next().is_none());
+                Some((one.map_or(log, |(at, _)| *at), Confidence::Certain))
+            }
+            Fit::Perhaps if self.is_anything_open() => Some((log, Confidence::Medium)),
+            Fit::Perhaps | Fit::Not => None,
+        }
+    }
+
+    /// Whether a daemon's own log tells of its death: what names nobody is of whoever writes there.
+    fn in_log(&self, session: &Session, death: &Death) -> Option<Confidence> {
+        if session.went_on(&death.since) {
+            return None;
+        }
+        match self.fit(session, &death.victim) {
+            Fit::Its | Fit::Likely => Some(Confidence::Certain),
+            Fit::Perhaps if death.victim == Victim::default() => Some(Confidence::Certain),
+            Fit::Perhaps if !session.open.is_empty() => Some(Confidence::Medium),
+            Fit::Perhaps | Fit::Not => None,
+        }
+    }
+
+    /// Whether a death that another log tells of may be that daemon's: not if it has written since.
+    fn beside(&self, session: &Session, death: &Death) -> Fit {
+        const RACE_US: u64 = 1_000_000;
+        let later = session.clock.wall.zip(death.wall).is_some_and(|(wall, then)| wall > then + RACE_US);
+        if later { Fit::Not } else { self.fit(session, &death.victim) }
+    }
+
+    fn fit(&self, session: &Session, victim: &Victim) -> Fit {
+        let is_client = || session.judged().any(|open| open.call.pid.is_some() && open.call.pid == victim.pid);
+        by_number(session.about.pid, victim.pid).unwrap_or_else(|| match is_client() {
+            true => Fit::Not,
+            false => by_name(self.program(session), victim),
+        })
+    }
+
+    /// What a daemon is called, where its log tells.
+    fn program<'m>(&'m self, session: &'m Session) -> Option<&'m str> {
+        let writer = session.about.writer.as_deref().map(Writer::called).filter(|name| !name.is_empty());
+        let format = || self.inputs.get(usize::from(session.about.input.input.0)).map(|input| &*input.format);
+        writer.or_else(|| PROGRAMS.iter().find(|(of, _)| Some(*of) == format()).map(|(_, program)| *program))
+    }
+
+    fn is_anything_open(&self) -> bool {
+        !self.dumps.is_empty() || self.current().any(|(_, session)| !session.open.is_empty())
+    }
+}
+
+impl Session {
+    /// Its log tells of a death, by all that is known its own.
+    pub(super) fn dies(&mut self, ended: Ended) {
+        self.ended_since = self.since_now();
+        self.ended = Some(ended);
+    }
+
+    /// Whether it went on after the death that it told of.
+    pub(super) fn outlived(&self) -> bool {
+        self.ended.as_ref().is_some_and(|ended| ended.crash) && !self.is_own() && self.went_on(&self.ended_since)
+    }
+
+    /// Nothing tells that it ended, nor that anybody did.
+    pub fn is_alive(&self) -> bool {
+        self.ended.is_none() && self.deaths.is_empty()
+    }
+
+    /// Its daemon writes something.
+    pub(super) fn speaks(&mut self, at: At) -> Option<Micros> {
+        let at = self.clock.time(at);
+        self.spoke = self.spoke.max(at);
+        at
+    }
+
+    /// The same without a request that it is about.
+    pub(super) fn writes(&mut self, at: At) {
+        self.clock.passes(at);
+        self.spoke = self.spoke.max(self.clock.last);
+    }
+
+    pub(super) fn since_now(&self) -> Since {
+        // What was under way may still come to be written.
+        const RACES: u64 = 3;
+        Since { answers: self.answers() + self.open.len() as u64 + RACES, at: self.clock.last }
+    }
+
+    /// Whether it has served or written since: then it lives, whoever died.
+    pub(super) fn went_on(&self, since: &Since) -> bool {
+        const RACE: Micros = 1_000_000;
+        let wrote = self.spoke.zip(since.at).is_some_and(|(spoke, then)| spoke > then + RACE);
+        wrote || self.answers() > since.answers
+    }
+
+    fn answers(&self) -> u64 {
+        self.stats.values().map(|stats| stats.count).sum()
+    }
+
+    /// What it said itself, if that was the last.
+    fn last_word(&self) -> Option<Fate<'_>> {
+        self.ended.as_ref().filter(|_| !self.outlived()).map(|ended| Fate::of(ended, Confidence::Certain))
+    }
+}
+
+/// How well a victim fits a daemon.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    Not,
+    /// Nothing is known of the one or of the other.
+    Perhaps,
+    /// It is called as daemons are, and of this one nothing is known.
+    Likely,
+    Its,
+}
+
+fn by_number(own: Option<u32>, dead: Option<u32>) -> Option<Fit> {
+    own.zip(dead).map(|(own, dead)| if own == dead { Fit::Its } else { Fit::Not })
+}
+
+fn by_name(own: Option<&str>, victim: &Victim) -> Fit {
+    let Some(name) = victim.name.as_deref() else { return Fit::Perhaps };
+    match own {
+        Some(own) if has_word(name, own) => Fit::Its,
+        Some(_) => Fit::Not,
+        None if PROGRAMS.iter().any(|(_, program)| has_word(name, program)) => Fit::Likely,
+        None => Fit::Perhaps,
+    }
+}
+
+fn fit_of_dump(dump: &Dump, victim: &Victim) -> Fit {
+    by_number(dump.pid, victim.pid).unwrap_or_else(|| by_name(dump.process.as_deref(), victim))
+}
+
+/// `rclone` in `rclone-1`, `rclone.service` and `rclone[812]`, and not in `rclonefs`.
+fn has_word(text: &str, word: &str) -> bool {
+    let outside = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric());
+    let alone = |(at, _): (usize, &str)| {
+        outside(text[..at].chars().next_back()) && outside(text[at + word.len()..].chars().next())
+    };
+    text.match_indices(word).any(alone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_death_is_a_daemon_s_by_its_name_and_of_an_unnamed_one_it_may_be() {
+        for (own, name, fit) in [
+            (Some("rclone"), Some("rclone"), Fit::Its),
+            (Some("rclone"), Some("rclone-media.service"), Fit::Its),
+            (Some("rclone"), Some("cat"), Fit::Not),
+            (Some("fsd"), Some("nfsd[97]"), Fit::Not),
+            (Some("rclone"), None, Fit::Perhaps),
+            (None, Some("rclone"), Fit::Likely),
+            (None, Some("streamd"), Fit::Perhaps),
+        ] {
+            let victim = Victim { pid: None, name: name.map(Into::into) };
+            assert!(by_name(own, &victim) == fit, "{own:?} {name:?}");
+        }
+    }
+}

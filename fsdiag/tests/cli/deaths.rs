@@ -1,0 +1,83 @@
+//! Programs that died, of `testdata/deaths`: a daemon whose death somebody tells of is dead, and one beside which
+//! another program died is not.
+
+use std::{path::PathBuf, process::Command};
+
+use fsdiag::engine::report::{Cause, Confidence, Report};
+
+fn analyze(files: &[&str]) -> (Report, Option<i32>) {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/deaths");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fsdiag"));
+    command.args(["analyze", "--format", "json"]).args(files.iter().map(|file| dir.join(file)));
+    let output = command.output().unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{files:?}: {e}: {output:?}"));
+    (report, output.status.code())
+}
+
+fn causes(report: &Report) -> Vec<Cause> {
+    report.verdicts.iter().map(|verdict| verdict.cause).collect()
+}
+
+/// Whether a note tells of a death that is nobody's.
+fn cannot_tell(report: &Report, words: &str) -> bool {
+    report.notes.iter().any(|note| note.kind == "cannot_tell" && note.text.contains(words))
+}
+
+#[test]
+fn the_killed_client_of_a_hanging_mount_is_not_its_daemon() {
+    for (files, words) in [
+        (&["client-of-a-hang.log"][..], "Killed"),
+        (&["hang.log", "client.txt"], "Killed"),
+        (&["hang.log", "ffmpeg.txt"], "ffmpeg"),
+    ] {
+        let (report, _) = analyze(files);
+        assert_eq!(causes(&report), [Cause::LockPileup], "{files:?}: {:?}", report.verdicts);
+        assert!(cannot_tell(&report, words), "{files:?}: {:?}", report.notes);
+    }
+}
+
+#[test]
+fn what_befalls_clients_in_the_log_of_a_daemon_is_nothing_of_that_daemon() {
+    for file in ["segfault-of-a-client.log", "compose-of-another.log"] {
+        let (report, _) = analyze(&[file]);
+        assert_eq!(causes(&report), [Cause::LockPileup], "{file}: {:?}", report.verdicts);
+    }
+}
+
+#[test]
+fn a_failure_in_the_words_of_a_crash_is_none_without_goroutines() {
+    let (report, _) = analyze(&["hang.log", "aws.txt"]);
+    assert_eq!(causes(&report), [Cause::LockPileup], "{:?}", report.verdicts);
+    assert!(causes(&analyze(&["aws.txt"]).0).is_empty());
+}
+
+#[test]
+fn what_died_alone_is_a_daemon_only_by_its_name() {
+    let (report, _) = analyze(&["ffmpeg.txt"]);
+    assert!(report.healthy && cannot_tell(&report, "ffmpeg"), "{:?}", report.verdicts);
+}
+
+#[test]
+fn who_writes_on_after_a_death_lives() {
+    let (report, _) = analyze(&["chats-after-a-death.log"]);
+    assert_eq!(causes(&report), [Cause::LockPileup], "{:?}", report.verdicts);
+    assert!(cannot_tell(&report, "Killed"), "{:?}", report.notes);
+}
+
+#[test]
+fn a_mount_that_was_told_to_stop_has_not_died() {
+    let (report, code) = analyze(&["stopped-by-systemd.log"]);
+    assert!(report.healthy, "{:?}", report.verdicts);
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn the_death_of_a_daemon_is_told_in_the_words_of_shells_systemd_docker_and_the_kernel() {
+    for file in ["rclone-killed.log", "failed-unit.log", "oom-in-a-unit.log", "segfault.log", "compose.log"] {
+        let (report, code) = analyze(&[file]);
+        assert_eq!((causes(&report), code), (vec![Cause::DaemonGone], Some(1)), "{file}: {:?}", report.verdicts);
+        let verdict = &report.verdicts[0];
+        assert_eq!(verdict.confidence, Confidence::Certain, "{file}");
+        assert!(verdict.sentence.contains("3 requests were open"), "{file}: {}", verdict.sentence);
+    }
+}
