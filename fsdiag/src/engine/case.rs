@@ -48,6 +48,8 @@ pub struct Case<'m> {
     pub seats: Vec<usize>,
     /// What each dump proves, with the index of its first thread.
     pub proofs: Vec<(usize, Conclusion)>,
+    /// Dumps that only seem to be earlier ones of the same process, and the later one.
+    pub earlier_dumps: Vec<(Place, Place)>,
     pub parties: Vec<Party<'m>>,
     pub graph: Graph,
     pub guesses: Vec<Guess>,
@@ -63,10 +65,10 @@ pub struct Life<'m> {
     /// It crashed, was killed, or ended without finishing its work.
     pub dead: bool,
     pub ended: Option<&'m Ended>,
-    /// Where several daemons write into its log.
-    pub called: Option<String>,
     /// How sure it is that this daemon ended so.
     pub sure: Option<Confidence>,
+    /// Where several daemons write into its log.
+    pub called: Option<String>,
 }
 
 /// An open operation with its age.
@@ -115,7 +117,7 @@ impl<'m> Case<'m> {
         let kin = kin::of(&lives);
         let (ops, answered) = closed::part(twins::open_ops(&lives, &kin), &lives, &kin);
         let unjudged = twins::unjudged(&lives);
-        let Latest { threads, proofs } = Latest::of(model);
+        let Latest { threads, proofs, earlier: earlier_dumps } = Latest::of(model);
         let mut case = Self {
             model,
             lives,
@@ -125,6 +127,7 @@ impl<'m> Case<'m> {
             threads,
             seats: Vec::new(),
             proofs,
+            earlier_dumps,
             parties: Vec::new(),
             graph: Graph::default(),
             guesses: Vec::new(),

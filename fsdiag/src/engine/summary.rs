@@ -10,6 +10,7 @@ use super::{
     advice,
     case::{Case, OpenAt, named, seconds},
     episode,
+    fact::Place,
     finding::{self, Rule},
     model::{
         Model, Now,
@@ -187,6 +188,7 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         );
         notes.push(note("loss", None, None, text));
     }
+    notes.extend(case.earlier_dumps.iter().map(|(earlier, later)| earlier_dump(case, *earlier, *later)));
     notes.extend(case.answered.iter().map(|op| answered(case, op)));
     notes.extend(restarts::notes(case.model));
     notes.extend(case.model.unplaced_ends().map(|end| {
@@ -206,6 +208,15 @@ fn took_long(case: &Case<'_>, slow: &Slow) -> Note {
         slow.place.line
     );
     note("slow", Some(slow.op), Some(slow.key.to_string()), text)
+}
+
+/// What another dump hides.
+fn earlier_dump(case: &Case<'_>, earlier: Place, later: Place) -> Note {
+    let [earlier, later] = [earlier, later].map(|at| format!("{} line {}", case.input_name(at), at.line));
+    let text = format!(
+        "the dump of {earlier} is taken for an earlier one of the process of {later}, because of their threads: of what moved between them nothing is said; if they are of two processes, analyze each by itself"
+    );
+    note("dumps", None, None, text)
 }
 
 /// What the log alone would call open.

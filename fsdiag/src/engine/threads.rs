@@ -34,16 +34,23 @@ pub struct Latest<'d> {
     pub threads: Vec<Seen<'d>>,
     /// What each dump proves, with the index of its first thread.
     pub proofs: Vec<(usize, Conclusion)>,
+    /// Dumps that are taken for earlier ones of a process, and the later one: neither says of which process it is.
+    pub earlier: Vec<(Place, Place)>,
 }
 
 impl<'d> Latest<'d> {
     pub fn of(model: &'d Model) -> Self {
-        let mut latest = Self { threads: Vec::new(), proofs: Vec::new() };
+        let mut latest = Self { threads: Vec::new(), proofs: Vec::new(), earlier: Vec::new() };
         let dumps: Vec<(Stacks<'d>, Option<u64>)> =
             model.dumps.iter().map(|(_, dump, wall)| (Stacks::of(dump), *wall)).collect();
         let same = |a: &Dump, b: &Dump| a.format == b.format && same_process(a, b);
         for (at, (place, dump, wall)) in model.dumps.iter().enumerate() {
-            if model.is_replaced(at) || dumps[at + 1..].iter().any(|(later, _)| same(later.dump, dump)) {
+            if model.is_replaced(at) {
+                continue;
+            }
+            if let Some(later) = (at + 1..dumps.len()).find(|later| same(dumps[*later].0.dump, dump)) {
+                let guessed = dump.pid.is_none() || dumps[later].0.dump.pid.is_none();
+                latest.earlier.extend(guessed.then_some((*place, model.dumps[later].0)));
                 continue;
             }
             let earlier = dumps[..at].iter().map(|(stacks, _)| stacks.dump).rfind(|d| same(d, dump));
@@ -101,9 +108,33 @@ fn same_process(a: &Dump, b: &Dump) -> bool {
     if let (Some(a), Some(b)) = (a.pid, b.pid) {
         return a == b;
     }
-    let numbers = |dump: &Dump| dump.threads.iter().map(|t| t.number).collect::<BTreeSet<u64>>();
-    let (a, b) = (numbers(a), numbers(b));
-    2 * a.intersection(&b).count() >= a.len().min(b.len()).max(1)
+    let (a, b) = (identities(a), identities(b));
+    // Every Go program has a first goroutine.
+    let proves = |(number, origin): &&(u64, &str)| *number != 1 || origin.is_empty();
+    2 * a.intersection(&b).count() >= a.len().min(b.len()).max(1) && a.intersection(&b).any(|thread| proves(&thread))
+}
+
+fn identities(dump: &Dump) -> BTreeSet<(u64, &str)> {
+    dump.threads.iter().filter_map(identity).collect()
+}
+
+/// What tells a thread from those of other processes: the system's number, or, where each program counts its own, the
+/// number and where it began.
+fn identity(thread: &Thread) -> Option<(u64, &str)> {
+    match thread.label.strip_prefix("goroutine ") {
+        None => Some((thread.number, "")),
+        // Those stand in the order of their counts.
+        Some(label) if label.starts_with("record ") => Some((0, origin(thread))),
+        // The runtime's own are the same in all programs.
+        Some(_) if origin(thread).starts_with("runtime.") => None,
+        Some(_) => Some((thread.number, origin(thread))),
+    }
+}
+
+/// Who made a goroutine, or else the function that it began with.
+fn origin(thread: &Thread) -> &str {
+    let outermost = || thread.frames.last().map_or("", |frame| &*frame.function);
+    thread.created_by.as_deref().unwrap_or_else(outermost)
 }
 
 /// Dumps of one process whose threads have the same numbers and functions.

@@ -51,6 +51,15 @@ fn a_busy_daemon_whose_threads_move_between_dumps_is_healthy() {
 }
 
 #[test]
+fn dumps_that_do_not_name_their_process_are_said_to_be_taken_for_one() {
+    let report = case("rclone-busy", &["goroutines-0.txt", "goroutines-2.txt"]);
+    let note = report.notes.iter().find(|note| note.kind == "dumps").map(|note| note.text.as_str());
+    let said = |text: &str| text.contains("goroutines-0.txt line 1") && text.contains("goroutines-2.txt line 1");
+    assert!(note.is_some_and(said), "{:?}", report.notes);
+    assert!(case("rclone-busy", &["goroutines-0.txt"]).notes.iter().all(|note| note.kind != "dumps"));
+}
+
+#[test]
 fn one_dump_of_a_busy_daemon_with_a_queue_at_a_lock_is_no_firm_verdict() {
     for file in ["goroutines-0.txt", "goroutines-1.txt", "goroutines-2.txt"] {
         let report = case("rclone-busy", &[file]);

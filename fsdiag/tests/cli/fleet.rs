@@ -53,3 +53,16 @@ fn the_crash_of_one_does_not_hide_the_hang_of_another() {
     assert!(gone.sentence.contains("1 request was open"), "{}", gone.sentence);
     assert_eq!(gone.confidence, Confidence::Certain);
 }
+
+/// Goroutines have small numbers, the same in every program.
+#[test]
+fn the_dump_of_another_go_program_does_not_hide_a_hang() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/fleet/dumps-of-two-programs");
+    for files in [["films.txt", "gateway.txt"], ["gateway.txt", "films.txt"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fsdiag"));
+        command.args(["analyze", "--format", "json"]).args(files.map(|file| dir.join(file)));
+        let report: Report = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        let told: Vec<_> = report.verdicts.iter().map(|verdict| (verdict.cause, verdict.confidence)).collect();
+        assert_eq!(told, [(Cause::LockPileup, Confidence::High)], "{files:?}: {:?}", report.verdicts);
+    }
+}
