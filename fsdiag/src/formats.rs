@@ -167,7 +167,12 @@ impl Line<'_> {
 
     /// Makes a hint of this line if it tells a cause; the line is taken either way.
     fn telling(&self, path: Option<&str>, out: &mut Vec<Fact>) -> Taken {
-        if let Some(kind) = hint::of(self.text) {
+        self.telling_by(self.text, path, out)
+    }
+
+    /// The same where only these words of it can tell: what stands before them is a name.
+    fn telling_by(&self, words: &str, path: Option<&str>, out: &mut Vec<Fact>) -> Taken {
+        if let Some(kind) = hint::of(words) {
             self.hint(kind, path, out);
         }
         Taken::Yes

@@ -14,6 +14,7 @@ mod deaths;
 mod dump;
 mod field;
 mod fleet;
+mod hints;
 mod honest;
 mod inputs;
 mod joined;

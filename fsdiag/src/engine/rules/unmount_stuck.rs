@@ -24,7 +24,10 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
     const SURE: [&str; 3] = ["busy", "stuck", "timed out"];
     let session = case.lives[life].session;
     let hint = session.hints.iter().rev().find(|h| h.kind == HintKind::Unmount)?;
-    let says = SURE.iter().any(|word| hint.text.to_ascii_lowercase().contains(word));
+    // Not in the name of the mount: `/mnt/busybox`.
+    let words: Vec<&str> = hint.text.split_ascii_whitespace().filter(|word| !word.contains('/')).collect();
+    let words = words.join(" ").to_ascii_lowercase();
+    let says = SURE.iter().any(|word| words.contains(word));
     let over = case.lives[life].ended.is_some();
     if over || !says {
         return None;

@@ -148,13 +148,14 @@ impl Rclone {
         if scan::has(entry.message, "Mounting on ") {
             return line.session(line.text, None, out);
         }
-        let object = if entry.object.is_empty() {
-            scan::split(entry.message, ": ").map_or("", |(object, _)| object)
-        } else {
-            entry.object
+        // Parts of rclone itself, in the place of a file.
+        const PARTS: [&str; 2] = ["pacer", "vfs cache"];
+        let (object, words) = match scan::split(entry.message, ": ") {
+            Some(parts) if entry.object.is_empty() => parts,
+            _ => (entry.object, entry.message),
         };
-        let path = Some(object).filter(|o| !o.is_empty() && !scan::has(o, "://") && o.len() < 4096);
-        line.telling(path, out)
+        let is_path = |o: &&str| !o.is_empty() && !PARTS.contains(o) && !scan::has(o, "://") && o.len() < 4096;
+        line.telling_by(words, Some(object).filter(is_path), out)
     }
 }
 

@@ -1,0 +1,33 @@
+//! What a log tells beside its requests, of `testdata/hints`: names are no messages, and what is over is a note.
+
+use std::{path::PathBuf, process::Command};
+
+use fsdiag::engine::report::{Cause, Confidence, Report};
+
+fn analyze(file: &str) -> (Report, Option<i32>) {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/hints").join(file);
+    let output = Command::new(env!("CARGO_BIN_EXE_fsdiag")).args(["analyze", "--format", "json"]).arg(file).output();
+    let output = output.unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    (report, output.status.code())
+}
+
+#[test]
+fn the_title_of_a_film_and_the_name_of_a_mount_are_no_messages() {
+    for file in ["disk-full-is-a-title.log", "precondition-failed-is-a-title.log", "mounted-at-busybox.log"] {
+        let (report, code) = analyze(file);
+        assert!(report.healthy && code == Some(0), "{file}: {:?}", report.verdicts);
+    }
+}
+
+#[test]
+fn a_request_that_waits_for_a_rate_limit_is_alive() {
+    for (file, op) in [("rate-limit-of-a-lookup.log", "Lookup"), ("rate-limit-of-a-read.log", "Read")] {
+        let (report, _) = analyze(file);
+        let verdict = report.verdicts.first().unwrap_or_else(|| panic!("{file}: no verdict"));
+        let culprit = verdict.culprit.as_ref().and_then(|culprit| culprit.op.as_deref());
+        let told = (verdict.cause, verdict.confidence, culprit);
+        assert_eq!(told, (Cause::Backoff, Confidence::Medium, Some(op)), "{file}: {}", verdict.sentence);
+        assert!(verdict.sentence.contains("User Rate Limit Exceeded"), "{file}: {}", verdict.sentence);
+    }
+}
