@@ -109,13 +109,15 @@ pub(super) fn message(text: &str) -> &str {
 
 /// What a line tells, if anything.
 pub(super) fn of(text: &str) -> Option<HintKind> {
+    // A summary's remark on errors that are counted, not a retry.
+    const REMARK: &str = "(retrying may help)";
     let head = super::scan::clip(text, 2048);
     let mut rows = 0_u32;
     ANY.each(head.as_bytes(), |word| {
         rows |= 1 << ROWS[word];
         false
     });
-    if rows == 0 {
+    if rows == 0 || super::scan::has(head, REMARK) {
         return None;
     }
     let tells = |row: &usize| rows & (1 << row) != 0 && EACH[*row].as_ref().is_none_or(|words| words.is_match(head));
@@ -161,6 +163,7 @@ mod tests {
             ("read tcp 10.0.0.1:1: i/o timeout", Some(HintKind::Upstream)),
             ("vfs cache: cleaned: objects 0", None),
             ("retries: 3", None),
+            ("Errors:                 1 (retrying may help)", None),
         ] {
             assert_eq!(of(line), want, "{line}");
         }

@@ -31,3 +31,10 @@ fn a_request_that_waits_for_a_rate_limit_is_alive() {
         assert!(verdict.sentence.contains("User Rate Limit Exceeded"), "{file}: {}", verdict.sentence);
     }
 }
+
+#[test]
+fn a_line_of_the_statistics_is_no_retry() {
+    let (report, _) = analyze("statistics.log");
+    assert!(report.verdicts.iter().all(|verdict| verdict.cause != Cause::Backoff), "{:?}", report.verdicts);
+    assert_eq!(report.orphans.len(), 1);
+}
