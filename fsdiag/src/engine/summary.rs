@@ -10,18 +10,18 @@ use super::{
     advice,
     case::{Case, OpenAt, named, seconds},
     episode,
-    fact::Place,
+    fact::{HintKind, Place},
     finding::{self, Rule},
     model::{
         Model, Now,
         clock::Steps,
         ops::OpStats,
-        session::Session,
+        session::{Hint, Session},
         slow::{SLOW_US, Slow},
     },
     plural::{count, verb},
     report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
-    rules::{RULES, lock_pileup},
+    rules::{RULES, lock_pileup, resource_exhausted, wrong_bytes},
     witness,
 };
 
@@ -188,6 +188,7 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         );
         notes.push(note("loss", None, None, text));
     }
+    notes.extend(case.lives.iter().flat_map(|life| healed(case, life.session)));
     notes.extend(case.earlier_dumps.iter().map(|(earlier, later)| earlier_dump(case, *earlier, *later)));
     notes.extend(case.answered.iter().map(|op| answered(case, op)));
     notes.extend(restarts::notes(case.model));
@@ -208,6 +209,19 @@ fn took_long(case: &Case<'_>, slow: &Slow) -> Note {
         slow.place.line
     );
     note("slow", Some(slow.op), Some(slow.key.to_string()), text)
+}
+
+/// The latest of each kind of trouble that is over.
+fn healed(case: &Case<'_>, session: &Session) -> Vec<Note> {
+    let troubles =
+        session.hints.iter().filter(|hint| resource_exhausted::is_told_by(hint) || wrong_bytes::is_told_by(hint));
+    let latest: BTreeMap<HintKind, &Hint> = troubles.map(|hint| (hint.kind, hint)).collect();
+    let told = latest.into_values().filter(|hint| session.is_over(hint)).map(|hint| {
+        let input = case.input_name(hint.place);
+        let text = format!("content was served again after this ({input} line {}): {}", hint.place.line, hint.text);
+        note("healed", None, None, text)
+    });
+    told.collect()
 }
 
 /// What another dump hides.

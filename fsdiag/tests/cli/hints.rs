@@ -21,6 +21,28 @@ fn the_title_of_a_film_and_the_name_of_a_mount_are_no_messages() {
 }
 
 #[test]
+fn a_trouble_behind_which_content_is_served_again_is_a_note() {
+    for (file, words) in [
+        ("one-lookup-of-the-host-failed.log", "no such host"),
+        ("one-body-was-short.log", "unexpected EOF"),
+        ("gcsfuse-one-lookup-of-the-host-failed.json", "no such host"),
+    ] {
+        let (report, code) = analyze(file);
+        assert!(report.healthy && code == Some(0), "{file}: {:?}", report.verdicts);
+        let told = report.notes.iter().any(|note| note.kind == "healed" && note.text.contains(words));
+        assert!(told, "{file}: {:?}", report.notes);
+    }
+}
+
+#[test]
+fn a_sentence_quotes_the_message_of_a_json_line() {
+    let (report, _) = analyze("gcsfuse-no-host.json");
+    let sentence = &report.verdicts[0].sentence;
+    let start = "The daemon ran out of name resolution: Get \"https://storage.googleapis.com/b/o/a.mxf\": dial tcp";
+    assert!(sentence.starts_with(start), "{sentence}");
+}
+
+#[test]
 fn a_request_that_waits_for_a_rate_limit_is_alive() {
     for (file, op) in [("rate-limit-of-a-lookup.log", "Lookup"), ("rate-limit-of-a-read.log", "Read")] {
         let (report, _) = analyze(file);

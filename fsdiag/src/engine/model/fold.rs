@@ -75,7 +75,8 @@ impl Model {
             }
             What::Hint { kind, key, path, text } => {
                 let (key, path, text) = (*key, path.clone(), text.clone());
-                session.hints.push(Hint { kind: *kind, key, path, text, at, place });
+                let served = session.under_way();
+                session.hints.push(Hint { kind: *kind, key, path, text, at, place, served });
             }
             _ => {}
         }

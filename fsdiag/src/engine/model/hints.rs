@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::session::Hint;
+use fsd_events::op::Op;
+
+use super::session::{Hint, Session};
 
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
@@ -31,5 +33,22 @@ impl Hints {
 
     pub fn is_empty(&self) -> bool {
         self.first.is_empty()
+    }
+}
+
+impl Session {
+    /// Whether what it tells of is over: the daemon has served content since.
+    pub fn is_over(&self, hint: &Hint) -> bool {
+        const ENOUGH: u64 = 10;
+        self.served() >= hint.served + ENOUGH
+    }
+
+    /// Reads and Writes that succeeded.
+    fn served(&self) -> u64 {
+        [Op::Read, Op::Write].iter().filter_map(|op| self.stats.get(op)).map(|stats| stats.count - stats.errors).sum()
+    }
+
+    pub(super) fn under_way(&self) -> u64 {
+        self.served() + self.open.len() as u64
     }
 }

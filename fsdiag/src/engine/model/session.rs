@@ -129,6 +129,8 @@ pub struct Hint {
     pub text: Box<str>,
     pub at: Option<Micros>,
     pub place: Place,
+    /// How much had been served by then, what was under way included.
+    pub served: u64,
 }
 
 /// Rule R4.

@@ -4,7 +4,7 @@ use crate::engine::{
     case::Case,
     fact::HintKind,
     finding::{Finding, Rule},
-    model::hints::Hints,
+    model::session::{Hint, Session},
     report::{Cause, Confidence, Culprit},
 };
 
@@ -16,8 +16,12 @@ impl Rule for ResourceExhausted {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        case.lives.iter().filter_map(|life| finding(case, &life.session.hints)).collect()
+        case.lives.iter().filter_map(|life| finding(case, life.session)).collect()
     }
+}
+
+pub fn is_told_by(hint: &Hint) -> bool {
+    resource(hint.kind).is_some()
 }
 
 fn resource(kind: HintKind) -> Option<(&'static str, &'static str)> {
@@ -34,11 +38,12 @@ fn resource(kind: HintKind) -> Option<(&'static str, &'static str)> {
     }
 }
 
-fn finding(case: &Case<'_>, hints: &Hints) -> Option<Finding> {
-    let (hint, (name, remedy)) = hints.iter().rev().find_map(|h| Some((h, resource(h.kind)?)))?;
+fn finding(case: &Case<'_>, session: &Session) -> Option<Finding> {
+    let hints = || session.hints.iter().filter(|hint| !session.is_over(hint));
+    let (hint, (name, remedy)) = hints().rev().find_map(|h| Some((h, resource(h.kind)?)))?;
     let sentence = format!("The daemon ran out of {name}: {}.", hint.text.trim_end_matches('.'));
     let culprit = Culprit { path: hint.path.as_deref().map(str::to_owned), ..Culprit::default() };
-    let places: Vec<_> = hints.iter().filter(|h| h.kind == hint.kind).map(|h| h.place).collect();
+    let places: Vec<_> = hints().filter(|h| h.kind == hint.kind).map(|h| h.place).collect();
     let finding = Finding::new(Cause::ResourceExhausted, Confidence::Medium, sentence).culprit(culprit);
     Some(finding.evidence(case, places).advice(&[remedy]))
 }

@@ -22,12 +22,16 @@ impl Rule for WrongBytes {
     }
 }
 
+pub fn is_told_by(hint: &Hint) -> bool {
+    matches!(hint.kind, HintKind::ShortBody | HintKind::Changed)
+}
+
 fn finding(case: &Case<'_>, session: &Session) -> Option<Finding> {
     let hints = &session.hints;
     let failed = session.stats.get(&Op::Read).is_some_and(|reads| reads.errors > 0);
     // A body that was short, and whole when it was asked for again, is none of the reader's business.
-    let healed = |h: &Hint| !failed && h.text.contains("retry");
-    let wrong = |h: &&Hint| matches!(h.kind, HintKind::ShortBody | HintKind::Changed) && !healed(h);
+    let healed = |h: &Hint| !failed && h.text.contains("retry") || session.is_over(h);
+    let wrong = |h: &&Hint| is_told_by(h) && !healed(h);
     let first = hints.iter().find(wrong)?;
     let times = hints.iter().filter(wrong).count();
     let of = first.path.as_deref().map(|p| format!(" ({p})")).unwrap_or_default();

@@ -85,11 +85,10 @@ impl Gcsfuse {
 
     fn other(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
         let own = scan::has(line.text, "severity=") || scan::has(line.text, "\"severity\":\"");
-        if own && (scan::has(line.text, "message=") || scan::has(line.text, "\"message\":")) {
-            let line = &Line { at: stated(line), ..*line };
-            return line.telling(None, out);
-        }
-        Taken::No
+        let message = || scan::after(line.text, "message=").or_else(|| scan::after(line.text, "\"message\":"));
+        let Some(message) = own.then(message).flatten() else { return Taken::No };
+        let said = scan::quoted(message).map_or(message.into(), |(said, _)| scan::unescaped(said));
+        Line { at: stated(line), text: &said, ..*line }.telling(None, out)
     }
 }
 
