@@ -285,6 +285,8 @@ pub struct Dump {
     pub stated_cycle: Vec<Box<str>>,
     /// The file ends in the middle.
     pub truncated: bool,
+    /// The tool was asked for one thread: there may be others.
+    pub partial: bool,
 }
 
 /// One thread, goroutine or task.

@@ -3,6 +3,7 @@
 //! The kernel knows what is unanswered and whether the daemon has read it; it does not know what the daemon does
 //! inside. So these verdicts name the request and the side, and claim an inner cause only with a witness for it.
 
+mod clients;
 mod spin;
 
 use fsd_events::op::{Class, Op};
@@ -64,6 +65,7 @@ impl KernelState {
             Case::spins,
             Case::unread,
             Case::in_daemon,
+            Case::owed,
         ];
         rules.iter().find_map(|rule| rule(&case)).into_iter().collect()
     }
@@ -73,6 +75,11 @@ impl KernelState {
         let waits = |task: &&(Place, BlockedTask)| !task.1.of_daemon && has(&task.1, "request_wait_answer");
         let pending = self.pending.iter().filter_map(|(_, p)| p.client_pid);
         self.blocked.iter().filter(waits).map(|(_, task)| task.pid).chain(pending)
+    }
+
+    /// Clients, and nothing of their daemon.
+    pub fn has_only_clients(&self) -> bool {
+        self.daemon.is_none() && self.pending.is_empty() && !self.blocked.is_empty()
     }
 
     /// What is worth knowing and no verdict.

@@ -267,6 +267,9 @@ impl<'a> Stacks<'a> {
     /// Kernel stacks name no callback; but the only thread of a daemon should be reading its device.
     fn not_reading(&self) -> Option<Conclusion> {
         let [only] = &self.threads[..] else { return None };
+        if self.dump.partial {
+            return None;
+        }
         let waits = |name: &str| only.thread.frames.iter().any(|frame| frame.function.contains(name));
         let elsewhere =
             ["do_sys_poll", "do_select", "sk_wait_data", "unix_stream_read", "hrtimer_nanosleep", "inet_csk"];

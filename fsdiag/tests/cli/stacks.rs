@@ -111,3 +111,65 @@ fn a_lock_that_nobody_in_the_dump_could_hold_is_told_without_a_holder() {
     assert_eq!((blamed(verdict), verdict.waiters.len()), (None, 5), "{:?}", verdict.culprit);
     assert!(verdict.sentence.contains("its holder is not in the data"), "{}", verdict.sentence);
 }
+
+/// The same as a person reads it; the first line.
+fn headline(files: &[&str]) -> String {
+    let paths = files.iter().map(|file| testdata().join("stacks").join(file));
+    let output = Command::new(env!("CARGO_BIN_EXE_fsdiag")).arg("analyze").args(paths).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_kernel_s_word_on_a_hung_task_names_the_client_that_the_daemon_owes_an_answer() {
+    let formats = "../formats/hung-task";
+    for (file, culprit, waiters) in [
+        ("hung-behind-a-lookup.dmesg", "Lookup thread 31983 (stat)", &["thread 31988 (touch)"][..]),
+        (&format!("{formats}/owner.log"), "Lookup thread 31983 (stat)", &["thread 31988 (touch)"]),
+        (&format!("{formats}/reader-and-mutex.log"), "Flush thread 4242 (cat)", &["thread 4300 (mv)"]),
+        (&format!("{formats}/io-wait-cut.log"), "Write thread 77 (kworker/u8:3)", &[]),
+    ] {
+        let report = analyze(&[file]);
+        let [verdict] = &report.verdicts[..] else { panic!("{file}: {}", told(&report)) };
+        assert_eq!(
+            (verdict.cause, verdict.confidence),
+            (Cause::LostReply, Confidence::Low),
+            "{file}: {}",
+            told(&report)
+        );
+        let blamed = verdict.culprit.clone().unwrap_or_default();
+        let words = [blamed.op, blamed.thread].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        assert_eq!(words, culprit, "{file}: {}", told(&report));
+        assert_eq!(verdict.waiters.iter().filter_map(|w| w.thread.as_deref()).collect::<Vec<_>>(), waiters, "{file}");
+        assert!(!verdict.evidence.is_empty(), "{file}: {}", told(&report));
+    }
+}
+
+#[test]
+fn what_no_rule_can_judge_is_not_called_healthy() {
+    let formats = |name: &str| format!("../formats/strace/{name}.log");
+    let traces = ["detached", "followed", "httpdirfs-turns", "stopped-server"].map(formats);
+    let own = ["calls-of-a-daemon.strace", "main-thread-only.txt"].map(str::to_owned);
+    let client = [String::from("../formats/proc-stacks/client.txt")];
+    for file in traces.iter().chain(&own).chain(&client) {
+        let report = analyze(&[file]);
+        assert!(report.verdicts.is_empty(), "{file}: {}", told(&report));
+        assert!(report.notes.iter().any(|note| note.kind == "cannot_tell"), "{file}: {:?}", report.notes);
+        assert!(headline(&[file]).starts_with("cannot tell"), "{file}: {}", headline(&[file]));
+    }
+}
+
+#[test]
+fn the_calls_that_do_not_return_are_named_and_the_clients_that_wait() {
+    let note = |file: &str| analyze(&[file]).notes.iter().map(|note| note.text.clone()).collect::<String>();
+    let calls = note("calls-of-a-daemon.strace");
+    assert!(calls.contains("thread 812 in openat(AT_FDCWD, \"/nfs/dead/movie.mkv\", O_RDONLY) for 98.0 s"), "{calls}");
+    assert!(!calls.contains("/dev/fuse"), "{calls}");
+    let clients = note("../formats/proc-stacks/client.txt");
+    assert!(clients.contains("1 client waits for an answer of a FUSE daemon"), "{clients}");
+}
+
+#[test]
+fn a_dump_that_shows_the_daemon_s_threads_is_still_healthy() {
+    let healthy = "../corpus/c32/goroutines-debug2.txt";
+    assert!(headline(&[healthy]).starts_with("healthy"), "{}", headline(&[healthy]));
+}

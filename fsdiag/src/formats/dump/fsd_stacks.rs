@@ -159,6 +159,7 @@ fn dump(read: &StackDump<'_>, truncated: bool, file: &File) -> Dump {
         tables: tables::of(read, &tables::Lines { rows: &file.rows, start: file.place.line }),
         stated_cycle: cycle(read),
         truncated,
+        partial: false,
     }
 }
 

@@ -39,6 +39,7 @@ impl Parser for ProcStacks {
             }
             if let Some(draft) = &mut self.draft {
                 draft.dump.process = draft.dump.process.take().or_else(|| thread.name.clone());
+                draft.dump.partial |= !scan::has(line.text, "/task/");
                 draft.thread(line, thread);
             }
             return Taken::Yes;
@@ -59,6 +60,7 @@ impl ProcStacks {
     fn frame(&mut self, line: &Line<'_>, function: &str) -> Taken {
         let draft = self.draft.get_or_insert_with(|| Draft::start(line, "proc-stacks"));
         if draft.dump.threads.is_empty() {
+            draft.dump.partial = true;
             draft.thread(line, Thread { label: super::numbered("line ", line.place.line), ..Thread::default() });
         }
         draft.frame(Frame { function: self.recent.name(function), ..Frame::default() });
