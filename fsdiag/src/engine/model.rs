@@ -288,7 +288,7 @@ impl Sink for Model {
         // Whoever wrote it: those who write into one log read one clock.
         let spoke = self.voices.spoke(stream).filter(|(_, of)| self.sessions[*of].has_entered_anything());
         if let Some((_, latest)) = spoke.max() {
-            self.sessions[latest].clock.passes(at);
+            self.sessions[latest].passes(at);
         }
     }
 

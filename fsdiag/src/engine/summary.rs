@@ -15,7 +15,7 @@ use super::{
     finding::{self, Rule},
     model::{
         Model, Now,
-        clock::Steps,
+        clock::{COUNTED, Step, Steps},
         ops::OpStats,
         session::{Hint, Session},
         slow::{SLOW_US, Slow},
@@ -153,8 +153,7 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
             notes.push(took_long(case, slow));
         }
         for step in &session.clock.steps.first {
-            let text = format!("the wall clock stepped by {:.1} s; ages are corrected", step.by as f64 / 1e6);
-            notes.push(note("clock", None, None, text));
+            notes.push(note("clock", None, None, stepped(step)));
         }
         for (what, detail, _) in &session.invariants {
             notes.push(note("invariant", None, None, format!("{what}: {detail}")));
@@ -199,6 +198,17 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         note("cannot_tell", None, None, text)
     }));
     few_of_a_kind(notes, ("clock", case.model.lives().map(|session| session.clock.steps.more).sum()))
+}
+
+fn stepped(step: &Step) -> String {
+    if !step.silent {
+        return format!("the wall clock stepped by {:.1} s; ages are corrected", step.by as f64 / 1e6);
+    }
+    format!(
+        "nothing was written for {:.1} s while requests were open: the machine slept, its clock was set, or all hung; ages count {} s of it",
+        seconds(step.by + COUNTED),
+        seconds(COUNTED)
+    )
 }
 
 fn took_long(case: &Case<'_>, slow: &Slow) -> Note {

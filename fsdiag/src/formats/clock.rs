@@ -16,6 +16,34 @@ pub(super) enum Stamp {
     Mono(u64),
 }
 
+/// By how much the stamps of a daemon differ from those that a container or the journal puts before them: they may be of
+/// another zone.
+#[derive(Debug, Default)]
+pub(super) struct Zone {
+    apart: i64,
+}
+
+impl Zone {
+    /// The time of a line by the daemon's own clock, also where the line has only the stamp `around` the others.
+    pub(super) fn own(&mut self, at: At, around: Option<Stamp>) -> At {
+        match (at.wall_us, around) {
+            (Some(own), Some(Stamp::Wall(around))) => self.apart = between(own, around),
+            (Some(around), None) if self.apart != 0 => {
+                return At { wall_us: around.checked_add_signed(self.apart), ..at };
+            }
+            _ => {}
+        }
+        at
+    }
+}
+
+/// What lies between two clocks, without what a line took from one to the other: zones differ by quarters of an hour.
+fn between(own: u64, around: u64) -> i64 {
+    const QUARTER: i64 = 900_000_000;
+    let apart = own as i64 - around as i64;
+    (apart + QUARTER / 2).div_euclid(QUARTER) * QUARTER
+}
+
 pub(super) const DAY_US: u64 = 86_400_000_000;
 
 /// Turns stamps into times that fall neither at midnight or new year, nor when the clock is put back an hour.
@@ -230,6 +258,17 @@ mod tests {
         for text in ["", "12", "unique: 2", "2026-13-01 10:00:00 x", "99:00:00 x", "123456 read(3", "10.0.0.1 - -"] {
             assert_eq!(leading(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_line_without_a_stamp_of_its_own_is_on_the_clock_of_those_that_have_one() {
+        let at = |wall_us| At { wall_us: Some(wall_us), mono_us: None };
+        let (mut zone, noon, hour) = (Zone::default(), 43_200_000_000_u64, 3_600_000_000);
+        assert_eq!(zone.own(at(noon), None), at(noon));
+        assert_eq!(zone.own(at(noon + 2 * hour), Some(Stamp::Wall(noon + 30_000))), at(noon + 2 * hour));
+        assert_eq!(zone.own(at(noon + 40_000), None), at(noon + 2 * hour + 40_000));
+        assert_eq!(zone.own(at(noon), Some(Stamp::Wall(noon + 90_000_000))), at(noon));
+        assert_eq!(zone.own(at(noon), None), at(noon), "that was a delay");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use super::{
 pub(super) struct Opened<'a> {
     pub(super) text: &'a str,
     pub(super) stamp: Option<Stamp>,
+    /// Where it stamps its lines itself, the time that was put around them.
+    pub(super) outer: Option<Stamp>,
     pub(super) by: By<'a>,
     /// It was made of the line, and does not stand in it as it is.
     pub(super) made: bool,
@@ -46,9 +48,15 @@ fn prefixes(line: &str) -> Opened<'_> {
     let mut all = Opened { text: line, ..Opened::default() };
     for _ in 0..3 {
         let Some(Opened { text, stamp, by, .. }) = prefix(all.text) else { break };
-        all = Opened { text, stamp: better(all.stamp, stamp), by: all.by.around(by), made: false };
+        let (stamp, outer) = (better(all.stamp, stamp), around(all.stamp, stamp).or(all.outer));
+        all = Opened { text, stamp, outer, by: all.by.around(by), made: false };
     }
     all
+}
+
+/// The outer one of two clocks that both tell the time of day.
+fn around(outer: Option<Stamp>, inner: Option<Stamp>) -> Option<Stamp> {
+    outer.filter(|outer| matches!((outer, inner), (Stamp::Wall(_), Some(Stamp::Wall(_)))))
 }
 
 /// The inner stamp is nearer to the event, but a wall clock beats a time without a date.
@@ -68,14 +76,14 @@ fn prefix(text: &str) -> Option<Opened<'_>> {
             let (stamp, rest) = clock::leading(text)?;
             let rest = rest.strip_prefix(' ').or_else(|| rest.strip_prefix('\t')).unwrap_or(rest);
             let (text, by) = tag(rest);
-            Some(Opened { text: stream(text), stamp: Some(stamp), by, made: false })
+            Some(Opened { text: stream(text), stamp: Some(stamp), by, ..Opened::default() })
         }
         b'[' => pod(text).or_else(|| bracketed(text).map(plain)),
         b'<' => structured::opened(text).or_else(|| priority(text).map(plain)),
         b'A'..=b'S' => {
             let (stamp, rest) = clock::month_first(text)?;
             let (text, by) = tag(rest.strip_prefix(' ')?);
-            Some(Opened { text, stamp: Some(stamp), by, made: false })
+            Some(Opened { text, stamp: Some(stamp), by, ..Opened::default() })
         }
         b'a'..=b'z' => named(text),
         _ => None,

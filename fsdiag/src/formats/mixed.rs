@@ -10,7 +10,7 @@ use memchr::memmem::Finder;
 use self::desk::{Desks, Turn};
 use super::{
     Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
-    clock::Days,
+    clock::{Days, Stamp},
     envelope::{self, Opened},
     salvage,
     writer::{self, By},
@@ -128,7 +128,7 @@ impl Mixed {
             return self.damaged(place, text, sink);
         }
         let by = if opened.by.is_known() { opened.by } else { writer::of_line(text) };
-        self.foreign(&Line { place, text, at }, &by, sink);
+        self.foreign(Line { place, text, at }, opened.outer, &by, sink);
     }
 
     /// A line of fsd's own that is torn: what is left of it may end a request, never begin one.
@@ -194,7 +194,7 @@ impl Mixed {
         true
     }
 
-    fn foreign(&mut self, line: &Line<'_>, by: &By<'_>, sink: &mut dyn Sink) {
+    fn foreign(&mut self, line: Line<'_>, around: Option<Stamp>, by: &By<'_>, sink: &mut dyn Sink) {
         match self.desks.turn_to(by, line.text) {
             Turn::Stays => {}
             Turn::To => sink.writer(self.input, self.desks.writer(), true),
@@ -205,7 +205,8 @@ impl Mixed {
                 sink.writer(self.input, self.desks.writer(), true);
             }
         }
-        match self.desks.read(line, &mut self.facts) {
+        let line = Line { at: self.desks.own(line.at, around), ..line };
+        match self.desks.read(&line, &mut self.facts) {
             Taken::Bad => self.counts.bad_lines += 1,
             taken if self.facts.is_empty() => self.passed(line.at, taken == Taken::Yes, sink),
             _ => {}

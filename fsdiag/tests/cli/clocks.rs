@@ -34,3 +34,37 @@ fn what_other_programs_write_into_the_journal_lets_requests_grow_old() {
 fn what_a_file_system_says_in_words_of_its_own_lets_requests_grow_old() {
     assert_eq!(hangs("own-words-behind-a-stamp.log"), (Cause::UpstreamStall, Confidence::Low, 100.0));
 }
+
+/// The first verdict, the age of the oldest request, and the notes on the clock.
+fn told(report: &Report) -> (Option<(Cause, Confidence)>, f64, Vec<&str>) {
+    let notes = report.notes.iter().filter(|note| note.kind == "clock").map(|note| &*note.text).collect();
+    (report.verdicts.first().map(|v| (v.cause, v.confidence)), report.orphans[0].age_s.unwrap(), notes)
+}
+
+#[test]
+fn a_machine_that_slept_or_whose_clock_was_set_makes_nothing_hours_old() {
+    for (file, age, silence) in
+        [("machine-slept.log", 61.1, "28799.9 s"), ("clock-set-at-boot.log", 60.1, "172800.0 s")]
+    {
+        let report = analyze(file);
+        let (first, oldest, notes) = told(&report);
+        assert_eq!((first, oldest), (Some((Cause::LockPileup, Confidence::Low)), age), "{file}: {notes:?}");
+        assert!(matches!(&notes[..], [one] if one.contains(silence) && one.contains("slept")), "{file}: {notes:?}");
+    }
+}
+
+#[test]
+fn a_hang_behind_which_the_daemon_is_silent_for_long_stays_a_hang() {
+    let report = analyze("hang-in-silence.log");
+    let (first, oldest, notes) = told(&report);
+    assert_eq!((first, oldest), (Some((Cause::LockPileup, Confidence::Medium)), 1230.1), "{notes:?}");
+}
+
+#[test]
+fn stamps_of_a_container_in_another_zone_than_those_of_its_daemon_are_no_steps_of_the_clock() {
+    for file in ["docker-in-another-zone.log", "docker-in-another-zone-west.log"] {
+        let report = analyze(file);
+        assert_eq!(told(&report), (None, 0.4, vec![]), "{file}: {:?}", report.verdicts);
+        assert!(report.notes.iter().all(|note| note.kind != "slow"), "{file}: {:?}", report.notes);
+    }
+}

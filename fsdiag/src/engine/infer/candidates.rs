@@ -69,9 +69,12 @@ impl View<'_, '_> {
         let loss = self.loss();
         let fakes = loss * self.session.entered as f64;
         let no_threads = self.session.threads.is_empty() && !self.session.is_own();
+        let awake = self.now - self.session.clock.awake_since(self.at(culprit), self.now);
         let thin = self.session.entered < 200 && !self.op(culprit).watched;
         match () {
             () if no_threads && fakes >= affected as f64 => Confidence::Low,
+            // Before a silence that may be sleep nothing was old, and behind it nothing is yet.
+            () if awake < self.case.model.limits.stalled_us => Confidence::Low,
             () if loss > 0.005 || thin && confidence == Confidence::High => confidence.min(Confidence::Medium),
             () if self.session.clock.stepped_between(self.at(culprit), self.now) => confidence.min(Confidence::Medium),
             () => confidence,

@@ -8,6 +8,8 @@ use crate::engine::fact::At;
 pub struct Step {
     pub at: Micros,
     pub by: Micros,
+    /// Nothing at all was written meanwhile: the machine may have slept, or everything hung.
+    pub silent: bool,
 }
 
 /// The steps of one clock: the first tell what is the matter, of those behind them only what is asked for is kept. A log
@@ -32,6 +34,11 @@ impl Steps {
         self.more += 1;
         let (from, to) = self.between.unwrap_or((step.at, step.at));
         self.between = Some((from.min(step.at), to.max(step.at)));
+    }
+
+    /// The last silent one between two moments.
+    fn silence_between(&self, from: Micros, to: Micros) -> Option<&Step> {
+        self.first.iter().rfind(|step| step.silent && step.at >= from && step.at <= to)
     }
 
     /// Whether one lies between two moments; where many lie on both sides, one may.
@@ -81,10 +88,37 @@ pub struct Clock {
     /// Some time had a fraction of a second.
     fine: bool,
     last_wall: Option<Micros>,
+    rhythm: Rhythm,
     /// Wall minus monotonic time.
     offset: Option<Micros>,
 }
 
+/// How a log is written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rhythm {
+    lines: u32,
+    /// Longest time in which nothing was written.
+    longest: Micros,
+}
+
+impl Rhythm {
+    /// Fewer lines have none.
+    const LINES: u32 = 20;
+    /// So much longer than ever before.
+    const TIMES: Micros = 100;
+    const SILENCE: Micros = 600_000_000;
+
+    fn note(&mut self, silence: Micros) {
+        (self.lines, self.longest) = (self.lines.saturating_add(1), self.longest.max(silence));
+    }
+
+    fn is_broken_by(&self, silence: Micros) -> bool {
+        self.lines >= Self::LINES && silence > Self::SILENCE.max(Self::TIMES * self.longest)
+    }
+}
+
+/// What counts of a silence that breaks the rhythm.
+pub const COUNTED: Micros = 60_000_000;
 /// A backward step below this is jitter between threads.
 const BACK: Micros = 1_000_000;
 /// Nobody waits so long between two lines of a busy log: suspended, or the clock was set.
@@ -106,6 +140,9 @@ impl Clock {
             None => self.unstepped(wall?),
         };
         self.first = Some(self.first.map_or(now, |first| first.min(now)));
+        if !self.monotonic {
+            self.rhythm.note(self.last.map_or(0, |last| now - last));
+        }
         self.last = self.last.max(Some(now));
         self.fine |= now % 1_000_000 != 0;
         Some(now)
@@ -120,9 +157,27 @@ impl Clock {
             _ => None,
         };
         if let Some(now) = now.filter(|now| self.last.is_some_and(|last| last < *now)) {
+            self.rhythm.note(self.last.map_or(0, |last| now - last));
             self.last = Some(now);
             self.wall = self.wall.max(at.wall_us);
         }
+    }
+
+    /// Something is written while requests are open. After a silence that breaks the rhythm of the log nobody knows
+    /// whether the machine slept, its clock was set, or all hung: only a part of it counts as time.
+    pub(super) fn breaks_silence(&mut self, at: At) {
+        let (Some(wall), None, Some(last)) = (at.wall_us, at.mono_us, self.last) else { return };
+        let silence = self.at_wall(wall).map_or(0, |now| now - last);
+        if !self.monotonic && self.rhythm.is_broken_by(silence) {
+            let by = silence - COUNTED;
+            self.steps.push(Step { at: last + COUNTED, by, silent: true });
+            self.shift += by;
+        }
+    }
+
+    /// Since when it is known that anything went on, at `to`, of what began at `from`.
+    pub fn awake_since(&self, from: Micros, to: Micros) -> Micros {
+        self.steps.silence_between(from, to).map_or(from, |step| step.at)
     }
 
     /// Whether taking a whole span gives what taking its times one by one would have given to each of them.
@@ -174,7 +229,7 @@ impl Clock {
         let (Some(from), Some(to), Some(us)) = (from, to, us) else { return };
         let extra = to - from - Micros::try_from(us).unwrap_or(Micros::MAX);
         if !self.monotonic && extra > FORWARD {
-            self.steps.push(Step { at: to, by: extra });
+            self.steps.push(Step { at: to, by: extra, silent: false });
             self.shift += extra;
             self.last = Some(to - extra);
         }
@@ -189,7 +244,7 @@ impl Clock {
         let Some(wall) = wall else { return };
         let offset = wall - mono;
         if let Some(before) = self.offset.filter(|before| (offset - before).abs() > BACK) {
-            self.steps.push(Step { at: mono, by: offset - before });
+            self.steps.push(Step { at: mono, by: offset - before, silent: false });
             self.set_back(offset - before, wall);
         }
         self.offset = Some(offset);
@@ -204,7 +259,7 @@ impl Clock {
 
     fn unstepped(&mut self, wall: Micros) -> Micros {
         if let Some(before) = self.last_wall.filter(|before| wall < before - BACK) {
-            self.steps.push(Step { at: before - self.shift, by: wall - before });
+            self.steps.push(Step { at: before - self.shift, by: wall - before, silent: false });
             self.set_back(wall - before, wall);
             self.shift += wall - before;
         }
@@ -216,6 +271,23 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_silence_far_beyond_the_rhythm_of_a_log_is_no_time() {
+        let shown = |pause: u64, lines: u64, silence: u64| {
+            let mut clock = Clock::default();
+            let at = |second: u64| At { wall_us: Some((1_000 + second) * 1_000_000), mono_us: None };
+            (0..lines).for_each(|n| _ = clock.time(at(n * pause)));
+            let now = at((lines - 1) * pause + silence);
+            clock.breaks_silence(now);
+            let passed = clock.last.zip(clock.time(now)).map_or(0, |(before, now)| now - before);
+            (passed / 1_000_000, clock.steps.first.len())
+        };
+        assert_eq!(shown(2, 30, 3_000), (60, 1));
+        assert_eq!(shown(2, 30, 599), (599, 0));
+        assert_eq!(shown(60, 30, 3_000), (3_000, 0), "it writes once a minute");
+        assert_eq!(shown(2, 19, 3_000), (3_000, 0), "so few lines have no rhythm");
+    }
 
     #[test]
     fn a_clock_that_goes_wild_takes_no_more_memory_and_its_steps_are_counted() {

@@ -232,14 +232,14 @@ impl Session {
 
     /// Its daemon writes something.
     pub(super) fn speaks(&mut self, at: At) -> Option<Micros> {
-        let at = self.clock.time(at);
+        let at = self.time(at);
         self.spoke = self.spoke.max(at);
         at
     }
 
     /// The same without a request that it is about.
     pub(super) fn writes(&mut self, at: At) {
-        self.clock.passes(at);
+        self.passes(at);
         self.spoke = self.spoke.max(self.clock.last);
     }
 

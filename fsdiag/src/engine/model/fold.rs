@@ -43,7 +43,7 @@ impl Model {
             What::Hint { kind, text, .. } => {
                 let Some(subject) = self.subject(place, *kind, text) else { return };
                 let session = &mut self.sessions[subject];
-                let at = session.clock.time(fact.at);
+                let at = session.time(fact.at);
                 (session, at)
             }
             _ => {

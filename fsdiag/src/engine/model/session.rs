@@ -25,7 +25,7 @@ use super::{
     slow::{Slow, Slowest},
     tasks::{Task, Waiting},
 };
-use crate::engine::fact::{Call, Done, HintKind, InputId, Key, Place, Writer};
+use crate::engine::fact::{At, Call, Done, HintKind, InputId, Key, Place, Writer};
 
 /// Everything between a start and an end.
 #[derive(Clone, Debug, Default)]
@@ -180,6 +180,24 @@ impl Session {
         self.about.mount = (&*start.mount).into();
         self.about.max_background = start.max_background;
         self.about.started.get_or_insert(place);
+    }
+
+    /// What time it is by something that is written now.
+    pub(super) fn time(&mut self, at: At) -> Option<Micros> {
+        self.hears(at);
+        self.clock.time(at)
+    }
+
+    /// Time went on, in whatever somebody else wrote.
+    pub(super) fn passes(&mut self, at: At) {
+        self.hears(at);
+        self.clock.passes(at);
+    }
+
+    fn hears(&mut self, at: At) {
+        if !self.open.is_empty() {
+            self.clock.breaks_silence(at);
+        }
     }
 
     pub fn stats(&mut self, op: Op) -> &mut OpStats {

@@ -23,7 +23,7 @@ pub(super) fn opened(text: &str) -> Option<Opened<'_>> {
         "kernel" => By::default(),
         _ => By { host, name, pid: pid.parse().ok() },
     };
-    Some(Opened { text: text.strip_prefix('\u{feff}').unwrap_or(text), stamp, by, made: false })
+    Some(Opened { text: text.strip_prefix('\u{feff}').unwrap_or(text), stamp, by, ..Opened::default() })
 }
 
 /// What follows the structured data: `-`, or elements whose quoted values may have escaped brackets and quotes.

@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::LazyLock};
 use memchr::memmem::Finder;
 use serde::Deserialize;
 
-use super::{By, Opened, better, prefixes};
+use super::{By, Opened, around, better, prefixes};
 use crate::formats::clock::{self, Stamp};
 
 /// One of them, as far as it matters.
@@ -86,13 +86,14 @@ impl Wrapped<'_> {
     pub(super) fn opened(&self) -> Opened<'_> {
         if let Some(text) = &self.traced {
             let (stamp, made) = (stamp(self.timestamp.as_deref()), matches!(text, Cow::Owned(_)));
-            return Opened { text, stamp, by: By::default(), made };
+            return Opened { text, stamp, made, ..Opened::default() };
         }
         let text = self.log.as_deref().or(self.journal.as_deref()).unwrap_or_default();
         let inner = prefixes(text.trim_end_matches('\n'));
         let realtime = || Some(Stamp::Wall(self.realtime_us.as_deref()?.parse().ok()?));
         let outer = stamp(self.time.as_deref()).or_else(realtime);
-        Opened { stamp: better(outer, inner.stamp), by: self.by().around(inner.by), made: true, ..inner }
+        let stamp = better(outer, inner.stamp);
+        Opened { stamp, outer: around(outer, inner.stamp), by: self.by().around(inner.by), made: true, ..inner }
     }
 
     fn by(&self) -> By<'_> {

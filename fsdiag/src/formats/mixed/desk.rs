@@ -1,9 +1,10 @@
 //! Desks: the parsers of one writer, one desk for each daemon of a log, so that none pairs what is another's.
 
 use crate::{
-    engine::fact::{Fact, Writer},
+    engine::fact::{At, Fact, Writer},
     formats::{
         Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
+        clock::{Stamp, Zone},
         gate::{Formats, GATE},
         writer::By,
     },
@@ -12,6 +13,7 @@ use crate::{
 /// All parsers, as one writer has used them so far.
 pub(super) struct Desk {
     writer: Option<Writer>,
+    zone: Zone,
     slots: Vec<Slot>,
     /// Their bits, and the slot of each.
     bits: Formats,
@@ -108,6 +110,11 @@ impl Desks {
         Turn::Instead(Box::new(left))
     }
 
+    /// The time of a line of the present writer by that one's clock.
+    pub(super) fn own(&mut self, at: At, around: Option<Stamp>) -> At {
+        self.all[self.at].zone.own(at, around)
+    }
+
     /// Offers a line to the parsers of its writer.
     pub(super) fn read(&mut self, line: &Line<'_>, facts: &mut Vec<Fact>) -> Taken {
         self.all[self.at].read(line, &mut self.tally, facts)
@@ -135,7 +142,7 @@ impl Desk {
         let mut of_bit = [0; Formats::BITS as usize];
         slots.iter().zip(0..).for_each(|(slot, at)| of_bit[slot.bit.trailing_zeros() as usize] = at);
         let bits = slots.iter().fold(0, |bits, slot| bits | slot.bit);
-        Self { writer, slots, bits, of_bit, recent: None, awake: 0, worth: (false, 0) }
+        Self { writer, zone: Zone::default(), slots, bits, of_bit, recent: None, awake: 0, worth: (false, 0) }
     }
 
     pub(super) fn writer(&self) -> Option<&Writer> {
