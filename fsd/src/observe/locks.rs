@@ -6,6 +6,7 @@
 mod class;
 mod entry;
 mod guards;
+mod label;
 mod permits;
 mod rank;
 mod slow;
@@ -18,6 +19,7 @@ pub use rank::Rank;
 pub use view::{LockState, snapshot, visit};
 
 pub(super) use class::publish;
+pub(super) use label::Label;
 pub(super) use view::tell_long_holds;
 
 use std::{

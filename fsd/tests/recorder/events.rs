@@ -67,7 +67,7 @@ pub(super) fn contends(scene: &Scene) {
     static HANDLES: Class = Class::new("handles", Rank::Handles);
     static DEMAND: Class = Class::new("demand", Rank::Permits);
     let recorder = scene.install();
-    let lock = RwLock::new(&HANDLES, ());
+    let lock = RwLock::new(&HANDLES, ()).keyed(5);
     let release = enter(Op::Release, 1);
     let getattr = std::thread::scope(|threads| {
         let scope = release.scope();
@@ -98,7 +98,7 @@ pub(super) fn contends(scene: &Scene) {
     recorder.stop("end");
 
     let waits = steps(scene, Step::Wait);
-    let on_lock: Vec<_> = waits.iter().filter(|l| l.lock == "handles").collect();
+    let on_lock: Vec<_> = waits.iter().filter(|l| l.lock == "handles#5").collect();
     assert!(on_lock.iter().all(|l| l.id == getattr && l.holder == [release_id] && l.mode == LockMode::Read));
     assert!(on_lock[0].us >= 1000 && on_lock[1].us >= 1_000_000);
     let holds = steps(scene, Step::Hold);
@@ -106,7 +106,7 @@ pub(super) fn contends(scene: &Scene) {
     let frees = steps(scene, Step::Free);
     let by_release = frees.iter().find(|l| l.id == release_id).unwrap();
     assert!(by_release.us >= 900_000 && by_release.mode == LockMode::Write, "{by_release:?}");
-    assert!(frees.iter().any(|l| l.id == getattr && l.lock == "handles"));
+    assert!(frees.iter().any(|l| l.id == getattr && l.lock == "handles#5"));
     let permit = waits.iter().find(|l| l.kind == LockKind::Permit).unwrap();
     assert_eq!((permit.id, permit.holder.as_slice()), (OpId(901), [OpId(900)].as_slice()));
     assert!(frees.iter().any(|l| l.id == OpId(901)), "a wait that was given up ends too");

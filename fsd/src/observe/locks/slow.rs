@@ -14,6 +14,7 @@ use super::{
     super::{journal, local::ThreadSlot, tick},
     Class,
     entry::{self, Entry, Name, TOLD},
+    label::Label,
     view,
 };
 
@@ -81,7 +82,7 @@ pub(super) fn tell_free(ended: &Entry) {
 pub(super) fn tell(op: OpId, name: Name, step: Step, holders: &[OpId], us: u64) {
     let Some(tag) = Tag::unpack(name.tag) else { return };
     journal::tell(clock::now_mono_us(), || {
-        Draft::<SMALL>::lock(op, class_name(name), (tag.kind, tag.mode, step), holders, us)
+        Draft::<SMALL>::lock(op, Label::of_lock(name).as_str(), (tag.kind, tag.mode, step), holders, us)
     });
 }
 

@@ -5,7 +5,10 @@ use fsd_events::{
     op::{Class, Op},
 };
 
-use super::super::{inflight, locks};
+use super::super::{
+    inflight,
+    locks::{self, Label},
+};
 
 /// Operations and locks that a report names.
 const OPS: usize = 256;
@@ -23,7 +26,7 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn new() -> Self {
         let lock = || StalledLock {
-            lock: Text::Borrowed(""),
+            lock: Text::Owned(String::with_capacity(size_of::<Label>())),
             holder: Vec::with_capacity(IDS),
             since_us: 0,
             waiters: Vec::with_capacity(IDS),
@@ -54,7 +57,7 @@ impl Report {
         inflight::visit(&mut |op| {
             let us = now_us.saturating_sub(op.since_us);
             if us >= limit_us && op.op.class() != Class::Control {
-                push(ops, StalledOp { id: op.id, op: op.op, us });
+                keep_oldest(ops, StalledOp { id: op.id, op: op.op, us });
             }
         });
         ops.sort_unstable_by_key(|op| std::cmp::Reverse(op.us));
@@ -76,15 +79,19 @@ impl Report {
     }
 
     fn is_wanted(&self, lock: &locks::LockState) -> bool {
-        self.locks.iter().any(|row| row.lock == lock.class.name())
+        let label = Label::of(lock.class.name(), lock.key);
+        self.locks.iter().any(|row| row.lock == label.as_str())
     }
 
     /// The row of this lock, or a free one.
     fn row(&mut self, lock: &locks::LockState) -> Option<&mut StalledLock<'static>> {
-        let name = lock.class.name();
-        let found = self.locks.iter().position(|row| row.lock == name || row.lock.is_empty())?;
+        let label = Label::of(lock.class.name(), lock.key);
+        let found = self.locks.iter().position(|row| row.lock == label.as_str() || row.lock.is_empty())?;
         let row = &mut self.locks[found];
-        row.lock = Text::Borrowed(name);
+        if let Text::Owned(name) = &mut row.lock {
+            name.clear();
+            name.push_str(label.as_str());
+        }
         Some(row)
     }
 
@@ -115,9 +122,70 @@ fn push<T>(to: &mut Vec<T>, value: T) {
     }
 }
 
+/// Adds it as long as there is room, and then in the place of the youngest, if that is younger.
+fn keep_oldest(to: &mut Vec<StalledOp>, op: StalledOp) {
+    if to.len() < to.capacity() {
+        to.push(op);
+    } else if let Some(youngest) = to.iter_mut().min_by_key(|kept| kept.us).filter(|kept| kept.us < op.us) {
+        *youngest = op;
+    }
+}
+
 fn clear(lock: &mut StalledLock<'_>) {
-    lock.lock = Text::Borrowed("");
+    if let Text::Owned(name) = &mut lock.lock {
+        name.clear();
+    }
     lock.holder.clear();
     lock.waiters.clear();
     lock.since_us = 0;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread::scope};
+
+    use fsd_events::ids::OpId;
+
+    use super::*;
+    use crate::observe::locks::{Class, Mutex, Rank};
+
+    #[test]
+    fn who_waits_for_one_lock_does_not_wait_for_another_of_its_class() {
+        static CLASS: Class = Class::new("test keyed", Rank::Store);
+        let (wanted, other) = (Mutex::new(&CLASS, ()).keyed(7), Mutex::new(&CLASS, ()).keyed(8));
+        let mut report = Report::new();
+        scope(|threads| {
+            let ((held, is_held), (let_go, may_go)) = (mpsc::channel(), mpsc::channel::<()>());
+            let other = &other;
+            threads.spawn(move || {
+                let _other = other.lock();
+                held.send(()).unwrap();
+                may_go.recv()
+            });
+            is_held.recv().unwrap();
+            let first = wanted.lock();
+            threads.spawn(|| drop(wanted.lock()));
+            let waits = |lock: &locks::LockState| lock.class.name() == "test keyed" && lock.waiting;
+            while !locks::snapshot().iter().any(waits) {
+                std::thread::yield_now();
+            }
+            report.stalled(0, 0);
+            drop(first);
+            drop(let_go);
+        });
+        let rows = report.locks.iter().filter(|row| row.lock.starts_with("test keyed"));
+        let rows: Vec<_> = rows.map(|row| (&*row.lock, row.holder.len(), row.waiters.len())).collect();
+        assert_eq!(rows, [("test keyed#7", 1, 1)]);
+    }
+
+    #[test]
+    fn where_there_is_no_room_for_all_the_oldest_are_named() {
+        let mut ops = Vec::with_capacity(OPS);
+        let room = u64::try_from(ops.capacity()).unwrap();
+        (0..3 * room).for_each(|us| keep_oldest(&mut ops, StalledOp { id: OpId(us), op: Op::Read, us }));
+        keep_oldest(&mut ops, StalledOp { id: OpId(0), op: Op::Read, us: 0 });
+        let mut kept: Vec<u64> = ops.iter().map(|op| op.us).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, (2 * room..3 * room).collect::<Vec<_>>());
+    }
 }
