@@ -43,6 +43,8 @@ pub(super) struct Row {
     /// None: the table was full.
     words: Option<&'static [AtomicU64; ROW_WORDS]>,
     count: Option<&'static AtomicU64>,
+    /// The count of those without a row, for one of them.
+    untracked: Option<&'static AtomicU64>,
 }
 
 impl Row {
@@ -79,7 +81,8 @@ impl Row {
                 memory.inflight[UNTRACKED].fetch_add(1, Relaxed);
             }
         }
-        Self { words, count }
+        let untracked = if words.is_none() { memory.inflight.get(UNTRACKED) } else { None };
+        Self { words, count, untracked }
     }
 
     /// The operation has its answer.
@@ -90,6 +93,9 @@ impl Row {
         }
         if let Some(row) = self.words {
             row[ID].store(0, Release);
+        }
+        if let Some(untracked) = self.untracked {
+            untracked.fetch_sub(1, Relaxed);
         }
     }
 
@@ -180,7 +186,7 @@ pub fn oldest_us() -> u64 {
     if oldest == u64::MAX { 0 } else { clock::now_mono_us().saturating_sub(oldest) }
 }
 
-/// Whether the operation is in flight, as far as the table knows: one that found no row counts as alive.
+/// Whether the operation is in flight, as far as the table knows: while one has no row, any may be that one.
 pub(super) fn is_alive(id: OpId) -> bool {
     let mut alive = memory::every().any(|memory| memory.inflight[UNTRACKED].load(Relaxed) > 0);
     visit(&mut |op| alive |= op.id == id);

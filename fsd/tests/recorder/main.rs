@@ -52,6 +52,7 @@ const ROLES: &[(&str, Role)] = &[
     ("disk_opens_nothing", pressure::disk_opens_nothing),
     ("nobody_reads", pressure::nobody_reads),
     ("little_room", pressure::little_room),
+    ("more_than_rows", pressure::more_than_rows),
     ("many_threads", pressure::many_threads),
     ("stalls", watchdog::stalls),
     ("asked", watchdog::asked),

@@ -16,6 +16,7 @@ use fsd_events::{
     layout,
     line::{self, Decoded},
     op::Op,
+    ring::tables,
 };
 
 use super::{RUN, Scene, child, enter, fresh, plays, plays_in, wait};
@@ -137,6 +138,24 @@ pub(super) fn nobody_reads(_scene: &Scene) {
     tracing::info!("and this");
     assert!(log::dropped() > 5_000);
     log::flush();
+}
+
+#[test]
+fn operations_without_a_row_are_known_as_long_as_they_last() {
+    plays("more_than_rows");
+}
+
+pub(super) fn more_than_rows(scene: &Scene) {
+    let recorder = scene.install();
+    let untracked = || {
+        let table = std::fs::read(scene.runtime().join(RUN.to_string()).join(layout::INFLIGHT)).unwrap();
+        tables::decode_inflight(&table).unwrap().untracked
+    };
+    let all: Vec<_> = (0..5000).map(|n| enter(Op::Getattr, n)).collect();
+    assert!(untracked() > 0, "the premise: a full table");
+    all.into_iter().for_each(|span| span.exit(0, 0));
+    assert_eq!(untracked(), 0);
+    recorder.stop("end");
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub mod inflight {
     /// Beats of the heart so far, and the monotonic time of the last one.
     pub const BEATS: usize = 16;
     pub const BEAT_US: usize = 17;
-    /// Operations that found no row; they are counted all the same.
+    /// Operations in flight that found no row; they are counted all the same.
     pub const UNTRACKED: usize = 24;
     /// One count per kernel number of an operation, behind the header.
     pub const COUNTS: usize = super::HEADER_WORDS;
