@@ -189,7 +189,7 @@ mod tests {
     use crate::sources::kernel::peek::Seen;
 
     fn brief(waiting: u64) -> Brief {
-        let text = "70 1 0:57 / /m rw - fuse.sshfs h:/ rw,user_id=0\n";
+        let text = b"70 1 0:57 / /m rw - fuse.sshfs h:/ rw,user_id=0\n";
         let mount = mountinfo::parse(text).remove(0);
         let waiting = Some(waiting);
         Brief { mount, holder: None, sure: true, waiting, connected: None, oldest: None, oldest_us: None }

@@ -136,7 +136,8 @@ fn pieces() -> io::Result<Receiver<io::Result<Vec<u8>>>> {
     let read = move || {
         let mut block = vec![0; 256 << 10];
         loop {
-            let piece = match io::stdin().lock().read(&mut block) {
+            let got = io::stdin().read(&mut block);
+            let piece = match got {
                 Ok(0) => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 got => got.map(|got| block[..got].to_vec()),

@@ -17,7 +17,7 @@ impl Numbers {
         let (first, last) = self.ends.unwrap_or((number, number));
         self.ends = Some((first.min(number), last.max(number)));
         self.count += 1;
-        *(if number % 2 == 0 { &mut self.even } else { &mut self.odd }) = true;
+        *(if number.is_multiple_of(2) { &mut self.even } else { &mut self.odd }) = true;
     }
 
     /// Whether none is missing between the first and the last. Newer kernels count in steps of two: the odd numbers are
