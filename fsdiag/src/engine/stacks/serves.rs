@@ -1,4 +1,4 @@
-//! Serves: which FUSE operation a thread runs the callback of, by the names of its frames.
+//! Serves: which FUSE operation a thread runs the callback of, by the names of its frames, or whether it waits for one.
 
 use std::sync::LazyLock;
 

@@ -163,6 +163,25 @@ fn a_cycle_is_found_without_the_tool_saying_so() {
     assert_eq!((found.cause, found.cycle.len()), (Cause::DeadlockCycle, 3));
 }
 
+/// Two threads wait for each other's lock, as far as the objects in their frames tell.
+#[test]
+fn a_circle_by_objects_is_doubted_where_another_thread_has_the_object_too() {
+    let on = |number: u64, lock: &str, args: &str| Thread {
+        frames: vec![Frame { function: "work".into(), args: args.into(), ..Frame::default() }],
+        ..waiter(number, lock, &[])
+    };
+    let (one, two) = (on(1, "0x7f0000000040", "0x7f1000000000"), on(2, "0x7f1000000040", "0x7f0000000000"));
+    let third = Thread { state: Some("running".into()), ..on(3, "", "0x7f0000000000") };
+    let told = |threads: Vec<Thread>| {
+        let dump = Dump { threads, ..Dump::default() };
+        let found = Stacks::of(&dump).conclude().expect("a cycle");
+        (found.cause, found.confidence, found.others)
+    };
+    let cause = Cause::DeadlockCycle;
+    assert_eq!(told(vec![one.clone(), two.clone()]), (cause, Confidence::Medium, vec![]));
+    assert_eq!(told(vec![one, two, third]), (cause, Confidence::Low, vec![2]));
+}
+
 #[test]
 fn a_lock_by_the_name_of_a_function_closes_no_cycle() {
     let busy = dumps("field/httpdirfs-busy/eu-stack-2.txt");
