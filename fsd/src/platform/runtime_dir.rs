@@ -20,7 +20,11 @@ pub fn make_private(dir: &Path) -> io::Result<()> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         is_private(dir).map_err(|error| made.err().unwrap_or(error))
     })?;
-    if private { Ok(()) } else { Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a private directory of ours")) }
+    if private {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a private directory of ours"))
+    }
 }
 
 /// Whether that is a directory of this user, no link to one, that nobody else may enter.

@@ -1,8 +1,6 @@
 //! The client against the scripted origin: exact bytes, bounded patience, no secrets.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::TcpListener,
     pin::Pin,
     sync::{
         Arc,
@@ -12,6 +10,11 @@ use std::{
 };
 
 use fsd_events::ids::OpId;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 
 use crate::{
     platform::clock,
@@ -255,42 +258,52 @@ async fn no_error_shows_a_secret() {
     assert!(!format!("{error} {error:?}").contains("CANARY"), "{error:?}");
 }
 
-/// Answers the first request of each connection, and the next ones too until it is told to fall silent on all that are
-/// there; counts what it was asked in vain.
-fn falls_silent() -> (Resource, Arc<AtomicBool>, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let resource = Resource::parse(&format!("http://{}/f", listener.local_addr().unwrap())).unwrap();
-    let (lost, in_vain) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let (silent, counted) = (Arc::clone(&lost), Arc::clone(&in_vain));
-    std::thread::spawn(move || {
-        for socket in listener.incoming() {
-            let (mut socket, silent, counted) = (socket.unwrap(), Arc::clone(&silent), Arc::clone(&counted));
-            let born_later = silent.load(Ordering::SeqCst);
-            std::thread::spawn(move || {
-                let mut asked = [0; 4096];
-                while socket.read(&mut asked).is_ok_and(|got| got > 0) {
-                    if silent.load(Ordering::SeqCst) && !born_later {
-                        counted.fetch_add(1, Ordering::SeqCst);
-                    } else {
-                        let _gone = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-                    }
-                }
-            });
+/// An origin to which the way may be lost: what is connected by then is never answered again.
+#[derive(Clone, Default)]
+struct Losing {
+    lost: Arc<AtomicBool>,
+    /// Requests over connections that are lost.
+    in_vain: Arc<AtomicUsize>,
+}
+
+impl Losing {
+    async fn serve(&self, listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        while let Ok((socket, _)) = listener.accept().await {
+            let is_new = self.lost.load(Ordering::SeqCst);
+            connections.spawn(self.clone().answer(socket, is_new));
         }
-    });
-    (resource, lost, in_vain)
+    }
+
+    async fn answer(self, mut socket: TcpStream, is_new: bool) {
+        let mut asked = [0; 4096];
+        while socket.read(&mut asked).await.is_ok_and(|got| got > 0) {
+            if self.lost.load(Ordering::SeqCst) && !is_new {
+                self.in_vain.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
+            socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
 async fn one_request_at_most_waits_for_connections_that_were_lost_while_they_were_kept() {
-    let (resource, lost, in_vain) = falls_silent();
-    let client = client();
-    let fetches = || async { fetch(&client, &resource, None, &Validator::None).await };
-    let (a, b, c, d, e) = tokio::join!(fetches(), fetches(), fetches(), fetches(), fetches());
-    assert!([a, b, c, d, e].iter().all(Result::is_ok));
-    lost.store(true, Ordering::SeqCst);
-    for _ in 0..3 {
-        assert_eq!(fetches().await.unwrap(), b"ok");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let resource = Resource::parse(&format!("http://{}/f", listener.local_addr().unwrap())).unwrap();
+    let (origin, client) = (Losing::default(), client());
+    let asks = async {
+        let fetches = || async { fetch(&client, &resource, None, &Validator::None).await };
+        let (a, b, c, d, e) = tokio::join!(fetches(), fetches(), fetches(), fetches(), fetches());
+        assert!([a, b, c, d, e].iter().all(Result::is_ok));
+        origin.lost.store(true, Ordering::SeqCst);
+        for _ in 0..3 {
+            assert_eq!(fetches().await.unwrap(), b"ok");
+        }
+    };
+    tokio::select! {
+        () = origin.serve(listener) => panic!("it serves for ever"),
+        () = asks => {}
     }
-    assert_eq!(in_vain.load(Ordering::SeqCst), 1, "the others are given up with the first");
+    assert_eq!(origin.in_vain.load(Ordering::SeqCst), 1, "the others are given up with the first");
 }

@@ -183,7 +183,8 @@ mod tests {
             mode(path, 0o600);
         }
         let found = |root_mode, record_mode| {
-            (mode(&root, root_mode), mode(&record, record_mode));
+            mode(&root, root_mode);
+            mode(&record, record_mode);
             running(Some(&root)).iter().any(|presence| presence.mount == "/m")
         };
         assert!(found(0o700, 0o600));

@@ -43,7 +43,7 @@ mod tests {
     fn numbers_are_whole_when_none_is_missing_in_whatever_order_and_steps_they_come() {
         assert!(are_whole(5..300));
         assert!(are_whole((6..700).step_by(2)));
-        assert!(are_whole((5..300).map(|n| n ^ 1)));
+        assert!(are_whole((4..300).map(|n| n ^ 1)));
         assert!(!are_whole((5..300).filter(|n| *n != 77)));
         assert!(!are_whole((6..700).step_by(2).filter(|n| *n != 78)));
         assert!(!are_whole((5..300).chain([77])), "one came twice: another may be missing");
