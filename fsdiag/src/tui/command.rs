@@ -67,8 +67,8 @@ impl Args {
 
 /// Columns of the plain text.
 const PLAIN_WIDTH: usize = 120;
-/// A look that is under way ends within that time, and with it the feed.
-const LAST_LOOK: Duration = Duration::from_secs(1);
+/// A look that is under way, of half a second or on a busy machine more, ends within that time, and with it the feed.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 /// Exit code: wrong usage.
 const USAGE: u8 = 2;
 

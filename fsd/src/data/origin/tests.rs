@@ -1,6 +1,8 @@
 //! The client against the scripted origin: exact bytes, bounded patience, no secrets.
 
 use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     pin::Pin,
     sync::{
         Arc,
@@ -10,11 +12,6 @@ use std::{
 };
 
 use fsd_events::ids::OpId;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
 
 use crate::{
     platform::clock,
@@ -267,43 +264,39 @@ struct Losing {
 }
 
 impl Losing {
-    async fn serve(&self, listener: TcpListener) {
-        let mut connections = JoinSet::new();
-        while let Ok((socket, _)) = listener.accept().await {
-            let is_new = self.lost.load(Ordering::SeqCst);
-            connections.spawn(self.clone().answer(socket, is_new));
+    fn serve(self, listener: &TcpListener) {
+        for socket in listener.incoming() {
+            let (one, is_new) = (self.clone(), self.lost.load(Ordering::SeqCst));
+            let answers = move || one.answer(socket.unwrap(), is_new);
+            drop(std::thread::Builder::new().spawn(answers).unwrap());
         }
     }
 
-    async fn answer(self, mut socket: TcpStream, is_new: bool) {
+    fn answer(self, mut socket: TcpStream, is_new: bool) {
         let mut asked = [0; 4096];
-        while socket.read(&mut asked).await.is_ok_and(|got| got > 0) {
+        while socket.read(&mut asked).is_ok_and(|got| got > 0) {
             if self.lost.load(Ordering::SeqCst) && !is_new {
                 self.in_vain.fetch_add(1, Ordering::SeqCst);
                 continue;
             }
-            socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
         }
     }
 }
 
 #[tokio::test]
 async fn one_request_at_most_waits_for_connections_that_were_lost_while_they_were_kept() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let resource = Resource::parse(&format!("http://{}/f", listener.local_addr().unwrap())).unwrap();
     let (origin, client) = (Losing::default(), client());
-    let asks = async {
-        let fetches = || async { fetch(&client, &resource, None, &Validator::None).await };
-        let (a, b, c, d, e) = tokio::join!(fetches(), fetches(), fetches(), fetches(), fetches());
-        assert!([a, b, c, d, e].iter().all(Result::is_ok));
-        origin.lost.store(true, Ordering::SeqCst);
-        for _ in 0..3 {
-            assert_eq!(fetches().await.unwrap(), b"ok");
-        }
-    };
-    tokio::select! {
-        () = origin.serve(listener) => panic!("it serves for ever"),
-        () = asks => {}
+    let serving = origin.clone();
+    drop(std::thread::Builder::new().spawn(move || serving.serve(&listener)).unwrap());
+    let fetches = || async { fetch(&client, &resource, None, &Validator::None).await };
+    let (a, b, c, d, e) = tokio::join!(fetches(), fetches(), fetches(), fetches(), fetches());
+    assert!([a, b, c, d, e].iter().all(Result::is_ok));
+    origin.lost.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(fetches().await.unwrap(), b"ok");
     }
     assert_eq!(origin.in_vain.load(Ordering::SeqCst), 1, "the others are given up with the first");
 }

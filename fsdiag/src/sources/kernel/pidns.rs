@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{bounded, holders, task};
@@ -23,8 +23,8 @@ pub fn ours(daemon: u32, wanted: &BTreeSet<u32>) -> Option<BTreeMap<u32, u32>> {
 }
 
 /// The wanted threads of a process of that namespace.
-fn threads(pid: u32, in_space: &PathBuf, wanted: &BTreeSet<u32>) -> Vec<(u32, u32)> {
-    if space(pid).as_ref() != Some(in_space) {
+fn threads(pid: u32, in_space: &Path, wanted: &BTreeSet<u32>) -> Vec<(u32, u32)> {
+    if space(pid).as_deref() != Some(in_space) {
         return Vec::new();
     }
     let pair = |tid: u32| numbers(pid, tid).last().map(|theirs| (*theirs, tid));
