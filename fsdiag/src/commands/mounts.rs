@@ -138,6 +138,8 @@ pub fn health(brief: &Brief, stalled_us: u64) -> Health {
         // Whoever waits, waits for somebody.
         (_, None) if brief.sure && brief.connected != Some(true) && !waits => Health::Dead,
         _ if brief.connected == Some(false) => Health::Aborted,
+        // Dead or served out of sight.
+        (Some(0), None) if brief.connected != Some(true) => Health::Unknown,
         (Some(0), _) => Health::Ok,
         _ if old => Health::Stalled,
         _ if brief.oldest.is_some() && brief.oldest_us.is_none() => Health::Unknown,
@@ -199,6 +201,13 @@ mod tests {
     fn a_mount_that_requests_wait_for_is_not_dead() {
         assert_eq!(health(&brief(0), 10_000_000), Health::Dead);
         assert_eq!(health(&brief(1), 10_000_000), Health::Busy);
+    }
+
+    #[test]
+    fn a_mount_whose_daemon_is_out_of_sight_is_not_said_to_be_well() {
+        let unseen = Brief { sure: false, ..brief(0) };
+        assert_eq!(health(&unseen, 10_000_000), Health::Unknown);
+        assert_eq!(health(&Brief { connected: Some(true), ..unseen }, 10_000_000), Health::Ok);
     }
 
     #[test]
