@@ -2,7 +2,11 @@
 //!
 //! `cargo fuzz run rclone fsdiag/fuzz/corpus/rclone testdata/formats/rclone`, from the directory of `fsdiag`.
 
-use fsd_events::{event::Event, ids::RunId};
+use fsd_events::{
+    event::Event,
+    ids::RunId,
+    line::{self, Decoded},
+};
 use fsdiag::{
     engine::fact::{Fact, InputId, Place, Sink},
     formats::{Mixed, PARSERS},
@@ -37,10 +41,14 @@ pub fn mixed(data: &[u8]) {
     run(Mixed::new(InputId(0)), data);
 }
 
-/// fsd's own events: what is read is written and read again.
+/// fsd's own events: what is read is written and read again, and is the same then.
 pub fn events(data: &[u8]) {
-    if let fsd_events::line::Decoded::Event(event) = fsd_events::line::decode(data) {
-        std::hint::black_box(event.into_owned());
+    for line in data.split(|byte| *byte == b'\n') {
+        let Decoded::Event(event) = line::decode(line) else { continue };
+        let mut written = Vec::new();
+        line::encode(&event, &mut written);
+        let read = line::decode(written.trim_ascii_end());
+        assert_eq!(read, Decoded::Event(event), "read again from {}", String::from_utf8_lossy(&written));
     }
     mixed(data);
 }
