@@ -332,7 +332,9 @@ mod tests {
         }
         let announced = root.path().join("mnt%2ffiles");
         std::fs::create_dir(&announced).unwrap();
-        std::fs::write(announced.join(layout::MOUNT_FILE), r#"{"mount":"/mnt/files"}"#).unwrap();
+        let mut file = OpenOptions::new();
+        let file = file.write(true).create_new(true).mode(0o600).open(announced.join(layout::MOUNT_FILE));
+        file.unwrap().write_all(br#"{"mount":"/mnt/files"}"#).unwrap();
         let lock = take_lock(&alive).unwrap();
         sweep(root.path());
         assert!(!dead.exists() && !announced.exists() && alive.join(layout::MOUNT_FILE).exists());

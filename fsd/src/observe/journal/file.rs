@@ -219,12 +219,13 @@ mod tests {
 
     #[test]
     fn runs_that_end_before_their_file_is_full_keep_the_total_too() {
-        let dir = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("state");
         for run in 1..=8 {
-            let mut file = EventFile::new(dir.path(), RunId(run), 60, 250);
+            let mut file = EventFile::new(&dir, RunId(run), 60, 250);
             file.write(&[b'x'; 50]);
         }
-        let left: Vec<_> = (1..=8).filter(|run| dir.path().join(layout::events_file(RunId(*run))).exists()).collect();
+        let left: Vec<_> = (1..=8).filter(|run| dir.join(layout::events_file(RunId(*run))).exists()).collect();
         assert_eq!(left, [5, 6, 7, 8], "the oldest go");
     }
 

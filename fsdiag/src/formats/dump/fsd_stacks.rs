@@ -237,9 +237,9 @@ fn holds(hold: &LockHold<'_>) -> LockRef {
     LockRef { key: key(&hold.name, hold.key), mode: mode(hold.mode), owner: None }
 }
 
-/// Locks of one name are told apart by their number.
+/// Locks of one name are told apart by their number, as in events: `store#17`.
 fn key(name: &str, number: u64) -> Box<str> {
-    if number == 0 { name.into() } else { format!("{name} {number}").into() }
+    if number == 0 { name.into() } else { format!("{name}#{number}").into() }
 }
 
 fn mode(mode: LockMode) -> LockUse {
