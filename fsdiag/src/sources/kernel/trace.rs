@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    bounded,
+    bounded, holders,
     mountinfo::Mount,
     ring::{self, Field, Page},
     sys,
@@ -210,11 +210,18 @@ fn started(pid: u32) -> Option<u64> {
 }
 
 fn remove_stale(instances: &Path) {
+    if holders::is_contained() {
+        // All whose processes are not in this container would seem dead.
+        return;
+    }
     for entry in fs::read_dir(instances).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|n| n.strip_prefix(PREFIX)?.split_once('-'));
-        let Some((pid, start)) = owner.and_then(|(pid, start)| Some((pid.parse().ok()?, start))) else { continue };
-        if started(pid).is_none_or(|now| now.to_string() != start) {
+        let owner = owner.and_then(|(pid, start)| Some((pid.parse::<u32>().ok()?, start)));
+        let Some((pid, start)) = owner else { continue };
+        // Whoever does not tell when it started may live all the same.
+        let is_there = || Path::new("/proc").join(pid.to_string()).exists();
+        if started(pid).map_or_else(|| !is_there(), |now| now.to_string() != start) {
             let _ = fs::write(entry.path().join("events/fuse/enable"), "0");
             let _ = fs::remove_dir(entry.path());
         }
