@@ -75,7 +75,7 @@ impl Victim {
         };
         let mut victim = Self { _dir: dir, mount, daemon, abort: PathBuf::new(), clients: Vec::new(), gate: None };
         eventually("the mount", || is_mounted(&victim.mount));
-        victim.abort = format!("/sys/fs/fuse/connections/{}/abort", connection(&victim.mount)).into();
+        victim.abort = abort_of(connection(&victim.mount));
         Some(victim)
     }
 
@@ -122,6 +122,12 @@ impl Victim {
         }
         let script = format!("{MOUNTS}{then}");
         Self::start("python3", |mount| ["-c", &script, mount, &uid.to_string()].map(str::to_owned).to_vec())
+    }
+
+    /// Whether another mount has its connection's number by now.
+    fn is_followed(&self) -> bool {
+        let has_it = |other: &Mount| abort_of(other.connection()) == self.abort && other.point != self.mount;
+        mountinfo::read().unwrap_or_default().iter().any(|other| other.is_fuse() && has_it(other))
     }
 
     pub(super) fn file(&self) -> PathBuf {
@@ -210,7 +216,10 @@ impl Drop for Victim {
         };
         // The last holder of the device aborts the connection, which frees every client; a thread of the daemon that
         // waits for its own mount holds it, and is freed by force, also when the mount is gone.
-        let _ = (self.daemon.kill(), fs::write(&self.abort, "1"));
+        let _ = self.daemon.kill();
+        if !self.is_followed() {
+            let _ = fs::write(&self.abort, "1");
+        }
         umount("-f");
         let _ = self.daemon.wait();
         umount("-l");
@@ -241,6 +250,10 @@ pub(super) fn program() -> &'static str {
 
 pub(super) fn is_mounted(mount: &Path) -> bool {
     mountinfo::at(&mountinfo::read().unwrap(), mount).is_some()
+}
+
+fn abort_of(connection: u64) -> PathBuf {
+    format!("/sys/fs/fuse/connections/{connection}/abort").into()
 }
 
 fn connection(mount: &Path) -> u64 {
