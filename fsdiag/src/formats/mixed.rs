@@ -218,7 +218,7 @@ impl Mixed {
 
     /// A daemon that only chats, or is silent while others write, is not finished: its requests grow older.
     fn passed(&mut self, at: At, own: bool, sink: &mut dyn Sink) {
-        const WORTH_A_WORD: u64 = 1_000_000;
+        const WORTH_A_WORD: u64 = 100_000;
         let Some(now) = at.wall_us.or(at.mono_us) else { return };
         let told = &mut self.told[usize::from(own)];
         if told.is_none_or(|told| now.abs_diff(told) >= WORTH_A_WORD) {
