@@ -56,10 +56,11 @@ fn below(root: &Resource, dir: &str) -> Result<Resource, SourceError> {
     Ok(at)
 }
 
-/// Of a size that was found wrong, what the page says is worth nothing.
-fn doubted(row: Row, doubts: &Doubts) -> Row {
+/// A row without the size that the page says where that was found wrong, and what it was.
+fn doubted(row: Row, doubts: &Doubts) -> (Row, Option<u64>) {
     let size = row.size.filter(|size| !doubts(&row.name, *size, row.modified_us));
-    Row { size, ..row }
+    let said = row.size.filter(|_| size.is_none());
+    (Row { size, ..row }, said)
 }
 
 fn missing(error: OriginError, dir: &str) -> SourceError {
@@ -69,19 +70,21 @@ fn missing(error: OriginError, dir: &str) -> SourceError {
     }
 }
 
-/// Asks for the sizes that the page did not give to the byte.
-async fn complete(origin: &Origin, rows: Vec<Row>, op: OpId) -> Result<Vec<Listed>, SourceError> {
-    let open = |row: &&Row| !row.dir && row.size.is_none();
-    let asked: Vec<Resource> = rows.iter().filter(open).map(|row| row.resource.clone()).collect();
+/// Asks for the sizes that the page did not give to the byte, or that it `said` and a read found wrong.
+async fn complete(origin: &Origin, rows: Vec<(Row, Option<u64>)>, op: OpId) -> Result<Vec<Listed>, SourceError> {
+    let open = |row: &Row| !row.dir && row.size.is_none();
+    let asked: Vec<_> = rows.iter().filter(|(row, _)| open(row)).map(|(row, _)| row.resource.clone()).collect();
     let mut answers = metas(origin, asked, op).await.into_iter();
     let (mut listed, mut odd) = (Vec::with_capacity(rows.len()), Vec::new());
-    for row in rows {
-        if !open(&&row) {
+    for (row, said) in rows {
+        if !open(&row) {
             listed.push(known(row));
             continue;
         }
         match answers.next() {
             Some(Ok(meta)) => listed.push(Listed { name: row.name, kind: file(meta, row.resource) }),
+            // The page shows it, whatever the origin answers now.
+            Some(Err(_)) if said.is_some() => listed.push(known(Row { size: said, ..row })),
             // A name with nothing behind it for us.
             Some(Err(OriginError::Status { code: 401 | 403 | 404 | 410, .. })) | None => {}
             Some(Err(error)) if is_odd(&error) => odd.push(error),

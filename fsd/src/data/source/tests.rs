@@ -128,6 +128,19 @@ async fn a_size_that_was_found_wrong_is_asked_for_as_long_as_the_page_says_it() 
 }
 
 #[tokio::test]
+async fn a_file_of_a_wrong_size_stays_shown_while_the_origin_does_not_tell_another() {
+    for fault in [Fault::Encoded, Fault::status(404), Fault::status(503)] {
+        let origin = scripted::Origin::start().unwrap();
+        origin.list_as(IndexStyle::NginxJson).file("d/a", 12).file("d/b", 7);
+        let source = open(&origin.url("d/")).await.unwrap();
+        origin.always("d/a", fault.clone());
+        let doubts: Doubts = Arc::new(|name, _, _| name == "a");
+        let listed = sizes(source.list("", &doubts, OP).await.unwrap());
+        assert_eq!(listed, [("a".into(), Some(12)), ("b".into(), Some(7))].into(), "{fault:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_url_is_a_directory_when_it_leads_to_one() {
     let origin = scripted::Origin::start().unwrap();
     origin.file("d/f", 7).always("d", Fault::Redirect("/d/".into()));
