@@ -81,10 +81,13 @@ async fn complete(origin: &Origin, rows: Vec<(Row, Option<u64>)>, op: OpId) -> R
             listed.push(known(row));
             continue;
         }
-        match answers.next() {
+        let answer = answers.next();
+        if said.is_some() && !tells_a_size(answer.as_ref()) {
+            listed.push(known(Row { size: said, ..row }));
+            continue;
+        }
+        match answer {
             Some(Ok(meta)) => listed.push(Listed { name: row.name, kind: file(meta, row.resource) }),
-            // The page shows it, whatever the origin answers now.
-            Some(Err(_)) if said.is_some() => listed.push(known(Row { size: said, ..row })),
             // A name with nothing behind it for us.
             Some(Err(OriginError::Status { code: 401 | 403 | 404 | 410, .. })) | None => {}
             Some(Err(error)) if is_odd(&error) => odd.push(error),
@@ -97,6 +100,12 @@ async fn complete(origin: &Origin, rows: Vec<(Row, Option<u64>)>, op: OpId) -> R
         None => (),
     }
     Ok(listed)
+}
+
+/// Whether that is better than what a page says and a read found wrong. Of a file that is said to be empty no read could
+/// tell that it is not.
+fn tells_a_size(answer: Option<&Result<Meta, OriginError>>) -> bool {
+    matches!(answer, Some(Ok(Meta { size: Some(1..), .. })))
 }
 
 /// The origin answers, and of this one file what cannot be shown: it is compressed on the way, say, or leads nowhere.

@@ -129,7 +129,8 @@ async fn a_size_that_was_found_wrong_is_asked_for_as_long_as_the_page_says_it() 
 
 #[tokio::test]
 async fn a_file_of_a_wrong_size_stays_shown_while_the_origin_does_not_tell_another() {
-    for fault in [Fault::Encoded, Fault::status(404), Fault::status(503)] {
+    let faults = [Fault::Encoded, Fault::status(404), Fault::status(503), Fault::Chunked, Fault::WrongLength(-12)];
+    for fault in faults {
         let origin = scripted::Origin::start().unwrap();
         origin.list_as(IndexStyle::NginxJson).file("d/a", 12).file("d/b", 7);
         let source = open(&origin.url("d/")).await.unwrap();
