@@ -83,9 +83,6 @@ pub enum ListedKind {
     },
 }
 
-/// Whether what a page says of a file (its name, size and time) was found wrong before: then its origin is asked.
-pub type Doubts = Arc<dyn Fn(&str, u64, Option<u64>) -> bool + Send + Sync>;
-
 /// The version of a local file.
 pub(in crate::data) fn local_validator(meta: &std::fs::Metadata) -> Validator {
     use std::os::unix::fs::MetadataExt;
@@ -190,10 +187,10 @@ impl Source {
     ///
     /// # Errors
     /// When the origin does not answer in time, or `dir` is not there.
-    pub async fn list(&self, dir: &str, doubts: &Doubts, op: OpId) -> Result<Vec<Listed>, SourceError> {
+    pub async fn list(&self, dir: &str, op: OpId) -> Result<Vec<Listed>, SourceError> {
         locks::assert_none_held("listing of a source");
         match &self.tree {
-            Tree::Web(root) => http::list(&self.origin, &self.hosts, root, dir, doubts, op).await,
+            Tree::Web(root) => http::list(&self.origin, &self.hosts, root, dir, op).await,
             Tree::Single(file) if dir.is_empty() => Ok(vec![http::single(&self.origin, file, op).await?]),
             Tree::Single(_) => Err(SourceError::NoDirectory(dir.to_owned())),
             Tree::Manifest(manifest) => manifest.list(&self.origin, dir, op).await,
@@ -216,8 +213,7 @@ async fn web(origin: &Origin, hosts: &Hosts, resource: &Resource, op: OpId) -> R
     if !dir {
         return Ok(Tree::Single(root));
     }
-    let doubts: Doubts = Arc::new(|_, _, _| false);
-    http::list(origin, hosts, &root, "", &doubts, op).await?;
+    http::list(origin, hosts, &root, "", op).await?;
     Ok(Tree::Web(root))
 }
 

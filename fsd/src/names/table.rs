@@ -67,10 +67,6 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn is(&self, parent: Ino, name: &str, version: u64) -> bool {
-        self.parent == parent && self.version == version && self.name() == name
-    }
-
     pub(super) fn name(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.length]).unwrap_or("\u{fffd}")
     }
@@ -179,7 +175,9 @@ impl NameTable {
         let mut ino = seed(parent, name, version);
         loop {
             match self.find(Ino(ino)) {
-                Some(found) if found.is(parent, name, version) => return Some(Ino(ino)),
+                Some(found) if found.parent == parent && found.version == version && found.name() == name => {
+                    return Some(Ino(ino));
+                }
                 Some(_) => ino = next(ino),
                 None if self.append(Name { ino: Ino(ino), parent, version, settled: 0, kind, name })? => {
                     return Some(Ino(ino));
@@ -187,15 +185,6 @@ impl NameTable {
                 None => {}
             }
         }
-    }
-
-    /// The inode of that name and version, if there is one.
-    pub(super) fn known(&self, parent: Ino, name: &str, version: u64) -> Option<Ino> {
-        let mut ino = seed(parent, name, version);
-        while !self.find(Ino(ino))?.is(parent, name, version) {
-            ino = next(ino);
-        }
-        Some(Ino(ino))
     }
 
     /// False when somebody else took the number meanwhile; None when there is no room.

@@ -188,28 +188,11 @@ impl Tree {
     /// listed again, which gives the name a new one.
     pub fn forsake(&self, ino: Ino) {
         self.table.settle(ino, FORSAKEN);
-        if let Some((home, node)) = self.file(ino) {
-            self.disprove(&home, node.as_ref());
+        if let Some((home, _)) = self.home(ino) {
             let mut state = home.state.write();
             state.fetched = None;
             state.changes += 1;
         }
-    }
-
-    /// A size without a time makes a new inode at each look. So that it is known for wrong at the next one, it has an
-    /// inode of its own, which nobody is given.
-    fn disprove(&self, home: &Directory, node: Option<&Node>) {
-        let Some((name, file)) = node.and_then(|node| Some((&node.name, node.file.as_ref()?))) else { return };
-        if file.unversioned
-            && let Some(ino) = self.table.intern(home.ino, name, told(file.size, None), Kind::File)
-        {
-            self.table.settle(ino, FORSAKEN);
-        }
-    }
-
-    /// Whether a page has said just that of a file before, and the first answer to a read said otherwise.
-    pub fn is_disproved(&self, dir: &Directory, name: &str, size: u64, modified_us: Option<u64>) -> bool {
-        self.table.known(dir.ino, name, told(size, modified_us)).is_some_and(|ino| self.is_forsaken(ino))
     }
 
     pub fn is_forsaken(&self, ino: Ino) -> bool {
@@ -272,12 +255,6 @@ pub fn version(validator: &Validator, size: u64, modified_us: Option<u64>) -> Op
         Validator::Dated { modified, .. } => Some(names::hash(size ^ 1 << 63, modified.as_bytes())),
         Validator::None => modified_us.map(|us| names::hash(size ^ 1 << 62, &us.to_le_bytes())),
     }
-}
-
-/// What a page says of a file, as a version: with a time, the one that [`version`] makes of it.
-fn told(size: u64, modified_us: Option<u64>) -> u64 {
-    let version = version(&Validator::None, size, modified_us);
-    version.unwrap_or_else(|| names::hash(size ^ 1 << 61, b"listed")).max(1)
 }
 
 impl Directory {
@@ -426,21 +403,6 @@ mod tests {
         assert!(tree.directory(ROOT).unwrap().listing(Age::Since(clock::now())).is_none());
         assert_ne!(show(&tree, all()).find("a").unwrap().ino, first);
         assert!(tree.is_forsaken(first));
-    }
-
-    #[test]
-    fn what_a_page_said_and_a_read_disproved_is_known_as_long_as_the_page_says_it() {
-        let tree = tree();
-        let root = tree.directory(ROOT).unwrap();
-        for modified_us in [Some(7), None] {
-            let look = || show(&tree, vec![listed("a", Validator::None, modified_us)]).find("a").unwrap().ino;
-            assert!(!tree.is_disproved(&root, "a", 9, modified_us));
-            tree.forsake(look());
-            assert!(tree.is_disproved(&root, "a", 9, modified_us));
-            assert!(!tree.is_disproved(&root, "a", 10, modified_us) && !tree.is_disproved(&root, "b", 9, modified_us));
-            assert!(!tree.is_disproved(&root, "a", 9, Some(8)));
-        }
-        assert_eq!(tree.names(), 3, "an inode for each that was shown, and one for the size that has no time");
     }
 
     #[test]

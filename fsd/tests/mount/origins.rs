@@ -179,40 +179,6 @@ fn s36_a_listed_size_that_is_wrong_ends_the_read_and_the_name_gets_the_right_one
 }
 
 #[test]
-fn a_number_on_a_page_that_is_no_size_costs_one_read_and_one_name() {
-    let origin = Origin::start().unwrap();
-    let (time, wrong) = ("2023-11-14 23:13", SIZE / 1024);
-    // With a time, without one, and beside a file whose size is right.
-    let rows = format!(
-        "<tr><td><a href=kib>kib</a><td>{time}<td>{wrong}</tr><tr><td><a href=count>count</a><td>{wrong}</tr>\
-         <tr><td><a href=right>right</a><td>{time}<td>{SIZE}</tr>"
-    );
-    origin.page("d/", "text/html", &format!("<title>Index of /d</title><table>{rows}</table>"));
-    origin.file("d/kib", SIZE).file("d/count", SIZE).file("d/right", SIZE);
-    let mounted = mount(Some(&origin.url("d/")), &["--listing-ttl", "100ms", "--read-timeout", "5s"]);
-    let read = |name: &str| reading(mounted.path(name), 0, 4096).join().unwrap().0;
-    for name in ["kib", "count"] {
-        assert_eq!(read(name).err(), Some(Errno::ESTALE as i32), "{name}");
-    }
-    let names = || rustix::fs::statvfs(mounted.dir()).unwrap().f_files;
-    let listed = || origin.requests_of("d/").len();
-    let mut before = None;
-    for round in 0..5 {
-        let seen = listed();
-        await_true("a listing", || {
-            fs::read_dir(mounted.dir()).unwrap().for_each(drop);
-            listed() > seen
-        });
-        for name in ["kib", "count", "right"] {
-            assert!(read(name) == Ok(origin.bytes(&format!("d/{name}"), 0, 4096)), "{name} {round}");
-        }
-        assert_eq!(*before.get_or_insert_with(names), names(), "each look makes a name");
-    }
-    assert_eq!(origin.requests_of("d/right").iter().filter(|request| request.method == "HEAD").count(), 0);
-    finish_clean(mounted);
-}
-
-#[test]
 fn an_expired_url_is_an_error_until_its_credentials_are_fresh() {
     let origin = origin();
     origin.file("a", SIZE).require("a", "X-Key", "one");

@@ -12,7 +12,7 @@ use crate::data::{
     origin::{Meta, Origin, OriginError, Resource, Validator},
 };
 
-use super::{Doubts, Listed, ListedKind, Place, SourceError, blocking};
+use super::{Listed, ListedKind, Place, SourceError, blocking};
 
 /// Bytes of the largest index page: a million entries of nginx JSON.
 const PAGE: usize = 256 << 20;
@@ -27,7 +27,6 @@ pub(super) async fn list(
     hosts: &Hosts,
     root: &Resource,
     dir: &str,
-    doubts: &Doubts,
     op: OpId,
 ) -> Result<Vec<Listed>, SourceError> {
     let at = below(root, dir)?;
@@ -36,12 +35,8 @@ pub(super) async fn list(
         return Err(SourceError::Index { at: page.from.to_string(), why: "it is no directory".to_owned() });
     }
     // A page may have a million links, and others wait for this thread.
-    let (hosts, doubts) = (hosts.clone(), Arc::clone(doubts));
-    let read = move || {
-        let rows = index::parse(&page, &hosts);
-        rows.map(|rows| rows.into_iter().map(|row| doubted(row, &doubts)).collect())
-            .map_err(|why| SourceError::Index { at: page.from.to_string(), why })
-    };
+    let hosts = hosts.clone();
+    let read = move || index::parse(&page, &hosts).map_err(|why| SourceError::Index { at: page.from.to_string(), why });
     let rows = blocking(read).await??;
     complete(origin, rows, op).await
 }
@@ -56,13 +51,6 @@ fn below(root: &Resource, dir: &str) -> Result<Resource, SourceError> {
     Ok(at)
 }
 
-/// A row without the size that the page says where that was found wrong, and what it was.
-fn doubted(row: Row, doubts: &Doubts) -> (Row, Option<u64>) {
-    let size = row.size.filter(|size| !doubts(&row.name, *size, row.modified_us));
-    let said = row.size.filter(|_| size.is_none());
-    (Row { size, ..row }, said)
-}
-
 fn missing(error: OriginError, dir: &str) -> SourceError {
     match error {
         OriginError::Status { code: 404, .. } if !dir.is_empty() => SourceError::NoDirectory(dir.to_owned()),
@@ -70,23 +58,18 @@ fn missing(error: OriginError, dir: &str) -> SourceError {
     }
 }
 
-/// Asks for the sizes that the page did not give to the byte, or that it `said` and a read found wrong.
-async fn complete(origin: &Origin, rows: Vec<(Row, Option<u64>)>, op: OpId) -> Result<Vec<Listed>, SourceError> {
-    let open = |row: &Row| !row.dir && row.size.is_none();
-    let asked: Vec<_> = rows.iter().filter(|(row, _)| open(row)).map(|(row, _)| row.resource.clone()).collect();
+/// Asks for the sizes that the page did not give to the byte.
+async fn complete(origin: &Origin, rows: Vec<Row>, op: OpId) -> Result<Vec<Listed>, SourceError> {
+    let open = |row: &&Row| !row.dir && row.size.is_none();
+    let asked: Vec<Resource> = rows.iter().filter(open).map(|row| row.resource.clone()).collect();
     let mut answers = metas(origin, asked, op).await.into_iter();
     let (mut listed, mut odd) = (Vec::with_capacity(rows.len()), Vec::new());
-    for (row, said) in rows {
-        if !open(&row) {
+    for row in rows {
+        if !open(&&row) {
             listed.push(known(row));
             continue;
         }
-        let answer = answers.next();
-        if said.is_some() && !tells_a_size(answer.as_ref()) {
-            listed.push(known(Row { size: said, ..row }));
-            continue;
-        }
-        match answer {
+        match answers.next() {
             Some(Ok(meta)) => listed.push(Listed { name: row.name, kind: file(meta, row.resource) }),
             // A name with nothing behind it for us.
             Some(Err(OriginError::Status { code: 401 | 403 | 404 | 410, .. })) | None => {}
@@ -100,12 +83,6 @@ async fn complete(origin: &Origin, rows: Vec<(Row, Option<u64>)>, op: OpId) -> R
         None => (),
     }
     Ok(listed)
-}
-
-/// Whether that is better than what a page says and a read found wrong. Of a file that is said to be empty no read could
-/// tell that it is not.
-fn tells_a_size(answer: Option<&Result<Meta, OriginError>>) -> bool {
-    matches!(answer, Some(Ok(Meta { size: Some(1..), .. })))
 }
 
 /// The origin answers, and of this one file what cannot be shown: it is compressed on the way, say, or leads nowhere.

@@ -1,6 +1,6 @@
 //! Sources against the scripted origin.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use fsd_events::ids::OpId;
 
@@ -12,7 +12,7 @@ use crate::{
     process::demo::origin::{self as scripted, Fault, IndexStyle},
 };
 
-use super::{Doubts, Listed, ListedKind, Source, SourceError, SourceSpec};
+use super::{Listed, ListedKind, Source, SourceError, SourceSpec};
 
 const OP: OpId = OpId(1);
 
@@ -22,11 +22,6 @@ fn client() -> Origin {
 
 async fn open(text: &str) -> Result<Source, SourceError> {
     Source::open(&SourceSpec::parse(text)?, client(), Hosts::default()).await
-}
-
-async fn list(source: &Source, dir: &str) -> Result<Vec<Listed>, SourceError> {
-    let doubts: Doubts = Arc::new(|_, _, _| false);
-    source.list(dir, &doubts, OP).await
 }
 
 fn sizes(listed: Vec<Listed>) -> BTreeMap<String, Option<u64>> {
@@ -40,12 +35,12 @@ async fn a_tree_is_listed_with_exact_sizes_whatever_the_page_says() {
         let origin = scripted::Origin::start().unwrap();
         origin.list_as(style).file("d/a b", 5).file("d/sub/ü&<>", 3_000_000_000).file("d/sub/z", 0);
         let source = open(&origin.url("d/")).await.unwrap();
-        let root = sizes(list(&source, "").await.unwrap());
+        let root = sizes(source.list("", OP).await.unwrap());
         assert_eq!(root, [("a b".into(), Some(5)), ("sub".into(), None)].into(), "{style:?}");
-        let sub = sizes(list(&source, "sub").await.unwrap());
+        let sub = sizes(source.list("sub", OP).await.unwrap());
         assert_eq!(sub, [("ü&<>".into(), Some(3_000_000_000)), ("z".into(), Some(0))].into(), "{style:?}");
-        assert!(matches!(list(&source, "none").await, Err(SourceError::NoDirectory(_))), "{style:?}");
-        assert!(matches!(list(&source, "../d").await, Err(SourceError::NoDirectory(_))), "{style:?}");
+        assert!(matches!(source.list("none", OP).await, Err(SourceError::NoDirectory(_))), "{style:?}");
+        assert!(matches!(source.list("../d", OP).await, Err(SourceError::NoDirectory(_))), "{style:?}");
     }
 }
 
@@ -57,7 +52,7 @@ async fn many_sizes_are_asked_for_a_few_at_once() {
         origin.file(&format!("d/{n}"), n);
     }
     let source = open(&origin.url("d/")).await.unwrap();
-    let listed = sizes(list(&source, "").await.unwrap());
+    let listed = sizes(source.list("", OP).await.unwrap());
     assert_eq!(listed.len(), 100);
     assert!(listed.iter().all(|(name, size)| *size == name.parse().ok()));
 }
@@ -68,10 +63,10 @@ async fn a_listing_that_cannot_be_completed_is_an_error_and_not_shorter() {
     origin.list_as(IndexStyle::Python).file("d/a", 1).file("d/b", 2);
     let source = open(&origin.url("d/")).await.unwrap();
     origin.always("d/b", Fault::status(503));
-    let got = list(&source, "").await;
+    let got = source.list("", OP).await;
     assert!(matches!(got, Err(SourceError::Origin(OriginError::Status { code: 503, .. }))), "{got:?}");
     origin.always("d/b", Fault::status(403));
-    assert_eq!(sizes(list(&source, "").await.unwrap()).len(), 1);
+    assert_eq!(sizes(source.list("", OP).await.unwrap()).len(), 1);
 }
 
 #[tokio::test]
@@ -80,7 +75,7 @@ async fn a_file_that_is_sent_in_another_form_or_leads_nowhere_hides_no_other() {
     origin.list_as(IndexStyle::Python).file("d/a", 1).file("d/log.gz", 2).file("d/round", 3);
     origin.always("d/log.gz", Fault::Encoded).always("d/round", Fault::RedirectLoop);
     let source = open(&origin.url("d/")).await.unwrap();
-    assert_eq!(sizes(list(&source, "").await.unwrap()), [("a".into(), Some(1))].into());
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), [("a".into(), Some(1))].into());
 }
 
 #[tokio::test]
@@ -89,10 +84,10 @@ async fn an_empty_file_has_its_size_where_head_is_not_served() {
     origin.list_as(IndexStyle::Python).file("d/a", 1).file("d/empty", 0);
     origin.always("d/a", Fault::NoHead).always("d/empty", Fault::NoHead);
     let source = open(&origin.url("d/")).await.unwrap();
-    assert_eq!(sizes(list(&source, "").await.unwrap()), [("a".into(), Some(1)), ("empty".into(), Some(0))].into());
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), [("a".into(), Some(1)), ("empty".into(), Some(0))].into());
     // That it has no first byte is not yet that it has none.
     origin.fault("d/a", Fault::NoHead).fault("d/a", Fault::status(416));
-    assert_eq!(sizes(list(&source, "").await.unwrap()), [("empty".into(), Some(0))].into());
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), [("empty".into(), Some(0))].into());
 }
 
 #[tokio::test]
@@ -106,7 +101,7 @@ async fn a_header_file_that_does_not_answer_hides_its_own_files_alone() {
     let row = |name: &str, more: &str| format!("[[file]]\nname = \"{name}\"\nurl = \"{}\"\n{more}\n", origin.url(name));
     std::fs::write(&path, row("a", "header_file = \"headers\"") + &row("b", "")).unwrap();
     let source = open(path.to_str().unwrap()).await.unwrap();
-    let listed = tokio::time::timeout(OriginConfig::default().first_byte, list(&source, "")).await;
+    let listed = tokio::time::timeout(OriginConfig::default().first_byte, source.list("", OP)).await;
     // Whoever waits for a writer goes on, and the test can end.
     let writer = std::fs::OpenOptions::new().read(true).write(true).open(&pipe);
     drop(writer);
@@ -115,38 +110,11 @@ async fn a_header_file_that_does_not_answer_hides_its_own_files_alone() {
 }
 
 #[tokio::test]
-async fn a_size_that_was_found_wrong_is_asked_for_as_long_as_the_page_says_it() {
-    let origin = scripted::Origin::start().unwrap();
-    let page = "<title>Index of /d</title><table><tr><td><a href=a>a</a><td>12</tr><tr><td><a href=b>b</a><td>7</tr>";
-    origin.file("d/a", 5).file("d/b", 7).page("d/", "text/html", page);
-    let source = open(&origin.url("d/")).await.unwrap();
-    assert_eq!(sizes(list(&source, "").await.unwrap()), [("a".into(), Some(12)), ("b".into(), Some(7))].into());
-    let doubts: Doubts = Arc::new(|name, size, modified_us| (name, size, modified_us) == ("a", 12, None));
-    let listed = source.list("", &doubts, OP).await.unwrap();
-    assert_eq!(sizes(listed), [("a".into(), Some(5)), ("b".into(), Some(7))].into());
-    assert!(origin.requests_of("d/b").is_empty(), "the page is right there");
-}
-
-#[tokio::test]
-async fn a_file_of_a_wrong_size_stays_shown_while_the_origin_does_not_tell_another() {
-    let faults = [Fault::Encoded, Fault::status(404), Fault::status(503), Fault::Chunked, Fault::WrongLength(-12)];
-    for fault in faults {
-        let origin = scripted::Origin::start().unwrap();
-        origin.list_as(IndexStyle::NginxJson).file("d/a", 12).file("d/b", 7);
-        let source = open(&origin.url("d/")).await.unwrap();
-        origin.always("d/a", fault.clone());
-        let doubts: Doubts = Arc::new(|name, _, _| name == "a");
-        let listed = sizes(source.list("", &doubts, OP).await.unwrap());
-        assert_eq!(listed, [("a".into(), Some(12)), ("b".into(), Some(7))].into(), "{fault:?}");
-    }
-}
-
-#[tokio::test]
 async fn a_url_is_a_directory_when_it_leads_to_one() {
     let origin = scripted::Origin::start().unwrap();
     origin.file("d/f", 7).always("d", Fault::Redirect("/d/".into()));
     let source = open(&origin.url("d")).await.unwrap();
-    assert_eq!(sizes(list(&source, "").await.unwrap()), [("f".into(), Some(7))].into());
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), [("f".into(), Some(7))].into());
 }
 
 #[tokio::test]
@@ -154,7 +122,7 @@ async fn one_file_is_a_tree_of_one() {
     let origin = scripted::Origin::start().unwrap();
     origin.file("d/f g", 7);
     let source = open(&origin.url("d/f%20g?token=CANARY")).await.unwrap();
-    let listed = list(&source, "").await.unwrap();
+    let listed = source.list("", OP).await.unwrap();
     assert_eq!(listed[0].name, "f g");
     let ListedKind::File { size: Some(7), validator: Validator::Strong(_), modified_us: Some(_), .. } = listed[0].kind
     else {
@@ -189,15 +157,15 @@ async fn a_manifest_shows_what_can_be_shown_and_is_read_again_at_each_look() {
     write(&three);
     let source = open(path.to_str().unwrap()).await.unwrap();
     let both: BTreeMap<_, _> = [("a".into(), Some(1)), ("c".into(), Some(3))].into();
-    assert_eq!(sizes(list(&source, "").await.unwrap()), both, "404 hides one file and no other");
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), both, "404 hides one file and no other");
     other.always("c", Fault::status(503));
-    assert_eq!(sizes(list(&source, "").await.unwrap()), both, "what was known stays while its origin is down");
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), both, "what was known stays while its origin is down");
     std::fs::write(&path, "[[file").unwrap();
-    assert_eq!(sizes(list(&source, "").await.unwrap()), both, "half a manifest changes nothing");
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), both, "half a manifest changes nothing");
     write(&[("b", origin.url("b")), ("new", other.url("c"))]);
-    assert_eq!(sizes(list(&source, "").await.unwrap()), [("b".into(), Some(2))].into(), "nobody knows its size");
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), [("b".into(), Some(2))].into(), "nobody knows its size");
     write(&[("new", other.url("c"))]);
-    assert!(matches!(list(&source, "").await, Err(SourceError::Origin(_))), "there is nothing to show");
+    assert!(matches!(source.list("", OP).await, Err(SourceError::Origin(_))), "there is nothing to show");
 }
 
 #[tokio::test]
@@ -214,8 +182,8 @@ async fn a_manifest_makes_a_tree_and_renews_its_urls() {
     };
     write(&origin.url("old"));
     let source = open(path.to_str().unwrap()).await.unwrap();
-    assert_eq!(sizes(list(&source, "").await.unwrap()), [("b".into(), Some(3)), ("x".into(), None)].into());
-    let listed = list(&source, "x").await.unwrap();
+    assert_eq!(sizes(source.list("", OP).await.unwrap()), [("b".into(), Some(3)), ("x".into(), None)].into());
+    let listed = source.list("x", OP).await.unwrap();
     let ListedKind::File { place: super::Place::Remote(resource), .. } = &listed[0].kind else { panic!() };
     origin.always("old", Fault::status(403));
     write(&origin.url("new"));
@@ -228,7 +196,7 @@ async fn what_looks_like_a_url_is_never_taken_for_a_path_and_shown() {
     let origin = scripted::Origin::start().unwrap();
     origin.file("d/a", 5);
     let url = origin.url("d/");
-    assert_eq!(list(&open(&url.replace("http:", "HTTP:")).await.unwrap(), "").await.unwrap().len(), 1);
+    assert_eq!(open(&url.replace("http:", "HTTP:")).await.unwrap().list("", OP).await.unwrap().len(), 1);
     for text in ["ftp://user:CANARY@host/?CANARY", "s3+x.y-1://CANARY", " Https://user:CANARY@/"] {
         let error = open(text).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("CANARY"), "{error}");

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     data::{
-        source::{Doubts, Listed, Source, SourceError},
+        source::{Listed, Source, SourceError},
         ticker::{Expire, Ticker},
     },
     names::tree::{Age, Directory, Listing},
@@ -215,10 +215,7 @@ async fn fetch(fs: Weak<Inner>, dir: Arc<Directory>, id: OpId) -> Result<(), Str
         return Ok(());
     }
     let changes = dir.changes();
-    let tree = Arc::clone(&fs.upgrade().ok_or("the mount is gone")?.tree);
-    let of = Arc::clone(&dir);
-    let doubts: Doubts = Arc::new(move |name, size, modified_us| tree.is_disproved(&of, name, size, modified_us));
-    let got = source.list(&dir.path, &doubts, id).await;
+    let got = source.list(&dir.path, id).await;
     let fs = Fs { inner: fs.upgrade().ok_or("the mount is gone")? };
     match got {
         Ok(listed) => {
