@@ -4,13 +4,13 @@
 //! inside. So these verdicts name the request and the side, and claim an inner cause only with a witness for it.
 
 mod clients;
+mod own;
+mod queue;
 mod spin;
-
-use fsd_events::op::{Class, Op};
+mod taken;
 
 use super::{
-    fact::{Awaited, BlockedTask, DaemonProcess, KernelFact, Pending, PendingState, Place},
-    plural::{count, verb},
+    fact::{BlockedTask, DaemonProcess, KernelFact, Pending, PendingState, Place},
     report::{Cause, Confidence, Culprit, Evidence, Note, Verdict, Waiter},
 };
 
@@ -195,195 +195,10 @@ impl Case<'_> {
         self.citing(verdict, &[place], &["unmount with fusermount3 -u (root: umount -l), then mount again"])
     }
 
-    fn reverse_notify(&self) -> Option<Verdict> {
-        let (place, task, confidence) = self.own_wait(|task| has(task, "fuse_reverse_inval"))?;
-        let sentence = format!(
-            "Thread {} of {} is stuck in its own cache invalidation{}: the kernel waits there for a page or directory that an unanswered request of the same mount holds.",
-            task.pid,
-            self.daemon(),
-            age_text(task.blocked_us)
-        );
-        let verdict = self.verdict(Cause::ReverseNotify, confidence, sentence, None);
-        let verdict = Verdict { culprit: Some(thread(task)), ..verdict };
-        Some(self.citing(
-            verdict,
-            &[place],
-            &["never invalidate from a thread that serves requests, nor under a lock they need"],
-        ))
-    }
-
-    fn self_access(&self) -> Option<Verdict> {
-        let (place, task, confidence) = self.own_wait(|task| !has(task, "fuse_dev_do"))?;
-        let sentence = format!(
-            "Thread {} of {} uses its own mount and waits there{}: the daemon waits for itself.",
-            task.pid,
-            self.daemon(),
-            age_text(task.blocked_us)
-        );
-        let verdict = self.verdict(Cause::SelfAccess, confidence, sentence, None);
-        let verdict = Verdict { culprit: Some(thread(task)), ..verdict };
-        Some(self.citing(
-            verdict,
-            &[place],
-            &["keep caches, logs, cores and the working directory of the daemon off its mount"],
-        ))
-    }
-
-    fn stopped(&self) -> Option<Verdict> {
-        let (place, daemon) = self.state.daemon.as_ref().filter(|(_, d)| d.stopped)?;
-        let oldest = self.oldest()?;
-        let sentence = format!(
-            "{} is stopped by a signal or a debugger; {} {}, the oldest {}{}.",
-            self.daemon(),
-            count(self.state.pending.len(), "request"),
-            verb(self.state.pending.len(), "waits", "wait"),
-            label(&oldest.1),
-            age_text(oldest.1.age_us)
-        );
-        let verdict = self.verdict(Cause::UnreadQueue, Confidence::Certain, sentence, None);
-        let process =
-            Culprit { thread: Some(format!("process {} ({})", daemon.pid, daemon.comm)), ..Culprit::default() };
-        let verdict = Verdict { culprit: Some(process), ..verdict };
-        Some(self.citing(verdict, &[*place, oldest.0], &["let it run again: kill -CONT, or leave the debugger"]))
-    }
-
-    fn held_back(&self) -> Option<Verdict> {
-        let held = self.old(PendingState::HeldBack);
-        let starved = self.blocked_in(|task| !task.of_daemon && has(task, "fuse_get_req"));
-        let first = held.first().map(|(place, _)| *place).or(starved.map(|(place, _)| place))?;
-        let taken = self.old(PendingState::InDaemon);
-        let (place, oldest) = taken.first()?;
-        let limit = self.state.max_background.map(|n| format!(" of {n}")).unwrap_or_default();
-        let sentence = format!(
-            "max_background{limit} is used up by requests that {} does not answer, the oldest {}{}; {} more {} held back in the kernel.",
-            self.daemon(),
-            label(oldest),
-            age_text(oldest.age_us),
-            held.len().max(1),
-            verb(held.len().max(1), "is", "are")
-        );
-        let verdict = self.verdict(Cause::PermitExhaustion, Confidence::High, sentence, Some(oldest));
-        Some(self.citing(
-            verdict,
-            &[*place, first],
-            &["raise max_background, and find out why those requests are not answered"],
-        ))
-    }
-
-    fn unread(&self) -> Option<Verdict> {
-        let queued = self.old(PendingState::Queued);
-        let (first, unread) = queued.first()?;
-        let taken = self.old(PendingState::InDaemon);
-        let (idle, threads) = self.state.readers.map_or((None, 0), |(_, idle, threads)| (Some(idle), threads));
-        if idle.is_some_and(|idle| idle > 0) {
-            let sentence = format!(
-                "{}{} is unread although {} has an idle reader: a fault of kernel or daemon.",
-                label(unread),
-                age_text(unread.age_us),
-                self.daemon()
-            );
-            let verdict = self.verdict(Cause::UnreadQueue, Confidence::Low, sentence, Some(unread));
-            return Some(self.citing(verdict, &[*first], &["look again: a reader that just woke looks idle"]));
-        }
-        let Some((place, oldest)) = taken.first() else {
-            let sentence = format!(
-                "{} reads no requests: {} {} queued, the oldest {}{}.",
-                self.daemon(),
-                queued.len(),
-                verb(queued.len(), "is", "are"),
-                label(unread),
-                age_text(unread.age_us)
-            );
-            let verdict = self.verdict(Cause::UnreadQueue, Confidence::High, sentence, Some(unread));
-            return Some(self.citing(verdict, &[*first], &["see the daemon's threads: none of them reads the device"]));
-        };
-        let sentence = format!(
-            "{} has no thread left ({threads} in all): it sits in {}{}, and {} {} queued unread.",
-            self.daemon(),
-            label(oldest),
-            age_text(oldest.age_us),
-            count(queued.len(), "more request"),
-            verb(queued.len(), "is", "are")
-        );
-        let known = idle.is_some() && unread.age_us.is_some();
-        let confidence = if known { Confidence::Certain } else { Confidence::Medium };
-        let verdict = self.verdict(Cause::WorkerStarvation, confidence, sentence, Some(oldest));
-        Some(self.citing(
-            verdict,
-            &[*place, *first],
-            &["give the daemon more threads, and every wait in it a deadline"],
-        ))
-    }
-
-    fn in_daemon(&self) -> Option<Verdict> {
-        let (place, oldest) = self.oldest()?;
-        let peers = self.state.daemon.as_ref().map(|(_, d)| d.peers.as_slice()).unwrap_or_default();
-        let on_socket = oldest.thread_waits.as_deref().is_some_and(|w| w.contains("(tcp "));
-        let server = match (&oldest.thread, &oldest.thread_waits) {
-            (Some(thread), Some(waits)) => format!(" Probably its {thread} serves it, in {waits}."),
-            _ => String::new(),
-        };
-        let awaits = self.state.daemon.as_ref().and_then(|(_, d)| d.awaits.as_ref());
-        let network = match (peers.first(), awaits) {
-            (_, Some((thread, Awaited::Mount))) => format!(" Its {thread} waits for another FUSE mount."),
-            (Some(peer), _) if !on_socket => {
-                format!(" It has {}, the first to {peer}.", count(peers.len(), "TCP connection"))
-            }
-            (None, Some((thread, Awaited::Process))) => {
-                format!(" Its {thread} waits for the process at the other end of a socket or pipe.")
-            }
-            _ => String::new(),
-        };
-        let known = oldest.state == PendingState::InDaemon;
-        let took =
-            if known { "took it and does not answer" } else { "does not answer; whether it was read is unknown" };
-        let sentence = format!(
-            "{} is unanswered{}: {} {took}.{server}{network}",
-            label(oldest),
-            age_text(oldest.age_us),
-            self.daemon()
-        );
-        let speaks = !peers.is_empty() || awaits.is_some();
-        let upstream = on_socket || speaks || matches!(oldest.op.class(), Class::Data) || oldest.op == Op::Readdir;
-        let (cause, confidence) = match (upstream, on_socket, known) {
-            (true, true, true) => (Cause::UpstreamStall, Confidence::High),
-            (true, _, true) if speaks => (Cause::UpstreamStall, Confidence::Medium),
-            // Nobody outside is spoken to, and content is not all that stands still.
-            (true, ..) if !speaks && self.kinds() > 1 => (Cause::LockPileup, Confidence::Low),
-            (true, ..) => (Cause::UpstreamStall, Confidence::Low),
-            (false, ..) => (Cause::LostReply, Confidence::Low),
-        };
-        let verdict = self.verdict(cause, confidence, sentence, Some(oldest));
-        let below = awaits.is_some_and(|(_, whom)| *whom == Awaited::Mount);
-        let next = if below {
-            "find the mount below that hangs: fsdiag mounts"
-        } else {
-            "take the daemon's stack dump: the kernel cannot tell what it does inside"
-        };
-        Some(self.citing(verdict, &[*place], &[next]))
-    }
-
-    /// How many kinds of operations the daemon has and does not answer.
-    fn kinds(&self) -> usize {
-        self.old(PendingState::InDaemon).iter().map(|(_, p)| p.op).collect::<std::collections::BTreeSet<Op>>().len()
-    }
-
     /// Of the old ones, those first that the daemon has.
     fn oldest(&self) -> Option<&(Place, Pending)> {
         let rank = |p: &Pending| (p.state == PendingState::InDaemon, p.age_us, std::cmp::Reverse(p.unique));
         self.all_old().max_by_key(|(_, p)| rank(p))
-    }
-
-    /// A wait of the daemon's own: healthy daemons have them for a moment, and without a clock it may be one.
-    fn own_wait(&self, is_it: impl Fn(&BlockedTask) -> bool) -> Option<(Place, &BlockedTask, Confidence)> {
-        let own = self.state.blocked.iter().filter(|(_, task)| task.of_daemon && is_it(task));
-        let old = own.filter(|(_, task)| task.blocked_us.is_none_or(|us| us >= self.stalled_us));
-        let (place, task) = old.max_by_key(|(_, task)| task.blocked_us)?;
-        Some((*place, task, if task.blocked_us.is_some() { Confidence::Certain } else { Confidence::Medium }))
-    }
-
-    fn blocked_in(&self, is_it: impl Fn(&BlockedTask) -> bool) -> Option<(Place, &BlockedTask)> {
-        self.state.blocked.iter().find(|(_, task)| is_it(task)).map(|(place, task)| (*place, task))
     }
 }
 

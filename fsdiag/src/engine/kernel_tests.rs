@@ -1,7 +1,9 @@
 //! Small incidents in kernel facts, and the verdict each must give.
 
+use fsd_events::op::Op;
+
 use super::*;
-use crate::engine::fact::Burns;
+use crate::engine::fact::{Awaited, Burns};
 
 const STALLED: u64 = 10_000_000;
 
