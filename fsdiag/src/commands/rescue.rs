@@ -71,7 +71,28 @@ pub(super) fn of_daemons(args: &Args, named: &[u32], out: &mut Teller) -> Result
         writeln!(out, "nothing was done")?;
         return Ok(ExitCode::from(4));
     }
+    let now = mountinfo::read().context("cannot read /proc/self/mountinfo")?;
+    if !args.yes && !is_the_same(&situation, &now, named) {
+        writeln!(out, "the mount or its daemons have changed meanwhile: nothing was done, look again")?;
+        return Ok(ExitCode::from(4));
+    }
     perform(&plan, &situation, &mounts, out)
+}
+
+/// Whether what a person has confirmed is still what is there: numbers of connections and processes are given anew.
+fn is_the_same(confirmed: &Situation, mounts: &[mountinfo::Mount], named: &[u32]) -> bool {
+    let mount = mounts.iter().find(|mount| is_of(confirmed, mount));
+    let now = mount.map(|mount| look(mount, mounts, named));
+    now.is_some_and(|now| now.daemons == confirmed.daemons && now.sure == confirmed.sure)
+}
+
+/// The number alone may be that of a later mount.
+fn is_of(situation: &Situation, mount: &mountinfo::Mount) -> bool {
+    mount.is_fuse() && mount.connection() == situation.connection && mount.point == situation.point
+}
+
+fn is_there(situation: &Situation) -> bool {
+    mountinfo::read().is_ok_and(|mounts| mounts.iter().any(|mount| is_of(situation, mount)))
 }
 
 fn look(mount: &mountinfo::Mount, mounts: &[mountinfo::Mount], named: &[u32]) -> Situation {
@@ -121,9 +142,7 @@ fn perform(
         };
         writeln!(out, "{}: {said}", clean(step.title(situation)))?;
     }
-    // The number alone may be that of a later mount by now.
-    let is_it = |m: &mountinfo::Mount| m.connection() == situation.connection && m.point == situation.point;
-    let left = mountinfo::read()?.iter().any(|m| m.is_fuse() && is_it(m));
+    let left = is_there(situation);
     let point = clean(situation.point.display().to_string());
     match (left, plan.unmounts()) {
         (true, true) => writeln!(out, "{point} is still mounted")?,
@@ -135,7 +154,7 @@ fn perform(
 
 fn take(step: Step, situation: &Situation, mounts: &[mountinfo::Mount]) -> io::Result<()> {
     match step {
-        Step::Abort => Fusectl::open(mounts)?.abort(situation.connection),
+        Step::Abort => Fusectl::open(mounts)?.abort(situation.connection, || is_there(situation)),
         Step::ForceAbort => sys::umount(&situation.point, sys::Unmount::Force),
         Step::Unmount => sys::umount(&situation.point, sys::Unmount::Plain)
             .or_else(|_| sys::umount(&situation.point, sys::Unmount::Detach))

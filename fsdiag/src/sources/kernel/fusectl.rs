@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write as _},
     path::PathBuf,
 };
 
@@ -47,12 +47,14 @@ impl Fusectl {
         File::open(self.file(connection, "waiting"))
     }
 
-    /// Ends every request of a connection with an error, now and for ever.
+    /// Ends every request of a connection with an error, now and for ever. `is_there` tells whether its mount still is.
     ///
     /// # Errors
     /// When the connection is gone, or belongs to another user and we are not root.
-    pub fn abort(&self, connection: u64) -> io::Result<()> {
-        fs::write(self.file(connection, "abort"), "1")
+    pub fn abort(&self, connection: u64, is_there: impl FnOnce() -> bool) -> io::Result<()> {
+        let mut file = File::options().write(true).open(self.file(connection, "abort"))?;
+        // The next mount may get the number at once: only a file that was open while this one was there is surely its own.
+        if is_there() { file.write_all(b"1") } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
     fn file(&self, connection: u64, name: &str) -> PathBuf {

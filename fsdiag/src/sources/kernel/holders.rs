@@ -10,7 +10,7 @@ pub struct Holder {
     pub pid: u32,
     pub fd: u32,
     pub comm: String,
-    /// None: the kernel is too old to say so in fdinfo, or the descriptor is not mounted yet.
+    /// None: the kernel is too old to say so in fdinfo, or the descriptor is not mounted, yet or any more.
     pub connection: Option<u64>,
 }
 

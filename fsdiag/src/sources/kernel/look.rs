@@ -1,6 +1,9 @@
 //! A look: everything that is known of one mount at one moment, each source for itself.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+};
 
 use super::{
     bounded,
@@ -65,8 +68,14 @@ impl Sources {
         let mut scan = holders::scan();
         if let Ok(kernel) = &self.kernel {
             kernel.tell(&mut scan);
+            kernel.forget_unmounted(&mut scan, |connection| self.door(connection));
         }
         scan
+    }
+
+    /// Fusectl's file of a mounted connection, which leads to it in kernel memory.
+    fn door(&self, connection: u64) -> Option<File> {
+        self.fusectl.as_ref().ok().and_then(|f| f.door(connection).ok())
     }
 
     /// Where a connection lies in kernel memory.
@@ -75,8 +84,7 @@ impl Sources {
     /// Says why it was not found.
     pub fn address(&self, connection: u64, holders: &[Holder]) -> Result<Address, String> {
         let kernel = self.kernel.as_ref().map_err(Clone::clone)?;
-        let door = self.fusectl.as_ref().ok().and_then(|f| f.door(connection).ok());
-        kernel.find(connection, door.as_ref(), holders).map_err(|e| format!("request lists: {e}"))
+        kernel.find(connection, self.door(connection).as_ref(), holders).map_err(|e| format!("request lists: {e}"))
     }
 
     /// The kernel's lists of a connection.

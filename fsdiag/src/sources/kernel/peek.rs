@@ -120,6 +120,8 @@ impl Kernel {
     }
 
     fn walker(&self) -> Walker<'_, Peek> {
+        // The task address must be that of this thread, not of the one that loaded the program.
+        self.memory.jiffies();
         Walker { memory: &self.memory, layout: &self.layout }
     }
 
@@ -130,14 +132,30 @@ impl Kernel {
     /// When neither leads to a connection of that number.
     pub fn find(&self, connection: u64, door: Option<&File>, holders: &[Holder]) -> Result<Address, PeekError> {
         let walker = self.walker();
-        // The task address must be that of this thread, not of the one that loaded the program.
-        self.memory.jiffies();
-        let door = door.and_then(|f| u32::try_from(f.as_raw_fd()).ok());
-        let by_door = door.and_then(|fd| walker.connection_of_door(fd).ok());
+        let by_door = door.and_then(|door| behind(&walker, door));
         let by_daemon = || holders.iter().find_map(|h| walker.connection_of_daemon(h.pid, h.fd).ok().flatten());
         let is_it = |conn: &u64| walker.is_connection(*conn, connection);
         let found = by_door.filter(is_it).or_else(|| by_daemon().filter(is_it));
         found.map(Address).ok_or(PeekError::NotFound(connection))
+    }
+
+    /// A connection keeps its number when its mount is gone, and the next mount is given the same: who holds another
+    /// connection than the mounted one of its number holds none.
+    pub fn forget_unmounted(&self, scan: &mut Scan, door: impl Fn(u64) -> Option<File>) {
+        if holders::is_contained() {
+            return;
+        }
+        let walker = self.walker();
+        let numbers: BTreeSet<u64> = scan.holders.iter().filter_map(|h| h.connection).collect();
+        let mounted = |number| Some((number, behind(&walker, &door(number)?)?));
+        let mounted: BTreeMap<u64, u64> = numbers.into_iter().filter_map(mounted).collect();
+        for holder in &mut scan.holders {
+            let Some(mounted) = holder.connection.and_then(|number| mounted.get(&number)) else { continue };
+            let held = walker.connection_of_daemon(holder.pid, holder.fd);
+            if held.is_ok_and(|held| held.is_some_and(|held| held != *mounted)) {
+                holder.connection = None;
+            }
+        }
     }
 
     /// Finds out which connection each holder belongs to, where the kernel's files do not say so.
@@ -147,10 +165,9 @@ impl Kernel {
             return;
         }
         scan.told = true;
-        // The task address must be that of this thread, not of the one that loaded the program.
-        self.memory.jiffies();
+        let walker = self.walker();
         for holder in &mut scan.holders {
-            match self.walker().number_of_daemon(holder.pid, holder.fd) {
+            match walker.number_of_daemon(holder.pid, holder.fd) {
                 Ok(connection) => holder.connection = connection,
                 Err(_) => scan.blind = true,
             }
@@ -189,6 +206,11 @@ impl Kernel {
         pause();
         self.confirm(at, &first)
     }
+}
+
+/// The connection behind fusectl's file.
+fn behind(walker: &Walker<'_, Peek>, door: &File) -> Option<u64> {
+    walker.connection_of_door(u32::try_from(door.as_raw_fd()).ok()?).ok()
 }
 
 /// The clock is read beside the tick counter, which the walk reads last: a walk takes as long as its lists are.

@@ -22,18 +22,45 @@ const SOON: Duration = Duration::from_secs(20);
 /// A daemon that mounts by itself for the user in its second word, and answers INIT.
 const MOUNTS: &str = r#"
 import ctypes, os, struct, sys
-fuse = os.open("/dev/fuse", os.O_RDWR)
 libc = ctypes.CDLL(None, use_errno=True)
-options = f"fd={fuse},rootmode=40000,user_id={sys.argv[2]},group_id=0"
-if libc.mount(b"scripted", sys.argv[1].encode(), b"fuse", 0, options.encode()):
-    sys.exit(os.strerror(ctypes.get_errno()))
-unique = struct.unpack_from("<IIQ", os.read(fuse, 1 << 20))[2]
-init = struct.pack("<IIIIHHIIHHI28x", 7, 31, 4096, 0, 12, 9, 4096, 1, 0, 0, 0)
-os.write(fuse, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
+def mounted():
+    fuse = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={fuse},rootmode=40000,user_id={sys.argv[2]},group_id=0"
+    if libc.mount(b"scripted", sys.argv[1].encode(), b"fuse", 0, options.encode()):
+        sys.exit(os.strerror(ctypes.get_errno()))
+    unique = struct.unpack_from("<IIQ", os.read(fuse, 1 << 20))[2]
+    init = struct.pack("<IIIIHHIIHHI28x", 7, 31, 4096, 0, 12, 9, 4096, 1, 0, 0, 0)
+    os.write(fuse, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
+    return fuse
+fuse = mounted()
 "#;
 
 /// What such a daemon does that runs for ever upon the first request.
 const SPINS: &str = "os.read(fuse, 1 << 20)\nwhile True:\n    pass\n";
+
+/// What such a daemon does that mounts until its mount has the number of one that is gone; whose daemon, its child, is
+/// not. It is called `follower` then.
+const FOLLOWS: &str = r#"
+def number():
+    lines = [line.split() for line in open("/proc/self/mountinfo")]
+    return [line[2] for line in lines if line[4] == sys.argv[1]]
+while True:
+    former = number()
+    child = os.fork()
+    if child == 0:
+        libc.prctl(1, 9)
+        libc.pause()
+    libc.umount2(sys.argv[1].encode(), 2)
+    os.close(fuse)
+    fuse = mounted()
+    if number() == former:
+        break
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+libc.prctl(15, b"follower")
+while True:
+    os.read(fuse, 1 << 20)
+"#;
 
 /// The words that run such a daemon on `mount`, for root.
 pub(super) fn spinning_on(mount: &str) -> [String; 5] {
@@ -107,6 +134,17 @@ impl Victim {
     pub(super) fn touching_itself() -> Option<Self> {
         let touches = "import threading\nthreading.Thread(target=lambda: os.stat(sys.argv[1] + '/x')).start()\n";
         Self::scripted(&format!("{touches}while True:\n    os.read(fuse, 1 << 20)\n"), 0)
+    }
+
+    /// A daemon that answers nothing, and that other whose mount is gone and had the same number.
+    pub(super) fn following() -> Option<(Self, u32)> {
+        let mut victim = Self::scripted(FOLLOWS, 0)?;
+        let of = victim.daemon.id();
+        let read = |file: &str| fs::read_to_string(format!("/proc/{of}/{file}")).unwrap();
+        eventually("the same number", || read("comm") == "follower\n");
+        victim.abort = abort_of(connection(&victim.mount));
+        let former = read(&format!("task/{of}/children")).trim().parse().unwrap();
+        Some((victim, former))
     }
 
     /// A daemon that answers nothing, whose mount belongs to that user.
