@@ -49,7 +49,9 @@ pub(super) fn max_background(connection: u32) -> Option<u32> {
 }
 
 /// Everything that waits gets an error, everything that comes too.
-pub(super) fn abort(connection: u32) -> io::Result<()> {
-    let dir = directory(connection).ok_or(io::ErrorKind::NotFound)?;
-    File::options().write(true).open(dir.join("abort"))?.write_all(b"1")
+pub(super) fn abort(at: &super::At) -> io::Result<()> {
+    let dir = directory(at.connection).ok_or(io::ErrorKind::NotFound)?;
+    let mut file = File::options().write(true).open(dir.join("abort"))?;
+    // The next mount may get the number at once: only a file that was open while this one was there is surely its own.
+    if at.is_mounted() { file.write_all(b"1") } else { Ok(()) }
 }

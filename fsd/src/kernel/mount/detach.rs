@@ -108,7 +108,7 @@ fn attempt(at: &At) -> bool {
 }
 
 fn abort(at: &At) {
-    if control::abort(at.connection).is_err() && !at.helper {
+    if control::abort(at).is_err() && !at.helper {
         // Says "busy" and aborts all the same.
         drop(mounting::unmount(&at.dir, How::Force));
     }
