@@ -84,6 +84,18 @@ pub(crate) fn try_mount(
     Ok(Mounted { served, dirs, fds })
 }
 
+/// A test that fails says what its mount said, and what it did last.
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let text = std::fs::read_to_string(self.events()).unwrap_or_default();
+            let last: Vec<&str> = text.lines().rev().take(30).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            eprintln!("the mount said:\n{}\nits last records:\n{}", self.messages(), last.join("\n"));
+        }
+    }
+}
+
 impl Deref for Mounted {
     type Target = Served;
 
