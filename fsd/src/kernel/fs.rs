@@ -212,6 +212,10 @@ impl Remember for Tree {
     fn remember(&self, ino: u64, version: u32) {
         self.settle(Ino(ino), version);
     }
+
+    fn hear(&self, ino: u64, told: u64) {
+        Self::hear(self, Ino(ino), told);
+    }
 }
 
 impl Fs {

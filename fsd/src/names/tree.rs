@@ -1,10 +1,12 @@
 //! The tree: directories as they were last listed, over the name table that never forgets an inode.
 
+mod disputes;
 mod listing;
 
 use std::{
     collections::HashMap,
     fmt, io,
+    mem::take,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -25,6 +27,7 @@ use crate::{
 };
 
 use super::{DIRECTORY, TREE, table::NameTable};
+use disputes::Disputes;
 
 pub use listing::{DOT, DOT_DOT, FileInfo, Listing, Node};
 
@@ -62,6 +65,7 @@ struct State {
     fixed: bool,
     /// So often an inode of it died, or a file of it was revealed.
     changes: u64,
+    disputes: Disputes,
 }
 
 /// How old a listing may be.
@@ -195,17 +199,27 @@ impl Tree {
         }
     }
 
+    /// The first answer to a reader of a file told its length: what the page of its directory says may be wrong for long,
+    /// see [`disputes`].
+    pub fn hear(&self, ino: Ino, told: u64) {
+        let Some((home, Some(Node { name, file: Some(file), .. }))) = self.file(ino) else { return };
+        if file.staged || told == file.size && home.state.read().disputes.is_empty() {
+            return;
+        }
+        home.state.write().disputes.hear(&name, (file.size, file.modified_us), ino, told, clock::now());
+    }
+
     pub fn is_forsaken(&self, ino: Ino) -> bool {
         self.table.settled(ino) == FORSAKEN
     }
 
     /// Makes a listing of what a source said. Names that cannot be shown are left out.
     pub fn listing(&self, dir: &Directory, listed: Vec<Listed>) -> Listing {
-        let before = dir.current();
+        let (before, disputes) = (dir.current(), dir.state.read().disputes.clone());
         let mut hidden = 0;
         let mut nodes = Vec::with_capacity(listed.len());
         for one in listed {
-            match self.node(dir, one, before.as_deref()) {
+            match self.node(dir, disputed(one, &disputes), before.as_deref()) {
                 Some(node) => nodes.push(node),
                 None => hidden += 1,
             }
@@ -246,6 +260,14 @@ impl Tree {
         let info = FileInfo { size, modified_us, validator, place, unversioned, staged: false };
         Some(Node::file(&name, ino, info))
     }
+}
+
+/// A file with the length that answers tell, where they have outweighed what its page says.
+fn disputed(mut listed: Listed, disputes: &Disputes) -> Listed {
+    if let ListedKind::File { size: Some(size), modified_us, .. } = &mut listed.kind {
+        *size = disputes.length(&listed.name, (*size, *modified_us));
+    }
+    listed
 }
 
 /// Tells versions of a file apart; None when nothing does.
@@ -297,7 +319,7 @@ impl Directory {
     /// The source does not have this directory.
     pub fn forget(&self) {
         let mut state = self.state.write();
-        *state = State { changes: state.changes, ..State::default() };
+        *state = State { changes: state.changes, disputes: take(&mut state.disputes), ..State::default() };
     }
 
     /// What is shown counts as new until then, for readers that accept listings of the age `ttl`.
@@ -308,7 +330,7 @@ impl Directory {
     /// Shows what was made here.
     pub fn fix(&self, listing: Arc<Listing>) {
         let mut state = self.state.write();
-        *state = State { listing: Some(listing), fetched: None, fixed: true, changes: state.changes };
+        (state.listing, state.fetched, state.fixed) = (Some(listing), None, true);
     }
 }
 

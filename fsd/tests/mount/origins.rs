@@ -178,6 +178,28 @@ fn s36_a_listed_size_that_is_wrong_ends_the_read_and_the_name_gets_the_right_one
     finish_clean(mounted);
 }
 
+/// A cache keeps the page, say.
+#[test]
+fn s36_a_file_whose_page_stays_wrong_is_read_all_the_same_once_its_answers_agree() {
+    let origin = origin();
+    let listing = |size: u64| {
+        format!("[{{\"name\":\"a\",\"type\":\"file\",\"mtime\":\"Tue, 14 Nov 2023 23:13:20 GMT\",\"size\":{size}}}]")
+    };
+    origin.file("d/a", SIZE);
+    for wrong in [SIZE + MIB, SIZE - MIB] {
+        origin.page("d/", "application/json", &listing(wrong));
+        let mounted = mount(Some(&origin.url("")), &["--listing-ttl", "200ms", "--read-timeout", "5s"]);
+        let path = mounted.path("d/a");
+        assert_eq!(fs::metadata(&path).unwrap().len(), wrong);
+        await_true("all of it", || fs::read(&path).is_ok_and(|bytes| first_difference("d/a", 0, &bytes).is_none()));
+        assert_eq!(fs::metadata(&path).unwrap().len(), SIZE);
+        origin.page("d/", "application/json", &listing(SIZE));
+        await_true("the page's word", || fs::read(&path).is_ok_and(|bytes| bytes.len() as u64 == SIZE));
+        nothing_is_left(&mounted, &origin);
+        finish_clean(mounted);
+    }
+}
+
 #[test]
 fn an_expired_url_is_an_error_until_its_credentials_are_fresh() {
     let origin = origin();

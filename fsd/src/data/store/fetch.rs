@@ -166,8 +166,12 @@ impl Store {
     fn agree(self: &Arc<Self>, body: &Body) -> Result<(), Stop> {
         let (first, version) = {
             let state = self.state.lock();
-            (!state.agreed, state.version_by(body.meta()).map_err(|why| self.changed(why))?)
+            (!state.agreed, state.version_by(body.meta()))
         };
+        if let Some(told) = body.meta().size.filter(|_| first) {
+            self.stores.versions.hear(self.content.ino, told);
+        }
+        let version = version.map_err(|why| self.changed(why))?;
         // Before anybody sees that it is agreed on, and before anything is registered, which would have to be started.
         if first {
             self.settle(&version)?;

@@ -23,6 +23,8 @@ pub trait Remember: Send + Sync {
     fn version(&self, ino: u64) -> u32;
     /// 0: forget it.
     fn remember(&self, ino: u64, version: u32);
+    /// The first answer to a store of that inode told its length, in bytes; it may be another than was listed.
+    fn hear(&self, ino: u64, told: u64);
 }
 
 /// By inode, until the kernel forgets it.
@@ -60,6 +62,12 @@ impl Versions {
             self.remember(ino, number);
         }
         kept
+    }
+
+    pub(super) fn hear(&self, ino: u64, told: u64) {
+        if let Some(beyond) = self.beyond.get() {
+            beyond.hear(ino, told);
+        }
     }
 
     pub(super) fn forget(&self, ino: u64) {
@@ -102,6 +110,8 @@ mod tests {
         fn remember(&self, _ino: u64, version: u32) {
             self.0.store(version, std::sync::atomic::Ordering::Relaxed);
         }
+
+        fn hear(&self, _ino: u64, _told: u64) {}
     }
 
     fn worker(table: &Arc<Table>) -> Versions {

@@ -108,6 +108,7 @@ fn an_answer_of_another_version_does_not_hold_up_the_close() {
             1
         }
         fn remember(&self, _ino: u64, _version: u32) {}
+        fn hear(&self, _ino: u64, _told: u64) {}
     }
     for mode in MODES {
         let world = World::new(&Settings { mode, inactivity: LIMIT * 5, ..Settings::default() });
