@@ -91,7 +91,7 @@ impl Drop for Mounted {
             let text = std::fs::read_to_string(self.events()).unwrap_or_default();
             let last: Vec<&str> = text.lines().rev().take(30).collect();
             let last: Vec<&str> = last.into_iter().rev().collect();
-            eprintln!("the mount said:\n{}\nits last records:\n{}", self.messages(), last.join("\n"));
+            tell(&format!("the mount said:\n{}\nits last records:\n{}", self.messages(), last.join("\n")));
         }
     }
 }

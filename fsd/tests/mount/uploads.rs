@@ -127,7 +127,8 @@ fn from_nginx_to_nginx_beside_ls_of_ten_thousand_files() {
     if !have("curl") {
         return;
     }
-    let mounted = mount(Some(&nginx.url("")), &[]);
+    // One process of the server sends the page and takes the uploads: how long that takes is not the question.
+    let mounted = mount(Some(&nginx.url("")), &["--meta-timeout=60s"]);
     let running = (0..UPLOADS).map(|at| upload(&mounted, at, |path| nginx.url(path))).collect();
     let looks = look_until_done(running, &mounted.path("many"), SMALL_FILES);
     for at in 0..UPLOADS {

@@ -136,7 +136,9 @@ fn what_is_asked_by_a_descriptor_is_answered_and_not_refused() {
 fn a_request_that_is_lost_with_its_worker_fails_and_the_mount_is_made_anew() {
     let origin = Origin::start().unwrap();
     origin.file("a", MIB);
-    let mounted = on_an_old_kernel(&origin, &["--failpoint", "reply::lost=return(Read)"]);
+    // What is complete when it is opened the kernel reads without asking.
+    let more = ["--fetch-mode", "range-lru", "--failpoint", "reply::lost=return(Read)"];
+    let mounted = on_an_old_kernel(&origin, &more);
     let first = mounted.now();
     let path = mounted.path("a");
     let stuck = in_background(move || fs::read(path).is_err());
