@@ -4,6 +4,7 @@
 //! for it, else the only thread that works where the waiters wait; how it was found is part of the answer. Waiters
 //! without any holder in the dump are never called a deadlock.
 
+mod dispatch;
 pub mod doing;
 mod holder;
 mod logging;
@@ -18,7 +19,7 @@ use super::{
     report::{Cause, Confidence},
 };
 use doing::Doing;
-pub use holder::{Holder, Proof};
+pub use holder::{Holder, Proof, caller, dumps};
 
 /// One dump, understood.
 pub struct Stacks<'a> {
@@ -67,6 +68,13 @@ pub struct Conclusion {
     pub stated: bool,
 }
 
+impl Conclusion {
+    /// The threads that it is about.
+    pub fn about(&self) -> impl Iterator<Item = usize> {
+        [&self.waiters, &self.cycle, &self.others].into_iter().flatten().chain([&self.culprit]).copied()
+    }
+}
+
 /// Each pile's holder is looked for among all threads, and a dump may have tens of thousands of both: then only the
 /// greater piles are asked about, so many that it takes about a second.
 const LOOKS: usize = 1 << 21;
@@ -95,6 +103,9 @@ impl<'a> Stacks<'a> {
         let mut waiting: BTreeMap<&str, Pile<'a>> = BTreeMap::new();
         for (at, seen) in self.threads.iter().enumerate() {
             let Some(lock) = &seen.thread.waits_for else { continue };
+            if !seen.serves && doing::awaits_in_python(seen.thread) {
+                continue;
+            }
             let pile = waiting.entry(&*lock.key).or_insert_with(|| Pile { lock, waiters: Vec::new(), holder: None });
             pile.waiters.push(at);
         }

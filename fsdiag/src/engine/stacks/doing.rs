@@ -81,6 +81,7 @@ const TABLE: &[(Doing, &[&str])] = &[
             "sync.(*Cond).Wait",
             "sync.(*WaitGroup).Wait",
             "pthread_join",
+            "pthread_clockjoin",
             "_wait_for_tstate_lock",
             "Thread.join",
             "Condvar::wait",
@@ -102,6 +103,9 @@ pub(super) fn of(thread: &Thread, op: Option<Op>) -> Doing {
     let state = thread.state.as_deref().unwrap_or("");
     if op.is_none() && is_idle(thread, state) {
         return Doing::Idle;
+    }
+    if op.is_some() && waits_in_python(thread) {
+        return Doing::Wait;
     }
     let own = ["lock-wait", "fuse-idle", "net", "epoll", "sleep", "file-io", "running"];
     match own.iter().position(|word| state.split(' ').next() == Some(word)) {
@@ -127,6 +131,17 @@ pub(super) fn of(thread: &Thread, op: Option<Op>) -> Doing {
     }
 }
 
+/// Events, conditions, queues and joins all wait in one module; its functions are called like many others.
+fn waits_in_python(thread: &Thread) -> bool {
+    let file = thread.frames.first().and_then(|frame| frame.file.as_deref());
+    file.is_some_and(|file| file == "threading.py" || file.ends_with("/threading.py"))
+}
+
+/// Python's events and queues are locks to a native dump, and threads that serve nobody wait for them by design.
+pub(super) fn awaits_in_python(thread: &Thread) -> bool {
+    thread.frames.iter().take(8).any(|frame| frame.function.starts_with("PyThread_acquire_lock"))
+}
+
 /// Whether it stands in a `read` of the C library, perhaps in the system call below it.
 pub(super) fn reads(thread: &Thread) -> bool {
     const READS: &[&str] = &["read", "libc_read", "GI___libc_read", "read_nocancel", "readv", "libc_readv", "splice"];
@@ -148,13 +163,19 @@ static REST_NAMES: LazyLock<Words> = LazyLock::new(|| Words::new(RESTS));
 /// Functions that are on a stack only as long as it waits for work.
 const RESTS: &[&str] = &[
     "channel::Channel::receive",
-    "bazil.org/fuse.(*Conn).ReadRequest",
+    "fuse.(*Conn).ReadRequest",
+    "fuse.(*Connection).ReadOp",
     "fuse.(*Server).readRequest",
     "(*persistConn).writeLoop",
     "(*persistConn).readLoop",
+    "ClientConn).readLoop",
+    "lientConnReadLoop).run",
+    "(*http2Client).reader",
+    "(*loopyWriter).run",
     "signal_recv",
     "signal.loop",
     "net.(*TCPListener)",
+    "net.(*UnixListener)",
     "net/http.(*conn).serve",
     "getTask",
     "LinkedBlockingQueue",
@@ -165,7 +186,7 @@ const RESTS: &[&str] = &[
 
 /// Without a callback, a thread that waits for work is as it should be.
 fn is_idle(thread: &Thread, state: &str) -> bool {
-    let parked = ["idle]", "GC ", "finalizer wait", "force gc", "fuse-idle", "epoll"];
+    let parked = ["idle", "GC ", "finalizer wait", "force gc", "fuse-idle", "epoll"];
     if parked.iter().any(|word| state.starts_with(word)) || state.contains("(idle)") {
         return true;
     }

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::HashSet, sync::LazyLock};
 
 use super::{Doing, Seen};
 use crate::engine::{
-    fact::{Frame, LockRef},
+    fact::{Frame, LockRef, Thread},
     words::Words,
 };
 
@@ -65,17 +65,17 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
     };
     // Nearest first: who knows the structure that the lock lies in, then who shares the waiters' object.
     let inside = |address: u64| lock_at.is_some_and(|lock| lock >= address && lock - address < STRUCTURE);
-    let objects: HashSet<u64> = waiters.iter().filter_map(|at| caller(&threads[*at])).flat_map(first).collect();
+    let objects: HashSet<u64> = waiters.iter().filter_map(|at| caller(threads[*at].thread)).flat_map(first).collect();
     let shared = |address: u64| objects.contains(&address);
-    let object = |fits: &dyn Fn(u64) -> bool| best(&suspects, threads, Proof::SameObject, |at| names(at, fits));
-    if let Some(found) = object(&inside).or_else(|| object(&shared)) {
-        return Some(found);
-    }
+    // Where the lock is taken, it may have been taken before.
     let functions: HashSet<&str> =
-        waiters.iter().filter_map(|at| caller(&threads[*at])).map(|f| &*f.function).collect();
+        waiters.iter().filter_map(|at| caller(threads[*at].thread)).map(|f| &*f.function).collect();
     let same = |at: &usize| threads[*at].thread.frames.iter().any(|f| functions.contains(&*f.function));
-    if let Some(found) = best(&suspects, threads, Proof::SameFunction, same) {
-        return Some(found);
+    let find = |proof: Proof, fits: &dyn Fn(&usize) -> bool| best(&suspects, threads, proof, fits, same);
+    let object = |fits: &dyn Fn(u64) -> bool| find(Proof::SameObject, &|at| names(at, fits));
+    let found = object(&inside).or_else(|| object(&shared)).or_else(|| find(Proof::SameFunction, &same));
+    if found.is_some() {
+        return found;
     }
     // One who waits alone may wait for an event, not for a lock: conditions and semaphores look the same.
     let callbacks: Vec<usize> = suspects.into_iter().filter(|at| threads[*at].serves).collect();
@@ -94,22 +94,34 @@ fn stated(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Option<usi
 
 /// The thread that dumps, those that idle and those of the runtime hold nothing.
 fn may_hold(seen: &Seen<'_>) -> bool {
-    let dumps = seen.thread.frames.iter().take(3).any(|f| f.function.starts_with("runtime/pprof."));
-    seen.doing != Doing::Idle && !dumps
+    seen.doing != Doing::Idle && !dumps(seen.thread)
+}
+
+/// Whether it is the thread that takes the dump.
+pub fn dumps(thread: &Thread) -> bool {
+    thread.frames.iter().take(3).any(|frame| frame.function.starts_with("runtime/pprof."))
 }
 
 /// The likeliest of the suspects that fit: one that waits for something else than a lock, since who waits for a lock has
 /// only what it named on its way there; then one that closes, then one in a callback.
-fn best(suspects: &[usize], threads: &[Seen<'_>], proof: Proof, fits: impl Fn(&usize) -> bool) -> Option<Holder> {
+///
+/// Of those that are alike so far one that is `near` comes first, then the oldest.
+fn best(
+    suspects: &[usize],
+    threads: &[Seen<'_>],
+    proof: Proof,
+    fits: impl Fn(&usize) -> bool,
+    near: impl Fn(&usize) -> bool,
+) -> Option<Holder> {
     let closes = |at: usize| {
         let words = ["Close", "close", "evict", "Evict", "Release", "release", "Locked", "sweep"];
         threads[at].thread.frames.iter().take(6).any(|f| words.iter().any(|word| f.function.contains(word)))
     };
     let rank = |at: usize| (blocked(threads[at].doing), closes(at), threads[at].op.is_some());
-    // Of those that fit alike the oldest comes first: the order in which a tool lists them says nothing.
+    // The order in which a tool lists them says nothing.
     let age = |at: usize| (threads[at].thread.since_us, Reverse(threads[at].thread.number));
     let mut fitting: Vec<usize> = suspects.iter().copied().filter(fits).collect();
-    fitting.sort_by_cached_key(|at| Reverse((rank(*at), age(*at))));
+    fitting.sort_by_cached_key(|at| Reverse((rank(*at), near(at), age(*at))));
     let (first, others) = fitting.split_first()?;
     let alike = others.iter().take_while(|at| rank(**at) == rank(*first)).count();
     let others = others[..others.len().min(MOST)].to_vec();
@@ -129,23 +141,28 @@ fn blocked(doing: Doing) -> u8 {
 }
 
 /// What functions of locks have in their names: of a dump with a pile every waiter is asked.
-static LOCKING: LazyLock<Words> =
-    LazyLock::new(|| Words::new(&["lock", "Lock", "futex", "Semacquire", "syscall", "mutex", "Mutex", "park"]));
+static LOCKING: LazyLock<Words> = LazyLock::new(|| {
+    let parts = ["lock", "Lock", "futex", "Semacquire", "syscall", "mutex", "Mutex", "park"];
+    let semaphores = ["sem_wait", "sem_timedwait", "sem_clockwait"];
+    Words::new(&[&parts[..], &semaphores].concat())
+});
 
 /// The frame of the program that asks for the lock.
-fn caller<'a>(seen: &Seen<'a>) -> Option<&'a Frame> {
+pub fn caller(thread: &Thread) -> Option<&Frame> {
     let program = |frame: &&Frame| {
         let plain = frame.function.rsplit(['.', ':']).next().unwrap_or(&frame.function);
         let runtime = frame.function.starts_with("runtime.") || frame.function.starts_with("sync.(*");
-        !runtime && !LOCKING.any(plain) && plain != "??"
+        // What every method of python runs in tells nothing of it.
+        let interpreter = plain.trim_start_matches('_').starts_with("Py");
+        !runtime && !interpreter && !LOCKING.any(plain) && plain != "??"
     };
-    seen.thread.frames.iter().take(12).find(program)
+    thread.frames.iter().take(12).find(program)
 }
 
 /// Whether the lock that a thread waits for belongs to one open file: its reads queue by design.
 pub(super) fn of_handle(waiter: usize, threads: &[Seen<'_>]) -> bool {
     let method_of = |frame: &Frame| frame.function.contains("Handle).");
-    caller(&threads[waiter]).is_some_and(method_of)
+    caller(threads[waiter].thread).is_some_and(method_of)
 }
 
 /// The address that a frame's first argument is.

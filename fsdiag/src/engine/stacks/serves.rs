@@ -4,7 +4,10 @@ use std::sync::LazyLock;
 
 use fsd_events::op::Op;
 
-use super::Seen;
+use super::{
+    Seen,
+    dispatch::{self, spelled},
+};
 use crate::engine::{
     fact::{Frame, Thread},
     words::Words,
@@ -14,7 +17,15 @@ use crate::engine::{
 pub(super) fn operation(thread: &Thread) -> Option<Op> {
     let frames = &thread.frames;
     let named = frames.iter().rev().find_map(|frame| library(frame).or_else(|| python(frame)));
-    named.or_else(|| inside_library(frames)).or_else(|| c_callback(frames)).or_else(|| java(thread))
+    let called = || dispatch::called(frames).or_else(|| called_by_c(frames));
+    named.or_else(called).or_else(|| c_callback(frames)).or_else(|| java(thread))
+}
+
+/// Libraries like llfuse, which python's dumps do not show, call a method from nowhere: python's own threads begin in
+/// `threading.py`, and the first one in a module.
+fn called_by_c(frames: &[Frame]) -> Option<Op> {
+    let outermost = frames.last().filter(|frame| frame.file.as_deref().is_some_and(|file| file.ends_with(".py")))?;
+    spelled(outermost.function.rsplit('.').next()?)
 }
 
 /// Frames of the libraries that are called like the operation: cgofuse, libfuse, go-fuse, fuser.
@@ -38,34 +49,25 @@ static LIBRARIES: LazyLock<Words> =
 
 /// fusepy calls `FUSE.release` in `fuse.py`, and that the user's method.
 fn python(frame: &Frame) -> Option<Op> {
-    let file = frame.file.as_deref()?;
-    if !(file == "fuse.py" || file.ends_with("/fuse.py")) {
+    if !is_fuse_py(frame) {
         return None;
     }
     let name = frame.function.rsplit('.').next().unwrap_or(&frame.function);
     (!name.starts_with('_')).then(|| spelled(name))?
 }
 
-/// The outermost frame of the file system itself, called by a library whose frames do not name the operation.
-fn inside_library(frames: &[Frame]) -> Option<Op> {
-    let dispatches = |frame: &Frame| {
-        frame.function.ends_with("(*Server).handleRequest")
-            || frame.module.as_deref().is_some_and(|module| module.contains("libfuse"))
-            || frame.function.starts_with("fuser::")
-            || frame.function.starts_with("fuse_session_")
-    };
-    let at = frames.iter().position(dispatches)?;
-    let callback = frames.get(at.checked_sub(1)?).filter(|frame| !is_of_libc(frame))?;
-    let method = callback.function.rsplit(['.', ':']).next().unwrap_or(&callback.function);
-    spelled(method).or_else(|| spelled(method.rsplit('_').next()?))
+pub(super) fn is_fuse_py(frame: &Frame) -> bool {
+    frame.file.as_deref().is_some_and(|file| file == "fuse.py" || file.ends_with("/fuse.py"))
 }
 
 /// What a library calls of the C library is no callback: the `read` of its device, say.
-fn is_of_libc(frame: &Frame) -> bool {
+pub(super) fn is_of_libc(frame: &Frame) -> bool {
     const WAITS: &[&str] = &["__", "pthread_", "futex_", "lll_", "sem_"];
     let file = frame.file.as_deref().unwrap_or_default();
     let module = frame.module.as_deref().unwrap_or_default();
-    let bare = matches!(&*frame.function, "read" | "readv" | "splice" | "ioctl") && frame.args.is_empty();
+    let bare = matches!(&*frame.function, "read" | "readv" | "splice" | "ioctl")
+        && frame.args.is_empty()
+        && !file.ends_with(".py");
     bare || WAITS.iter().any(|start| frame.function.starts_with(start))
         || file.contains("sysdeps/")
         || file.contains("nptl/")
@@ -87,7 +89,7 @@ const LOOPS: &[&str] = &[
 ];
 static LOOP_NAMES: LazyLock<Words> = LazyLock::new(|| Words::new(LOOPS));
 
-fn is_of_libfuse(frame: &Frame) -> bool {
+pub(super) fn is_of_libfuse(frame: &Frame) -> bool {
     frame.module.as_deref().is_some_and(|module| module.contains("libfuse"))
 }
 
@@ -101,7 +103,7 @@ pub(super) fn awaits_a_request(thread: &Thread) -> bool {
 
 /// Whether a library that hands out requests has called what the thread runs.
 pub(super) fn is_called(thread: &Thread) -> bool {
-    let of_library = |frame: &Frame| is_of_libfuse(frame) || LOOP_NAMES.any(&frame.function);
+    let of_library = |frame: &Frame| dispatch::dispatches(frame) || LOOP_NAMES.any(&frame.function);
     let called = thread.frames.iter().position(|frame| !is_of_libc(frame) && !of_library(frame));
     called.is_some_and(|at| thread.frames[at..].iter().any(of_library))
 }
@@ -116,27 +118,6 @@ fn java(thread: &Thread) -> Option<Op> {
     let fuse = thread.name.as_deref().is_some_and(|name| name.to_ascii_lowercase().contains("fuse"));
     let own = thread.frames.iter().filter(|frame| frame.file.as_deref().is_some_and(|file| file.ends_with(".java")));
     own.filter(|_| fuse).find_map(|frame| spelled(frame.function.rsplit('.').next()?))
-}
-
-/// Callbacks that are not called like their operation.
-const ALIASES: &[(&str, Op)] = &[
-    ("attr", Op::Getattr),
-    ("fgetattr", Op::Getattr),
-    ("readdirall", Op::Readdir),
-    ("readbuf", Op::Read),
-    ("writebuf", Op::Write),
-    ("remove", Op::Unlink),
-    ("truncate", Op::Setattr),
-    ("chmod", Op::Setattr),
-    ("chown", Op::Setattr),
-    ("utimens", Op::Setattr),
-];
-
-fn spelled(name: &str) -> Option<Op> {
-    let name = name.trim_end_matches('_');
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    let alias = ALIASES.iter().find(|(alias, _)| *alias == plain).map(|row| row.1);
-    alias.or_else(|| Op::from_spelling(&plain))
 }
 
 /// Whether this thread is the one loop of a single-threaded daemon: nothing else can take a request.

@@ -1,0 +1,239 @@
+//! Dispatch: how FUSE libraries call callbacks, and which operation a callback's name tells.
+
+use std::sync::LazyLock;
+
+use fsd_events::op::Op;
+
+use super::serves::{is_of_libc, is_of_libfuse};
+use crate::engine::{fact::Frame, words::Words};
+
+/// What functions have in their names that hand a request to a callback.
+const DISPATCHERS: &[&str] = &[
+    // go-fuse, before and since 2.7, and bazil.
+    "(*Server).handleRequest",
+    "(*protocolServer).handleRequest",
+    "/fuse.do",
+    "fs.(*Server).serve",
+    // jacobsa/fuse: gcsfuse, goofys.
+    "fuseutil.(*fileSystemServer).handleOp",
+    // Rust.
+    "fuser::",
+    "fuse3::raw::session::",
+    "fuse_backend_rs::api::server::",
+    "virtiofsd::server::",
+    // libfuse, also where a program has it inside.
+    "fuse_session_",
+    "fuse_ll_process_buf",
+    // Java.
+    "ru.serce.jnrfuse.",
+    "org.cryptomator.jfuse.",
+];
+static NAMES: LazyLock<Words> = LazyLock::new(|| Words::new(DISPATCHERS));
+
+/// Of those the ones with a function for each operation, which is called like it.
+const TELLING: &[&str] = &[
+    "/fuse.do",
+    "fuse3::raw::session::",
+    "fuse_backend_rs::api::server::",
+    "virtiofsd::server::",
+    "org.cryptomator.jfuse.",
+];
+
+/// Whether a library calls callbacks by this frame.
+pub(super) fn dispatches(frame: &Frame) -> bool {
+    NAMES.any(&frame.function) || is_of_libfuse(frame) || calls_python(frame)
+}
+
+/// python-fuse and pyfuse3 wrap each method.
+fn calls_python(frame: &Frame) -> bool {
+    let wraps = |name: &str| frame.function.rsplit('.').next() == Some(name);
+    wraps("__call__") && super::serves::is_fuse_py(frame)
+        || wraps("wrapper") && frame.file.as_deref().is_some_and(|file| file.ends_with("_pyfuse3.py"))
+}
+
+/// The operation whose callback a library has called, by the callback's name or by the caller's.
+pub(super) fn called(frames: &[Frame]) -> Option<Op> {
+    let outermost = frames.iter().rposition(dispatches)?;
+    let inner = frames[..=outermost].iter().rev();
+    let telling = |frame: &&Frame| TELLING.iter().any(|part| frame.function.contains(part));
+    let told = inner.clone().take_while(|frame| dispatches(frame)).filter(telling);
+    let by_library = || told.clone().find_map(|frame| of_method(method(&frame.function)));
+    let callback = inner.clone().find(|frame| !dispatches(frame) && !is_of_runtime(&frame.function));
+    let by_name = callback.filter(|frame| !is_of_libc(frame)).and_then(|frame| of_method(method(&frame.function)));
+    by_library().or(by_name)
+}
+
+/// What a language puts between a caller and a closure or a task.
+fn is_of_runtime(function: &str) -> bool {
+    const RUNTIMES: &[&str] = &["core::", "<core::", "std::", "<std::", "alloc::", "<alloc::", "tokio::", "<tokio::"];
+    RUNTIMES.iter().any(|runtime| function.starts_with(runtime))
+}
+
+/// The method's own name in `main.(*fs).LookUpInode.func1`, `<Fs as Filesystem>::lookup::{{closure}}` and
+/// `Server<F>::lookup<u8>`.
+fn method(function: &str) -> &str {
+    let outside = function.split("::{{closure").next().unwrap_or(function);
+    let outside = outside.split("::{closure").next().unwrap_or(outside);
+    let outside = match outside.rsplit_once(".func") {
+        Some((before, number)) if number.starts_with(|c: char| c.is_ascii_digit()) => before,
+        _ => outside,
+    };
+    let plain = outside.strip_suffix('>').and_then(generic).unwrap_or(outside);
+    plain.rsplit(['.', ':']).next().unwrap_or(plain)
+}
+
+/// What stands before the bracket that the last one closes.
+fn generic(open: &str) -> Option<&str> {
+    let mut depth = 1;
+    let start = open.rfind(|c| {
+        depth += i32::from(c == '>') - i32::from(c == '<');
+        depth == 0
+    })?;
+    Some(open[..start].trim_end_matches(':'))
+}
+
+/// The operation of a callback of that name: `LookUpInode`, `doLookup`, `xmp_write_buf`.
+fn of_method(method: &str) -> Option<Op> {
+    let plain = method.strip_prefix("do").filter(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()));
+    let plain = plain.unwrap_or(method);
+    let of_file = OF_FILES.iter().find(|(name, _)| *name == plain).map(|row| row.1);
+    let ends = plain.match_indices('_').map(|(at, _)| &plain[at + 1..]);
+    of_file.or_else(|| spelled(plain)).or_else(|| ends.filter(|end| !end.is_empty()).find_map(spelled))
+}
+
+/// Methods of jacobsa/fuse that are not called like their operation. Elsewhere helpers may be called so.
+const OF_FILES: &[(&str, Op)] = &[
+    ("LookUpInode", Op::Lookup),
+    ("GetInodeAttributes", Op::Getattr),
+    ("SetInodeAttributes", Op::Setattr),
+    ("ForgetInode", Op::Forget),
+    ("MkNode", Op::Mknod),
+    ("CreateFile", Op::Create),
+    ("CreateLink", Op::Link),
+    ("CreateSymlink", Op::Symlink),
+    ("ReadSymlink", Op::Readlink),
+    ("OpenFile", Op::Open),
+    ("ReadFile", Op::Read),
+    ("WriteFile", Op::Write),
+    ("SyncFile", Op::Fsync),
+    ("FlushFile", Op::Flush),
+    ("ReleaseFileHandle", Op::Release),
+    ("ReleaseDirHandle", Op::Releasedir),
+];
+
+/// Callbacks that are not called like their operation.
+const ALIASES: &[(&str, Op)] = &[
+    ("attr", Op::Getattr),
+    ("fgetattr", Op::Getattr),
+    ("readall", Op::Read),
+    ("readdirall", Op::Readdir),
+    ("readbuf", Op::Read),
+    ("writebuf", Op::Write),
+    ("remove", Op::Unlink),
+    ("truncate", Op::Setattr),
+    ("ftruncate", Op::Setattr),
+    ("chmod", Op::Setattr),
+    ("chown", Op::Setattr),
+    ("utimens", Op::Setattr),
+    ("fsyncfile", Op::Fsync),
+];
+
+pub(super) fn spelled(name: &str) -> Option<Op> {
+    let name = name.trim_end_matches('_');
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == plain).map(|row| row.1);
+    alias.or_else(|| Op::from_spelling(&plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(inner_first: &[&str]) -> Vec<Frame> {
+        inner_first.iter().map(|name| Frame { function: (*name).into(), ..Frame::default() }).collect()
+    }
+
+    #[test]
+    fn callbacks_of_every_library_tell_their_operation() {
+        for (names, op) in [
+            (
+                &[
+                    "sync.(*Mutex).Lock",
+                    "vfs.(*fileSystem).find",
+                    "github.com/hanwen/go-fuse/v2/fuse.doLookup",
+                    "github.com/hanwen/go-fuse/v2/fuse.(*protocolServer).handleRequest.func1",
+                    "github.com/hanwen/go-fuse/v2/fuse.(*protocolServer).handleRequest",
+                    "github.com/hanwen/go-fuse/v2/fuse.(*Server).handleRequest",
+                    "github.com/hanwen/go-fuse/v2/fuse.(*Server).loop",
+                ][..],
+                Some(Op::Lookup),
+            ),
+            (
+                &[
+                    "main.(*fileSystem).lookUpOrCreateInode",
+                    "main.(*fileSystem).LookUpInode",
+                    "github.com/googlecloudplatform/gcsfuse/v2/internal/fs/wrappers.(*errorMapping).LookUpInode.func1",
+                    "github.com/jacobsa/fuse/fuseutil.(*fileSystemServer).handleOp",
+                    "github.com/jacobsa/fuse/fuseutil.(*fileSystemServer).ServeOps.func2",
+                ],
+                Some(Op::Lookup),
+            ),
+            (
+                &["main.(*store).ReleaseFileHandle", "github.com/jacobsa/fuse/fuseutil.(*fileSystemServer).handleOp"],
+                Some(Op::Release),
+            ),
+            (
+                &[
+                    "main.(*dir).ReadDirAll",
+                    "bazil.org/fuse/fs.(*Server).handleRequest",
+                    "bazil.org/fuse/fs.(*Server).serve",
+                ],
+                Some(Op::Readdir),
+            ),
+            (
+                &[
+                    "futex_wait",
+                    "<hang::Fs as fuse3::raw::filesystem::Filesystem>::open::{{closure}}",
+                    "fuse3::raw::session::Session<FS>::handle_open::{{closure}}",
+                    "tokio::runtime::task::core::Core<T,S>::poll",
+                ],
+                Some(Op::Open),
+            ),
+            (
+                &[
+                    "pthread_mutex_lock",
+                    "<passthrough::Fs as filesystem::FileSystem>::getattr",
+                    "fuse_backend_rs::api::server::sync_io::<impl fuse_backend_rs::api::server::Server<F>>::getattr",
+                    "fuse_backend_rs::api::server::sync_io::<impl fuse_backend_rs::api::server::Server<F>>::handle_message",
+                ],
+                Some(Op::Getattr),
+            ),
+            (
+                &["hang::{impl#0}::readdir<hang::Fs>", "fuser::request::Request::dispatch_req<hang::Fs>"],
+                Some(Op::Readdir),
+            ),
+            (&["pthread_mutex_lock", "lo_write_buf", "do_write_buf", "fuse_session_process_buf_int"], Some(Op::Write)),
+            (&["fs.Memory.getattr", "ru.serce.jnrfuse.AbstractFuseFS.lambda$init$0"], Some(Op::Getattr)),
+            (&["read", "fuse_session_receive_buf", "fuse_session_loop"], None),
+            (&["main.(*cache).read", "main.main"], None),
+        ] {
+            assert_eq!(called(&frames(names)), op, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_method_s_own_name_is_found_among_types() {
+        for (function, name) in [
+            ("main.(*fs).LookUpInode.func1", "LookUpInode"),
+            ("main.(*fs).Read", "Read"),
+            ("a::Session<FS>::handle_open::{{closure}}", "handle_open"),
+            ("a::{impl#0}::read::{closure#0}", "read"),
+            ("a::b::read<alloc::vec::Vec<u8>>", "read"),
+            ("a::b::read::<u8>", "read"),
+            ("<A<B> as C>::lookup", "lookup"),
+            ("odd>", "odd>"),
+        ] {
+            assert_eq!(method(function), name, "{function}");
+        }
+    }
+}
