@@ -15,6 +15,7 @@ pub mod plural;
 pub mod report;
 pub mod rules;
 pub mod stacks;
+mod standing;
 mod summary;
 pub mod tables;
 pub mod threads;

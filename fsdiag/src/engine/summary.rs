@@ -23,7 +23,7 @@ use super::{
     plural::{count, verb},
     report::{Loss, Note, OpSummary, Orphan, Report, SCHEMA, Verdict},
     rules::{RULES, lock_pileup, resource_exhausted, wrong_bytes},
-    witness,
+    standing, witness,
 };
 
 /// See [`Model::report`].
@@ -294,6 +294,7 @@ fn open_notes(case: &Case<'_>) -> Vec<Note> {
         );
         notes.push(note("cannot_tell", None, None, text));
     }
+    notes.extend(standing::told(case).map(|text| note("cannot_tell", None, None, text)));
     for op in case.stuck().take(20) {
         let shown = match case.ops[op].open.interrupted {
             true => "its client gave up on it, and nothing shows what holds it up",

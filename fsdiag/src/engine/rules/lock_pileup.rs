@@ -254,7 +254,7 @@ fn ownerless_in_dump(case: &Case<'_>) -> Option<Finding> {
     let ((_, name), waiters) = piles.into_iter().max_by_key(|(_, waiters)| waiters.len())?;
     let advice =
         &["a dump by gdb with `bt full` shows the `__owner` of a mutex: the thread that has it", advice::LOCK_EVENTS];
-    (waiters.len() >= 2).then(|| without_holder(case, name, &waiters).advice(advice))
+    Some(without_holder(case, name, &waiters).advice(advice))
 }
 
 fn without_holder(case: &Case<'_>, name: &str, waiters: &[usize]) -> Finding {

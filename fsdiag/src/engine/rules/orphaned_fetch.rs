@@ -5,6 +5,7 @@ use crate::engine::{
     case::{Case, Who},
     finding::{Finding, Rule, for_time, of_path},
     report::{Cause, Confidence},
+    standing,
 };
 
 pub struct OrphanedFetch;
@@ -40,6 +41,6 @@ impl Rule for OrphanedFetch {
                 "whoever ends a download must fail its waiters or start another; never give it the context of the request that began it",
             ]))
         });
-        gone.collect()
+        gone.chain(standing::finding(case)).collect()
     }
 }

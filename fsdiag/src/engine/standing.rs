@@ -1,0 +1,152 @@
+//! Standing: callbacks that a dump shows waiting for long, for something that is no lock.
+//!
+//! A dump does not tell who should deliver what a channel or a condition waits for. But where no other thread does
+//! anything, nobody will: the one that should have has ended, or forgot. Where one is still at work, it may be for
+//! somebody else, and where the dump does not show a wait, the callback may work itself: then nothing is proven, and
+//! a note says what stands.
+
+use std::{cmp::Reverse, collections::BTreeSet};
+
+use fsd_events::op::{Class, Op};
+
+use super::{
+    advice,
+    case::{Case, Who},
+    fact::Frame,
+    finding::{Finding, for_time},
+    plural::{count, verb},
+    report::{Cause, Confidence},
+    stacks::{self, doing::Doing},
+    threads::Seen,
+};
+
+/// The one that waits longest, where nobody is left who would end its wait.
+pub(super) fn finding(case: &Case<'_>) -> Option<Finding> {
+    let left_alone = |at: &usize| case.threads[*at].doing == Doing::Wait && !is_worked_for(case, *at);
+    let all: Vec<usize> = standing(case).into_iter().filter(left_alone).collect();
+    let seats: Vec<usize> = all.iter().map(|at| case.seats[*at]).collect();
+    let (culprit, others) = seats.split_first()?;
+    let more = match others.len() {
+        0 => String::new(),
+        n => format!("; so {} {} more", verb(n, "does", "do"), count(n, "callback")),
+    };
+    let sentence = format!(
+        "{} has waited{} for another thread that would deliver something, and the dump shows none at work: it has ended, or forgot{more}.",
+        case.name_of(*culprit),
+        for_time(case.age_of(*culprit)),
+    );
+    let finding = Finding::new(Cause::OrphanedFetch, Confidence::Low, sentence).blames(case, *culprit);
+    let mut finding = finding.alternatives(case, others).advice(&[
+        "look for an end of the thread that delivers (an error, a cancellation, a panic) that neither sends nor closes what its waiters wait for",
+        advice::SINGLE_THREAD,
+    ]);
+    finding.covers.extend(others);
+    Some(finding)
+}
+
+/// Callbacks at one place, for a note where no rule has a verdict.
+pub(super) fn told(case: &Case<'_>) -> Option<String> {
+    let lasting = standing(case);
+    if !lasting.is_empty() {
+        return Some(told_of(case, &lasting, "at one place for long, and nothing in the dump tells what holds it up"));
+    }
+    let waiting: Vec<usize> = (0..case.threads.len()).filter(|at| may_last(case, *at)).collect();
+    let text = "waiting in the only dump, and no other thread is at work: a second dump would show whether it moves";
+    if !waiting.is_empty() {
+        return Some(told_of(case, &waiting, text));
+    }
+    let tasks = case.threads.iter().any(|seen| polls_tasks(seen)) && !case.threads.iter().any(|seen| seen.serves);
+    tasks.then(|| {
+        String::from(
+            "the dump shows an event loop at rest: a task that waits, a callback among them, is in no thread's stack",
+        )
+    })
+}
+
+fn told_of(case: &Case<'_>, threads: &[usize], text: &str) -> String {
+    const SHOWN: usize = 3;
+    let place = |at: &usize| {
+        let function = program(&case.threads[*at]).map(|name| format!(" in `{name}`")).unwrap_or_default();
+        format!("{}{function}{}", case.name_of(case.seats[*at]), for_time(case.age_of(case.seats[*at])))
+    };
+    let shown: Vec<String> = threads.iter().take(SHOWN).map(place).collect();
+    let more = match threads.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let stands = if threads.len() == 1 { "a callback stands" } else { "callbacks stand" };
+    format!("{stands} {text}: {}{more}", shown.join(", "))
+}
+
+/// An event loop of python's that waits for its tasks.
+fn polls_tasks(seen: &Seen<'_>) -> bool {
+    const LOOPS: &[&str] = &["trio/_core/_io_epoll.py", "trio/_core/_io_kqueue.py", "asyncio/base_events.py"];
+    let file = |frame: &Frame| frame.file.as_deref().is_some_and(|file| LOOPS.iter().any(|name| file.ends_with(name)));
+    seen.thread.frames.iter().take(3).any(file)
+}
+
+/// The threads in callbacks that stay where they are, the oldest first; one of each party.
+fn standing(case: &Case<'_>) -> Vec<usize> {
+    let explained: BTreeSet<usize> =
+        case.proofs.iter().flat_map(|(first, proof)| proof.about().map(move |at| first + at)).collect();
+    let mut all: Vec<usize> =
+        (0..case.threads.len()).filter(|at| !explained.contains(at) && is_standing(case, *at)).collect();
+    all.sort_by_key(|at| Reverse(case.age_of(case.seats[*at])));
+    let mut seats = BTreeSet::new();
+    all.retain(|at| seats.insert(case.seats[*at]));
+    all
+}
+
+fn is_standing(case: &Case<'_>, at: usize) -> bool {
+    let seen = &case.threads[at];
+    let stands = match seen.doing {
+        Doing::Wait | Doing::Other => true,
+        Doing::Sleep | Doing::Disk => seen.thread.since_us.is_some(),
+        _ => false,
+    };
+    stands && !seen.moves && is_awaited(case, at) && case.lasts(at)
+}
+
+/// Whether it waits in the only dump that there is, which has no clock: for a moment, or for ever.
+fn may_last(case: &Case<'_>, at: usize) -> bool {
+    let seen = &case.threads[at];
+    let waits = matches!(seen.doing, Doing::Wait | Doing::Lock) && seen.thread.since_us.is_none();
+    let clock = case.model.dumps.first().is_some_and(|(_, dump, _)| dump.format.starts_with("go-"));
+    waits && case.model.dumps.len() == 1 && !clock && is_awaited(case, at) && !is_worked_for(case, at)
+}
+
+/// A callback that a client waits for. Requests of a log have clocks of their own, and rules that ask these.
+fn is_awaited(case: &Case<'_>, at: usize) -> bool {
+    let seen = &case.threads[at];
+    let alone = matches!(case.parties[case.seats[at]].who, Who::Thread(_));
+    let patient = seen.op.is_some_and(|(_, op)| is_patient(op));
+    alone && seen.serves && !seen.logs && !patient
+}
+
+/// Such requests wait for as long as their client likes, or nobody waits for them.
+fn is_patient(op: Op) -> bool {
+    matches!(op, Op::Setlkw | Op::Poll | Op::Ioctl) || op.class() == Class::Control
+}
+
+/// Whether another thread of the same dump is at something that may end the wait.
+fn is_worked_for(case: &Case<'_>, at: usize) -> bool {
+    let works = |other: usize| match case.threads[other].doing {
+        Doing::Network | Doing::Disk | Doing::Running | Doing::Notify => !stacks::dumps(case.threads[other].thread),
+        // Who rests at its place does nothing for others.
+        Doing::Other => !case.lasts(other) && !case.threads[other].thread.frames.is_empty(),
+        Doing::Idle | Doing::Lock | Doing::Sleep | Doing::Wait => false,
+    };
+    (0..case.threads.len())
+        .any(|other| other != at && case.threads[other].dump == case.threads[at].dump && works(other))
+}
+
+/// The innermost function that is not the runtime's, nor one of its locks'.
+fn program<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
+    let waits = |frame: &&Frame| frame.file.as_deref().is_some_and(|file| file.ends_with("threading.py"));
+    let own = seen.thread.frames.iter().find(|frame| !waits(frame)).filter(|frame| is_python(frame));
+    own.or_else(|| stacks::caller(seen.thread)).map(|frame| &*frame.function)
+}
+
+fn is_python(frame: &Frame) -> bool {
+    frame.file.as_deref().is_some_and(|file| file.ends_with(".py"))
+}
