@@ -127,6 +127,78 @@ fn a_stopped_server_of_sshfs_is_upstream() {
 }
 
 #[test]
+fn a_callback_of_whatever_library_in_front_of_a_lock_that_nobody_gives_back_hangs() {
+    for (name, waiters) in [
+        ("go-fuse-forgotten-unlock", &["Lookup"][..]),
+        ("jacobsa-forgotten-unlock", &["Getattr", "Getattr"]),
+        ("jacobsa-forgotten-unlock-seen-once", &["Getattr"]),
+    ] {
+        let report = case(name, &[]);
+        assert_eq!(first(&report), (Cause::LockPileup, Confidence::Low, String::new()), "{name}: {}", told(&report));
+        let waiting = report.verdicts[0].waiters.iter().map(|waiter| waiter.op.as_deref().unwrap_or("?"));
+        assert_eq!(waiting.collect::<Vec<_>>(), waiters, "{name}");
+    }
+}
+
+#[test]
+fn the_holder_of_a_lock_in_jacobsa_s_library_is_named_by_its_operation() {
+    for (name, cause) in
+        [("jacobsa-held-across-a-read", Cause::LockPileup), ("jacobsa-lock-order", Cause::DeadlockCycle)]
+    {
+        let report = case(name, &[]);
+        assert_eq!(first(&report), (cause, Confidence::Medium, "Read".into()), "{name}: {}", told(&report));
+    }
+    let circle = case("jacobsa-lock-order", &[]);
+    assert!(circle.verdicts[0].sentence.starts_with("Deadlock: Read (goroutine 28) and Read (goroutine 35)"));
+}
+
+#[test]
+fn a_callback_that_waits_for_a_thread_that_is_not_there_hangs() {
+    let names = ["go-fuse-nobody-sends", "jacobsa-nobody-signals", "llfuse-nobody-sets", "python-fuse-nobody-sets"];
+    for name in names {
+        let report = case(name, &[]);
+        let expected = (Cause::OrphanedFetch, Confidence::Low, "Read".into());
+        assert_eq!(first(&report), expected, "{name}: {}", told(&report));
+        assert_eq!(report.verdicts.len(), 1, "{name}: {}", told(&report));
+    }
+}
+
+#[test]
+fn a_callback_that_stands_for_a_reason_that_no_dump_shows_is_not_called_healthy() {
+    for (name, file, text) in [
+        ("llfuse-forgotten-unlock", "faulthandler.txt", "Lookup (thread 0x7f21cd2246c0) in `find`"),
+        ("pyfuse3-forgotten-unlock", "faulthandler.txt", "Lookup (thread 0x7f440dbcf040) in `find`"),
+        ("python-fuse-forgotten-unlock", "faulthandler.txt", "Getattr (thread 0x7f05610e76c0) in `find`"),
+        ("pyfuse3-forgotten-release", "faulthandler.txt", "an event loop at rest"),
+        // One dump, without a clock.
+        ("llfuse-nobody-sets", "py-spy.txt", "waiting in the only dump"),
+        ("python-fuse-nobody-sets", "gdb.txt", "waiting in the only dump"),
+    ] {
+        let report = case(name, &[file]);
+        let unsure = report.notes.iter().find(|note| note.kind == "cannot_tell").map(|note| &*note.text);
+        assert!(unsure.is_some_and(|note| note.contains(text)), "{name}: {:?}", report.notes);
+        assert!(report.healthy, "{name}: {}", told(&report));
+    }
+}
+
+#[test]
+fn an_idle_or_busy_daemon_of_whatever_library_is_healthy() {
+    for (name, file) in [
+        ("go-fuse-idle", "goroutines.txt"),
+        ("jacobsa-busy", "goroutines.txt"),
+        ("llfuse-idle", "gdb.txt"),
+        ("llfuse-idle", "eu-stack.txt"),
+        ("llfuse-idle", "faulthandler.txt"),
+        ("bindfs-idle", "gdb.txt"),
+        ("mergerfs-idle", "gdb.txt"),
+    ] {
+        let report = case(name, &[file]);
+        assert!(report.healthy, "{name}/{file}: {}", told(&report));
+        assert!(report.notes.iter().all(|note| note.kind != "cannot_tell"), "{name}/{file}: {:?}", report.notes);
+    }
+}
+
+#[test]
 fn a_request_that_ends_after_a_rotation_has_ended() {
     let text = fs::read_to_string(field().join("../corpus/c32/rclone.log")).unwrap();
     let begin = text.find(": Read: len=").unwrap();
