@@ -19,7 +19,9 @@ use super::{
     report::{Cause, Confidence},
 };
 use doing::Doing;
+pub use doing::listens;
 pub use holder::{Holder, Proof, caller, dumps};
+pub use serves::is_of_libc;
 
 /// One dump, understood.
 pub struct Stacks<'a> {

@@ -78,11 +78,12 @@ fn told_of(case: &Case<'_>, threads: &[usize], text: &str) -> String {
     format!("{stands} {text}: {}{more}", shown.join(", "))
 }
 
-/// An event loop of python's that waits for its tasks.
+/// An event loop that waits for its tasks: one of python's, or the reader of a library whose callbacks are tasks.
 fn polls_tasks(seen: &Seen<'_>) -> bool {
     const LOOPS: &[&str] = &["trio/_core/_io_epoll.py", "trio/_core/_io_kqueue.py", "asyncio/base_events.py"];
     let file = |frame: &Frame| frame.file.as_deref().is_some_and(|file| LOOPS.iter().any(|name| file.ends_with(name)));
-    seen.thread.frames.iter().take(3).any(file)
+    let reads = |frame: &Frame| frame.function.contains("fuse3::raw::connection::tokio::");
+    seen.thread.frames.iter().take(3).any(file) || seen.thread.frames.iter().any(reads)
 }
 
 /// The threads in callbacks that stay where they are, the oldest first; one of each party.
@@ -130,23 +131,31 @@ fn is_patient(op: Op) -> bool {
 
 /// Whether another thread of the same dump is at something that may end the wait.
 fn is_worked_for(case: &Case<'_>, at: usize) -> bool {
-    let works = |other: usize| match case.threads[other].doing {
-        Doing::Network | Doing::Disk | Doing::Running | Doing::Notify => !stacks::dumps(case.threads[other].thread),
-        // Who rests at its place does nothing for others.
-        Doing::Other => !case.lasts(other) && !case.threads[other].thread.frames.is_empty(),
-        Doing::Idle | Doing::Lock | Doing::Sleep | Doing::Wait => false,
+    let works = |other: usize| {
+        let seen = &case.threads[other];
+        let at_work = match seen.doing {
+            Doing::Network | Doing::Disk | Doing::Running | Doing::Notify => true,
+            // Who rests at its place does nothing for others.
+            Doing::Other => !case.lasts(other) && !seen.thread.frames.is_empty(),
+            Doing::Idle | Doing::Lock | Doing::Sleep | Doing::Wait => false,
+        };
+        (at_work || stacks::listens(seen.thread, seen.doing) || polls_tasks(seen)) && !stacks::dumps(seen.thread)
     };
     (0..case.threads.len())
         .any(|other| other != at && case.threads[other].dump == case.threads[at].dump && works(other))
 }
 
-/// The innermost function that is not the runtime's, nor one of its locks'.
+/// The innermost function of the program's own.
 fn program<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
-    let waits = |frame: &&Frame| frame.file.as_deref().is_some_and(|file| file.ends_with("threading.py"));
-    let own = seen.thread.frames.iter().find(|frame| !waits(frame)).filter(|frame| is_python(frame));
-    own.or_else(|| stacks::caller(seen.thread)).map(|frame| &*frame.function)
+    let own = |frame: &&Frame| !waits_in_python(frame) && !stacks::is_of_libc(frame);
+    let frame = if seen.thread.frames.iter().any(waits_in_python) {
+        seen.thread.frames.iter().find(own)
+    } else {
+        stacks::caller(seen.thread).filter(own)
+    };
+    frame.map(|frame| &*frame.function)
 }
 
-fn is_python(frame: &Frame) -> bool {
-    frame.file.as_deref().is_some_and(|file| file.ends_with(".py"))
+fn waits_in_python(frame: &Frame) -> bool {
+    frame.file.as_deref().is_some_and(|file| file.ends_with("threading.py"))
 }

@@ -41,7 +41,7 @@ const TELLING: &[&str] = &[
 
 /// Whether a library calls callbacks by this frame.
 pub(super) fn dispatches(frame: &Frame) -> bool {
-    NAMES.any(&frame.function) || is_of_libfuse(frame) || calls_python(frame)
+    NAMES.any(&frame.function) && NAMES.any(untyped(&frame.function)) || is_of_libfuse(frame) || calls_python(frame)
 }
 
 /// python-fuse and pyfuse3 wrap each method.
@@ -65,25 +65,31 @@ pub(super) fn called(frames: &[Frame]) -> Option<Op> {
 
 /// What a language puts between a caller and a closure or a task.
 fn is_of_runtime(function: &str) -> bool {
-    const RUNTIMES: &[&str] = &["core::", "<core::", "std::", "<std::", "alloc::", "<alloc::", "tokio::", "<tokio::"];
+    const RUNTIMES: &[&str] =
+        &["core::", "<core::", "std::", "<std::", "alloc::", "<alloc::", "tokio::", "<tokio::", "tracing::"];
     RUNTIMES.iter().any(|runtime| function.starts_with(runtime))
 }
 
 /// The method's own name in `main.(*fs).LookUpInode.func1`, `<Fs as Filesystem>::lookup::{{closure}}` and
 /// `Server<F>::lookup<u8>`.
 fn method(function: &str) -> &str {
-    let outside = function.split("::{{closure").next().unwrap_or(function);
-    let outside = outside.split("::{closure").next().unwrap_or(outside);
+    let inner = ["::{{closure", "::{closure", "::{async_"].iter().filter_map(|part| function.find(part)).min();
+    let outside = &function[..inner.unwrap_or(function.len())];
     let outside = match outside.rsplit_once(".func") {
         Some((before, number)) if number.starts_with(|c: char| c.is_ascii_digit()) => before,
         _ => outside,
     };
-    let plain = outside.strip_suffix('>').and_then(generic).unwrap_or(outside);
+    let plain = untyped(outside);
     plain.rsplit(['.', ':']).next().unwrap_or(plain)
 }
 
+/// Without the types at the end, which name the functions of others: `poll<fuse3::raw::session::...>`.
+fn untyped(function: &str) -> &str {
+    function.strip_suffix('>').and_then(before_types).unwrap_or(function)
+}
+
 /// What stands before the bracket that the last one closes.
-fn generic(open: &str) -> Option<&str> {
+fn before_types(open: &str) -> Option<&str> {
     let mut depth = 1;
     let start = open.rfind(|c| {
         depth += i32::from(c == '>') - i32::from(c == '<');
@@ -199,6 +205,17 @@ mod tests {
                 ],
                 Some(Op::Open),
             ),
+            (
+                &[
+                    "std::sync::poison::mutex::Mutex::lock<()>",
+                    "rs::{impl#0}::lookup::{async_fn#0}",
+                    "fuse3::raw::session::{impl#6}::handle_lookup::{async_fn#0}::{async_block#0}<rs::Fs>",
+                    "tracing::instrument::{impl#2}::poll<fuse3::raw::session::{impl#6}::handle_lookup::{async_fn#0}>",
+                    "tokio::runtime::task::core::Core::poll<Instrumented<fuse3::raw::session::{impl#6}::x<rs::Fs>>>",
+                ],
+                Some(Op::Lookup),
+            ),
+            (&["main.x", "tokio::runtime::task::raw::RawTask::poll<fuse3::raw::session::Session<FS>>"], None),
             (
                 &[
                     "pthread_mutex_lock",

@@ -85,6 +85,7 @@ const TABLE: &[(Doing, &[&str])] = &[
             "_wait_for_tstate_lock",
             "Thread.join",
             "Condvar::wait",
+            "Condvar4wait",
             "Object.wait",
             "Unsafe.park",
             "thread::park",
@@ -142,6 +143,14 @@ pub(super) fn awaits_in_python(thread: &Thread) -> bool {
     thread.frames.iter().take(8).any(|frame| frame.function.starts_with("PyThread_acquire_lock"))
 }
 
+/// Whether it waits for what comes from outside, by whichever loop of events: that may be what others wait for.
+pub fn listens(thread: &Thread, doing: Doing) -> bool {
+    const POLLS: &[&str] = &["poll", "ppoll", "libc_poll", "GI___poll", "libc_ppoll", "GI_ppoll", "pselect", "select"];
+    let polls = |name: &str| name.contains("epoll_wait") || name.contains("epoll_pwait") || POLLS.contains(&name);
+    let inner = || thread.frames.iter().take(3);
+    doing == Doing::Other && reads(thread) || inner().any(|frame| polls(frame.function.trim_start_matches('_')))
+}
+
 /// Whether it stands in a `read` of the C library, perhaps in the system call below it.
 pub(super) fn reads(thread: &Thread) -> bool {
     const READS: &[&str] = &["read", "libc_read", "GI___libc_read", "read_nocancel", "readv", "libc_readv", "splice"];
@@ -163,6 +172,7 @@ static REST_NAMES: LazyLock<Words> = LazyLock::new(|| Words::new(RESTS));
 /// Functions that are on a stack only as long as it waits for work.
 const RESTS: &[&str] = &[
     "channel::Channel::receive",
+    "fuse3::raw::connection::tokio::",
     "fuse.(*Conn).ReadRequest",
     "fuse.(*Connection).ReadOp",
     "fuse.(*Server).readRequest",

@@ -170,11 +170,13 @@ fn first(frame: &Frame) -> Option<u64> {
     addresses(frame.args.split(", ").next()?).next()
 }
 
-/// Pointers among arguments; small numbers and lengths are none.
+/// Pointers among arguments; small numbers and lengths are none, and what Go marks with a `?` may be left over from
+/// another call.
 fn addresses(args: &str) -> impl Iterator<Item = u64> {
     const LEAST: u64 = 0x1_0000_0000;
     args.split("0x").skip(1).filter_map(|rest| {
         let end = rest.bytes().position(|b| !b.is_ascii_hexdigit()).unwrap_or(rest.len());
-        u64::from_str_radix(&rest[..end], 16).ok().filter(|address| *address >= LEAST)
+        let certain = !rest[end..].starts_with('?');
+        u64::from_str_radix(&rest[..end], 16).ok().filter(|address| certain && *address >= LEAST)
     })
 }

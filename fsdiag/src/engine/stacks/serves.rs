@@ -61,7 +61,7 @@ pub(super) fn is_fuse_py(frame: &Frame) -> bool {
 }
 
 /// What a library calls of the C library is no callback: the `read` of its device, say.
-pub(super) fn is_of_libc(frame: &Frame) -> bool {
+pub fn is_of_libc(frame: &Frame) -> bool {
     const WAITS: &[&str] = &["__", "pthread_", "futex_", "lll_", "sem_"];
     let file = frame.file.as_deref().unwrap_or_default();
     let module = frame.module.as_deref().unwrap_or_default();
