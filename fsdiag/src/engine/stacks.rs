@@ -21,7 +21,7 @@ use super::{
 use doing::Doing;
 pub use doing::listens;
 pub use holder::{Holder, Proof, caller, dumps};
-pub use serves::is_of_libc;
+pub use serves::{is_of_libc, shows_library};
 
 /// One dump, understood.
 pub struct Stacks<'a> {

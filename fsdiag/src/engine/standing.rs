@@ -55,8 +55,8 @@ pub(super) fn told(case: &Case<'_>) -> Option<String> {
     if !waiting.is_empty() {
         return Some(told_of(case, &waiting, text));
     }
-    let tasks = case.threads.iter().any(|seen| polls_tasks(seen)) && !case.threads.iter().any(|seen| seen.serves);
-    tasks.then(|| {
+    let tasks = case.threads.iter().any(polls_tasks) || hides_tasks(case);
+    (tasks && !case.threads.iter().any(|seen| seen.serves)).then(|| {
         String::from(
             "the dump shows an event loop at rest: a task that waits, a callback among them, is in no thread's stack",
         )
@@ -84,6 +84,14 @@ fn polls_tasks(seen: &Seen<'_>) -> bool {
     let file = |frame: &Frame| frame.file.as_deref().is_some_and(|file| LOOPS.iter().any(|name| file.ends_with(name)));
     let reads = |frame: &Frame| frame.function.contains("fuse3::raw::connection::tokio::");
     seen.thread.frames.iter().take(3).any(file) || seen.thread.frames.iter().any(reads)
+}
+
+/// Threads that run tasks, and none of a FUSE library, which would show where callbacks are.
+fn hides_tasks(case: &Case<'_>) -> bool {
+    let runs = |seen: &Seen<'_>| {
+        seen.thread.frames.iter().any(|frame| frame.function.contains("scheduler::multi_thread::worker"))
+    };
+    case.threads.iter().any(runs) && !case.threads.iter().any(|seen| stacks::shows_library(seen.thread))
 }
 
 /// The threads in callbacks that stay where they are, the oldest first; one of each party.

@@ -132,6 +132,9 @@ fn a_callback_of_whatever_library_in_front_of_a_lock_that_nobody_gives_back_hang
         ("go-fuse-forgotten-unlock", &["Lookup"][..]),
         ("jacobsa-forgotten-unlock", &["Getattr", "Getattr"]),
         ("jacobsa-forgotten-unlock-seen-once", &["Getattr"]),
+        ("libfuse-forgotten-unlock", &["Getattr"]),
+        ("libfuse-lowlevel-forgotten-unlock", &["Lookup"]),
+        ("libfuse-stripped-forgotten-unlock", &["?"]),
     ] {
         let report = case(name, &[]);
         assert_eq!(first(&report), (Cause::LockPileup, Confidence::Low, String::new()), "{name}: {}", told(&report));
@@ -153,9 +156,24 @@ fn the_holder_of_a_lock_in_jacobsa_s_library_is_named_by_its_operation() {
 }
 
 #[test]
+fn a_runtime_all_of_whose_threads_wait_for_a_lock_is_blocked() {
+    for file in ["gdb.txt", "eu-stack.txt"] {
+        let report = case("fuse3-forgotten-unlock", &[file]);
+        assert_eq!(first(&report).0, Cause::RuntimeBlocked, "{file}: {}", told(&report));
+    }
+    let waiters = case("fuse3-forgotten-unlock", &["gdb.txt"]).verdicts.swap_remove(0).waiters;
+    assert!(waiters.iter().all(|waiter| waiter.op.as_deref() == Some("Lookup")), "{waiters:?}");
+}
+
+#[test]
 fn a_callback_that_waits_for_a_thread_that_is_not_there_hangs() {
-    let names = ["go-fuse-nobody-sends", "jacobsa-nobody-signals", "llfuse-nobody-sets", "python-fuse-nobody-sets"];
-    for name in names {
+    for name in [
+        "go-fuse-nobody-sends",
+        "jacobsa-nobody-signals",
+        "libfuse-nobody-signals",
+        "llfuse-nobody-sets",
+        "python-fuse-nobody-sets",
+    ] {
         let report = case(name, &[]);
         let expected = (Cause::OrphanedFetch, Confidence::Low, "Read".into());
         assert_eq!(first(&report), expected, "{name}: {}", told(&report));
@@ -170,6 +188,7 @@ fn a_callback_that_stands_for_a_reason_that_no_dump_shows_is_not_called_healthy(
         ("pyfuse3-forgotten-unlock", "faulthandler.txt", "Lookup (thread 0x7f440dbcf040) in `find`"),
         ("python-fuse-forgotten-unlock", "faulthandler.txt", "Getattr (thread 0x7f05610e76c0) in `find`"),
         ("pyfuse3-forgotten-release", "faulthandler.txt", "an event loop at rest"),
+        ("fuse3-forgotten-await", "eu-stack.txt", "an event loop at rest"),
         // One dump, without a clock.
         ("llfuse-nobody-sets", "py-spy.txt", "waiting in the only dump"),
         ("python-fuse-nobody-sets", "gdb.txt", "waiting in the only dump"),
@@ -190,9 +209,11 @@ fn an_idle_or_busy_daemon_of_whatever_library_is_healthy() {
         ("llfuse-idle", "eu-stack.txt"),
         ("llfuse-idle", "faulthandler.txt"),
         ("bindfs-idle", "gdb.txt"),
+        ("libfuse-busy", "gdb-1.txt"),
+        ("libfuse-busy", ""),
         ("mergerfs-idle", "gdb.txt"),
     ] {
-        let report = case(name, &[file]);
+        let report = case(name, if file.is_empty() { &[] } else { std::slice::from_ref(&file) });
         assert!(report.healthy, "{name}/{file}: {}", told(&report));
         assert!(report.notes.iter().all(|note| note.kind != "cannot_tell"), "{name}/{file}: {:?}", report.notes);
     }

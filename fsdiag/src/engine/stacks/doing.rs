@@ -85,7 +85,7 @@ const TABLE: &[(Doing, &[&str])] = &[
             "_wait_for_tstate_lock",
             "Thread.join",
             "Condvar::wait",
-            "Condvar4wait",
+            "Condvar>::wait",
             "Object.wait",
             "Unsafe.park",
             "thread::park",

@@ -101,6 +101,11 @@ pub(super) fn awaits_a_request(thread: &Thread) -> bool {
     inner.is_some_and(|frame| LOOP_NAMES.any(&frame.function) || is_of_libfuse(frame) && super::doing::reads(thread))
 }
 
+/// Whether a FUSE library is on the stack, at whatever.
+pub fn shows_library(thread: &Thread) -> bool {
+    thread.frames.iter().any(|frame| LOOP_NAMES.any(&frame.function) || dispatch::dispatches(frame))
+}
+
 /// Whether a library that hands out requests has called what the thread runs.
 pub(super) fn is_called(thread: &Thread) -> bool {
     let of_library = |frame: &Frame| dispatch::dispatches(frame) || LOOP_NAMES.any(&frame.function);

@@ -26,10 +26,10 @@ const NATIVE: &[(&str, LockUse)] = &[
     ("RwLock::read_contended", LockUse::Read),
     ("RwLock::write_contended", LockUse::Write),
     ("Mutex::lock_contended", LockUse::Write),
-    // The same where the tool does not know how Rust spells names now.
-    ("RwLock14read_contended", LockUse::Read),
-    ("RwLock15write_contended", LockUse::Write),
-    ("Mutex14lock_contended", LockUse::Write),
+    // As symbols have it since Rust spells them anew.
+    ("RwLock>::read_contended", LockUse::Read),
+    ("RwLock>::write_contended", LockUse::Write),
+    ("Mutex>::lock_contended", LockUse::Write),
     ("RawRwLock::lock_shared_slow", LockUse::Read),
     ("RawRwLock::lock_exclusive_slow", LockUse::Write),
     ("RawRwLock::lock_upgradable_slow", LockUse::Write),
