@@ -113,6 +113,16 @@ fn held_back_requests_blame_those_that_hold_the_slots() {
     assert!(found.sentence.starts_with("max_background of 2 "), "{}", found.sentence);
 }
 
+#[test]
+fn a_daemon_that_has_not_begun_uses_no_slots_up() {
+    let waits = "fuse_get_req __fuse_simple_request fuse_do_getattr";
+    let facts =
+        [daemon(3, false), pending(PendingState::InDaemon, 2, Op::Init, 31), blocked(waits, false, Some(30_000_000))];
+    let found = verdict(&facts).unwrap();
+    assert_eq!((found.cause, culprit_of(&found)), (Cause::UpstreamStall, Some("2")), "{}", found.sentence);
+    assert_eq!(found.waiters.len(), 1, "the client that could not even ask");
+}
+
 const OWN: &str = "request_wait_answer __fuse_simple_request fuse_lookup_name";
 const NOTIFY: &str = "__folio_lock fuse_reverse_inval_inode fuse_dev_do_write";
 

@@ -1,5 +1,7 @@
 //! The queue: requests that the daemon has not read, held back by `max_background` or for want of a reader.
 
+use fsd_events::op::Op;
+
 use super::{Case, age_text, has, label};
 use crate::engine::{
     fact::{BlockedTask, PendingState, Place},
@@ -14,6 +16,10 @@ impl Case<'_> {
         let first = held.first().map(|(place, _)| *place).or(starved.map(|(place, _)| place))?;
         let taken = self.old(PendingState::InDaemon);
         let (place, oldest) = taken.first()?;
+        // Before the daemon has said what it can do, the kernel sends nothing else, however many slots are free.
+        if held.is_empty() && oldest.op == Op::Init {
+            return None;
+        }
         let limit = self.state.max_background.map(|n| format!(" of {n}")).unwrap_or_default();
         let sentence = format!(
             "max_background{limit} is used up by requests that {} does not answer, the oldest {}{}; {} more {} held back in the kernel.",

@@ -148,7 +148,8 @@ impl Transcript {
 /// The thread of a daemon that waits for somebody else.
 fn awaits(daemon: &Daemon, look: &Look) -> Option<(Box<str>, Awaited)> {
     let on_this = |tid: u32| look.clients.iter().flatten().any(|c| c.task.tid == tid);
-    let in_fuse = |t: &&Task| matches!(t.waits(), Some((Wait::Reply | Wait::Page | Wait::LockedPage, _)));
+    let of_fuse = [Wait::Reply, Wait::Page, Wait::LockedPage, Wait::Directory, Wait::Background];
+    let in_fuse = |t: &&Task| t.waits().is_some_and(|(wait, _)| of_fuse.contains(&wait));
     // Without the list of clients it could be this mount.
     let below = daemon.threads.iter().filter(|_| look.clients.is_some()).find(|t| in_fuse(t) && !on_this(t.tid));
     let below = below.map(|task| (task, Awaited::Mount));
