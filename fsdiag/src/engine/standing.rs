@@ -44,6 +44,26 @@ pub(super) fn finding(case: &Case<'_>) -> Option<Finding> {
     Some(finding)
 }
 
+/// The one that waits longest, while a thread that serves nobody has waited for the network as long: for it, perhaps.
+pub(super) fn on_network(case: &Case<'_>) -> Option<Finding> {
+    let of_dump = |at: usize, other: usize| case.threads[other].dump == case.threads[at].dump;
+    let fetches = |other: &usize| {
+        let seen = &case.threads[*other];
+        seen.doing == Doing::Network && !seen.serves && !seen.moves && case.lasts(*other)
+    };
+    let fetcher = |at: usize| (0..case.threads.len()).filter(|other| of_dump(at, *other)).find(fetches);
+    let waits = standing(case).into_iter().filter(|at| case.threads[*at].doing == Doing::Wait);
+    let (at, fetcher) = waits.filter_map(|at| Some((at, fetcher(at)?))).next()?;
+    let sentence = format!(
+        "{} has waited{} for another thread, and {} for the network meanwhile: perhaps for it.",
+        case.name_of(case.seats[at]),
+        for_time(case.age_of(case.seats[at])),
+        case.threads[fetcher].label(),
+    );
+    let finding = Finding::new(Cause::UpstreamStall, Confidence::Low, sentence).blames(case, case.seats[at]);
+    Some(finding.evidence(case, [case.threads[fetcher].place]))
+}
+
 /// Callbacks at one place, for a note where no rule has a verdict.
 pub(super) fn told(case: &Case<'_>) -> Option<String> {
     let lasting = standing(case);

@@ -182,6 +182,20 @@ fn a_callback_that_waits_for_a_thread_that_is_not_there_hangs() {
 }
 
 #[test]
+fn a_callback_that_waits_beside_a_fetch_without_an_answer_waits_for_the_origin() {
+    let text = fs::read_to_string(field().join("go-fuse-nobody-sends/goroutines.txt")).unwrap();
+    let fetch = "goroutine 31 [IO wait, 1 minutes]:\ninternal/poll.(*FD).Read(0xc0000a4180, {0xc000202000, 0x1000})\n\
+                 \tinternal/poll/fd_unix.go:167 +0x285\nnet.(*conn).Read(0xc00008e008, {0xc000202000, 0x1000})\n\
+                 \tnet/net.go:183 +0x45\nmain.(*cache).fetch(0xc0000e8180)\n\t/src/gofs/main.go:90 +0x45\n\n";
+    let dir = tempfile::tempdir().unwrap();
+    let dump = dir.path().join("goroutines.txt");
+    fs::write(&dump, text.replacen("goroutine 6 ", &format!("{fetch}goroutine 6 "), 1)).unwrap();
+    let report = analyze(&[dump]);
+    assert_eq!(first(&report), (Cause::UpstreamStall, Confidence::Low, "Read".into()), "{}", told(&report));
+    assert!(report.verdicts[0].sentence.contains("goroutine 31"), "{}", told(&report));
+}
+
+#[test]
 fn a_callback_that_stands_for_a_reason_that_no_dump_shows_is_not_called_healthy() {
     for (name, file, text) in [
         ("llfuse-forgotten-unlock", "faulthandler.txt", "Lookup (thread 0x7f21cd2246c0) in `find`"),

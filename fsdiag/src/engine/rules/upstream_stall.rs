@@ -19,6 +19,7 @@ use crate::engine::{
     plural::{count, verb},
     report::{Cause, Confidence},
     stacks::doing::Doing,
+    standing,
     waits::Why,
 };
 
@@ -38,6 +39,7 @@ impl Rule for UpstreamStall {
         found.extend(by_stacks(case, &found));
         found.extend(dumped::findings(case, self.cause()));
         if found.is_empty() {
+            found.extend(standing::on_network(case).map(|finding| finding.advice(ADVICE)));
             found.extend(by_pattern(case));
         }
         if found.is_empty() {
