@@ -5,7 +5,10 @@
 //! somebody else, and where the dump does not show a wait, the callback may work itself: then nothing is proven, and
 //! a note says what stands.
 
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use fsd_events::op::{Class, Op};
 
@@ -22,7 +25,11 @@ use super::{
 
 /// The one that waits longest, where nobody is left who would end its wait.
 pub(super) fn finding(case: &Case<'_>) -> Option<Finding> {
-    let left_alone = |at: &usize| case.threads[*at].doing == Doing::Wait && !is_worked_for(case, *at);
+    let at_work = dumps_at_work(case);
+    let left_alone = |at: &usize| {
+        let seen = &case.threads[*at];
+        seen.doing == Doing::Wait && !at_work.contains(&seen.dump)
+    };
     let all: Vec<usize> = standing(case).into_iter().filter(left_alone).collect();
     let seats: Vec<usize> = all.iter().map(|at| case.seats[*at]).collect();
     let (culprit, others) = seats.split_first()?;
@@ -46,14 +53,14 @@ pub(super) fn finding(case: &Case<'_>) -> Option<Finding> {
 
 /// The one that waits longest, while a thread that serves nobody has waited for the network as long: for it, perhaps.
 pub(super) fn on_network(case: &Case<'_>) -> Option<Finding> {
-    let of_dump = |at: usize, other: usize| case.threads[other].dump == case.threads[at].dump;
     let fetches = |other: &usize| {
         let seen = &case.threads[*other];
         seen.doing == Doing::Network && !seen.serves && !seen.moves && case.lasts(*other)
     };
-    let fetcher = |at: usize| (0..case.threads.len()).filter(|other| of_dump(at, *other)).find(fetches);
-    let waits = standing(case).into_iter().filter(|at| case.threads[*at].doing == Doing::Wait);
-    let (at, fetcher) = waits.filter_map(|at| Some((at, fetcher(at)?))).next()?;
+    let fetchers = (0..case.threads.len()).rev().filter(fetches);
+    let fetchers: BTreeMap<usize, usize> = fetchers.map(|other| (case.threads[other].dump, other)).collect();
+    let mut waits = standing(case).into_iter().filter(|at| case.threads[*at].doing == Doing::Wait);
+    let (at, fetcher) = waits.find_map(|at| Some((at, *fetchers.get(&case.threads[at].dump)?)))?;
     let sentence = format!(
         "{} has waited{} for another thread, and {} for the network meanwhile: perhaps for it.",
         case.name_of(case.seats[at]),
@@ -70,7 +77,7 @@ pub(super) fn told(case: &Case<'_>) -> Option<String> {
     if !lasting.is_empty() {
         return Some(told_of(case, &lasting, "at one place for long, and nothing in the dump tells what holds it up"));
     }
-    let waiting: Vec<usize> = (0..case.threads.len()).filter(|at| may_last(case, *at)).collect();
+    let waiting = waiting_in_the_only(case);
     let text = "waiting in the only dump, and no other thread is at work: a second dump would show whether it moves";
     if !waiting.is_empty() {
         return Some(told_of(case, &waiting, text));
@@ -136,12 +143,17 @@ fn is_standing(case: &Case<'_>, at: usize) -> bool {
     stands && !seen.moves && is_awaited(case, at) && case.lasts(at)
 }
 
-/// Whether it waits in the only dump that there is, which has no clock: for a moment, or for ever.
-fn may_last(case: &Case<'_>, at: usize) -> bool {
-    let seen = &case.threads[at];
-    let waits = matches!(seen.doing, Doing::Wait | Doing::Lock) && seen.thread.since_us.is_none();
-    let clock = case.model.dumps.first().is_some_and(|(_, dump, _)| dump.format.starts_with("go-"));
-    waits && case.model.dumps.len() == 1 && !clock && is_awaited(case, at) && !is_worked_for(case, at)
+/// Those that wait in the only dump that there is, which has no clock: for a moment, or for ever.
+fn waiting_in_the_only(case: &Case<'_>) -> Vec<usize> {
+    let [(_, dump, _)] = &case.model.dumps[..] else { return Vec::new() };
+    if dump.format.starts_with("go-") || !dumps_at_work(case).is_empty() {
+        return Vec::new();
+    }
+    let waits = |at: &usize| {
+        let seen = &case.threads[*at];
+        matches!(seen.doing, Doing::Wait | Doing::Lock) && seen.thread.since_us.is_none()
+    };
+    (0..case.threads.len()).filter(|at| waits(at) && is_awaited(case, *at)).collect()
 }
 
 /// A callback that a client waits for. Requests of a log have clocks of their own, and rules that ask these.
@@ -157,20 +169,19 @@ fn is_patient(op: Op) -> bool {
     matches!(op, Op::Setlkw | Op::Poll | Op::Ioctl) || op.class() == Class::Control
 }
 
-/// Whether another thread of the same dump is at something that may end the wait.
-fn is_worked_for(case: &Case<'_>, at: usize) -> bool {
-    let works = |other: usize| {
-        let seen = &case.threads[other];
+/// The dumps in which some thread is at something that may end another one's wait.
+fn dumps_at_work(case: &Case<'_>) -> BTreeSet<usize> {
+    let works = |at: &usize| {
+        let seen = &case.threads[*at];
         let at_work = match seen.doing {
             Doing::Network | Doing::Disk | Doing::Running | Doing::Notify => true,
             // Who rests at its place does nothing for others.
-            Doing::Other => !case.lasts(other) && !seen.thread.frames.is_empty(),
+            Doing::Other => !case.lasts(*at) && !seen.thread.frames.is_empty(),
             Doing::Idle | Doing::Lock | Doing::Sleep | Doing::Wait => false,
         };
         (at_work || stacks::listens(seen.thread, seen.doing) || polls_tasks(seen)) && !stacks::dumps(seen.thread)
     };
-    (0..case.threads.len())
-        .any(|other| other != at && case.threads[other].dump == case.threads[at].dump && works(other))
+    (0..case.threads.len()).filter(works).map(|at| case.threads[at].dump).collect()
 }
 
 /// The innermost function of the program's own.

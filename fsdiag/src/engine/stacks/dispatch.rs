@@ -46,9 +46,9 @@ pub(super) fn dispatches(frame: &Frame) -> bool {
 
 /// python-fuse and pyfuse3 wrap each method.
 fn calls_python(frame: &Frame) -> bool {
-    let wraps = |name: &str| frame.function.rsplit('.').next() == Some(name);
-    wraps("__call__") && super::serves::is_fuse_py(frame)
-        || wraps("wrapper") && frame.file.as_deref().is_some_and(|file| file.ends_with("_pyfuse3.py"))
+    let ends = |name: &str| frame.function.ends_with(name);
+    ends("__call__") && super::serves::is_fuse_py(frame)
+        || ends("wrapper") && frame.file.as_deref().is_some_and(|file| file.ends_with("_pyfuse3.py"))
 }
 
 /// The operation whose callback a library has called, by the callback's name or by the caller's.
