@@ -251,11 +251,17 @@ fn ownerless_in_dump(case: &Case<'_>) -> Option<Finding> {
             piles.entry((seen.dump, &lock.key)).or_default().push(case.seats[at]);
         }
     }
-    let ((_, name), waiters) = piles.into_iter().max_by_key(|(_, waiters)| waiters.len())?;
-    let advice =
-        &["a dump by gdb with `bt full` shows the `__owner` of a mutex: the thread that has it", advice::LOCK_EVENTS];
-    Some(without_holder(case, name, &waiters).advice(advice))
+    let ((dump, name), waiters) = piles.into_iter().max_by_key(|(_, waiters)| waiters.len())?;
+    let finding = without_holder(case, name, &waiters).advice(&[NO_WAY_OUT]);
+    // A mutex of the C library knows its owner, one of Go does not.
+    let native = matches!(&*case.model.dumps[dump].1.format, "gdb" | "eu-stack");
+    let finding = if native { finding.advice(&[OWNER]) } else { finding };
+    Some(finding.advice(&[advice::LOCK_EVENTS]))
 }
+
+const NO_WAY_OUT: &str =
+    "no thread of the dump is seen to have that lock: look for a return or a panic that leaves it taken";
+const OWNER: &str = "a dump by gdb with `bt full` shows the `__owner` of a mutex: the thread that has it";
 
 fn without_holder(case: &Case<'_>, name: &str, waiters: &[usize]) -> Finding {
     let sentence = format!(
