@@ -19,6 +19,8 @@ pub struct Answer {
     pub began: Option<Micros>,
 }
 
+/// Most lives have some: room for so many is made at once.
+const FIRST: usize = 16;
 /// Neither has an end; of more than these the oldest are forgotten.
 const OF_TRACE: usize = 1 << 16;
 const OF_LOG: usize = 64;
@@ -29,6 +31,9 @@ impl Answered {
     pub(super) fn note(&mut self, answer: Answer, errno: Option<u32>, of_trace: bool) {
         if errno.is_some_and(|errno| BY_THE_KERNEL.contains(&errno)) {
             return;
+        }
+        if self.latest.capacity() == 0 {
+            self.latest.reserve(FIRST);
         }
         if self.latest.len() >= if of_trace { OF_TRACE } else { OF_LOG } {
             self.latest.pop_front();

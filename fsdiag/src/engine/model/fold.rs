@@ -14,72 +14,71 @@ use super::{
 use crate::engine::fact::{At, Call, Done, Fact, KernelFact, Key, Place, What};
 
 impl Model {
-    /// Takes one observation for good.
+    /// Takes one observation for good: what it tells of is kept as it is, and no copy of it.
     pub(super) fn take(&mut self, fact: Fact) {
-        match fact.what {
-            What::Enter(call) => self.begin(call, fact.at, fact.place),
-            What::Dump(dump) => self.dumped(fact.place, fact.at, dump),
-            _ => self.apply(&fact),
+        let Fact { place, at, what } = fact;
+        match what {
+            What::Enter(call) => self.begin(call, at, place),
+            What::Exit(done) => {
+                let (session, at) = self.speaker(place, at);
+                drop(session.exit(&done, at, place));
+            }
+            What::Phase { key, phase, detail } => {
+                let (session, since) = self.speaker(place, at);
+                if let Some(open) = session.open.get_mut(&key) {
+                    open.phase = Some(Box::new(PhaseAt { phase, detail, since, place }));
+                }
+            }
+            What::Dump(dump) => self.dumped(place, at, dump),
+            What::Hint { kind, key, path, text } => {
+                let Some(subject) = self.subject(place, kind, &text) else { return };
+                let session = &mut self.sessions[subject];
+                let (at, served) = (session.time(at), session.under_way());
+                session.hints.push(Hint { kind, key, path, text, at, place, served });
+            }
+            _ => self.take_rare(place, at, what),
         }
     }
 
-    /// Takes one observation.
-    pub fn apply(&mut self, fact: &Fact) {
-        let place = fact.place;
-        match &fact.what {
-            What::Enter(call) => return self.begin(call.clone(), fact.at, place),
-            What::Own(body) => return self.own(place, fact.at, body, None),
-            What::Dump(dump) => return self.dumped(place, fact.at, dump.clone()),
-            What::Kernel(kernel) => return self.kernel_fact(place, kernel),
-            What::Session { pid, workers, .. } => return self.new_session(place, fact.at, *pid, *workers),
-            What::Lost { lines } => return self.lost(place, fact.at, *lines),
+    /// The rest of them.
+    fn take_rare(&mut self, place: Place, at: At, what: What) {
+        match what {
+            What::Own(body) => self.own(place, at, &body, None),
+            What::Kernel(kernel) => self.kernel_fact(place, &kernel),
+            What::Session { pid, workers, .. } => self.new_session(place, at, pid, workers),
+            What::Lost { lines } => self.lost(place, at, lines),
             What::SessionEnd { crash, text, victim } => {
-                let ended = Ended { crash: *crash, text: text.clone(), place };
-                return self.end(place, fact.at, ended, victim.as_ref());
+                self.end(place, at, Ended { crash, text, place }, victim.as_ref());
             }
-            _ => {}
-        }
-        let (session, at) = match &fact.what {
-            What::Hint { kind, text, .. } => {
-                let Some(subject) = self.subject(place, *kind, text) else { return };
-                let session = &mut self.sessions[subject];
-                let at = session.time(fact.at);
-                (session, at)
-            }
-            _ => {
-                let session = self.foreign(place);
-                let at = session.speaks(fact.at);
-                (session, at)
-            }
-        };
-        match &fact.what {
-            What::Exit(done) => drop(session.exit(done, at, place)),
             What::Completed(c) => {
+                let (session, at) = self.speaker(place, at);
                 session.entered += 1;
                 session.completed(c.op, place.key(), at, Some(c.us), c.errno, place);
             }
-            What::Phase { key, phase, detail } => {
-                if let Some(open) = session.open.get_mut(key) {
-                    let (phase, detail) = (*phase, detail.clone());
-                    open.phase = Some(Box::new(PhaseAt { phase, detail, since: at, place }));
-                }
-            }
             What::Interrupt(key) => {
-                if let Some(open) = session.open.get_mut(key) {
+                if let Some(open) = self.speaker(place, at).0.open.get_mut(&key) {
                     open.interrupted = true;
                 }
             }
             What::Watch { stalled, .. } => {
-                session.watch_stalled.clone_from(stalled);
+                let (session, at) = self.speaker(place, at);
+                session.watch_stalled = stalled;
                 session.watch_place = Some((place, at));
             }
-            What::Hint { kind, key, path, text } => {
-                let (key, path, text) = (*key, path.clone(), text.clone());
-                let served = session.under_way();
-                session.hints.push(Hint { kind: *kind, key, path, text, at, place, served });
-            }
-            _ => {}
+            What::Enter(_) | What::Exit(_) | What::Phase { .. } | What::Dump(_) | What::Hint { .. } => {}
         }
+    }
+
+    /// Whose fact it is, and what time that makes it there.
+    fn speaker(&mut self, place: Place, at: At) -> (&mut Session, Option<Micros>) {
+        let session = self.foreign(place);
+        let at = session.speaks(at);
+        (session, at)
+    }
+
+    /// Takes one observation.
+    pub fn apply(&mut self, fact: &Fact) {
+        self.take(fact.clone());
     }
 
     /// The same for an event of fsd itself, without a copy on the way.

@@ -7,7 +7,7 @@ mod names;
 mod packed;
 mod row;
 
-use std::{borrow::Cow, collections::BTreeMap, mem, sync::OnceLock};
+use std::{borrow::Cow, collections::BTreeMap, sync::OnceLock};
 
 use fsd_events::op::Op;
 
@@ -114,12 +114,18 @@ impl OpenOps {
         self.latest.get_mut(key)
     }
 
-    /// One of that key must not be there.
-    pub(super) fn insert(&mut self, op: OpenOp) {
+    /// Gives the one that was there under that key.
+    pub(super) fn insert(&mut self, op: OpenOp) -> Option<OpenOp> {
+        let key = op.key();
+        if self.crowd.is_none() && self.latest.len() < LATEST {
+            return self.latest.insert(key, op);
+        }
+        let before = self.remove(&key);
         if self.latest.len() >= LATEST && self.crowd.as_ref().is_none_or(|crowd| crowd.has_room()) {
             self.pack();
         }
-        self.latest.insert(op.key(), op);
+        self.latest.insert(key, op);
+        before
     }
 
     pub(super) fn remove(&mut self, key: &Key) -> Option<OpenOp> {
@@ -138,12 +144,13 @@ impl OpenOps {
     /// The older half joins the crowd.
     fn pack(&mut self) {
         self.judged.take();
-        let mut all: Vec<OpenOp> = mem::take(&mut self.latest).into_values().collect();
-        all.sort_unstable_by_key(|op| op.order);
-        let younger = all.split_off(all.len() / 2);
-        self.latest = younger.into_iter().map(|op| (op.key(), op)).collect();
+        // Where they stand is much less to sort than they are.
+        let mut ages: Vec<(u64, Key)> = self.latest.values().map(|op| (op.order, op.key())).collect();
+        let half = ages.len() / 2;
+        ages.select_nth_unstable(half);
+        ages[..half].sort_unstable();
         let crowd = self.crowd.get_or_insert_default();
-        all.into_iter().for_each(|op| crowd.insert(op));
+        ages[..half].iter().filter_map(|(_, key)| self.latest.remove(key)).for_each(|op| crowd.insert(op));
     }
 }
 

@@ -92,9 +92,11 @@ impl OpStats {
         self.starts.times.iter().filter(|s| **s > t + 20_000).count().min(Latest::KEPT)
     }
 
-    /// One that has ended began in that place of the order of ENTERs.
-    pub(super) fn began(&mut self, order: u64) {
-        self.orders.push(Micros::try_from(order).unwrap_or(Micros::MAX));
+    /// One that has ended began in that place of the order of ENTERs, which counts where no clock says more.
+    pub(super) fn began(&mut self, end: Option<Micros>, order: u64) {
+        if end.is_none() {
+            self.orders.push(Micros::try_from(order).unwrap_or(Micros::MAX));
+        }
     }
 
     /// How many that began behind that place have completed, where the source has no clock; no more than `Latest::KEPT`.

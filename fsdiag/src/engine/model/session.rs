@@ -194,6 +194,7 @@ impl Session {
         self.clock.passes(at);
     }
 
+    #[inline]
     fn hears(&mut self, at: At) {
         if !self.open.is_empty() {
             self.clock.breaks_silence(at);
@@ -218,13 +219,12 @@ impl Session {
             return;
         }
         self.reuse_thread(&call);
-        let key = call.key;
-        if self.close(key).is_some() {
-            self.loss.superseded += 1;
-        }
         let order = self.entered;
         let op = OpenOp { call, place, at, order, phase: None, interrupted: false };
-        self.open.insert(op);
+        if let Some(before) = self.open.insert(op) {
+            self.closed(&before);
+            self.loss.superseded += 1;
+        }
         self.max_open = self.max_open.max(self.open.len());
     }
 
@@ -244,10 +244,7 @@ impl Session {
         let us = done.us.or_else(|| u64::try_from(at? - open.at?).ok());
         let op = done.op.unwrap_or(open.op());
         self.clock.measured(open.at, at, done.us);
-        if at.is_none() {
-            self.stats(op).began(open.order);
-        }
-        self.completed(op, done.key, at, us, done.errno, place);
+        self.completed(op, done.key, at, us, done.errno, place).began(at, open.order);
         Some(open)
     }
 
@@ -259,11 +256,13 @@ impl Session {
         us: Option<u64>,
         errno: Option<u32>,
         place: Place,
-    ) {
-        self.stats(op).add(at, us, errno);
+    ) -> &mut OpStats {
         if let Some(us) = us {
             self.slow.add(Slow { op, key, us, place });
         }
+        let stats = self.stats.entry(op).or_default();
+        stats.add(at, us, errno);
+        stats
     }
 
     /// Rule R0: the first request of a new life, once it is sure that one has begun.
@@ -297,6 +296,12 @@ impl Session {
     /// Takes an operation out; whatever waits or holds in its name goes with it.
     pub fn close(&mut self, key: Key) -> Option<OpenOp> {
         let open = self.open.remove(&key)?;
+        self.closed(&open);
+        Some(open)
+    }
+
+    fn closed(&mut self, open: &OpenOp) {
+        let key = open.key();
         if let Key::Num(id) = key {
             if !self.waits.is_empty() {
                 self.waits.remove(&id);
@@ -308,7 +313,6 @@ impl Session {
         if let Some(serves) = open.call.thread.as_deref().and_then(|thread| self.on_thread.get_mut(thread)) {
             serves.take_if(|serves| *serves == key);
         }
-        Some(open)
     }
 
     /// The open requests that a report judges.

@@ -1,8 +1,9 @@
 //! Rule R0 where lines tell who wrote them: two that write by turns are two daemons, and one that begins after the
 //! last word of another of the same name is the same daemon, started again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::hash::NumberMap;
 use crate::engine::fact::{InputId, Writer};
 
 /// Everybody who has written into a log.
@@ -11,7 +12,7 @@ pub(super) struct Voices {
     all: Vec<Voice>,
     /// Those that have a session: few, in a journal of many processes.
     living: Vec<usize>,
-    known: HashMap<(InputId, u64), usize>,
+    known: NumberMap<(InputId, u64), usize>,
     /// Whose the facts of a stream are now.
     speaking: BTreeMap<InputId, usize>,
     turns: u64,
@@ -118,9 +119,12 @@ impl Voices {
 
     /// Who was followed by whom. Nobody follows two, and of several that fell silent the latest is followed.
     fn followed(&self) -> BTreeMap<usize, usize> {
+        let mut followed = BTreeMap::new();
+        if self.living.len() < 2 {
+            return followed;
+        }
         let mut lives = self.living.clone();
         lives.sort_by_key(|at| self.all[*at].first);
-        let mut followed = BTreeMap::new();
         for later in &lives {
             let earlier = lives.iter().filter(|at| self.all[*later].succeeds(&self.all[**at]));
             let free = earlier.filter(|at| !followed.contains_key(*at));

@@ -123,7 +123,7 @@ fn nobody_can_tell_who_is_packed() {
 fn of_a_crowd_the_oldest_and_the_mentioned_are_judged_and_all_are_counted() {
     let mut open = OpenOps::default();
     let many = (JUDGED + LATEST + 1000) as u64;
-    (0..many).for_each(|id| open.insert(read(id)));
+    (0..many).for_each(|id| drop(open.insert(read(id))));
     let mentioned = Key::Num(many - LATEST as u64 - 1);
     let judged: Vec<u64> = open.judged(|key| key == mentioned).map(|op| op.order).collect();
     let left = open.unjudged();
