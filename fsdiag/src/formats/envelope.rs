@@ -40,13 +40,24 @@ pub(super) fn open<R>(line: &str, coloured: bool, then: impl FnOnce(Opened<'_>) 
     then(prefixes(line))
 }
 
+/// Whether there is nothing to take off such a line, as its ends tell: most lines of most dumps are so.
+pub(super) fn is_bare(line: &str, coloured: bool) -> bool {
+    let (Some(first), Some(last)) = (line.as_bytes().first(), line.as_bytes().last()) else { return true };
+    !coloured && !begins(*first) && !matches!(first, b'{' | 0) && !matches!(last, b'\r' | b'\n')
+}
+
 /// What the escape sequences of a terminal begin with.
 pub(super) const ESCAPE: u8 = 0x1b;
 
+/// Whether a prefix may begin so.
+fn begins(first: u8) -> bool {
+    matches!(first, b'0'..=b'9' | b'[' | b'<' | b'A'..=b'S' | b'a'..=b'z')
+}
+
 /// At most three stacked prefixes: `docker | host tag[1]: [time] text`.
 fn prefixes(line: &str) -> Opened<'_> {
-    let mut all = Opened { text: line, ..Opened::default() };
-    for _ in 0..3 {
+    let Some(mut all) = prefix(line) else { return Opened { text: line, ..Opened::default() } };
+    for _ in 1..3 {
         let Some(Opened { text, stamp, by, .. }) = prefix(all.text) else { break };
         let (stamp, outer) = (better(all.stamp, stamp), around(all.stamp, stamp).or(all.outer));
         all = Opened { text, stamp, outer, by: all.by.around(by), made: false };
@@ -78,7 +89,8 @@ fn prefix(text: &str) -> Option<Opened<'_>> {
             let (text, by) = tag(rest);
             Some(Opened { text: stream(text), stamp: Some(stamp), by, ..Opened::default() })
         }
-        b'[' => pod(text).or_else(|| bracketed(text).map(plain)),
+        b'[' if text.as_bytes().get(1)? == &b'p' => pod(text),
+        b'[' => bracketed(text).map(plain),
         b'<' => structured::opened(text).or_else(|| priority(text).map(plain)),
         b'A'..=b'S' => {
             let (stamp, rest) = clock::month_first(text)?;
@@ -98,6 +110,11 @@ fn pod(text: &str) -> Option<Opened<'_>> {
 
 /// `[2026-11-22T09:26:51Z DEBUG x] text`, `[2026-11-22 09:26:51] text`, `[ 1330.393341] text`.
 fn bracketed(text: &str) -> Option<(&str, Option<Stamp>)> {
+    // Others count their requests there.
+    let mut inner = text.bytes().skip(1).skip_while(|byte| byte.is_ascii_digit());
+    if !matches!(inner.next()?, b' ' | b'.' | b':' | b'-' | b'/') {
+        return None;
+    }
     if let Some((stamp, rest)) = clock::kernel(text) {
         return Some((rest, Some(stamp)));
     }
@@ -124,14 +141,20 @@ fn tag(text: &str) -> (&str, By<'_>) {
 }
 
 /// What the names of hosts and programs are made of; a table, because every line is asked.
-const PLAIN: [bool; 256] = {
+const PLAIN: [bool; 256] = table(false);
+/// The same of services and pods.
+const SERVICE: [bool; 256] = table(true);
+
+const fn table(of_services: bool) -> [bool; 256] {
     let (mut table, mut byte) = ([false; 256], 0_u8);
     while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'@' | b'/');
+        let service = byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+        let plain = byte.is_ascii_uppercase() || matches!(byte, b'.' | b'@' | b'/');
+        table[byte as usize] = service || plain && !of_services;
         byte += 1;
     }
     table
-};
+}
 
 fn tagged(text: &str) -> Option<(&str, By<'_>)> {
     let bytes = text.as_bytes();
@@ -157,8 +180,10 @@ fn tagged(text: &str) -> Option<(&str, By<'_>)> {
 
 /// What begins with the name of a service or a pod; most lines that begin with a small letter do not.
 fn named(text: &str) -> Option<Opened<'_>> {
-    let service = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
-    let end = text.bytes().position(|b| !service(&b))?;
+    let end = text.bytes().position(|b| !SERVICE[usize::from(b)])?;
+    if !matches!(text.as_bytes()[end], b' ' | b'|') {
+        return None;
+    }
     composed(text, end).or_else(|| stern(text, end))
 }
 

@@ -2,7 +2,7 @@
 
 mod desk;
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::sync::LazyLock;
 
 use fsd_events::line::{Decoded, Decoder};
 use memchr::memmem::Finder;
@@ -107,15 +107,25 @@ impl Mixed {
         self.counts.lines += 1;
         let place = Place { input: self.input, line: self.counts.lines };
         let Some(raw) = self.whole(raw) else { return };
-        if raw.first() == Some(&b'{') && is_event(raw) && self.own(place, raw, sink) {
-            return;
+        if raw.first() == Some(&b'{') {
+            if is_event(raw) && self.own(place, raw, sink) {
+                return;
+            }
+            if raw.starts_with(OWN) {
+                return self.damaged(place, &String::from_utf8_lossy(raw), sink);
+            }
         }
-        if raw.starts_with(OWN) {
-            return self.damaged(place, &String::from_utf8_lossy(raw), sink);
+        match text.filter(|text| text.len() == raw.len()) {
+            Some(text) => self.open(place, text, sink),
+            None => self.open(place, &String::from_utf8_lossy(raw), sink),
         }
-        let text = text.filter(|text| text.len() == raw.len());
-        let text = text.map_or_else(|| String::from_utf8_lossy(raw), Cow::Borrowed);
-        envelope::open(&text, self.coloured, |opened| self.opened(place, &opened, sink));
+    }
+
+    fn open(&mut self, place: Place, text: &str, sink: &mut dyn Sink) {
+        if envelope::is_bare(text, self.coloured) {
+            return self.foreign(Line { place, text, at: At::default() }, None, None, sink);
+        }
+        envelope::open(text, self.coloured, |opened| self.opened(place, &opened, sink));
     }
 
     fn opened(&mut self, place: Place, opened: &Opened<'_>, sink: &mut dyn Sink) {
@@ -127,8 +137,8 @@ impl Mixed {
         if text.as_bytes().starts_with(OWN) {
             return self.damaged(place, text, sink);
         }
-        let by = if opened.by.is_known() { opened.by } else { writer::of_line(text) };
-        self.foreign(Line { place, text, at }, opened.outer, &by, sink);
+        let by = Some(&opened.by).filter(|by| by.is_known());
+        self.foreign(Line { place, text, at }, opened.outer, by, sink);
     }
 
     /// A line of fsd's own that is torn: what is left of it may end a request, never begin one.
@@ -194,8 +204,27 @@ impl Mixed {
         true
     }
 
-    fn foreign(&mut self, line: Line<'_>, around: Option<Stamp>, by: &By<'_>, sink: &mut dyn Sink) {
-        match self.desks.turn_to(by, line.text) {
+    fn foreign(&mut self, mut line: Line<'_>, around: Option<Stamp>, by: Option<&By<'_>>, sink: &mut dyn Sink) {
+        let of_line = if by.is_none() { writer::of_line(line.text) } else { None };
+        let by = by.or(of_line.as_ref());
+        if by.is_some() || !self.desks.is_at_first() {
+            self.turn_to(by, line.text, sink);
+        }
+        if line.at.wall_us.is_some() {
+            line.at = self.desks.own(line.at, around);
+        }
+        match self.desks.read(&line, &mut self.facts) {
+            Taken::Bad => self.counts.bad_lines += 1,
+            taken if self.facts.is_empty() => return self.passed(line.at, taken == Taken::Yes, sink),
+            _ => {}
+        }
+        if !self.facts.is_empty() {
+            self.hand_over(sink);
+        }
+    }
+
+    fn turn_to(&mut self, by: Option<&By<'_>>, text: &str, sink: &mut dyn Sink) {
+        match self.desks.turn_to(by, text) {
             Turn::Stays => {}
             Turn::To => sink.writer(self.input, self.desks.writer(), true),
             Turn::Instead(mut left) => {
@@ -204,15 +233,6 @@ impl Mixed {
                 self.hand_over(sink);
                 sink.writer(self.input, self.desks.writer(), true);
             }
-        }
-        let line = Line { at: self.desks.own(line.at, around), ..line };
-        match self.desks.read(&line, &mut self.facts) {
-            Taken::Bad => self.counts.bad_lines += 1,
-            taken if self.facts.is_empty() => self.passed(line.at, taken == Taken::Yes, sink),
-            _ => {}
-        }
-        if !self.facts.is_empty() {
-            self.hand_over(sink);
         }
     }
 

@@ -34,28 +34,21 @@ impl<'a> By<'a> {
         self.pid.is_some() || !self.host.is_empty() || !self.name.is_empty()
     }
 
-    /// Whether it is that writer, without the cost of [`By::identity`]: lines of one come in runs.
+    /// Whether it is that writer.
     pub(super) fn is(&self, writer: &Writer) -> bool {
         let same = self.pid.is_some() || *self.name == *writer.name;
         self.pid == writer.pid && same && *self.host == *writer.host
     }
 
-    /// None where nothing tells.
-    pub(super) fn identity(&self) -> Option<u64> {
-        self.is_known().then(|| {
-            let mut hasher = DefaultHasher::new();
-            self.host.hash(&mut hasher);
-            // One process may write under two names.
-            match self.pid {
-                Some(pid) => pid.hash(&mut hasher),
-                None => self.name.hash(&mut hasher),
-            }
-            hasher.finish()
-        })
-    }
-
-    pub(super) fn writer(&self, identity: u64) -> Writer {
-        Writer { identity, host: self.host.into(), name: self.name.into(), pid: self.pid }
+    pub(super) fn writer(&self) -> Writer {
+        let mut hasher = DefaultHasher::new();
+        self.host.hash(&mut hasher);
+        // One process may write under two names.
+        match self.pid {
+            Some(pid) => pid.hash(&mut hasher),
+            None => self.name.hash(&mut hasher),
+        }
+        Writer { identity: hasher.finish(), host: self.host.into(), name: self.name.into(), pid: self.pid }
     }
 }
 
@@ -65,19 +58,19 @@ const TASK_BYTES: usize = 40;
 const TRACE_BYTES: usize = "[: fuse_request_: connection ".len();
 
 /// Who wrote a line without an envelope that tells, where its format does.
-pub(super) fn of_line(text: &str) -> By<'_> {
-    static TRACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b": fuse_request_"));
+pub(super) fn of_line(text: &str) -> Option<By<'_>> {
     if text.starts_with('[') {
-        let of = |pid| By { name: "rclone", pid: Some(pid), ..By::default() };
-        return rclone::process(text).map(of).unwrap_or_default();
+        return rclone::process(text).map(|pid| By { name: "rclone", pid: Some(pid), ..By::default() });
     }
     // The number of a processor stands before the event: few other lines have such a bracket there.
     let head = &text.as_bytes()[..text.len().min(TASK_BYTES)];
     // So few bytes are compared sooner, all at once, than a search for one of them has begun.
     let bracket = text.len() >= TRACE_BYTES && head.iter().fold(false, |found, byte| found | (*byte == b'['));
-    let trace = bracket.then(|| TRACE.find(text.as_bytes())).flatten();
-    match trace.and_then(|_| kernel_trace::connection(text)) {
-        Some(connection) => By { name: connection, ..By::default() },
-        None => By::default(),
-    }
+    if bracket { of_trace(text) } else { None }
+}
+
+fn of_trace(text: &str) -> Option<By<'_>> {
+    static TRACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b": fuse_request_"));
+    TRACE.find(text.as_bytes())?;
+    kernel_trace::connection(text).map(|name| By { name, ..By::default() }).filter(By::is_known)
 }

@@ -69,21 +69,25 @@ impl Desks {
         self.all[self.at].writer()
     }
 
+    /// Whether the line before was of nobody that is known.
+    pub(super) fn is_at_first(&self) -> bool {
+        self.at == 0
+    }
+
     /// Finds the desk for a line.
-    pub(super) fn turn_to(&mut self, by: &By<'_>, text: &str) -> Turn {
-        if by.is_known() && self.writer().is_some_and(|writer| by.is(writer)) {
-            return Turn::Stays;
-        }
-        let Some(identity) = by.identity() else {
+    pub(super) fn turn_to(&mut self, by: Option<&By<'_>>, text: &str) -> Turn {
+        let Some(by) = by else {
             // What follows in a dump may stand there without an envelope.
             let goes_on = self.all[self.at].awake != 0 && text.starts_with([' ', '\t']) || text.is_empty();
             return if goes_on { Turn::Stays } else { self.go_to(0) };
         };
-        let is_it = |desk: &Desk| desk.writer.as_ref().is_some_and(|writer| writer.identity == identity);
-        match self.all.iter().position(is_it) {
+        if self.writer().is_some_and(|writer| by.is(writer)) {
+            return Turn::Stays;
+        }
+        match self.all.iter().position(|desk| desk.writer().is_some_and(|writer| by.is(writer))) {
             Some(at) => self.go_to(at),
             None if GATE.of(text) == 0 => self.go_to(0),
-            None => self.open(Desk::new(self.entries, Some(by.writer(identity)))),
+            None => self.open(Desk::new(self.entries, Some(by.writer()))),
         }
     }
 
