@@ -125,11 +125,11 @@ pub(super) fn leading(text: &str) -> Option<(Stamp, &str)> {
 
 /// `YYYY-MM-DD HH:MM:SS.ffffff+ZZ:ZZ` with any of `-/.` in the date, `T` or a blank, `.` or `,` before the fraction.
 fn dated(text: &str) -> Option<(Stamp, &str)> {
-    let date = text.as_bytes();
+    let date: &[u8; 11] = text.as_bytes().first_chunk()?;
     let separator = date[4];
-    let days = days(digits::<4>(text, 0)?, digits::<2>(text, 5)?, digits::<2>(text, 8)?)?;
-    let joined = matches!(date.get(10)?, b' ' | b'T' | b'-');
-    if date.get(7) != Some(&separator) || !joined {
+    let numbers = numbers(date.first_chunk()?, [b'0', b'0', b'0', b'0', separator, b'0', b'0', separator])?;
+    let days = days(numbers[0] * 100 + numbers[2], numbers[5], digits::<2>(text, 8)?)?;
+    if !matches!(date[10], b' ' | b'T' | b'-') {
         return None;
     }
     let (us, rest) = of_day(text.get(11..)?)?;
@@ -158,11 +158,8 @@ fn epoch(text: &str) -> Option<(Stamp, &str)> {
 
 /// `HH:MM:SS` with an optional fraction: microseconds since midnight.
 pub(super) fn of_day(text: &str) -> Option<(u64, &str)> {
-    let bytes = text.as_bytes();
-    if bytes.get(2) != Some(&b':') || bytes.get(5) != Some(&b':') {
-        return None;
-    }
-    let (hours, minutes, seconds) = (digits::<2>(text, 0)?, digits::<2>(text, 3)?, digits::<2>(text, 6)?);
+    let numbers = numbers(text.as_bytes().first_chunk()?, *b"00:00:00")?;
+    let (hours, minutes, seconds) = (numbers[0], numbers[3], numbers[6]);
     if hours > 23 || minutes > 59 || seconds > 60 {
         return None;
     }
@@ -209,6 +206,19 @@ pub(super) fn kernel(text: &str) -> Option<(Stamp, &str)> {
     let (us, len) = scan::fraction_us(rest.strip_prefix('.')?);
     let rest = rest.get(1 + len..)?.strip_prefix(']')?;
     (len == 6).then(|| (Stamp::Mono(seconds.saturating_mul(1_000_000) + us), rest.strip_prefix(' ').unwrap_or(rest)))
+}
+
+/// What each byte of a text makes with the one behind it as a number of two digits, if there are digits wherever `form`
+/// has a zero, and else what `form` has. All eight are looked at at once.
+fn numbers(text: &[u8; 8], form: [u8; 8]) -> Option<[u64; 8]> {
+    const SIX: u64 = 0x0606_0606_0606_0606;
+    const LARGE: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    let signs = form.map(|byte| if byte == b'0' { 0 } else { u8::MAX });
+    let digits = u64::from_le_bytes(*text) ^ u64::from_le_bytes(form);
+    // Whatever is greater than nine is sixteen or more with six.
+    let other = digits & u64::from_le_bytes(signs) | (digits | digits.wrapping_add(SIX)) & LARGE;
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    (other == 0).then(|| pairs.to_le_bytes().map(u64::from))
 }
 
 fn digits<const COUNT: usize>(text: &str, from: usize) -> Option<u64> {

@@ -183,6 +183,7 @@ pub(super) fn seconds_us(text: &str) -> Option<u64> {
 
 /// Microseconds of the digits behind a decimal point, and how many bytes they take.
 pub(super) fn fraction_us(digits: &str) -> (u64, usize) {
+    const SCALES: [u64; 7] = [1_000_000, 100_000, 10_000, 1000, 100, 10, 1];
     let (mut us, mut len) = (0, 0);
     for digit in digits.bytes().take_while(u8::is_ascii_digit) {
         if len < 6 {
@@ -190,7 +191,7 @@ pub(super) fn fraction_us(digits: &str) -> (u64, usize) {
         }
         len += 1;
     }
-    (us * 10_u64.pow(6_u32.saturating_sub(len)), len as usize)
+    (us * SCALES[len.min(6)], len)
 }
 
 /// What stands between the quotes that `text` starts with; a backslash escapes, and stays.
