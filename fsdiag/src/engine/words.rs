@@ -1,7 +1,7 @@
 //! Words: which of many words stand in a text, found in one look at a few of its bytes.
 //!
 //! Any word of five letters or more has four letters in a row that begin at an even place of the text, whatever stands
-//! before it. So only every second place is looked at (or every fourth, where all words are long), and one bit tells
+//! before it. So only every second place is looked at (or every fourth, where all words are long), and a table tells
 //! whether any word has the letters that stand there: almost always none does. No place waits for the one before it,
 //! as the steps of an automaton do.
 
@@ -17,12 +17,12 @@ pub struct Words {
     /// From place to place.
     stride: usize,
     /// Whether a word may have letters with that hash.
-    bits: Box<[u64; HASHES / 64]>,
+    begins: Box<[bool; HASHES]>,
     /// The words that have these letters, and where.
     places: NumberMap<u32, Vec<(usize, usize)>>,
 }
 
-const HASHES: usize = 1 << 16;
+const HASHES: usize = 1 << 14;
 /// Makes large letters of ASCII small, and mixes up some signs: whole words are compared afterwards.
 const SMALL: u32 = 0x2020_2020;
 
@@ -46,7 +46,7 @@ impl Words {
             width,
             mask: u32::MAX >> (32 - 8 * width),
             stride: shortest - width + 1,
-            bits: Box::new([0; HASHES / 64]),
+            begins: Box::new([false; HASHES]),
             places: NumberMap::default(),
         };
         for (word, text) in words.iter().enumerate() {
@@ -57,8 +57,7 @@ impl Words {
 
     fn add(&mut self, word: usize, from: &[u8], at: usize) {
         let letters = self.letters(from);
-        let hash = hash(letters);
-        self.bits[hash / 64] |= 1 << (hash % 64);
+        self.begins[hash(letters)] = true;
         self.places.entry(letters).or_default().push((word, at));
     }
 
@@ -71,32 +70,35 @@ impl Words {
     /// Gives the place in the list of each word that is found, as often as it stands there, until one suffices.
     pub fn each(&self, text: &[u8], mut suffices: impl FnMut(usize) -> bool) {
         let Some(end) = text.len().checked_sub(self.width) else { return };
-        let mut at = 0;
+        let mut at = self.next(text, 0);
         while at <= end {
-            if let Some(eight) = text[at..].first_chunk().filter(|_| self.stride == 2 && self.width == 4)
+            let letters = self.letters(&text[at..]);
+            if self.begins[hash(letters)] && self.at(text, at, letters, &mut suffices) {
+                return;
+            }
+            at = self.next(text, at + self.stride);
+        }
+    }
+
+    /// The first place from this one on that is worth a look by itself.
+    fn next(&self, text: &[u8], mut at: usize) -> usize {
+        if self.stride == 2 && self.width == 4 {
+            while let Some((_, from)) = text.split_at_checked(at)
+                && let Some(eight) = from.first_chunk()
                 && !self.may_begin_in(u64::from_le_bytes(*eight))
             {
                 at += 3 * self.stride;
-                continue;
             }
-            let letters = self.letters(&text[at..]);
-            let hash = hash(letters);
-            if self.bits[hash / 64] & (1 << (hash % 64)) != 0 && self.at(text, at, letters, &mut suffices) {
-                return;
-            }
-            at += self.stride;
         }
+        at
     }
 
     /// Whether any word may have the four letters at one of the three places of eight bytes: all are looked at at once,
     /// because almost always none has.
     fn may_begin_in(&self, eight: u64) -> bool {
         let eight = eight | u64::from(SMALL) << 32 | u64::from(SMALL);
-        let bit = |shift: u32| {
-            let hash = hash((eight >> shift) as u32);
-            self.bits[hash / 64] >> (hash % 64)
-        };
-        (bit(0) | bit(16) | bit(32)) & 1 != 0
+        let begins = |shift: u32| self.begins[hash((eight >> shift) as u32)];
+        begins(0) | begins(16) | begins(32)
     }
 
     /// The words that really stand there.
@@ -138,7 +140,7 @@ fn last(from: &[u8]) -> u32 {
 }
 
 fn hash(letters: u32) -> usize {
-    (letters.wrapping_mul(0x9e37_79b1) >> 16) as usize
+    (letters.wrapping_mul(0x9e37_79b1) >> 18) as usize
 }
 
 #[cfg(test)]

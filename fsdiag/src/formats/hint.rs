@@ -1,6 +1,6 @@
 //! Hints: lines that are no request but tell a cause, whatever daemon wrote them.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::{Regex, RegexBuilder};
 
@@ -85,13 +85,15 @@ static ROWS: LazyLock<Vec<usize>> = LazyLock::new(|| {
     let row = |(row, words): (usize, &&[&str])| vec![row; words.len()];
     WORDS.iter().enumerate().flat_map(row).collect()
 });
-/// The expression of each row; none where its words are all there is to it.
-static EACH: LazyLock<Vec<Option<Regex>>> = LazyLock::new(|| {
-    let told = |((_, words), plain): (&(HintKind, &str), &&[&str])| {
-        (words.to_ascii_lowercase() != plain.join("|")).then(|| expression(words))
-    };
-    TABLE.iter().zip(&WORDS).map(told).collect()
-});
+/// The expression of each row, made when it is needed: most logs have a few of these causes.
+static EACH: [OnceLock<Option<Regex>>; TABLE.len()] = [const { OnceLock::new() }; TABLE.len()];
+
+/// None: the words of that row are all there is to it.
+fn expression_of(row: usize) -> Option<&'static Regex> {
+    let words = TABLE[row].1;
+    let made = || (words.to_ascii_lowercase() != WORDS[row].join("|")).then(|| expression(words));
+    EACH[row].get_or_init(made).as_ref()
+}
 
 fn expression(words: &str) -> Regex {
     let built = RegexBuilder::new(words).case_insensitive(true).unicode(false).build();
@@ -120,7 +122,7 @@ pub(super) fn of(text: &str) -> Option<HintKind> {
     if rows == 0 || super::scan::has(head, REMARK) {
         return None;
     }
-    let tells = |row: &usize| rows & (1 << row) != 0 && EACH[*row].as_ref().is_none_or(|words| words.is_match(head));
+    let tells = |row: &usize| rows & (1 << row) != 0 && expression_of(*row).is_none_or(|words| words.is_match(head));
     (0..TABLE.len()).find(tells).map(|row| TABLE[row].0)
 }
 

@@ -3,7 +3,10 @@
 use std::sync::LazyLock;
 
 use crate::{
-    engine::fact::{Fact, HintKind, Victim},
+    engine::{
+        fact::{Fact, HintKind, Victim},
+        words::Words,
+    },
     formats::{Line, Mark, Parser, Taken, UNKNOWN, hint, scan},
 };
 
@@ -13,6 +16,8 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 
 struct Ending;
 
+/// Before it stands a large or a small letter.
+const OF_MEMORY: &str = "ut of memory: Killed process ";
 const OOM_KILL: &str = "oom-kill:";
 const SEGFAULT: &str = ": segfault at ";
 const OF_UNIT: &str = ": A process of this unit has been killed by the OOM killer";
@@ -22,9 +27,15 @@ const WITH_STATUS: &str = "exited with status ";
 const WITH_CODE: &str = "exited with code ";
 const EXIT_CODE: &str = "exit code ";
 
+/// What all but shells say of a death.
+const SAID: [&str; 8] = [OF_MEMORY, OOM_KILL, SEGFAULT, OF_UNIT, MAIN_PROCESS, WITH_STATUS, WITH_CODE, EXIT_CODE];
+
+/// No line tells of a death without one of these.
+static DEATHS: LazyLock<Words> = LazyLock::new(|| Words::new(&[&SAID[..], &STATES[..]].concat()));
+
 static MARKS: LazyLock<Vec<Mark>> = LazyLock::new(|| {
-    let said = [OOM_KILL, SEGFAULT, OF_UNIT, MAIN_PROCESS, WITH_STATUS, WITH_CODE, EXIT_CODE];
-    said.iter().chain(&STATES).chain(&*hint::ALL).map(|word| Mark::Has(word)).collect()
+    // The kernel's word for it is a cause as well.
+    SAID.iter().skip(1).chain(&STATES).chain(&*hint::ALL).map(|word| Mark::Has(word)).collect()
 });
 
 /// Why a shell's job ended.
@@ -40,12 +51,18 @@ impl Parser for Ending {
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
-        let text = line.text.trim();
-        if let Some(victim) = of_memory(text) {
+        let (mut said, mut state) = (false, false);
+        DEATHS.each(line.text.as_bytes(), |word| {
+            *(if word < SAID.len() { &mut said } else { &mut state }) = true;
+            said
+        });
+        let text = scan::trimmed(line.text);
+        if said && let Some(victim) = of_memory(text) {
             line.hint(HintKind::NoMemory, None, out);
             return line.death(victim, out);
         }
-        if let Some(victim) = victim(text) {
+        let victim = if said { victim(text) } else { Some(text).filter(|_| state).and_then(by_shell) };
+        if let Some(victim) = victim {
             return line.death(victim, out);
         }
         match hint::of(line.text) {
@@ -58,7 +75,7 @@ impl Parser for Ending {
 /// `Out of memory: Killed process 812 (sshfs) total-vm:...`, `oom-kill:...,task=sshfs,pid=812,uid=0`.
 fn of_memory(text: &str) -> Option<Victim> {
     let pid = |(pid, rest)| (u32::try_from(pid).ok(), rest);
-    if let Some((pid, rest)) = scan::after(text, "ut of memory: Killed process ").and_then(scan::num).map(pid) {
+    if let Some((pid, rest)) = scan::after(text, OF_MEMORY).and_then(scan::num).map(pid) {
         let name = rest.strip_prefix(" (").and_then(|rest| scan::split(rest, ")")).map(|(name, _)| name.into());
         return Some(Victim { pid, name });
     }
