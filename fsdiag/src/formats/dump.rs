@@ -29,8 +29,12 @@ struct Draft {
     at: At,
     /// The last thread still takes frames.
     in_thread: bool,
+    /// Those of its threads, where they are many.
     numbers: NumberMap<u64, ()>,
 }
+
+/// So many threads are looked through sooner than a table of them is made.
+const FEW: usize = 16;
 
 /// Deepest stack that is kept, frames.
 const DEEPEST: usize = 512;
@@ -45,14 +49,21 @@ impl Draft {
 
     /// Whether a thread of that number is there already: then a second dump begins.
     fn has(&self, number: u64) -> bool {
-        self.numbers.contains_key(&number)
+        match self.dump.threads.len() {
+            ..=FEW => self.dump.threads.iter().any(|thread| thread.number == number),
+            _ => self.numbers.contains_key(&number),
+        }
     }
 
     /// Begins a thread, unless the dump has absurdly many.
     fn thread(&mut self, line: &Line<'_>, thread: Thread) {
         self.in_thread = self.dump.threads.len() < REMEMBERED;
         if self.in_thread {
-            self.numbers.insert(thread.number, ());
+            match self.dump.threads.len() {
+                ..FEW => {}
+                FEW => self.numbers.extend(self.dump.threads.iter().chain([&thread]).map(|thread| (thread.number, ()))),
+                _ => _ = self.numbers.insert(thread.number, ()),
+            }
             self.dump.threads.push(Thread { line: line.place.line, count: thread.count.max(1), ..thread });
         }
     }
@@ -173,6 +184,6 @@ fn numbered(kind: &str, number: u64) -> Box<str> {
     }
     let mut label = String::with_capacity(kind.len() + digits.len() - at);
     label.push_str(kind);
-    label.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+    label.push_str(str::from_utf8(&digits[at..]).unwrap_or_default());
     label.into()
 }

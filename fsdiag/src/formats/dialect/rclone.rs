@@ -199,7 +199,7 @@ fn step_in(rest: &str) -> Option<(&str, Step<'_>)> {
 /// `Func: details` or `>Func: details`, where the function serves a FUSE request.
 fn step(message: &str) -> Option<Step<'_>> {
     let (ends, rest) = message.strip_prefix('>').map_or((false, message), |rest| (true, rest));
-    if !rest.starts_with(|c: char| c.is_ascii_uppercase()) {
+    if !rest.as_bytes().first()?.is_ascii_uppercase() {
         return None;
     }
     let colon = rest.bytes().take(16).position(|b| b == b':')?;
@@ -207,7 +207,7 @@ fn step(message: &str) -> Option<Step<'_>> {
     if !details.starts_with(' ') {
         return None;
     }
-    Some(Step { ends, op: op(name)?, details: details.trim_start() })
+    Some(Step { ends, op: op(name)?, details: scan::unindented(details) })
 }
 
 /// The functions that the mount layer traces; a table, because every line is asked.

@@ -1,6 +1,6 @@
 //! The seed's log: `[FUSE] Release ENTER (id=456)`, the same without ids, `[watchdog]` and store lines.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, iter};
 
 use crate::{
     engine::fact::{Call, Done, Fact, Key, Place, What},
@@ -202,7 +202,29 @@ fn id(details: &str) -> Option<Result<u64, Cut>> {
 
 /// The `key=value` pairs of `(id=456, elapsed=45ms)` or `fh=1 off=0`.
 fn pairs(details: &str) -> impl Iterator<Item = (&str, &str)> {
-    details.split([' ', ',', '(', ')']).filter_map(|pair| pair.split_once('='))
+    let mut rest = details;
+    iter::from_fn(move || {
+        loop {
+            let (pair, equals) = next_pair(rest)?;
+            rest = rest.get(pair.len() + 1..).unwrap_or_default();
+            if let Some(at) = equals {
+                return Some((&pair[..at], &pair[at + 1..]));
+            }
+        }
+    })
+}
+
+/// What stands before the next sign that parts, and where its first `=` is: one look at each byte.
+fn next_pair(text: &str) -> Option<(&str, Option<usize>)> {
+    let mut equals = None;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b' ' | b',' | b'(' | b')' => return Some((&text[..at], equals)),
+            b'=' if equals.is_none() => equals = Some(at),
+            _ => {}
+        }
+    }
+    (!text.is_empty()).then_some((text, equals))
 }
 
 fn call(key: Key, op: Op, details: &str) -> Call {

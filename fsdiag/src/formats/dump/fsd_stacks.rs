@@ -2,6 +2,8 @@
 
 mod tables;
 
+use std::mem;
+
 use fsd_events::{
     event::LockMode,
     ids::OpId,
@@ -24,9 +26,12 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct FsdStacks {
     file: Option<File>,
+    /// What held the dump before holds the next one.
+    left: File,
 }
 
 /// A dump that is being collected: its checksum is over the whole.
+#[derive(Default)]
 struct File {
     place: Place,
     text: String,
@@ -60,13 +65,7 @@ impl Parser for FsdStacks {
         let text = line.text;
         if text.strip_prefix("fsd-stacks ").is_some_and(|version| version.parse::<u32>().is_ok()) {
             self.finish(out);
-            self.file = Some(File {
-                place: line.place,
-                text: String::new(),
-                lines: NumberMap::default(),
-                rows: NumberMap::default(),
-                strangers: 0,
-            });
+            self.file = Some(File { place: line.place, ..mem::take(&mut self.left) });
         }
         let Some(file) = &mut self.file else { return Taken::No };
         if !is_part(text) {
@@ -108,6 +107,21 @@ impl Parser for FsdStacks {
             fact(What::Kernel(Box::new(KernelFact::Waiting { connection: connection.into(), waiting })));
         }
         fact(What::Dump(Box::new(dump(&read.dump, !read.complete, &file))));
+        self.left = file.emptied();
+    }
+}
+
+impl File {
+    /// Without what it held, and without its memory if that was much.
+    fn emptied(mut self) -> Self {
+        const MUCH: usize = 1 << 16;
+        if self.text.capacity() > MUCH {
+            return Self::default();
+        }
+        self.text.clear();
+        self.lines.clear();
+        self.rows.clear();
+        Self { strangers: 0, ..self }
     }
 }
 

@@ -45,10 +45,27 @@ impl Parser for GoStacks {
 
 /// `rax    0xfffffffffffffffc`: the registers that end a SIGQUIT dump.
 fn is_register(text: &str) -> bool {
-    let mut words = text.split_ascii_whitespace();
-    let (name, value) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    name.len() <= 6
-        && value.starts_with("0x")
-        && words.next().is_none()
+    const LONGEST: usize = 6;
+    let text = text.trim_ascii_start();
+    // Few other lines begin with so short a word.
+    let Some(end) = text.bytes().take(LONGEST + 1).position(|byte| byte.is_ascii_whitespace()) else { return false };
+    let (name, value) = (&text[..end], text[end..].trim_ascii_start());
+    value.starts_with("0x")
+        && value.split_ascii_whitespace().count() == 1
         && name.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_register_is_a_short_name_and_a_number() {
+        for text in ["rax    0xfffffffffffffffc", " r10 0x0 ", "rflags 0x246"] {
+            assert!(is_register(text), "{text}");
+        }
+        for text in ["", "rax", "rax ", "rax 12", "rflags1 0x246", "a.b 0x1", "rax 0x1 0x2", "0x1"] {
+            assert!(!is_register(text), "{text}");
+        }
+    }
 }

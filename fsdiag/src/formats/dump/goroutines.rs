@@ -53,31 +53,40 @@ impl Goroutines {
     }
 
     pub(super) fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
-        let text = line.text;
-        if let Some(header) = Header::read(text) {
-            return self.header(line, &header, out);
-        }
-        if let Some(rest) = text.strip_prefix("goroutine profile: total ") {
-            self.begin(line, out);
-            return if scan::num(rest).is_some() { Taken::Yes } else { Taken::Bad };
+        // Whoever quotes a dump indents it anew: what a line is like tells what it is.
+        let (text, inner) = (line.text, scan::unindented(line.text));
+        if inner.starts_with("goroutine ") {
+            if let Some(header) = Header::read(inner) {
+                return self.header(line, &header, out);
+            }
+            if let Some(rest) = text.strip_prefix("goroutine profile: total ") {
+                self.begin(line, out);
+                return if scan::num(rest).is_some() { Taken::Yes } else { Taken::Bad };
+            }
         }
         if self.draft.is_none() {
             return Taken::No;
         }
-        if text.is_empty() {
+        let Some(first) = text.as_bytes().first() else {
             self.close();
             return Taken::No;
+        };
+        // Most lines are those of frames, and none of these.
+        match first {
+            b'0'..=b'9' | b'#' => self.in_profile(line).unwrap_or_else(|| self.in_block(inner)),
+            _ => self.in_block(inner),
         }
-        if let Some((count, _)) = scan::num(text).filter(|(_, rest)| rest.starts_with(" @ 0x")) {
-            return self.record(line, count);
+    }
+
+    /// What stands in the blocks of `debug=1` only.
+    fn in_profile(&mut self, line: &Line<'_>) -> Option<Taken> {
+        if let Some((count, _)) = scan::num(line.text).filter(|(_, rest)| rest.starts_with(" @ 0x")) {
+            return Some(self.record(line, count));
         }
-        if let Some(rest) = text.strip_prefix("#\t") {
-            return self.counted_frame(rest);
+        if let Some(rest) = line.text.strip_prefix("#\t") {
+            return Some(self.counted_frame(rest));
         }
-        if text.starts_with("# labels: ") {
-            return Taken::Yes;
-        }
-        self.in_block(text)
+        line.text.starts_with("# labels: ").then_some(Taken::Yes)
     }
 
     fn header(&mut self, line: &Line<'_>, header: &Header<'_>, out: &mut Vec<Fact>) -> Taken {
@@ -127,8 +136,6 @@ impl Goroutines {
 
     fn in_block(&mut self, text: &str) -> Taken {
         let Some(draft) = self.draft.as_mut().filter(|draft| draft.in_thread) else { return Taken::No };
-        // Whoever quotes a dump indents it anew: what a line is like tells what it is.
-        let text = scan::unindented(text);
         // No place ends so, and every frame's first line does.
         let place = Some(text).filter(|text| !text.ends_with(')'));
         if let Some((file, line)) = place.and_then(|place| self.places.made(place, at)) {
@@ -179,7 +186,7 @@ struct Header<'a> {
 
 impl<'a> Header<'a> {
     fn read(text: &'a str) -> Option<Self> {
-        let rest = scan::unindented(text).strip_prefix("goroutine ")?;
+        let rest = text.strip_prefix("goroutine ")?;
         let (number, rest) = scan::num(rest)?;
         let (registers, rest) = scan::split(rest, "[")?;
         if !(registers == " " || scan::has(registers, "gp=") || scan::has(registers, "m=")) {
@@ -241,7 +248,7 @@ mod tests {
             ("goroutine 146 [select, 8817 minutes]:", 146, "select", Some(8817)),
             ("goroutine 1 gp=0xc000002380 m=nil [IO wait (scan), 2 minutes, locked to thread]:", 1, "IO wait", Some(2)),
             (r#"goroutine 8 [running labels:{"a": "x]: y"}]:"#, 8, "running", None),
-            ("\tgoroutine 7 [sync.RWMutex.RLock]:", 7, "sync.RWMutex.RLock", None),
+            ("goroutine 7 [sync.RWMutex.RLock]:", 7, "sync.RWMutex.RLock", None),
         ] {
             let header = Header::read(text).expect(text);
             assert_eq!((header.number, header.state, header.minutes), (number, state, minutes), "{text}");

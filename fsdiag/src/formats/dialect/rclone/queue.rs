@@ -52,13 +52,14 @@ impl Objects {
         if self.open >= REMEMBERED {
             (self.all, self.open) = (HashMap::new(), 0);
         }
-        if !self.all.contains_key(object) {
-            self.make_room();
-            self.all.insert(object.into(), Object { path: path(object).into(), queues: Vec::new() });
+        if let Some(object) = self.all.get_mut(object) {
+            self.open += 1;
+            return object.begin(op, key, name);
         }
+        self.make_room();
         self.open += 1;
-        let object = self.all.get_mut(object).expect("it was put there above");
-        (object.queue(op).begin(key, name), object.path.clone())
+        let fresh = || Object { path: path(object).into(), queues: Vec::new() };
+        self.all.entry(object.into()).or_insert_with(fresh).begin(op, key, name)
     }
 
     /// The request that an end means; None: its begin is not known.
@@ -79,6 +80,10 @@ impl Objects {
 }
 
 impl Object {
+    fn begin(&mut self, op: Op, key: Key, name: &str) -> (bool, Name) {
+        (self.queue(op).begin(key, name), self.path.clone())
+    }
+
     fn queue(&mut self, op: Op) -> &mut Queue {
         let at = self.queues.iter().position(|queue| queue.op == op).unwrap_or_else(|| {
             self.queues.push(Queue { op, nameless: VecDeque::new(), named: Named::default() });
