@@ -64,13 +64,38 @@ pub(super) fn of_line(text: &str) -> Option<By<'_>> {
     }
     // The number of a processor stands before the event: few other lines have such a bracket there.
     let head = &text.as_bytes()[..text.len().min(TASK_BYTES)];
-    // So few bytes are compared sooner, all at once, than a search for one of them has begun.
-    let bracket = text.len() >= TRACE_BYTES && head.iter().fold(false, |found, byte| found | (*byte == b'['));
-    if bracket { of_trace(text) } else { None }
+    if text.len() >= TRACE_BYTES && has_bracket(head) { of_trace(text) } else { None }
+}
+
+/// Whether there is one in so few bytes: three looks at sixteen of them, which overlap, are over before a search for one
+/// byte has begun.
+fn has_bracket(head: &[u8]) -> bool {
+    const { assert!(TRACE_BYTES >= 16 && TASK_BYTES <= 3 * 16) };
+    let middle = &head[head.len() / 2 - 8..];
+    let looks: [Option<&[u8; 16]>; 3] = [head.first_chunk(), middle.first_chunk(), head.last_chunk()];
+    looks.into_iter().flatten().any(|bytes| bytes.iter().fold(false, |found, byte| found | (*byte == b'[')))
 }
 
 fn of_trace(text: &str) -> Option<By<'_>> {
     static TRACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b": fuse_request_"));
     TRACE.find(text.as_bytes())?;
     kernel_trace::connection(text).map(|name| By { name, ..By::default() }).filter(By::is_known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bracket_is_seen_wherever_it_stands() {
+        for len in TRACE_BYTES..=TASK_BYTES {
+            let mut head = vec![b'a'; len];
+            assert!(!has_bracket(&head));
+            for at in 0..len {
+                head[at] = b'[';
+                assert!(has_bracket(&head), "{at} of {len}");
+                head[at] = b'a';
+            }
+        }
+    }
 }
