@@ -230,7 +230,7 @@ impl Model {
         // A dump's session is known by its number: it stays where it is.
         let before = self.voices.session(stream).filter(|at| !self.sessions[*at].of_dump);
         if let Some(at) = before.or_else(|| self.voices.spare()) {
-            self.past.add(std::mem::replace(&mut self.sessions[at], session));
+            self.past.add(Box::new(std::mem::replace(&mut self.sessions[at], session)));
             self.voices.set_session(stream, at);
             return at;
         }

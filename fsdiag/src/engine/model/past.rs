@@ -6,7 +6,8 @@ use super::session::Session;
 
 #[derive(Clone, Debug, Default)]
 pub struct Past {
-    latest: VecDeque<Session>,
+    /// Each in a place of its own: it is large, and moves on with every later one.
+    latest: VecDeque<Box<Session>>,
     counted: Counted,
 }
 
@@ -23,7 +24,7 @@ impl Past {
     /// A restart loop has no end, and each life would keep its latencies.
     const KEPT: usize = 16;
 
-    pub(super) fn add(&mut self, session: Session) {
+    pub(super) fn add(&mut self, session: Box<Session>) {
         self.latest.push_back(session);
         if self.latest.len() > Self::KEPT
             && let Some(oldest) = self.latest.pop_front()
@@ -36,7 +37,7 @@ impl Past {
 
     /// The latest ones, oldest first.
     pub fn latest(&self) -> impl Iterator<Item = &Session> {
-        self.latest.iter()
+        self.latest.iter().map(|session| &**session)
     }
 
     /// Those before the latest ones, if there are any.
@@ -46,6 +47,6 @@ impl Past {
 
     /// Everything that past lives did, in as few sessions as are left of them.
     pub(super) fn all(&self) -> impl Iterator<Item = &Session> {
-        self.counted().map(|counted| &counted.sum).into_iter().chain(&self.latest)
+        self.counted().map(|counted| &counted.sum).into_iter().chain(self.latest())
     }
 }
