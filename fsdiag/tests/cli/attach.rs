@@ -43,7 +43,8 @@ fn no_lists(report: &Value) -> bool {
 fn an_unanswered_read_of_rclone_is_named_with_file_and_client() {
     let Some(mut victim) = Victim::rclone() else { return };
     let client = victim.one_read();
-    let report = victim.attach_until(&[], |r| !requests(r).is_empty());
+    // On a busy machine the daemon may not have read it yet.
+    let report = victim.attach_until(&[], |r| !requests(r).is_empty() && !has(r, "QUEUED", "Read"));
     if no_lists(&report) {
         return;
     }
@@ -67,10 +68,10 @@ fn without_the_kernel_s_lists_proc_still_names_operation_path_and_client() {
     let Some(mut victim) = Victim::rclone() else { return };
     let client = victim.one_read();
     let without = ["--without", "peek", "--without", "fusectl"];
-    let report = victim.attach_until(&without, |r| !requests(r).is_empty());
+    // Nothing is unread, so the daemon has it.
+    let report = victim.attach_until(&without, |r| has(r, "IN DAEMON", "Read"));
     let [read] = requests(&report) else { panic!("not one request: {report:#}") };
-    assert_eq!((&read["op"], &read["path"], &read["client_pid"]), (&"Read".into(), &"big.bin".into(), &client.into()));
-    assert_eq!(read["state"], "IN DAEMON", "nothing is unread, so the daemon has it");
+    assert_eq!((&read["path"], &read["client_pid"]), (&"big.bin".into(), &client.into()));
     assert!(report["kernel"]["missing"].to_string().contains("request lists: left out"));
 }
 
@@ -84,7 +85,7 @@ fn a_single_thread_that_sits_in_a_read_is_told_from_what_queues_behind_it() {
     }
     let name = victim.mount.join("nosuchfile");
     victim.client("stat", &[name.to_str().unwrap()]);
-    let report = victim.attach_until(&[], |r| requests(r).len() > 1);
+    let report = victim.attach_until(&[], |r| has(r, "IN DAEMON", "Read") && requests(r).len() > 1);
     assert!(has(&report, "IN DAEMON", "Read") && has(&report, "QUEUED", "Lookup"), "{report:#}");
     let lookup = requests(&report).iter().find(|r| r["op"] == "Lookup").unwrap();
     assert_eq!((&lookup["path"], &lookup["name"]), (&"nosuchfile".into(), &"nosuchfile".into()));
