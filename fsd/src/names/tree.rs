@@ -199,8 +199,8 @@ impl Tree {
         }
     }
 
-    /// The first answer to a reader of a file told its length: what the page of its directory says may be wrong for long,
-    /// see [`disputes`].
+    /// The first answer to a reader of a file told its length, in bytes: what the page of its directory says may be wrong
+    /// for long.
     pub fn hear(&self, ino: Ino, told: u64) {
         let Some((home, Some(Node { name, file: Some(file), .. }))) = self.file(ino) else { return };
         if file.staged || told == file.size && home.state.read().disputes.is_empty() {
