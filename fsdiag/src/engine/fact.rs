@@ -148,6 +148,8 @@ pub struct Call {
     pub asynchronous: bool,
     /// The pairing of this call is a guess: several calls of the same name were open.
     pub ambiguous: bool,
+    /// What the daemon does for it from the begin on, and with whom, where its source tells.
+    pub doing: Option<(Phase, Name)>,
 }
 
 impl Call {
@@ -168,6 +170,7 @@ impl Call {
             resent: false,
             asynchronous: false,
             ambiguous: false,
+            doing: None,
         }
     }
 }
@@ -212,12 +215,6 @@ pub enum What {
     Enter(Box<Call>),
     Exit(Done),
     Completed(Completed),
-    /// What the daemon itself does for that request from here on.
-    Phase {
-        key: Key,
-        phase: Phase,
-        detail: Name,
-    },
     /// The client of that request was signalled while it was unanswered.
     Interrupt(Key),
     /// An event of fsd that foreign formats do not have (lock, task, progress, wait, beat, stall, phase, flag ...).

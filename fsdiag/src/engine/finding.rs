@@ -201,8 +201,8 @@ mod tests {
         };
         for id in 1..=50 {
             let key = Key::Num(id);
-            tell(2 * id, id, What::Enter(Box::new(Call { asynchronous: true, ..Call::new(key, Op::Read) })));
-            tell(2 * id + 1, id, What::Phase { key, phase: Phase::Upstream, detail: "the server".into() });
+            let doing = Some((Phase::Upstream, "the server".into()));
+            tell(id, id, What::Enter(Box::new(Call { doing, asynchronous: true, ..Call::new(key, Op::Read) })));
         }
         let key = Key::Num(51);
         tell(200, 600, What::Enter(Box::new(Call::new(key, Op::Getattr))));

@@ -66,6 +66,7 @@ fn call(call: &Call) -> String {
     text += &number("off", call.off);
     text += &number("len", call.len);
     text += &number("path", call.path.as_deref());
+    text += &number("doing", call.doing.as_ref().map(|(phase, _)| phase.name()));
     if call.ambiguous {
         text += " ambiguous";
     }
@@ -140,7 +141,6 @@ fn what(what: &What) -> String {
             other => format!("kernel {other:?}"),
         },
         What::Hint { kind, path, text, .. } => format!("hint {kind:?}{} {text}", number("path", path.as_deref())),
-        What::Phase { .. } => "own phase".to_owned(),
         What::Own(body) => format!("own {}", body.name()),
         other => format!("{other:?}"),
     }

@@ -81,3 +81,12 @@ fn the_death_of_a_daemon_is_told_in_the_words_of_shells_systemd_docker_and_the_k
         assert!(verdict.sentence.contains("3 requests were open"), "{file}: {}", verdict.sentence);
     }
 }
+
+#[test]
+fn what_hangs_from_the_first_requests_of_a_new_life_on_still_says_what_it_waits_for() {
+    // Only ids that are given out again tell of the new life, some requests after it has begun.
+    let (report, _) = analyze(&["sshfs-begins-anew.log"]);
+    assert_eq!(causes(&report), [Cause::UpstreamStall], "{:?}", report.notes);
+    let culprit = report.verdicts[0].culprit.as_ref().expect("a culprit");
+    assert_eq!((culprit.op.as_deref(), culprit.id.as_deref()), (Some("Read"), Some("3")));
+}

@@ -23,12 +23,6 @@ impl Model {
                 let (session, at) = self.speaker(place, at);
                 drop(session.exit(&done, at, place));
             }
-            What::Phase { key, phase, detail } => {
-                let (session, since) = self.speaker(place, at);
-                if let Some(open) = session.open.get_mut(&key) {
-                    open.phase = Some(Box::new(PhaseAt { phase, detail, since, place }));
-                }
-            }
             What::Dump(dump) => self.dumped(place, at, dump),
             What::Hint { kind, key, path, text } => {
                 let Some(subject) = self.subject(place, kind, &text) else { return };
@@ -65,7 +59,7 @@ impl Model {
                 session.watch_stalled = stalled;
                 session.watch_place = Some((place, at));
             }
-            What::Enter(_) | What::Exit(_) | What::Phase { .. } | What::Dump(_) | What::Hint { .. } => {}
+            What::Enter(_) | What::Exit(_) | What::Dump(_) | What::Hint { .. } => {}
         }
     }
 

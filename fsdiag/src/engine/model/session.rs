@@ -21,7 +21,7 @@ use super::{
     locks::Locks,
     numbers::Numbers,
     open::{Glance, OpenOps},
-    ops::{Micros, OpStats, OpenOp},
+    ops::{Micros, OpStats, OpenOp, PhaseAt},
     slow::{Slow, Slowest},
     tasks::{Task, Waiting},
 };
@@ -206,7 +206,7 @@ impl Session {
     }
 
     /// A request begins. Rules R2 (id reuse), R3 (thread reuse), R4 (no reply).
-    pub fn enter(&mut self, call: Box<Call>, at: Option<Micros>, place: Place) {
+    pub fn enter(&mut self, mut call: Box<Call>, at: Option<Micros>, place: Place) {
         self.entered += 1;
         if let Key::Num(n) | Key::Hex(n) = call.key {
             self.first_key.get_or_insert(n);
@@ -220,7 +220,9 @@ impl Session {
         }
         self.reuse_thread(&call);
         let order = self.entered;
-        let op = OpenOp { call, place, at, order, phase: None, interrupted: false };
+        let doing = call.doing.take();
+        let phase = doing.map(|(phase, detail)| Box::new(PhaseAt { phase, detail, since: at, place }));
+        let op = OpenOp { call, place, at, order, phase, interrupted: false };
         if let Some(before) = self.open.insert(op) {
             self.closed(&before);
             self.loss.superseded += 1;
@@ -280,7 +282,8 @@ impl Session {
         let mut keys: Vec<(u64, Key)> =
             self.open.glances().filter(|op| op.order >= first.order).map(|op| (op.order, op.key)).collect();
         keys.sort_unstable();
-        for op in keys.into_iter().filter_map(|(_, key)| self.close(key)) {
+        for mut op in keys.into_iter().filter_map(|(_, key)| self.close(key)) {
+            op.call.doing = op.phase.map(|doing| (doing.phase, doing.detail));
             later.enter(op.call, op.at, op.place);
         }
         later

@@ -4,7 +4,7 @@
 
 use crate::{
     engine::{
-        fact::{Call, Done, Fact, Key, Name, What},
+        fact::{Call, Done, Fact, Key, Name},
         model::hash::NumberMap,
     },
     formats::{Line, Mark, Parser, REMEMBERED, Taken, done, scan},
@@ -67,7 +67,7 @@ impl Parser for SshfsDebug {
 impl SshfsDebug {
     fn begin(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let Some((number, name)) = numbered(rest) else { return Taken::No };
-        let name = name.trim_ascii();
+        let name = scan::trimmed(name);
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
             return Taken::No;
         }
@@ -77,13 +77,9 @@ impl SshfsDebug {
             self.open.clear();
         }
         self.open.insert(number, op);
-        let mut call = Box::new(Call::new(Key::Num(number), op));
-        call.asynchronous = true;
-        out.push(line.fact(What::Enter(call)));
         // What is logged here has been sent: whoever has no answer waits for the server.
-        let (key, detail) = (Key::Num(number), self.server.clone());
-        out.push(line.fact(What::Phase { key, phase: Phase::Upstream, detail }));
-        Taken::Yes
+        let doing = Some((Phase::Upstream, self.server.clone()));
+        line.enter(Call { doing, asynchronous: true, ..Call::new(Key::Num(number), op) }, out)
     }
 
     /// `00012]  DATA  32781bytes (0ms)`.

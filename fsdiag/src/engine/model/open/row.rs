@@ -58,8 +58,10 @@ pub(super) const LONGEST: usize = 160;
 impl Row {
     pub(super) fn of(op: OpenOp, names: &mut Names) -> Self {
         let OpenOp { call, place, at, order, phase, interrupted } = op;
-        let Call { key, op, thread, tid, pid, ino, fh, path, off, len, unique, resent, asynchronous, ambiguous } =
-            *call;
+        // What it does from the begin on is its phase now.
+        let Call {
+            key, op, thread, tid, pid, ino, fh, path, off, len, unique, resent, asynchronous, ambiguous, ..
+        } = *call;
         let (thread, path) = (thread.map(|text| names.keep(text)), path.map(|text| names.keep(text)));
         let phase = phase.map(|doing| Doing {
             phase: doing.phase,

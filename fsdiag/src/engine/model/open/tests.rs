@@ -36,7 +36,23 @@ fn call() -> impl Strategy<Value = Call> {
     (key(), select(ops), texts, numbers, any::<[bool; 3]>()).prop_map(|(key, op, texts, numbers, flags)| {
         let ((thread, path, tid, pid), [ino, fh, off, len, unique]) = (texts, numbers);
         let [resent, asynchronous, ambiguous] = flags;
-        Call { key, op, thread, tid, pid, ino, fh, path, off, len, unique, resent, asynchronous, ambiguous }
+        Call {
+            key,
+            op,
+            thread,
+            tid,
+            pid,
+            ino,
+            fh,
+            path,
+            off,
+            len,
+            unique,
+            resent,
+            asynchronous,
+            ambiguous,
+            doing: None,
+        }
     })
 }
 
