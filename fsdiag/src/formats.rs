@@ -69,19 +69,25 @@ pub trait Parser: Send {
 pub struct Entry {
     pub format: &'static str,
     pub make: fn() -> Box<dyn Parser>,
-    /// Formats that understand some of these lines better, once they have seen their own.
+    /// Formats that understand some of these lines better.
     pub yields_to: &'static [&'static str],
+    /// The same, once they have seen their own: the lines that those begin with it refuses.
+    pub gives_way_to: &'static [&'static str],
     /// Writes a file for each thread: numbers at the end of names are threads then, and no pieces of one log.
     pub by_thread: bool,
 }
 
 impl Entry {
     const fn new(format: &'static str, make: fn() -> Box<dyn Parser>) -> Self {
-        Self { format, make, yields_to: &[], by_thread: false }
+        Self { format, make, yields_to: &[], gives_way_to: &[], by_thread: false }
     }
 
     const fn yields_to(self, yields_to: &'static [&'static str]) -> Self {
         Self { yields_to, ..self }
+    }
+
+    const fn gives_way_to(self, gives_way_to: &'static [&'static str]) -> Self {
+        Self { gives_way_to, ..self }
     }
 
     const fn by_thread(self) -> Self {
@@ -96,13 +102,13 @@ pub const PARSERS: &[Entry] = &[
     Entry::new("seed-log", dialect::seed_log::parser),
     Entry::new("libfuse-debug", dialect::libfuse_debug::parser),
     Entry::new("bazil-fuse", dialect::bazil_fuse::parser),
-    Entry::new("rclone", dialect::rclone::parser).yields_to(&["bazil-fuse"]),
+    Entry::new("rclone", dialect::rclone::parser).gives_way_to(&["bazil-fuse"]),
     Entry::new("mountpoint-s3", dialect::mountpoint_s3::parser),
     Entry::new("fuser-debug", dialect::fuser_debug::parser).yields_to(&["mountpoint-s3"]),
     Entry::new("go-fuse", dialect::go_fuse::parser),
     Entry::new("gcsfuse", dialect::gcsfuse::parser),
     Entry::new("juicefs-accesslog", dialect::juicefs_accesslog::parser),
-    Entry::new("sshfs-debug", dialect::sshfs_debug::parser).yields_to(&["libfuse-debug"]),
+    Entry::new("sshfs-debug", dialect::sshfs_debug::parser).gives_way_to(&["libfuse-debug"]),
     Entry::new("loggedfs", dialect::loggedfs::parser),
     Entry::new("fusepy", dialect::fusepy::parser),
     Entry::new("kernel-trace", dialect::kernel_trace::parser),
@@ -110,7 +116,7 @@ pub const PARSERS: &[Entry] = &[
     Entry::new("hung-task", dialect::hung_task::parser),
     Entry::new("seed-stacks", dump::seed_stacks::parser),
     Entry::new("go-panic", dump::go_panic::parser),
-    Entry::new("go-stacks", dump::go_stacks::parser).yields_to(&["seed-stacks", "go-panic"]),
+    Entry::new("go-stacks", dump::go_stacks::parser).gives_way_to(&["seed-stacks", "go-panic"]),
     Entry::new("gdb", dump::gdb::parser),
     Entry::new("eu-stack", dump::eu_stack::parser),
     Entry::new("jstack", dump::jstack::parser),

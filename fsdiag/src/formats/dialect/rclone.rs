@@ -93,6 +93,7 @@ impl Parser for Rclone {
                 let entry = Entry { object, message: rest, inner };
                 self.step(line, &entry, &step, out)
             }
+            None if is_protocol(rest) => Taken::No,
             None => self.other(line, &Entry { object: "", message: rest, inner: false }, out),
         }
     }
@@ -104,6 +105,9 @@ impl Rclone {
             return Taken::No;
         }
         let Some(json) = Json::read(line.text) else { return Taken::Bad };
+        if is_protocol(&json.msg) {
+            return Taken::No;
+        }
         let at = clock::leading(&json.time).map(|(stamp, _)| clock::Days::default().at(stamp)).unwrap_or(line.at);
         let entry = Entry { object: &json.object, message: &json.msg, inner: json.source.starts_with("vfs/") };
         let line = Line { text: &json.msg, at, ..*line };
@@ -157,6 +161,11 @@ impl Rclone {
         let is_path = |o: &&str| !o.is_empty() && !PARTS.contains(o) && !scan::has(o, "://") && o.len() < 4096;
         line.telling_by(words, Some(object).filter(is_path), out)
     }
+}
+
+/// Whether it is a line of the library below: [`super::bazil_fuse`] reads those.
+fn is_protocol(message: &str) -> bool {
+    message.strip_prefix("fuse: ").is_some_and(|rest| rest.starts_with("<- ") || rest.starts_with("-> "))
 }
 
 /// Whether a line tells of a request, with its envelope already taken off.

@@ -31,6 +31,10 @@ struct Slot {
     bit: Formats,
     /// Slots that are asked before this one.
     yields_to: Vec<usize>,
+    /// Slots that will be, once they have taken a line.
+    gives_way_to: Vec<usize>,
+    /// It has taken one.
+    seen: bool,
 }
 
 /// What each format gave in all, in the order of the entries.
@@ -141,6 +145,8 @@ impl Desk {
             parser: (entry.make)(),
             bit: bit(entry),
             yields_to: entry.yields_to.iter().filter_map(place).collect(),
+            gives_way_to: entry.gives_way_to.iter().filter_map(place).collect(),
+            seen: false,
         };
         let slots: Vec<Slot> = entries.iter().map(slot).collect();
         let mut of_bit = [0; Formats::BITS as usize];
@@ -227,11 +233,23 @@ impl Desk {
         }
         self.note(at);
         if taken != Taken::No {
+            if !self.slots[at].seen {
+                self.give_way(at);
+            }
             let (lines, events) = tally.at(at);
             *lines += u64::from(taken == Taken::Yes);
             *events += facts.len() as u64;
         }
         taken
+    }
+
+    /// It has seen its own: from here on it is asked before those that give way to it.
+    fn give_way(&mut self, seen: usize) {
+        self.slots[seen].seen = true;
+        for slot in &mut self.slots {
+            let known = slot.gives_way_to.iter().position(|first| *first == seen);
+            slot.yields_to.extend(known.map(|at| slot.gives_way_to.remove(at)));
+        }
     }
 
     /// One step of every parser; what comes of it stands in the order of the lines.
