@@ -43,7 +43,8 @@ pub(super) fn open<R>(line: &str, coloured: bool, then: impl FnOnce(Opened<'_>) 
 /// Whether there is nothing to take off such a line, as its ends tell: most lines of most dumps are so.
 pub(super) fn is_bare(line: &str, coloured: bool) -> bool {
     let (Some(first), Some(last)) = (line.as_bytes().first(), line.as_bytes().last()) else { return true };
-    !coloured && !begins(*first) && !matches!(first, b'{' | 0) && !matches!(last, b'\r' | b'\n')
+    let opens = if *first == b'[' { is_bracket(line) } else { begins(*first) || matches!(first, b'{' | 0) };
+    !coloured && !opens && !matches!(last, b'\r' | b'\n')
 }
 
 /// What the escape sequences of a terminal begin with.
@@ -51,7 +52,13 @@ pub(super) const ESCAPE: u8 = 0x1b;
 
 /// Whether a prefix may begin so.
 fn begins(first: u8) -> bool {
-    matches!(first, b'0'..=b'9' | b'[' | b'<' | b'A'..=b'S' | b'a'..=b'z')
+    matches!(first, b'0'..=b'9' | b'<' | b'A'..=b'S' | b'a'..=b'z')
+}
+
+/// Whether what stands in a bracket at the begin may be a time or a pod: others count their requests there.
+fn is_bracket(text: &str) -> bool {
+    let mut inner = text.bytes().skip(1).skip_while(|byte| byte.is_ascii_digit());
+    matches!(inner.next(), Some(b' ' | b'.' | b':' | b'-' | b'/' | b'p'))
 }
 
 /// At most three stacked prefixes: `docker | host tag[1]: [time] text`.
@@ -110,9 +117,7 @@ fn pod(text: &str) -> Option<Opened<'_>> {
 
 /// `[2026-11-22T09:26:51Z DEBUG x] text`, `[2026-11-22 09:26:51] text`, `[ 1330.393341] text`.
 fn bracketed(text: &str) -> Option<(&str, Option<Stamp>)> {
-    // Others count their requests there.
-    let mut inner = text.bytes().skip(1).skip_while(|byte| byte.is_ascii_digit());
-    if !matches!(inner.next()?, b' ' | b'.' | b':' | b'-' | b'/') {
+    if !is_bracket(text) {
         return None;
     }
     if let Some((stamp, rest)) = clock::kernel(text) {
@@ -168,7 +173,7 @@ fn tagged(text: &str) -> Option<(&str, By<'_>)> {
         // The level of a logger, and no tag.
         return None;
     }
-    let end = memchr::memchr(b' ', rest.as_bytes())?;
+    let end = scan::position(rest.as_bytes(), b' ')?;
     let (tag, inner) = (rest[..end].strip_suffix(':')?, &rest[end + 1..]);
     if tag == "kernel" {
         return Some((inner, By::default()));

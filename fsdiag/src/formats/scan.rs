@@ -8,9 +8,12 @@ use crate::engine::model::hash::NumberMap;
 
 /// The decimal number that `text` starts with, and what follows.
 pub(super) fn num(text: &str) -> Option<(u64, &str)> {
+    /// So many digits are always a number of 64 bits.
+    const SAFE: usize = 19;
     let (mut number, mut end) = (0_u64, 0);
     for byte in text.bytes().take_while(u8::is_ascii_digit) {
-        number = number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+        let digit = u64::from(byte - b'0');
+        number = if end < SAFE { number * 10 + digit } else { number.checked_mul(10)?.checked_add(digit)? };
         end += 1;
     }
     (end > 0).then(|| (number, &text[end..]))
@@ -65,12 +68,33 @@ pub(super) fn find(text: &str, key: &str) -> Option<usize> {
     let byte = *key.get(rare)?;
     let mut from = rare;
     loop {
-        let start = from - rare + memchr::memchr(byte, text.get(from..)?)?;
+        let start = from - rare + position(text.get(from..)?, byte)?;
         if text[start..].starts_with(key) {
             return Some(start);
         }
         from = start + rare + 1;
     }
+}
+
+/// Where `byte` first stands. What is looked for in a line is near or not there, and most lines are short: eight bytes at
+/// a time have found it before a search that is made for long texts has begun.
+#[inline(never)]
+pub(super) fn position(text: &[u8], byte: u8) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const NEAR: usize = 48;
+    let (eights, _) = text[..text.len().min(NEAR)].as_chunks::<8>();
+    for (at, eight) in eights.iter().enumerate() {
+        let other = u64::from_le_bytes(*eight) ^ ONES.wrapping_mul(u64::from(byte));
+        // The lowest byte that is zero borrows first.
+        let found = other.wrapping_sub(ONES) & !other & (ONES << 7);
+        if found != 0 {
+            return Some(8 * at + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let from = 8 * eights.len();
+    let rest = &text[from..];
+    let found = if rest.len() < 8 { rest.iter().position(|b| *b == byte) } else { memchr::memchr(byte, rest) };
+    found.map(|at| from + at)
 }
 
 #[inline(always)]
@@ -121,7 +145,7 @@ pub(super) fn rsplit<'a>(text: &'a str, key: &str) -> Option<(&'a str, &'a str)>
 /// What stands between the first `open` and the next `close`.
 pub(super) fn between<'a>(text: &'a str, open: &str, close: char) -> Option<&'a str> {
     let rest = after(text, open)?;
-    let end = memchr::memchr(u8::try_from(close).ok()?, rest.as_bytes())?;
+    let end = position(rest.as_bytes(), u8::try_from(close).ok()?)?;
     Some(&rest[..end])
 }
 
@@ -346,6 +370,23 @@ mod tests {
             assert_eq!((find(text, key), rfind(text, key)), (text.find(key), text.rfind(key)), "{key}");
         }
         assert_eq!(split("a: b: c", ": "), Some(("a", "b: c")));
+    }
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands() {
+        for len in 0..100 {
+            let mut text = vec![b'a'; len];
+            assert_eq!(position(&text, b'='), None);
+            for at in (0..len).rev() {
+                text[at] = b'=';
+                assert_eq!(position(&text, b'='), Some(at), "{at} of {len}");
+            }
+        }
+        // Bytes that differ in one bit, or borrow from each other.
+        assert_eq!(
+            (position(b"<\x80\x00>\x01\x00\x00\x01", 0), position(b"\x00\x01\x01\x01\x01\x01\x01\x01", 1)),
+            (Some(2), Some(1))
+        );
     }
 
     #[test]
