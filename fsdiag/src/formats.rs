@@ -20,7 +20,10 @@ mod scan;
 mod tests;
 mod writer;
 
-use crate::engine::fact::{At, Call, Done, Fact, HintKind, Key, Place, Victim, What};
+use crate::engine::{
+    fact::{At, Call, Done, Fact, HintKind, Key, Place, Victim, What},
+    report::UNKNOWN,
+};
 
 pub use gate::Mark;
 pub use mixed::{Counts, Mixed};
@@ -127,9 +130,6 @@ pub const PARSERS: &[Entry] = &[
     Entry::new("proc-stacks", dump::proc_stacks::parser),
     Entry::new(UNKNOWN, dialect::ending::parser),
 ];
-
-/// What an input is called in which no format's own line was found.
-pub const UNKNOWN: &str = "unknown";
 
 impl Line<'_> {
     fn fact(&self, what: What) -> Fact {

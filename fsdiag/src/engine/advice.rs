@@ -1,7 +1,7 @@
 //! What to try next: the decision rules of the project's founding document, word by word where they apply, and the
 //! single capture that would settle an open question.
 
-use super::report::{Input, Verdict};
+use super::report::{Input, UNKNOWN, Verdict};
 
 pub const SKIP_EVICTION: &str = "restart with debug_skip_eviction: if the hangs stop, the bug is in the eviction or close path; if they go on, it is elsewhere (Open, Getattr, ...)";
 pub const SINGLE_THREAD: &str = "restart with debug_fskit_single_thread: the first callback that blocks shows up clearly; if the bug disappears, it is a concurrency issue";
@@ -22,7 +22,7 @@ pub const FLAG_LOCKS: &str = "debug_lock_events";
 pub(super) fn for_whom_it_is(verdicts: &mut [Verdict], inputs: &[Input]) {
     let others = |input: &Input| {
         let word = input.format.split('-').next();
-        word.is_some_and(|word| !matches!(word, "" | "fsd" | "seed" | "unknown"))
+        word.is_some_and(|word| !matches!(word, "" | "fsd" | "seed" | UNKNOWN))
     };
     if inputs.is_empty() || !inputs.iter().all(others) {
         return;

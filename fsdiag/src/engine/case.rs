@@ -25,7 +25,7 @@ use super::{
         session::{Ended, Session},
         tasks::Task,
     },
-    report::{Confidence, Evidence},
+    report::{Confidence, Evidence, Input, UNKNOWN},
     stacks::Conclusion,
     threads::{Latest, Seen},
     waits::Graph,
@@ -241,6 +241,13 @@ impl<'m> Case<'m> {
 
     pub fn input_name(&self, place: Place) -> String {
         self.model.inputs.get(usize::from(place.input.0)).map(|i| i.path.clone()).unwrap_or_default()
+    }
+
+    /// How sure a cause is that one line tells: where no input is of a known format, it need not be of a daemon at all.
+    pub fn sureness_of_a_line(&self) -> Confidence {
+        let known = |input: &Input| input.format != UNKNOWN || input.lines == 0;
+        let inputs = &self.model.inputs;
+        if inputs.is_empty() || inputs.iter().any(known) { Confidence::Medium } else { Confidence::Low }
     }
 
     /// The kernel's own count, where anybody tells it.

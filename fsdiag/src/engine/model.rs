@@ -41,7 +41,7 @@ use self::{
 use super::{
     fact::{At, Call, Dump, Fact, InputId, Key, Place, Remains, Sink, Writer},
     kernel::KernelState,
-    report::{Input, Report},
+    report::{Input, Report, UNKNOWN},
 };
 
 /// From when on something is called stalled.
@@ -98,7 +98,7 @@ impl Model {
     /// Makes an input known by name; facts refer to it by the number.
     pub fn input(&mut self, path: &str) -> InputId {
         let id = InputId(u16::try_from(self.inputs.len()).unwrap_or(u16::MAX));
-        self.inputs.push(Input { path: path.to_owned(), format: String::from("unknown"), ..Input::default() });
+        self.inputs.push(Input { path: path.to_owned(), format: UNKNOWN.to_owned(), ..Input::default() });
         id
     }
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Version of the JSON form.
 pub const SCHEMA: u32 = 1;
+/// The format of an input in which no format's own line was found.
+pub const UNKNOWN: &str = "unknown";
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {

@@ -9,9 +9,10 @@ use crate::engine::{fact::HintKind, words::Words};
 /// Words and what they tell; the first row that matches wins, so the narrower causes stand first.
 const TABLE: &[(HintKind, &str)] = &[
     (HintKind::CloseTimedOut, "close timed out|timed out waiting for downloader"),
-    (HintKind::NoSpace, "no space left on device|disk quota exceeded|ENOSPC|disk full"),
-    (HintKind::NoMemory, "cannot allocate memory|out of memory|ENOMEM|memory allocation of"),
-    (HintKind::NoDescriptors, "too many open files|EMFILE|ENFILE"),
+    (HintKind::NoSpace, r"no space left on device|disk quota exceeded|\bENOSPC\b|disk full"),
+    (HintKind::NoMemory, r"cannot allocate memory|out of memory|\bENOMEM\b|memory allocation of"),
+    // An OpenFile is none.
+    (HintKind::NoDescriptors, r"too many open files|\bEMFILE\b|\bENFILE\b"),
     (
         HintKind::Dns,
         "no such host|could ?n[o']t resolve host|name or service not known|temporary failure in name resolution|\
@@ -165,6 +166,8 @@ mod tests {
             ("read tcp 10.0.0.1:1: i/o timeout", Some(HintKind::Upstream)),
             ("vfs cache: cleaned: objects 0", None),
             ("retries: 3", None),
+            ("open /t: errno=EMFILE", Some(HintKind::NoDescriptors)),
+            ("os.OpenFile(brokenfile.mov)", None),
             ("Errors:                 1 (retrying may help)", None),
         ] {
             assert_eq!(of(line), want, "{line}");

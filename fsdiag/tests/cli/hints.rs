@@ -60,3 +60,16 @@ fn a_line_of_the_statistics_is_no_retry() {
     assert!(report.verdicts.iter().all(|verdict| verdict.cause != Cause::Backoff), "{:?}", report.verdicts);
     assert_eq!(report.orphans.len(), 1);
 }
+
+#[test]
+fn the_name_of_a_function_is_no_error() {
+    let (report, code) = analyze("open-file-is-no-error.log");
+    assert!(report.healthy && code == Some(0), "{:?}", report.verdicts);
+}
+
+#[test]
+fn a_trouble_told_by_a_text_of_no_known_format_is_little_more_than_a_word() {
+    let (report, _) = analyze("no-log-at-all.txt");
+    let told: Vec<_> = report.verdicts.iter().map(|verdict| (verdict.cause, verdict.confidence)).collect();
+    assert_eq!(told, [(Cause::ResourceExhausted, Confidence::Low)]);
+}

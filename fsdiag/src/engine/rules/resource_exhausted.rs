@@ -5,7 +5,7 @@ use crate::engine::{
     fact::HintKind,
     finding::{Finding, Rule},
     model::session::{Hint, Session},
-    report::{Cause, Confidence, Culprit},
+    report::{Cause, Culprit},
 };
 
 pub struct ResourceExhausted;
@@ -44,6 +44,6 @@ fn finding(case: &Case<'_>, session: &Session) -> Option<Finding> {
     let sentence = format!("The daemon ran out of {name}: {}.", hint.text.trim_end_matches('.'));
     let culprit = Culprit { path: hint.path.as_deref().map(str::to_owned), ..Culprit::default() };
     let places: Vec<_> = hints().filter(|h| h.kind == hint.kind).map(|h| h.place).collect();
-    let finding = Finding::new(Cause::ResourceExhausted, Confidence::Medium, sentence).culprit(culprit);
+    let finding = Finding::new(Cause::ResourceExhausted, case.sureness_of_a_line(), sentence).culprit(culprit);
     Some(finding.evidence(case, places).advice(&[remedy]))
 }

@@ -7,7 +7,7 @@ use crate::engine::{
     fact::HintKind,
     finding::{Finding, Rule},
     model::session::{Hint, Session},
-    report::{Cause, Confidence, Culprit},
+    report::{Cause, Culprit},
 };
 
 pub struct WrongBytes;
@@ -38,7 +38,7 @@ fn finding(case: &Case<'_>, session: &Session) -> Option<Finding> {
     let again = if times > 1 { format!(", {times} times") } else { String::new() };
     let sentence = format!("The daemon met wrong data{again}: {}{of}.", first.text.trim_end_matches('.'));
     let culprit = Culprit { path: first.path.as_deref().map(str::to_owned), ..Culprit::default() };
-    let finding = Finding::new(Cause::WrongBytes, Confidence::Medium, sentence).culprit(culprit);
+    let finding = Finding::new(Cause::WrongBytes, case.sureness_of_a_line(), sentence).culprit(culprit);
     let places: Vec<_> = hints.iter().filter(wrong).map(|h| h.place).collect();
     Some(finding.evidence(case, places).advice(&[
         "compare a checksum of the mounted file with the origin's; the origin may have changed the file while it was read",
