@@ -14,8 +14,7 @@ use super::{
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/formats");
 
 pub(crate) fn table(dir: &Path, options: &Options) -> io::Result<String> {
-    let mut text = String::from("\nFormats of other programs on one core: samples, repeated.\n\n");
-    text += "| sample | MB | seconds | MB/s | CPU seconds | MB a CPU second | most memory, MiB |\n|---|---|---|---|---|---|---|\n";
+    let text = format!("{PREFACE}{HEAD}");
     let size = if options.quick { 4_000_000 } else { 60_000_000 };
     let mut figures = Vec::new();
     for sample in samples()? {
@@ -27,6 +26,15 @@ pub(crate) fn table(dir: &Path, options: &Options) -> io::Result<String> {
     figures.sort_by(|a, b| a.cpu_speed().total_cmp(&b.cpu_speed()));
     Ok(text + &figures.iter().map(Figure::row).collect::<String>())
 }
+
+pub(crate) const HEAD: &str = "\
+| log | MB | seconds | MB/s | CPU seconds | MB a CPU second | most memory, MiB |
+|---|---|---|---|---|---|---|
+";
+
+const PREFACE: &str = "
+The same for each sample of the tests, repeated thousands of times. Samples are what is hard to read, in few lines: in
+such a log a daemon dies or starts every ten to thirty lines, or leaves a request open in every tenth, as no log does.\n\n";
 
 fn samples() -> io::Result<Vec<PathBuf>> {
     let mut samples = Vec::new();

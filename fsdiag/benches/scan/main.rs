@@ -11,6 +11,7 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures with the plain clock")]
 
+mod daemons;
 mod follow;
 mod foreign;
 mod generate;
@@ -55,6 +56,7 @@ fn main() -> io::Result<()> {
     let dir = tempfile::tempdir()?;
     let mut page = String::from(PREFACE);
     page += &own(dir.path(), &options)?;
+    page += &daemons::table(dir.path(), &options)?;
     page += &foreign::table(dir.path(), &options)?;
     page += &open::table(dir.path(), &options)?;
     page += &follow::paragraph(dir.path(), if options.quick { 2 } else { 10 });
