@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 /// Version of the JSON form.
@@ -191,15 +192,29 @@ impl Change {
     }
 }
 
-/// Latencies of the completed operations of one kind.
+/// Latencies of the completed operations of one kind, microseconds; null where none was measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OpSummary {
     pub count: u64,
     pub errors: u64,
-    pub p50_us: u64,
-    pub p90_us: u64,
-    pub p99_us: u64,
-    pub max_us: u64,
+    pub p50_us: Option<u64>,
+    pub p90_us: Option<u64>,
+    pub p99_us: Option<u64>,
+    pub max_us: Option<u64>,
+    /// How exactly they are told: 0 is anything below.
+    pub resolution_us: u64,
+}
+
+impl OpSummary {
+    /// `resolution_us`: how exactly the `times` are told.
+    pub fn new(count: u64, errors: u64, times: &Histogram<u64>, resolution_us: u64) -> Self {
+        // Nothing less is recorded.
+        let told = |us: u64| if us > 1 || resolution_us == 1 { us } else { 0 };
+        let max = (!times.is_empty()).then(|| times.max());
+        let at = |quantile| max.map(|max| told(times.value_at_quantile(quantile).min(max)));
+        let [p50_us, p90_us, p99_us] = [0.5, 0.9, 0.99].map(at);
+        Self { count, errors, p50_us, p90_us, p99_us, max_us: max.map(told), resolution_us }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -101,24 +101,14 @@ fn inflight(case: &Case<'_>) -> BTreeMap<String, u64> {
 }
 
 fn summaries(case: &Case<'_>) -> BTreeMap<String, OpSummary> {
-    let mut merged: BTreeMap<Op, OpStats> = BTreeMap::new();
+    let mut merged: BTreeMap<Op, (OpStats, u64)> = BTreeMap::new();
     let told = case.model.lives().flat_map(|session| session.stats.iter().map(move |(op, stats)| (session, op, stats)));
-    for (_, op, stats) in told.filter(|(session, op, _)| case.speaks(session, **op)) {
-        merged.entry(*op).or_default().merge(stats);
+    for (session, op, stats) in told.filter(|(session, op, _)| case.speaks(session, **op)) {
+        let (sum, resolution_us) = merged.entry(*op).or_default();
+        sum.merge(stats);
+        *resolution_us = session.resolution_us().max(*resolution_us);
     }
-    merged.iter().map(|(op, stats)| (op.to_string(), summary(stats))).collect()
-}
-
-fn summary(stats: &OpStats) -> OpSummary {
-    let at = |q: f64| stats.latency.value_at_quantile(q).min(stats.latency.max());
-    OpSummary {
-        count: stats.count,
-        errors: stats.errors,
-        p50_us: at(0.5),
-        p90_us: at(0.9),
-        p99_us: at(0.99),
-        max_us: stats.latency.max(),
-    }
+    merged.iter().map(|(op, (stats, resolution_us))| (op.to_string(), stats.summary(*resolution_us))).collect()
 }
 
 fn loss(case: &Case<'_>) -> Loss {

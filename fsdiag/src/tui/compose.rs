@@ -76,17 +76,12 @@ fn latency(model: &Model, report: &Report, trace: &Trace) -> Vec<Latency> {
         .iter()
         .map(|(op, summary)| Latency {
             op: op.clone(),
-            count: summary.count,
-            errors: summary.errors,
-            p50_us: summary.p50_us,
-            p90_us: summary.p90_us,
-            p99_us: summary.p99_us,
-            max_us: summary.max_us,
+            summary: summary.clone(),
             buckets: histogram(model, op),
             heat: trace.heat(op),
         })
         .collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.count));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.summary.count));
     rows
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use fsd_events::op::Op;
 
+use crate::engine::report::OpSummary;
+
 /// Everything a frame can show.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Picture {
@@ -223,12 +225,7 @@ pub enum Moved {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Latency {
     pub op: String,
-    pub count: u64,
-    pub errors: u64,
-    pub p50_us: u64,
-    pub p90_us: u64,
-    pub p99_us: u64,
-    pub max_us: u64,
+    pub summary: OpSummary,
     /// Completions by power of two of their microseconds: bucket n counts `[2^n, 2^(n+1))`.
     pub buckets: Vec<u64>,
     /// Completions of each second by [`HEAT`], newest second last.

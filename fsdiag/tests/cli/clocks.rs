@@ -68,3 +68,17 @@ fn stamps_of_a_container_in_another_zone_than_those_of_its_daemon_are_no_steps_o
         assert!(report.notes.iter().all(|note| note.kind != "slow"), "{file}: {:?}", report.notes);
     }
 }
+
+#[test]
+fn latencies_are_told_no_more_exactly_than_the_log_has_them() {
+    let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/formats");
+    for (sample, least) in
+        [("rclone/plain.log", "<1 s"), ("sshfs-debug/whole-run.log", "<1 ms"), ("libfuse-debug/prefixed.log", "-")]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_fsdiag")).arg("analyze").arg(samples.join(sample)).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        let line = text.lines().find(|line| line.trim_start().starts_with("Open ")).expect(sample);
+        let told = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).nth(3);
+        assert_eq!(told, Some(least), "{sample}: {text}");
+    }
+}

@@ -42,14 +42,7 @@ pub(super) struct Watched {
 impl Watched {
     /// Latencies of what was answered.
     pub(super) fn summaries(&self) -> BTreeMap<String, OpSummary> {
-        let summary = |(times, errors): &(Histogram<u64>, u64)| OpSummary {
-            count: times.len(),
-            errors: *errors,
-            p50_us: times.value_at_quantile(0.5),
-            p90_us: times.value_at_quantile(0.9),
-            p99_us: times.value_at_quantile(0.99),
-            max_us: times.max(),
-        };
+        let summary = |(times, errors): &(Histogram<u64>, u64)| OpSummary::new(times.len(), *errors, times, 1);
         self.ops.iter().map(|(op, times)| (op.clone(), summary(times))).collect()
     }
 

@@ -12,6 +12,26 @@ pub struct Latency {
     /// Microseconds; only as long as there is no histogram.
     few: Vec<u64>,
     whole: OnceLock<Box<Histogram<u64>>>,
+    unit: Unit,
+}
+
+/// The greatest unit of which all of them are whole numbers: so exactly they were told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Unit {
+    #[default]
+    Second,
+    Millisecond,
+    Microsecond,
+}
+
+impl Unit {
+    fn of(us: u64) -> Self {
+        match us {
+            _ if !us.is_multiple_of(1_000) => Self::Microsecond,
+            _ if !us.is_multiple_of(1_000_000) => Self::Millisecond,
+            _ => Self::Second,
+        }
+    }
 }
 
 /// Precision, decimal digits.
@@ -23,6 +43,13 @@ const FEW: usize = 32;
 
 impl Latency {
     pub(super) fn record(&mut self, us: u64) {
+        if self.unit != Unit::Microsecond {
+            self.unit = self.unit.max(Unit::of(us));
+        }
+        self.add(us);
+    }
+
+    fn add(&mut self, us: u64) {
         let us = us.clamp(1, LONGEST_US);
         if self.whole.get().is_none() && self.few.len() < FEW {
             return self.few.push(us);
@@ -31,9 +58,19 @@ impl Latency {
         _ = self.whole().record(us);
     }
 
+    /// How exactly they are told, microseconds: a second where a log's clock has no fraction.
+    pub fn resolution_us(&self) -> u64 {
+        match self.unit {
+            Unit::Second => 1_000_000,
+            Unit::Millisecond => 1_000,
+            Unit::Microsecond => 1,
+        }
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
+        self.unit = self.unit.max(other.unit);
         match other.whole.get() {
-            None => other.few.iter().for_each(|us| self.record(*us)),
+            None => other.few.iter().for_each(|us| self.add(*us)),
             Some(more) => {
                 let whole = self.whole();
                 if whole.add(&**more).is_err() {
@@ -83,7 +120,20 @@ mod tests {
             for latency in [&looked, &merged] {
                 assert_eq!((plain.len(), plain.max()), (latency.len(), latency.max()));
                 assert_eq!(plain.value_at_quantile(0.9), latency.value_at_quantile(0.9));
+                assert_eq!(plain.resolution_us(), latency.resolution_us());
             }
         }
+    }
+
+    #[test]
+    fn a_clock_is_as_exact_as_what_it_told() {
+        let resolution = |all: &[u64]| {
+            let mut latency = Latency::default();
+            all.iter().for_each(|us| latency.record(*us));
+            latency.resolution_us()
+        };
+        assert_eq!(resolution(&[0, 2_000_000, 0]), 1_000_000);
+        assert_eq!(resolution(&[0, 3_000, 2_000_000]), 1_000);
+        assert_eq!(resolution(&[3_001, 2_000_000]), 1);
     }
 }

@@ -4,7 +4,10 @@ use fsd_events::{event::Phase, op::Op};
 use hdrhistogram::Histogram;
 
 use super::latency::Latency;
-use crate::engine::fact::{Call, Key, Name, Place};
+use crate::engine::{
+    fact::{Call, Key, Name, Place},
+    report::OpSummary,
+};
 
 /// Microseconds on the clock of one session.
 pub type Micros = i64;
@@ -61,6 +64,11 @@ pub struct OpStats {
 }
 
 impl OpStats {
+    /// `resolution_us`: how exactly its source tells times.
+    pub fn summary(&self, resolution_us: u64) -> OpSummary {
+        OpSummary::new(self.count, self.errors, &self.latency, resolution_us)
+    }
+
     pub fn add(&mut self, end: Option<Micros>, us: Option<u64>, errno: Option<u32>) {
         self.count += 1;
         self.errors += u64::from(errno.is_some_and(|e| e != 0));

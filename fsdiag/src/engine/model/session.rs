@@ -201,6 +201,11 @@ impl Session {
         }
     }
 
+    /// How exactly its source tells how long requests took, microseconds.
+    pub(in crate::engine) fn resolution_us(&self) -> u64 {
+        self.stats.values().map(|stats| stats.latency.resolution_us()).min().unwrap_or(1)
+    }
+
     pub fn stats(&mut self, op: Op) -> &mut OpStats {
         self.stats.entry(op).or_default()
     }

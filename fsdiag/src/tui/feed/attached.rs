@@ -109,17 +109,12 @@ impl Attached {
 fn latency(watch: &Watch, trace: &Trace) -> Vec<Latency> {
     let row = |(op, stats): (&fsd_events::op::Op, &crate::engine::model::ops::OpStats)| Latency {
         op: op.to_string(),
-        count: stats.count,
-        errors: stats.errors,
-        p50_us: stats.latency.value_at_quantile(0.5),
-        p90_us: stats.latency.value_at_quantile(0.9),
-        p99_us: stats.latency.value_at_quantile(0.99),
-        max_us: stats.latency.max(),
+        summary: stats.summary(1),
         buckets: compose::buckets(&stats.latency),
         heat: trace.heat(op.name()),
     };
     let mut rows: Vec<Latency> = watch.stats.iter().map(row).collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.count));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.summary.count));
     rows
 }
 

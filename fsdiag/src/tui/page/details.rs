@@ -157,7 +157,7 @@ fn row(state: &State, ascii: bool) -> Vec<Row> {
 /// Completions by how long they took, a line for each power of two that has some.
 fn histogram(latency: &Latency) -> Vec<String> {
     let most = latency.buckets.iter().copied().max().unwrap_or(0).max(1);
-    let head = format!("{}: {} completed, {} with an error", latency.op, latency.count, latency.errors);
+    let head = format!("{}: {} completed, {} with an error", latency.op, latency.summary.count, latency.summary.errors);
     let rows = latency.buckets.iter().enumerate().filter(|(_, count)| **count > 0).map(|(power, count)| {
         let bar = "#".repeat(usize::try_from((count * 30).div_ceil(most)).unwrap_or(0));
         format!("  from {:>8}  {:>10}  {bar}", words::duration(1 << power), words::count(*count))

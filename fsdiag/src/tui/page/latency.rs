@@ -24,15 +24,18 @@ pub fn page(state: &State, canvas: Canvas) -> Page {
 }
 
 fn cells(latency: &Latency, ascii: bool) -> Vec<Cell> {
-    let errors = if latency.errors > 0 { Look::Slow } else { Look::Dim };
+    let told = &latency.summary;
+    let errors = if told.errors > 0 { Look::Slow } else { Look::Dim };
+    let times = [told.p50_us, told.p90_us, told.p99_us, told.max_us];
+    let [p50, p90, p99, max] = times.map(|us| Cell::from(words::latency(us, told.resolution_us)));
     vec![
         Cell::from(latency.op.as_str()),
-        Cell::from(words::count(latency.count)),
-        Cell::new(words::count(latency.errors), errors),
-        Cell::from(words::duration(latency.p50_us)),
-        Cell::from(words::duration(latency.p90_us)),
-        Cell::from(words::duration(latency.p99_us)),
-        Cell::from(words::duration(latency.max_us)),
+        Cell::from(words::count(told.count)),
+        Cell::new(words::count(told.errors), errors),
+        p50,
+        p90,
+        p99,
+        max,
         Cell::from(words::sparkline(&latency.buckets, 25, ascii)),
     ]
 }

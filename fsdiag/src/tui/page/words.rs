@@ -53,6 +53,16 @@ pub fn duration(us: u64) -> String {
     }
 }
 
+/// What a clock without fractions calls nothing may be all of a second.
+pub fn latency(us: Option<u64>, resolution_us: u64) -> String {
+    match us {
+        None => "-".to_owned(),
+        Some(0) if resolution_us >= 1_000_000 => "<1s".to_owned(),
+        Some(0) if resolution_us >= 1_000 => "<1ms".to_owned(),
+        Some(us) => duration(us),
+    }
+}
+
 /// `1,234,567`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -124,6 +134,8 @@ mod tests {
     fn durations_read_like_a_person_says_them() {
         let said: Vec<_> = [45, 2_100, 34_200_000, 725_000_000, 11_220_000_000].map(duration).to_vec();
         assert_eq!(said, ["45us", "2.1ms", "34.2s", "12m05s", "3h07m"]);
+        let told = [(None, 1), (Some(0), 1_000_000), (Some(0), 1_000), (Some(45), 1)];
+        assert_eq!(told.map(|(us, resolution)| latency(us, resolution)), ["-", "<1s", "<1ms", "45us"]);
     }
 
     #[test]

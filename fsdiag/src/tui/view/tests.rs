@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use fsd_events::op::Op;
 
+use crate::engine::report::OpSummary;
 use crate::tui::{
     keys::Action,
     picture::{
@@ -66,12 +67,15 @@ fn healthy() -> Picture {
         completed: vec![900, 1200, 1100, 1300, 1234],
         latency: vec![Latency {
             op: "Read".into(),
-            count: 40_122,
-            errors: 2,
-            p50_us: 45,
-            p90_us: 210,
-            p99_us: 2_100,
-            max_us: 8_000_000,
+            summary: OpSummary {
+                count: 40_122,
+                errors: 2,
+                p50_us: Some(45),
+                p90_us: Some(210),
+                p99_us: Some(2_100),
+                max_us: Some(8_000_000),
+                resolution_us: 1,
+            },
             buckets: vec![0, 0, 0, 9, 50, 200, 90, 40, 20, 10, 5, 1],
             heat: vec![
                 [0, 9, 1, 0, 0, 0, 0],
