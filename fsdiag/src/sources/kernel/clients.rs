@@ -170,21 +170,40 @@ fn target(thread: &str, call: &Syscall, subject: Subject, mounts: &[Mount]) -> O
 fn of_fd(thread: &str, fd: u64, mounts: &[Mount]) -> Option<Target> {
     let path = fs::read_link(format!("{thread}/fd/{fd}")).ok()?;
     let info = fs::read_to_string(format!("{thread}/fdinfo/{fd}")).ok()?;
-    let id: u32 = holders::field(&info, "mnt_id")?.parse().ok()?;
+    let id = mount_id(&info)?;
     let mount = mounts.iter().find(|m| m.id == id && m.is_fuse())?;
     Some(Target { path, connection: mount.connection() })
 }
 
-/// A path in the caller's memory, resolved by its letters alone.
+/// A path in the caller's memory, resolved by its letters alone, from where the caller stands.
 fn of_path(thread: &str, dir: Option<u64>, pointer: u64, mounts: &[Mount]) -> Option<Target> {
     const AT_FDCWD: u32 = libc::AT_FDCWD.cast_unsigned();
-    let base = match dir {
-        Some(fd) if fd as u32 != AT_FDCWD => fs::read_link(format!("{thread}/fd/{fd}")).ok()?,
-        _ => fs::read_link(format!("{thread}/cwd")).ok()?,
+    let text = string_at(thread, pointer, mounts)?;
+    let given = Path::new(&text);
+    let (path, mount) = match dir.filter(|fd| *fd as u32 != AT_FDCWD) {
+        _ if given.is_absolute() => {
+            let path = mountinfo::lexical(Path::new("/"), given);
+            (path.clone(), mountinfo::serving(mounts, &path))
+        }
+        Some(fd) => {
+            let base = fs::read_link(format!("{thread}/fd/{fd}")).ok()?;
+            let id = mount_id(&fs::read_to_string(format!("{thread}/fdinfo/{fd}")).ok()?)?;
+            let path = mountinfo::lexical(&base, given);
+            (path.clone(), mountinfo::reached(mounts, (id, &base), &path))
+        }
+        // Of a working directory no number tells which of two mounts it is on.
+        None => {
+            let base = fs::read_link(format!("{thread}/cwd")).ok()?;
+            let path = mountinfo::lexical(&base, given);
+            let told = !mountinfo::hides_another(mounts, &base);
+            (path.clone(), mountinfo::serving(mounts, &path).filter(|_| told))
+        }
     };
-    let path = mountinfo::lexical(&base, Path::new(&string_at(thread, pointer, mounts)?));
-    let mount = mountinfo::serving(mounts, &path).filter(|m| m.is_fuse())?;
-    Some(Target { path, connection: mount.connection() })
+    Some(Target { path, connection: mount.filter(|m| m.is_fuse())?.connection() })
+}
+
+fn mount_id(fdinfo: &str) -> Option<u32> {
+    holders::field(fdinfo, "mnt_id")?.parse().ok()
 }
 
 /// A string in the memory of a thread, if that memory is its own: reading a page of a mapped file could itself

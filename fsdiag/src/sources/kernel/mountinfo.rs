@@ -130,6 +130,27 @@ pub fn serving<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     holds.max_by_key(|m| m.point.components().count())
 }
 
+/// The mount that serves a path which a process named from `base`, a directory on the mount with that number. Where a
+/// later mount hides that directory, the path stays below it unless a mount further in takes over; out of it, nothing
+/// tells.
+pub fn reached<'a>(mounts: &'a [Mount], (id, base): (u32, &Path), path: &Path) -> Option<&'a Mount> {
+    let by_letters = serving(mounts, path);
+    let hidden = serving(mounts, base).is_some_and(|shown| shown.id != id);
+    let further_in = |mount: &&Mount| mount.point.starts_with(base) && mount.point != base;
+    match hidden {
+        false => by_letters,
+        true if !path.starts_with(base) => None,
+        true => by_letters.filter(further_in).or_else(|| mounts.iter().find(|mount| mount.id == id)),
+    }
+}
+
+/// Whether the mount that serves a directory lies on another one of a daemon's: who went there before stands on that.
+pub fn hides_another(mounts: &[Mount], dir: &Path) -> bool {
+    let Some(shown) = serving(mounts, dir).filter(|mount| mount.is_fuse()) else { return false };
+    let below = mounts.iter().filter(|mount| mount.id != shown.id && shown.point.starts_with(&mount.point));
+    below.max_by_key(|mount| mount.point.components().count()).is_some_and(Mount::is_fuse)
+}
+
 /// An absolute path without `.` and `..`, made without asking the file system.
 pub fn lexical(cwd: &Path, path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
@@ -178,6 +199,22 @@ garbage
         let mounts = parse(b"30 22 0:39 / /mnt/caf\xe9\\040x rw - fuse.rclone remote: rw,user_id=0\n");
         let path = Path::new(OsStr::from_bytes(b"/mnt/caf\xe9 x"));
         assert_eq!(at(&mounts, path).map(Mount::connection), Some(39));
+    }
+
+    #[test]
+    fn who_stands_below_a_later_mount_asks_the_one_below_it() {
+        let mounts = parse(
+            b"22 1 254:0 / / rw - ext4 /dev/vda rw\n30 22 0:39 / /mnt/a rw - fuse.below x rw\n\
+              31 30 0:40 / /mnt/a/dir rw - fuse.above x rw\n32 31 0:41 / /mnt/a/dir/in rw - fuse.inner x rw\n",
+        );
+        let dir = Path::new("/mnt/a/dir");
+        let found = |id, path: &str| reached(&mounts, (id, dir), Path::new(path)).map(|mount| mount.id);
+        assert_eq!(found(31, "/mnt/a/dir/x"), Some(31));
+        assert_eq!(found(30, "/mnt/a/dir/x"), Some(30), "it stood there before");
+        assert_eq!(found(30, "/mnt/a/dir/in/x"), Some(32));
+        assert_eq!(found(30, "/mnt/a/x"), None);
+        assert!(hides_another(&mounts, dir) && hides_another(&mounts, Path::new("/mnt/a/dir/in")));
+        assert!(!hides_another(&mounts, Path::new("/mnt/a")) && !hides_another(&mounts, Path::new("/mnt")));
     }
 
     #[test]
