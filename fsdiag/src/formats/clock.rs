@@ -114,13 +114,21 @@ pub(super) fn leading(text: &str) -> Option<(Stamp, &str)> {
     if !bytes.first()?.is_ascii_digit() {
         return None;
     }
-    match (bytes.get(2)?, bytes.get(4)?, bytes.get(10)?) {
+    let told = match (bytes.get(2)?, bytes.get(4)?, bytes.get(10)?) {
         (b':', ..) => of_day(text).map(|(us, rest)| (Stamp::OfDay(us), rest)),
         (_, b'-' | b'/' | b'.', _) => dated(text),
         (_, _, b'.') => epoch(text),
-        (_, _, b'/' | b' ') => day_first(text),
         _ => day_first(text),
-    }
+    };
+    told.or_else(|| elapsed(text))
+}
+
+/// `12.345678 ` since the log's start (`ts -s '%.s'`).
+fn elapsed(text: &str) -> Option<(Stamp, &str)> {
+    let (seconds, rest) = scan::num(text)?;
+    let (us, len) = scan::fraction_us(rest.strip_prefix('.')?);
+    let rest = &rest[1 + len..];
+    (len == 6 && rest.starts_with(' ')).then(|| (Stamp::Mono(seconds.saturating_mul(1_000_000) + us), rest))
 }
 
 /// `YYYY-MM-DD HH:MM:SS.ffffff+ZZ:ZZ` with any of `-/.` in the date, `T` or a blank, `.` or `,` before the fraction.
@@ -261,6 +269,14 @@ mod tests {
         ] {
             assert_eq!(leading(text), Some((moment, " x")), "{text}");
         }
+    }
+
+    #[test]
+    fn seconds_since_the_log_began_are_a_clock_of_its_own() {
+        for (text, us) in [("0.000020 unique: 2", 20), ("1234.500000 unique: 2", 1_234_500_000)] {
+            assert_eq!(leading(text), Some((Stamp::Mono(us), " unique: 2")), "{text}");
+        }
+        assert_eq!(leading("1.5 GiB of memory"), None);
     }
 
     #[test]

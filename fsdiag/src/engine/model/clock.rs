@@ -200,7 +200,8 @@ impl Clock {
 
     /// How much more than it shows may have passed between two times.
     pub fn blur_us(&self) -> u64 {
-        if self.monotonic || self.fine { 0 } else { 1_000_000 }
+        // A clock of its own beside the wall's counts microseconds; a stamp without a date may not.
+        if self.fine || self.offset.is_some() { 0 } else { 1_000_000 }
     }
 
     pub fn is_monotonic(&self) -> bool {

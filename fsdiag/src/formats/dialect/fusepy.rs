@@ -28,18 +28,23 @@ impl Parser for Fusepy {
     }
 
     fn marks(&self) -> &'static [Mark] {
-        &[Mark::Has("log-mixin:")]
+        &[Mark::Has("log-mixin")]
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
         let head = scan::clip(line.text, 160);
-        let Some((prefix, _)) = scan::split(head, "log-mixin:") else { return Taken::No };
-        let rest = &line.text[prefix.len() + "log-mixin:".len()..];
+        let Some((prefix, _)) = scan::split(head, "log-mixin") else { return Taken::No };
+        // Python's own form has a colon behind the logger's name, others a blank, a bracket or a dash.
+        let rest = &line.text[prefix.len() + "log-mixin".len()..];
+        let colon = rest.starts_with(':');
+        let rest = rest.trim_start_matches([':', ' ', ']', ')', '|']);
+        let rest = rest.strip_prefix("- ").unwrap_or(rest);
         let thread = thread(prefix);
-        match (rest.trim_start().strip_prefix("-> "), rest.trim_start().strip_prefix("<- ")) {
+        match (rest.strip_prefix("-> "), rest.strip_prefix("<- ")) {
             (Some(rest), _) => self.begin(line, thread, rest, out),
             (_, Some(rest)) => self.end(line, thread, rest, out),
-            _ => Taken::Bad,
+            _ if colon => Taken::Bad,
+            _ => Taken::No,
         }
     }
 }
@@ -117,6 +122,12 @@ impl Fusepy {
 
 /// The thread's name in a prefix like `Dummy-1 DEBUG:fuse.`; empty where the logger was not told to print it.
 fn thread(prefix: &str) -> &str {
+    // Wherever the form puts it: python's own names are known.
+    let mut words = prefix.split([' ', '[', ']', '(', ')', ':', ',', '|']);
+    let known = |word: &&str| *word == "MainThread" || word.starts_with("Dummy-") || word.starts_with("Thread-");
+    if let Some(name) = words.find(known) {
+        return name;
+    }
     let Some((before, _)) = scan::split(prefix, "DEBUG") else { return "" };
     let name = before.trim().trim_end_matches(':').rsplit(' ').next().unwrap_or("");
     name.trim_matches(['[', ']', '(', ')'])

@@ -88,7 +88,9 @@ fn heading(text: &str) -> Option<(u32, Thread)> {
     let named = named.and_then(|rest| scan::between(rest, "(", ')'));
     let field = |key| scan::after(rest, key).map(|v| scan::word(v).0);
     let (wchan, state) = (field("wchan="), field("state="));
-    if !text.starts_with("==> ") && named.is_none() && state.is_none() && wchan.is_none() && !bare() {
+    // Whoever writes a loop of the shell marks the heading somehow.
+    let marked = text.starts_with("/proc/") && scan::has(text, "/task/") && rest.starts_with(' ') || is_marked(text);
+    if !marked && named.is_none() && state.is_none() && wchan.is_none() && !bare() {
         return None;
     }
     let wchan = wchan.filter(|wchan| !matches!(*wchan, "0" | "-" | ""));
@@ -101,6 +103,12 @@ fn heading(text: &str) -> Option<(u32, Thread)> {
         ..Thread::default()
     };
     Some((u32::try_from(pid).ok()?, thread))
+}
+
+/// `== /proc/21603/task/21604`, `### /proc/21603`.
+fn is_marked(text: &str) -> bool {
+    let path = text.trim_start_matches(['=', '#', '-', '*', '>', ' ', '[']);
+    path.len() < text.len() && path.starts_with("/proc/")
 }
 
 fn waits_for_a_daemon(thread: &Thread) -> bool {
