@@ -28,7 +28,7 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
     let stuck = waiters.iter().chain([&culprit]).filter_map(|p| case.op_of(*p)).any(|op| case.is_stuck(op));
     // A log that ends before the dump was taken tells ages from below: it stopped with the very requests of the dump.
     let young = !ages.is_empty() && ages.iter().all(|age| *age < YOUNG) && !stuck;
-    if young && !all_seen(case, case.threads[first].dump) {
+    if young && (!all_seen(case, case.threads[first].dump) || case.op_of(culprit).is_some_and(|op| is_slow(case, op))) {
         return None;
     }
     let blamed = &case.threads[first + proof.culprit];
@@ -64,6 +64,15 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
         _ => finding,
     };
     Some(if confidence < Confidence::High && !settled { finding.advice(&[advice::SECOND_DUMP]) } else { finding })
+}
+
+/// Others of its kind have taken long in that log, and ended: a dump meets some of them at any time.
+fn is_slow(case: &Case<'_>, op: usize) -> bool {
+    const LONG: u64 = 1_000_000;
+    const OFTEN: u64 = 3;
+    let session = case.life_of(op).session;
+    let long = LONG + session.clock.blur_us();
+    session.stats.get(&case.ops[op].open.op()).is_some_and(|kind| kind.slower_than(long) >= OFTEN)
 }
 
 /// Whether that dump shows a thread in each request that is open at the end of the logs.

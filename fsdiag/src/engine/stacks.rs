@@ -19,7 +19,7 @@ use super::{
     report::{Cause, Confidence},
 };
 use doing::Doing;
-pub use doing::listens;
+pub use doing::{listens, reads};
 pub use holder::{Holder, Proof, caller, dumps};
 pub use serves::{is_of_libc, shows_library};
 
@@ -203,6 +203,7 @@ impl<'a> Stacks<'a> {
     pub fn conclude(&self) -> Option<Conclusion> {
         self.crashed()
             .or_else(|| self.deadlocked())
+            .or_else(|| self.interlocked())
             .or_else(|| self.piled_up())
             .or_else(|| self.stalled())
             .or_else(|| self.not_reading())
@@ -231,6 +232,37 @@ impl<'a> Stacks<'a> {
         let waiters = self.behind(culprit).into_iter().filter(|at| !cycle.contains(at)).collect();
         let lock = self.threads[culprit].thread.waits_for.as_ref().map(|lock| lock.key.clone());
         Some(Conclusion { cycle, waiters, lock, others, ..self.blame(Cause::DeadlockCycle, confidence, culprit) })
+    }
+
+    /// Two locks that callbacks wait for, and nobody else in the dump at anything: whoever has the one waits for the
+    /// other, unless who has it has forgotten it.
+    fn interlocked(&self) -> Option<Conclusion> {
+        let [first, second] = &self.piles[..] else { return None };
+        // Python's are locks and conditions alike.
+        let by_address = |pile: &Pile<'_>| {
+            let python = pile.waiters.iter().any(|at| doing::awaits_in_python(self.threads[*at].thread));
+            pile.lock.key.starts_with("0x") && !python
+        };
+        let waits = |seen: &Seen<'_>| seen.thread.waits_for.is_some() && seen.serves;
+        let rests = |seen: &Seen<'_>| seen.doing == Doing::Idle || seen.doing == Doing::Wait && !seen.serves;
+        if !(by_address(first) && by_address(second) && self.threads.iter().all(|seen| waits(seen) || rests(seen))) {
+            return None;
+        }
+        // Many wait in one function for the lock that one of another function has.
+        let rare = |pile: &Pile<'_>| {
+            let asks = |at: usize| matches!(self.threads[at].op, Some(Op::Getattr | Op::Lookup | Op::Access));
+            let caller = |at: usize| holder::caller(self.threads[at].thread).map(|frame| &*frame.function);
+            let mut like: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+            pile.waiters.iter().for_each(|at| *like.entry(caller(*at)).or_default() += 1);
+            let rank = |at: &usize| (asks(*at), like.get(&caller(*at)).copied(), self.threads[*at].thread.number);
+            pile.waiters.iter().copied().min_by_key(rank)
+        };
+        let cycle = vec![rare(second)?, rare(first)?];
+        let all = || first.waiters.iter().chain(&second.waiters).copied();
+        let waiters = all().filter(|at| !cycle.contains(at)).collect();
+        let lock = Some(second.lock.key.clone());
+        let found = self.blame(Cause::DeadlockCycle, Confidence::Low, cycle[0]);
+        Some(Conclusion { cycle, waiters, lock, ..found })
     }
 
     fn piled_up(&self) -> Option<Conclusion> {

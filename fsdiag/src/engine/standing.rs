@@ -15,7 +15,7 @@ use fsd_events::op::{Class, Op};
 use super::{
     advice,
     case::{Case, Who},
-    fact::Frame,
+    fact::{Dump, Frame},
     finding::{Finding, for_time},
     plural::{count, verb},
     report::{Cause, Confidence},
@@ -23,15 +23,19 @@ use super::{
     threads::Seen,
 };
 
-/// The one that waits longest, where nobody is left who would end its wait.
-pub(super) fn finding(case: &Case<'_>) -> Option<Finding> {
+/// Those that wait where nobody is left who would end their wait, the oldest first.
+pub(super) fn left_alone(case: &Case<'_>) -> Vec<usize> {
     let at_work = dumps_at_work(case);
     let left_alone = |at: &usize| {
         let seen = &case.threads[*at];
         seen.doing == Doing::Wait && !at_work.contains(&seen.dump)
     };
-    let all: Vec<usize> = standing(case).into_iter().filter(left_alone).collect();
-    let seats: Vec<usize> = all.iter().map(|at| case.seats[*at]).collect();
+    standing(case).into_iter().filter(left_alone).map(|at| case.seats[at]).collect()
+}
+
+/// The one that waits longest, where nobody is left who would end its wait.
+pub(super) fn finding(case: &Case<'_>) -> Option<Finding> {
+    let seats = left_alone(case);
     let (culprit, others) = seats.split_first()?;
     let more = match others.len() {
         0 => String::new(),
@@ -49,6 +53,20 @@ pub(super) fn finding(case: &Case<'_>) -> Option<Finding> {
     ]);
     finding.covers.extend(others);
     Some(finding)
+}
+
+/// Whether a dump shows a FUSE library, no callback, and nobody who may answer later: what is open there is in nobody's
+/// hands. Of several daemons a dump does not say whose it is.
+pub(super) fn nobody_serves(case: &Case<'_>) -> bool {
+    let lives = case.lives.iter().filter(|life| !life.session.of_dump).count();
+    let shown = || case.threads.iter().filter(|seen| !is_blind(&case.model.dumps[seen.dump].1));
+    let library = shown().any(|seen| seen.thread.state.is_none() && stacks::shows_library(seen.thread));
+    lives == 1 && library && !shown().any(|seen| seen.serves) && dumps_at_work(case).is_empty()
+}
+
+/// Dumps without functions of the daemon.
+pub(super) fn is_blind(dump: &Dump) -> bool {
+    matches!(&*dump.format, "strace" | "proc-stacks")
 }
 
 /// The one that waits longest, while a thread that serves nobody has waited for the network as long: for it, perhaps.
@@ -78,9 +96,17 @@ pub(super) fn told(case: &Case<'_>) -> Option<String> {
         return Some(told_of(case, &lasting, "at one place for long, and nothing in the dump tells what holds it up"));
     }
     let waiting = waiting_in_the_only(case);
+    if waiting.iter().any(|at| is_untold(case, *at)) {
+        let text = "in the only dump, which does not say whether they run: a second one would show whether they move";
+        return Some(told_of(case, &waiting, text));
+    }
     let text = "waiting in the only dump, and no other thread is at work: a second dump would show whether it moves";
     if !waiting.is_empty() {
         return Some(told_of(case, &waiting, text));
+    }
+    if shows_nothing(case) {
+        let text = "no thread of the dump reads requests or serves one, as far as its functions have names: it does not show what the daemon does with them";
+        return Some(String::from(text));
     }
     let tasks = case.threads.iter().any(polls_tasks) || hides_tasks(case);
     (tasks && !case.threads.iter().any(|seen| seen.serves)).then(|| {
@@ -90,11 +116,25 @@ pub(super) fn told(case: &Case<'_>) -> Option<String> {
     })
 }
 
+/// Native dumps alone, of a program without names or with a FUSE library that is not known (davfs2).
+fn shows_nothing(case: &Case<'_>) -> bool {
+    let native = |seen: &Seen<'_>| matches!(&*case.model.dumps[seen.dump].1.format, "gdb" | "eu-stack");
+    // A read may be that of the device.
+    let idle = |seen: &Seen<'_>| seen.doing == Doing::Idle || stacks::reads(seen.thread);
+    let known = |seen: &Seen<'_>| seen.serves || idle(seen) || stacks::shows_library(seen.thread);
+    let speaks = case.model.lives().any(|session| session.entered > 0 || !session.stats.is_empty());
+    !case.threads.is_empty() && !speaks && case.threads.iter().all(native) && !case.threads.iter().any(known)
+}
+
 fn told_of(case: &Case<'_>, threads: &[usize], text: &str) -> String {
     const SHOWN: usize = 3;
     let place = |at: &usize| {
         let function = program(&case.threads[*at]).map(|name| format!(" in `{name}`")).unwrap_or_default();
-        format!("{}{function}{}", case.name_of(case.seats[*at]), for_time(case.age_of(case.seats[*at])))
+        format!(
+            "{}{function}{}",
+            case.name_of(case.seats[*at]),
+            for_time(case.age_of(case.seats[*at]).filter(|us| *us >= 1_000_000))
+        )
     };
     let shown: Vec<String> = threads.iter().take(SHOWN).map(place).collect();
     let more = match threads.len().saturating_sub(SHOWN) {
@@ -145,21 +185,39 @@ fn is_standing(case: &Case<'_>, at: usize) -> bool {
 
 /// Those that wait in the only dump that there is, which has no clock: for a moment, or for ever.
 fn waiting_in_the_only(case: &Case<'_>) -> Vec<usize> {
-    let [(_, dump, _)] = &case.model.dumps[..] else { return Vec::new() };
+    let mut shown = case.model.dumps.iter().map(|(_, dump, _)| dump).filter(|dump| !is_blind(dump));
+    let (Some(dump), None) = (shown.next(), shown.next()) else { return Vec::new() };
     if dump.format.starts_with("go-") || !dumps_at_work(case).is_empty() {
         return Vec::new();
     }
     let waits = |at: &usize| {
         let seen = &case.threads[*at];
-        matches!(seen.doing, Doing::Wait | Doing::Lock) && seen.thread.since_us.is_none()
+        let waits = matches!(seen.doing, Doing::Wait | Doing::Lock) || rests(seen) || is_untold(case, *at);
+        waits && seen.thread.since_us.is_none()
     };
     (0..case.threads.len()).filter(|at| waits(at) && is_awaited(case, *at)).collect()
 }
 
-/// A callback that a client waits for. Requests of a log have clocks of their own, and rules that ask these.
+/// The dump says that it does not run, and not why: python shows no function of C, so a read of a file is none.
+fn rests(seen: &Seen<'_>) -> bool {
+    seen.doing == Doing::Other && seen.thread.state.as_deref() == Some("idle")
+}
+
+/// The dump shows functions of python only, and of no thread whether it runs.
+fn is_untold(case: &Case<'_>, at: usize) -> bool {
+    let seen = &case.threads[at];
+    seen.doing == Doing::Other && &*case.model.dumps[seen.dump].1.format == "python-faulthandler"
+}
+
+/// A callback that a client waits for. Requests of a log have clocks of their own, and rules that ask these: here count
+/// those that are old, or that stand in two dumps.
 fn is_awaited(case: &Case<'_>, at: usize) -> bool {
     let seen = &case.threads[at];
-    let alone = matches!(case.parties[case.seats[at]].who, Who::Thread(_));
+    let alone = match case.parties[case.seats[at]].who {
+        Who::Thread(_) => true,
+        Who::Op(op) => case.is_stuck(op) || seen.stays,
+        _ => false,
+    };
     let patient = seen.op.is_some_and(|(_, op)| is_patient(op));
     alone && seen.serves && !seen.logs && !patient
 }
@@ -176,10 +234,11 @@ fn dumps_at_work(case: &Case<'_>) -> BTreeSet<usize> {
         let at_work = match seen.doing {
             Doing::Network | Doing::Disk | Doing::Running | Doing::Notify => true,
             // Who rests at its place does nothing for others.
-            Doing::Other => !case.lasts(*at) && !seen.thread.frames.is_empty(),
+            Doing::Other => !case.lasts(*at) && !seen.thread.frames.is_empty() && !rests(seen) && !is_untold(case, *at),
             Doing::Idle | Doing::Lock | Doing::Sleep | Doing::Wait => false,
         };
-        (at_work || stacks::listens(seen.thread, seen.doing) || polls_tasks(seen)) && !stacks::dumps(seen.thread)
+        let works = at_work || stacks::listens(seen.thread, seen.doing) || polls_tasks(seen);
+        works && !stacks::dumps(seen.thread) && !is_blind(&case.model.dumps[seen.dump].1)
     };
     (0..case.threads.len()).filter(works).map(|at| case.threads[at].dump).collect()
 }

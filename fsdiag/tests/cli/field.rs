@@ -10,18 +10,18 @@ use fsdiag::engine::{
     report::{Cause, Confidence, Report, Verdict},
 };
 
-fn field() -> PathBuf {
+pub(super) fn field() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/field")
 }
 
-fn analyze(inputs: &[PathBuf]) -> Report {
+pub(super) fn analyze(inputs: &[PathBuf]) -> Report {
     let output = Command::new(env!("CARGO_BIN_EXE_fsdiag")).args(["analyze", "--format", "json"]).args(inputs).output();
     let output = output.unwrap();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{inputs:?}: {e}: {output:?}"))
 }
 
 /// All files of a case, or some of them.
-fn case(name: &str, files: &[&str]) -> Report {
+pub(super) fn case(name: &str, files: &[&str]) -> Report {
     let dir = field().join(name);
     match files {
         [] => analyze(&[dir]),
@@ -29,13 +29,13 @@ fn case(name: &str, files: &[&str]) -> Report {
     }
 }
 
-fn told(report: &Report) -> String {
+pub(super) fn told(report: &Report) -> String {
     let lines = report.verdicts.iter().map(|v| format!("{} {}: {}\n", v.confidence.name(), v.cause.name(), v.sentence));
     lines.collect()
 }
 
 /// The first verdict's cause, and the operation and path that it blames.
-fn first(report: &Report) -> (Cause, Confidence, String) {
+pub(super) fn first(report: &Report) -> (Cause, Confidence, String) {
     let verdict = report.verdicts.first().expect("a verdict");
     let culprit = verdict.culprit.clone().unwrap_or_default();
     let words = [culprit.op, culprit.path].into_iter().flatten().collect::<Vec<_>>();

@@ -27,4 +27,5 @@ mod shared;
 mod simulation;
 mod stacks;
 mod triage;
+mod trials;
 mod tui;

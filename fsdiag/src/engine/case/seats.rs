@@ -1,11 +1,11 @@
 //! Seats: which operation, task or thread is one party, so that nobody waits for himself under another name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsd_events::op::Op;
 
 use super::{Case, OpenAt, Party, Who};
-use crate::engine::model::hash::NumberMap;
+use crate::engine::{model::hash::NumberMap, stacks::doing::Doing};
 
 /// The threads of each number: a dump may have tens of thousands.
 type Numbered = NumberMap<u64, Vec<usize>>;
@@ -27,7 +27,7 @@ impl Case<'_> {
         let dumps: BTreeSet<usize> = self.threads.iter().map(|t| t.dump).collect();
         // First the dumps whose threads are known by name or number: they tell whom the others show.
         let mut dumps: Vec<usize> = dumps.into_iter().collect();
-        dumps.sort_by_key(|dump| std::cmp::Reverse(self.named_in(*dump)));
+        dumps.sort_by_cached_key(|dump| std::cmp::Reverse(self.named_in(*dump)));
         let mut numbered = Numbered::default();
         (0..self.threads.len()).for_each(|at| numbered.entry(self.threads[at].thread.number).or_default().push(at));
         for dump in dumps {
@@ -37,7 +37,9 @@ impl Case<'_> {
 
     fn named_in(&self, dump: usize) -> usize {
         let of_dump = (0..self.threads.len()).filter(|at| self.threads[*at].dump == dump);
-        of_dump.filter(|at| self.op_with_key(*at).or_else(|| self.op_on_thread(*at)).is_some()).count()
+        let none = BTreeSet::new();
+        let known = |at: &usize| self.op_with_key(*at).or_else(|| self.op_on_thread(*at));
+        of_dump.filter(|at| known(at).or_else(|| self.op_on_path(*at, &none)).is_some()).count()
     }
 
     fn seat_dump(&mut self, dump: usize, numbered: &Numbered) {
@@ -45,8 +47,8 @@ impl Case<'_> {
         let mut taken: BTreeSet<usize> = BTreeSet::new();
         let mut free: Vec<usize> = Vec::new();
         for at in self.blamed_first(of_dump) {
-            let known =
-                self.op_with_key(at).or_else(|| self.op_on_thread(at)).or_else(|| self.op_of_twin(at, numbered));
+            let known = self.op_with_key(at).or_else(|| self.op_on_thread(at));
+            let known = known.or_else(|| self.op_on_path(at, &taken)).or_else(|| self.op_of_twin(at, numbered));
             match known.filter(|op| !taken.contains(op)) {
                 Some(op) => {
                     taken.insert(op);
@@ -56,8 +58,16 @@ impl Case<'_> {
             }
         }
         let kinds: Vec<Option<Op>> = free.iter().map(|at| self.threads[*at].op.map(|(_, op)| op)).collect();
+        // Where some of a kind wait for one thing and some for another, it does matter; who waits for a lock came later.
+        let mut does: BTreeMap<Op, BTreeSet<Doing>> = BTreeMap::new();
+        for (at, kind) in free.iter().zip(&kinds) {
+            let doing = self.threads[*at].doing;
+            kind.filter(|_| doing != Doing::Lock).map(|kind| does.entry(kind).or_default().insert(doing));
+        }
+        does.retain(|kind, doings| doings.len() > 1 && self.free_ops(*kind, &taken).nth(1).is_some());
         for (at, kind) in free.into_iter().zip(&kinds) {
-            let ops: Vec<usize> = kind.map(|kind| self.free_ops(kind, &taken).collect()).unwrap_or_default();
+            let ops = kind.filter(|kind| !does.contains_key(kind));
+            let ops: Vec<usize> = ops.map(|kind| self.free_ops(kind, &taken).collect()).unwrap_or_default();
             // Which of several alike is which does not matter, so long as there is one for each.
             match ops.first().filter(|_| {
                 ops.len() >= kinds.iter().filter(|k| *k == kind).count() || !taken.is_empty() || self.is_blamed(at)
@@ -112,6 +122,20 @@ impl Case<'_> {
         self.ops.iter().position(|o| o.open.key() == key && o.open.op() == kind)
     }
 
+    /// The operation on the path that a callback was called with, as gdb shows it. A library with paths asks for the
+    /// attributes of what it looks up.
+    fn op_on_path(&self, at: usize, taken: &BTreeSet<usize>) -> Option<usize> {
+        let (_, kind) = self.threads[at].op?;
+        let frames = &self.threads[at].thread.frames;
+        let named: Vec<&str> = frames.iter().flat_map(|frame| quoted_paths(&frame.args)).collect();
+        if named.is_empty() {
+            return None;
+        }
+        let kinds = [Some(kind), (kind == Op::Getattr).then_some(Op::Lookup)];
+        let mut fitting = kinds.into_iter().flatten().flat_map(|kind| self.free_ops(kind, taken));
+        fitting.find(|op| self.ops[*op].open.call.path.as_deref().is_some_and(|path| named.contains(&path)))
+    }
+
     /// The operation of the same thread in a dump of another tool.
     fn op_of_twin(&self, at: usize, numbered: &Numbered) -> Option<usize> {
         let mut seats = self.twins(at, numbered).map(|twin| self.seats[twin]);
@@ -136,4 +160,9 @@ impl Case<'_> {
         };
         self.ops.iter().position(on)
     }
+}
+
+/// Paths among arguments, but for the root, which many work on.
+fn quoted_paths(args: &str) -> impl Iterator<Item = &str> {
+    args.split('"').skip(1).step_by(2).filter(|text| text.len() > 1 && text.starts_with('/'))
 }

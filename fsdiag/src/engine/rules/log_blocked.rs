@@ -6,6 +6,8 @@ use crate::engine::{
     finding::{Finding, Rule},
     plural::{count, verb},
     report::{Cause, Confidence},
+    stacks,
+    threads::Seen,
 };
 
 pub struct LogBlocked;
@@ -16,7 +18,12 @@ impl Rule for LogBlocked {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        let logs = |at: &usize| case.threads[*at].op.is_some() && case.threads[*at].logs && !case.threads[*at].moves;
+        // The library writes what it has read before it calls a callback, and what it answers behind it.
+        let serves = |seen: &Seen<'_>| seen.op.is_some() || stacks::shows_library(seen.thread);
+        let logs = |at: &usize| {
+            let seen = &case.threads[*at];
+            seen.logs && !seen.moves && serves(seen)
+        };
         let writer = |p: &usize| case.parties[*p].thread.filter(logs);
         let old = |p: &usize| case.op_of(*p).is_none_or(|op| case.is_stuck(op));
         let lasts = |p: &usize| writer(p).is_some_and(|at| case.lasts(at));

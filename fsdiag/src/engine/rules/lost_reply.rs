@@ -11,6 +11,7 @@ use crate::engine::{
     finding::{self, Finding, Rule, for_time, of_path},
     plural::{count, verb},
     report::{Cause, Confidence},
+    standing,
 };
 
 pub struct LostReply;
@@ -21,27 +22,34 @@ impl Rule for LostReply {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        let mut found = finding::listed(case, case.stuck().filter_map(|op| finding(case, op)));
+        let dropped = standing::nobody_serves(case);
+        let mut found = finding::listed(case, case.stuck().filter_map(|op| finding(case, op, dropped)));
         found.extend(unknown_to_the_daemon(case));
         found.extend(super::unread_queue::by_kernel(case, Cause::LostReply));
         found
     }
 }
 
-fn finding(case: &Case<'_>, op: usize) -> Option<Finding> {
+/// `dropped`: a dump shows that no thread serves anything.
+fn finding(case: &Case<'_>, op: usize, dropped: bool) -> Option<Finding> {
     let at = &case.ops[op];
     let session = case.life_of(op).session;
     let party = case.party_of(op)?;
-    let kind = session.stats.get(&at.open.op());
-    let later = kind.map_or(0, |kind| at.open.at.map_or_else(|| kind.behind(at.open.order), |t| kind.later_than(t)));
+    let counted = session.stats.iter().filter(|(op, _)| dropped || **op == at.open.op()).map(|row| row.1);
+    let later: usize =
+        counted.map(|kind| at.open.at.map_or_else(|| kind.behind(at.open.order), |t| kind.later_than(t))).sum();
     let replying = at.open.doing() == Some(Phase::Reply);
     let seats = case.parties[party].thread.is_some() || at.open.phase.is_some() || at.open.doing().is_some();
-    if !replying && (!is_quick(case, at) || later < 5 || seats || !(is_witnessed(case, at) || is_alone(case, op))) {
+    let told = is_quick(case, at) && (is_witnessed(case, at) || is_alone(case, op)) || dropped;
+    if !replying && (!told || later < 5 || seats) {
         return None;
     }
     let witnessed = is_witnessed(case, at);
     let why = match at.open.op().class() {
         _ if replying => String::from("it is still replying"),
+        _ if dropped => {
+            format!("while {later} later ones were answered, and no thread of the dump serves it: its reply was lost")
+        }
         Class::Metadata | Class::Handle if witnessed => {
             format!("while {later} later ones were answered: its reply was lost")
         }

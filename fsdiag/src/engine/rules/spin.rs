@@ -4,7 +4,8 @@ use crate::engine::{
     case::Case,
     finding::{Finding, Rule, for_time},
     report::{Cause, Confidence},
-    stacks::doing::Doing,
+    stacks::{self, doing::Doing},
+    threads::Seen,
 };
 
 pub struct Spin;
@@ -25,7 +26,8 @@ impl Rule for Spin {
 fn finding(case: &Case<'_>, party: usize) -> Option<Finding> {
     let seen = &case.threads[case.parties[party].thread?];
     let stuck = case.op_of(party).is_some_and(|op| case.is_stuck(op));
-    if seen.doing != Doing::Running || seen.op.is_none() && !stuck || !(stuck || seen.stays) {
+    let runs = seen.doing == Doing::Running || seen.doing == Doing::Other && stuck && is_in_own_code(seen);
+    if !runs || seen.op.is_none() && !stuck || !(stuck || seen.stays) {
         return None;
     }
     let how = if seen.stays { ": its thread was in the same code in both dumps" } else { "" };
@@ -33,4 +35,15 @@ fn finding(case: &Case<'_>, party: usize) -> Option<Finding> {
     let confidence = if stuck && seen.stays { Confidence::High } else { Confidence::Medium };
     let finding = Finding::new(Cause::Spin, confidence, sentence).blames(case, party);
     Some(finding.advice(&["a second dump and the thread's CPU time show whether it is the same loop"]))
+}
+
+/// Who waits is in a system call, which the C library makes.
+fn is_in_own_code(seen: &Seen<'_>) -> bool {
+    let inner = seen.thread.frames.first();
+    inner.is_some_and(|frame| frame.file.is_some() && !stacks::is_of_libc(frame)) && is_native(seen)
+}
+
+/// Of interpreters and virtual machines a dump shows no system calls.
+fn is_native(seen: &Seen<'_>) -> bool {
+    seen.thread.state.is_none() && seen.thread.label.starts_with("thread ")
 }

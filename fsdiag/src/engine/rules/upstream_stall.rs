@@ -20,6 +20,7 @@ use crate::engine::{
     report::{Cause, Confidence},
     stacks::doing::Doing,
     standing,
+    threads::Seen,
     waits::Why,
 };
 
@@ -143,7 +144,9 @@ fn by_phase(case: &Case<'_>, op: usize, party: usize, phase: &PhaseAt) -> Findin
 fn by_stacks(case: &Case<'_>, found: &[Finding]) -> Vec<Finding> {
     let covered: BTreeSet<usize> = found.iter().flat_map(|f| f.covers.iter().copied()).collect();
     let known = |party: usize| covered.contains(&party);
-    let background = case.threads.iter().any(|t| t.op.is_none() && t.doing == Doing::Network);
+    // Kernel stacks show no callback: theirs may be one that another dump shows.
+    let told = |t: &Seen<'_>| !standing::is_blind(&case.model.dumps[t.dump].1);
+    let background = case.threads.iter().any(|t| t.op.is_none() && t.doing == Doing::Network && told(t));
     let waiting: Vec<usize> = case.stuck().filter(|op| is_fetching(case, *op, background)).collect();
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for op in waiting.into_iter().filter(|op| case.party_of(*op).is_some_and(|p| !known(p))) {
@@ -170,11 +173,12 @@ fn by_stack(case: &Case<'_>, ops: &[usize]) -> Option<Finding> {
     let seen = &case.threads[case.parties[party].thread?];
     let others: Vec<usize> = ops[1..].iter().filter_map(|op| case.party_of(*op)).collect();
     let sentence = format!(
-        "{}{} has waited for the origin{}: its {} is in network code{}.",
+        "{}{} has waited for the origin{}: its {} {}{}.",
         case.op_name(ops[0]),
         of_path(case, party),
         for_time(case.ops[ops[0]].age),
         seen.label(),
+        if seen.doing == Doing::Network { "is in network code" } else { "waits for one that is in network code" },
         more(others.len()),
     );
     let finding = Finding::new(Cause::UpstreamStall, Confidence::High, sentence).blames(case, party);
@@ -235,7 +239,14 @@ fn by_pattern(case: &Case<'_>) -> Vec<Finding> {
     let data = |op: usize| case.ops[op].open.op().class() == Class::Data;
     let alone = |guess: &Guess| guess.victims.is_empty() && is_stored(case.ops[guess.culprit].open.op());
     let of_content = |guess: &&Guess| alone(guess) || data(guess.culprit) && guess.victims.iter().all(|v| data(*v));
-    case.guesses.iter().filter(of_content).filter_map(|guess| guessed(case, guess)).collect()
+    // What a dump shows of the one that is blamed tells more than the pattern does.
+    if standing::nobody_serves(case) {
+        return Vec::new();
+    }
+    let alone: BTreeSet<usize> = standing::left_alone(case).into_iter().collect();
+    let dumped = |guess: &&Guess| case.party_of(guess.culprit).is_some_and(|party| alone.contains(&party));
+    let guesses = case.guesses.iter().filter(of_content).filter(|guess| !dumped(guess));
+    guesses.filter_map(|guess| guessed(case, guess)).collect()
 }
 
 fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {

@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 use fsd_events::op::Op;
 
 use super::serves;
-use crate::engine::{fact::Thread, words::Words};
+use crate::engine::{
+    fact::{Frame, Thread},
+    words::Words,
+};
 
 /// What a thread is doing or waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +89,9 @@ const TABLE: &[(Doing, &[&str])] = &[
             "Thread.join",
             "Condvar::wait",
             "Condvar>::wait",
+            // C++: a future's state, and an atomic's.
+            "__atomic_futex_unsigned",
+            "__platform_wait",
             "Object.wait",
             "Unsafe.park",
             "thread::park",
@@ -152,9 +158,12 @@ pub fn listens(thread: &Thread, doing: Doing) -> bool {
 }
 
 /// Whether it stands in a `read` of the C library, perhaps in the system call below it.
-pub(super) fn reads(thread: &Thread) -> bool {
+pub fn reads(thread: &Thread) -> bool {
     const READS: &[&str] = &["read", "libc_read", "GI___libc_read", "read_nocancel", "readv", "libc_readv", "splice"];
-    thread.frames.iter().take(3).any(|frame| READS.contains(&frame.function.trim_start_matches('_')))
+    // A callback of python's is called so, too.
+    let native = |frame: &&Frame| frame.file.as_deref().is_none_or(|file| !file.ends_with(".py"));
+    let mut inner = thread.frames.iter().take(3).filter(native);
+    inner.any(|frame| READS.contains(&frame.function.trim_start_matches('_')))
 }
 
 fn by_name(name: &str) -> Option<Doing> {

@@ -61,7 +61,10 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
         (0..threads.len()).filter(|at| waiters.binary_search(at).is_err() && may_hold(&threads[*at])).collect();
     let lock_at = addresses(&lock.key).next();
     let names = |at: &usize, fits: &dyn Fn(u64) -> bool| {
-        threads[*at].thread.frames.iter().flat_map(|frame| addresses(&frame.args)).any(fits)
+        // What it waits for itself is no structure that another lock lies in: it may lie beside it.
+        let wanted = threads[*at].thread.waits_for.as_ref().and_then(|lock| addresses(&lock.key).next());
+        let told = threads[*at].thread.frames.iter().flat_map(|frame| addresses(&frame.args));
+        told.filter(|address| Some(*address) != wanted).any(fits)
     };
     // Nearest first: who knows the structure that the lock lies in, then who shares the waiters' object.
     let inside = |address: u64| lock_at.is_some_and(|lock| lock >= address && lock - address < STRUCTURE);
@@ -80,7 +83,11 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
     // One who waits alone may wait for an event, not for a lock: conditions and semaphores look the same.
     let callbacks: Vec<usize> = suspects.into_iter().filter(|at| threads[*at].serves).collect();
     let queue = waiters.len() > 1 && waiters.iter().any(|at| threads[*at].serves);
-    (queue && callbacks.len() == 1).then(|| Holder::only(callbacks[0], Proof::Alone))
+    if let [only] = callbacks[..] {
+        return queue.then(|| Holder::only(only, Proof::Alone));
+    }
+    let held_up = |at: &usize| blocked(threads[*at].doing) > 1;
+    best(&callbacks, threads, Proof::Alone, held_up, |_| false).filter(|_| queue)
 }
 
 /// Named by the waiters, or by a thread that says what it holds.

@@ -57,7 +57,9 @@ fn python(frame: &Frame) -> Option<Op> {
 }
 
 pub(super) fn is_fuse_py(frame: &Frame) -> bool {
-    frame.file.as_deref().is_some_and(|file| file == "fuse.py" || file.ends_with("/fuse.py"))
+    // Debian calls fusepy's so, where python-fuse has the other name; mfusepy has gone on from it.
+    const FILES: &[&str] = &["fuse.py", "fusepy.py", "mfusepy.py"];
+    frame.file.as_deref().is_some_and(|file| FILES.contains(&file.rsplit('/').next().unwrap_or(file)))
 }
 
 /// What a library calls of the C library is no callback: the `read` of its device, say.

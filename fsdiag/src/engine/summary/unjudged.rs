@@ -5,20 +5,22 @@ use crate::engine::{
     model::{ops::Micros, session::Session},
     plural::{count, verb},
     report::Note,
+    standing,
     threads::Seen,
 };
 
-/// Dumps without functions of the daemon.
-const BLIND: &[&str] = &["strace", "proc-stacks"];
 /// As many calls are named.
 const SHOWN: usize = 3;
 
 /// Where there is nothing but kernel stacks, system calls, and the kernel's word on clients.
 pub(super) fn note(case: &Case<'_>) -> Option<Note> {
     let speaks = |session: &Session| session.entered > 0 || !session.stats.is_empty();
-    let blind = |seen: &Seen<'_>| BLIND.contains(&&*case.model.dumps[seen.dump].1.format);
+    let blind = |seen: &Seen<'_>| standing::is_blind(&case.model.dumps[seen.dump].1);
     let nothing = case.threads.is_empty() && !case.model.kernel.has_only_clients();
-    if nothing || case.model.lives().any(speaks) || !case.threads.iter().all(blind) {
+    // A log may have stopped with the very request that a client, or the daemon itself, waits behind.
+    let stops_open = !case.ops.is_empty() && case.model.kernel.waiting_clients().next().is_some();
+    let judged = case.model.lives().any(speaks) && !stops_open;
+    if nothing || judged || !case.threads.iter().all(blind) {
         return None;
     }
     let text = format!(
