@@ -51,6 +51,16 @@ fn a_busy_daemon_whose_threads_move_between_dumps_is_healthy() {
 }
 
 #[test]
+fn dumps_of_a_go_program_that_were_appended_to_one_file_are_dumps_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let dumps = (0..3).map(|n| fs::read_to_string(field().join(format!("rclone-busy/goroutines-{n}.txt"))).unwrap());
+    let path = dir.path().join("goroutines.txt");
+    fs::write(&path, dumps.collect::<String>()).unwrap();
+    let report = analyze(&[path]);
+    assert!(report.healthy, "{}", told(&report));
+}
+
+#[test]
 fn dumps_that_do_not_name_their_process_are_said_to_be_taken_for_one() {
     let report = case("rclone-busy", &["goroutines-0.txt", "goroutines-2.txt"]);
     let note = report.notes.iter().find(|note| note.kind == "dumps").map(|note| note.text.as_str());

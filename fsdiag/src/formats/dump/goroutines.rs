@@ -7,6 +7,13 @@ use crate::{
 };
 use fsd_events::op::Op;
 
+/// Whether the goroutine that writes the dump comes first in it, as in those of pprof: it is the only one that runs, so
+/// another one that does writes another dump.
+fn is_by_a_writer(draft: &Draft) -> bool {
+    let first = draft.dump.threads.first().and_then(|thread| thread.frames.first());
+    first.is_some_and(|frame| frame.function.ends_with(".writeGoroutineStacks"))
+}
+
 /// Reads goroutine blocks into a dump.
 pub(super) struct Goroutines {
     format: &'static str,
@@ -91,7 +98,8 @@ impl Goroutines {
 
     fn header(&mut self, line: &Line<'_>, header: &Header<'_>, out: &mut Vec<Fact>) -> Taken {
         self.close();
-        if self.draft.as_ref().is_none_or(|draft| draft.has(header.number)) {
+        let begins = |draft: &Draft| draft.has(header.number) || header.state == "running" && is_by_a_writer(draft);
+        if self.draft.as_ref().is_none_or(begins) {
             self.begin(line, out);
         }
         let thread = Thread {
