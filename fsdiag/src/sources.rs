@@ -2,6 +2,7 @@
 
 pub mod blocks;
 pub mod control;
+mod copies;
 pub mod file;
 pub mod follow;
 mod frames;
@@ -10,6 +11,7 @@ pub mod lines;
 pub mod owned;
 pub mod ptrace;
 pub mod rings;
+mod sealed;
 pub mod tables;
 mod wide;
 

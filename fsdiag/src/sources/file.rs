@@ -9,7 +9,9 @@ use std::{
 use flate2::read::MultiGzDecoder;
 
 use super::{
+    copies,
     frames::{self, Frames},
+    sealed,
     wide::Wide,
 };
 
@@ -56,7 +58,7 @@ impl Input {
     /// The text as UTF-8, decompressed by its first bytes, whatever its name says.
     ///
     /// # Errors
-    /// It cannot be opened, or is damaged where it says that it is compressed.
+    /// It cannot be opened, is damaged where it says that it is compressed, or is no text, and then what to do about it.
     pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         let raw: Box<dyn Read + Send> = match self {
             Self::Stdin => Box::new(io::stdin()),
@@ -78,6 +80,7 @@ impl Input {
         let got = read_some(&mut file, &mut magic)?;
         if matches!(magic, [0x1f, 0x8b, ..] | [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0xef, 0xbb, 0xbf, _])
             || frames::begin(&magic[..got])
+            || unmarked(&magic[..got]).is_some()
         {
             return Err(io::ErrorKind::NotSeekable.into());
         }
@@ -99,15 +102,31 @@ fn decompressed(mut raw: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send
 
 /// Without a byte order mark; where it tells of another encoding, that is undone.
 fn as_utf8(mut text: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
-    let mut mark = [0; 3];
-    let got = read_some(&mut text, &mut mark)?;
-    let behind = |len: usize, text| io::Cursor::new(mark[len..got].to_vec()).chain(text);
-    Ok(match &mark[..got] {
+    let mut head = [0; sealed::HEAD];
+    let got = read_some(&mut text, &mut head)?;
+    let head = &head[..got];
+    if let Some(why) = sealed::why(head) {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+    }
+    let behind = |len: usize, text| io::Cursor::new(head[len..].to_vec()).chain(text);
+    Ok(match head {
         [0xff, 0xfe, ..] => Box::new(Wide::new(behind(2, text), u16::from_le_bytes)),
         [0xfe, 0xff, ..] => Box::new(Wide::new(behind(2, text), u16::from_be_bytes)),
-        [0xef, 0xbb, 0xbf] => text,
-        _ => Box::new(behind(0, text)),
+        [0xef, 0xbb, 0xbf, ..] => Box::new(behind(3, text)),
+        _ => match unmarked(head) {
+            Some(unit) => Box::new(Wide::new(behind(0, text), unit)),
+            None => Box::new(behind(0, text)),
+        },
     })
+}
+
+/// How two bytes make a character in a text that does not begin with a mark: its first two are of ASCII.
+fn unmarked(head: &[u8]) -> Option<fn([u8; 2]) -> u16> {
+    match head {
+        [1..=0x7f, 0, 1..=0x7f, 0, ..] => Some(u16::from_le_bytes),
+        [0, 1..=0x7f, 0, 1..=0x7f, ..] => Some(u16::from_be_bytes),
+        _ => None,
+    }
 }
 
 fn read_some(raw: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
@@ -142,6 +161,7 @@ pub fn collect(named: &[PathBuf]) -> (Vec<Input>, Vec<String>) {
     }
     inputs.sort_by_key(order);
     inputs.dedup_by(|a, b| same(a, b));
+    copies::leave_out(&mut inputs, &mut problems);
     (inputs, problems)
 }
 
@@ -154,25 +174,37 @@ fn same(a: &Input, b: &Input) -> bool {
     }
 }
 
-/// Regular files, not hidden, one level deep: links to files of the same directory would count twice.
+/// Files, not hidden, one level deep, and links to such of other directories: those of the same one would count twice.
 fn files_of(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if entry.file_type()?.is_file() && !hidden {
-            files.push(entry.path());
+        let kind = entry.file_type()?;
+        let path = entry.path();
+        if !hidden && (kind.is_file() || kind.is_symlink() && leads_out(&path, dir)) {
+            files.push(path);
         }
     }
     files.sort();
     Ok(files)
 }
 
+/// Whether a link leads to a file of another directory, as those of `/var/log/containers` do.
+fn leads_out(link: &Path, dir: &Path) -> bool {
+    let target = link.canonicalize().ok().filter(|target| target.is_file());
+    target.is_some_and(|target| dir.canonicalize().is_ok_and(|dir| target.parent() != Some(&dir)))
+}
+
 /// Which log a file is a piece of, and which piece: `log.2.gz` was written before `log.1`, and that before `log`;
-/// `log-20261118` before `log-20261119`.
+/// `log-20261118` before `log-20261119`, `log.old` before `log`.
 pub fn piece(path: &Path) -> (PathBuf, (bool, u64)) {
     let stem = unpacked(path);
     let name = stem.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let earlier = name.strip_suffix(".old").map(|base| (base.to_owned(), 0)).or_else(|| written_until(name));
+    if let Some((base, when)) = earlier {
+        return (stem.with_file_name(base), (false, when));
+    }
     let Some((base, piece)) = name.rsplit_once(['.', '-']).and_then(|(base, end)| Some((base, number(end)?))) else {
         return (stem, (true, 0));
     };
@@ -182,6 +214,29 @@ pub fn piece(path: &Path) -> (PathBuf, (bool, u64)) {
         (_, 19_700_101..=99_991_231) => (stem.with_file_name(base), (false, piece)),
         _ => (stem, (true, 0)),
     }
+}
+
+/// The name of a log without the moment at which it was rotated, and that as a number: `log.2026-11-20`,
+/// `log-2026112001`, `0.log.20261120-130500`, `rclone-2026-11-20T10-00-00.000.log`.
+fn written_until(name: &str) -> Option<(String, u64)> {
+    /// Digits of a moment in milliseconds.
+    const DIGITS: usize = 17;
+    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | 'T' | '.');
+    name.match_indices(['.', '-', '_']).find_map(|(at, before)| {
+        let rest = &name[at + 1..];
+        let long = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        let when = rest[..long].trim_end_matches(['.', '-', '_']);
+        let (end, shape) = (&rest[when.len()..], when.replace(|c: char| c.is_ascii_digit(), "0"));
+        let is_whole = match &*shape {
+            "0000000000" | "000000000000" | "00000000000000" => end.is_empty(),
+            "00000000-000000" => end.is_empty() && before == ".",
+            _ => shape.starts_with("0000-00-00") && matches!(end, "" | ".log" | ".json" | ".jsonl"),
+        };
+        let digits: String = when.chars().filter(char::is_ascii_digit).take(DIGITS).collect();
+        let is_date = digits.starts_with("19") || digits.starts_with("20");
+        let number = format!("{digits:0<DIGITS$}").parse().ok().filter(|_| is_whole && is_date)?;
+        Some((format!("{}{end}", &name[..at]), number))
+    })
 }
 
 /// The number behind the last dot of a name, of a piece or of the thread that the file is about, and what it is
@@ -195,7 +250,7 @@ pub fn numbered(path: &Path) -> (PathBuf, Option<u64>) {
 }
 
 /// The name without what packing adds.
-fn unpacked(path: &Path) -> PathBuf {
+pub(super) fn unpacked(path: &Path) -> PathBuf {
     let mut stem = path.to_owned();
     while stem.extension().is_some_and(|e| e == "gz" || e == "zst") {
         stem.set_extension("");
@@ -231,6 +286,20 @@ mod tests {
         assert_eq!(order, ["d/a-1", "d/log-20261118.gz", "d/log-20261119", "d/log"]);
         let stems = names.map(|name| piece(&name).0);
         assert_eq!(stems, ["d/log", "d/log", "d/log", "d/a-1"].map(PathBuf::from));
+        let names = [
+            "d/log",
+            "d/log.2026-11-20",
+            "d/log-2026112001.gz",
+            "d/log.20261120-130500",
+            "d/log-2026-11-20T10-00-00.000",
+            "d/log.old",
+        ];
+        assert!(names.iter().all(|name| piece(Path::new(name)).0 == Path::new("d/log")));
+        let rclone = piece(Path::new("rclone-2026-11-20T10-00-00.000.log.gz"));
+        assert_eq!(rclone, (PathBuf::from("rclone.log"), (false, 20_261_120_100_000_000)));
+        for alone in ["stacks-20261122-095933.log", "gdb-1.txt", "trace-2026-11-22.txt", "x-1234567890"] {
+            assert_eq!(piece(Path::new(alone)), (PathBuf::from(alone), (true, 0)), "{alone}");
+        }
         let numbered = ["x.7.gz", "x.31988", "x"].map(|name| numbered(Path::new(name)));
         assert_eq!(numbered, [Some(7), Some(31988), None].map(|n| (PathBuf::from("x"), n)));
     }

@@ -140,6 +140,8 @@ fn a_log_that_begins_with_a_byte_order_mark_is_read_in_its_encoding() {
         ("utf-8", marked.clone().into_bytes()),
         ("utf-16le", units().flat_map(u16::to_le_bytes).collect()),
         ("utf-16be", units().flat_map(u16::to_be_bytes).collect()),
+        ("utf-16le without its mark", text.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+        ("utf-16be without its mark", text.encode_utf16().flat_map(u16::to_be_bytes).collect()),
     ] {
         let path = dir.path().join(name);
         fs::write(&path, bytes).unwrap();
@@ -187,4 +189,87 @@ fn threads_that_strace_gives_files_of_their_own_are_one_trace() {
     let expected = [(1, read(40_000_000)), (102, (String::from("in recvfrom"), Some(39_900_000))), (31_988, read(0))];
     let expected = expected.map(|(number, (state, since))| (number, state, since));
     assert_eq!(threads(&files), [expected]);
+}
+
+#[test]
+fn what_is_no_text_is_named_with_what_to_do_and_never_healthy() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tar = vec![0; 1024];
+    tar[257..262].copy_from_slice(b"ustar");
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(&tar).unwrap();
+    for (name, bytes, says) in [
+        ("logs.zip", &b"PK\x03\x04\x14\0"[..], "unpack it"),
+        ("log.xz", b"\xfd7zXZ\0\0", "unxz"),
+        ("log.bz2", b"BZh91AY&SY\0", "bunzip2"),
+        ("logs.tar", &tar, "unpack it"),
+        ("logs.tgz", &packer.finish().unwrap(), "unpack it"),
+        ("system.journal", b"LPKSHHRH\0\0", "journalctl --file"),
+        ("core", b"\x7fELF\x02\x01", "gdb"),
+        ("screen.png", b"\x89PNG\r\n", "a picture"),
+    ] {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_fsdiag")).arg("analyze").arg(&path).output().unwrap();
+        let (said, told) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        assert!(said.contains(name) && said.contains(says) && !told.contains("healthy"), "{said}{told}");
+        assert_eq!(output.status.code(), Some(3), "{name}");
+    }
+    // Beside them, a log is read all the same.
+    fs::copy(log(), dir.path().join("fuse.log")).unwrap();
+    let (report, output) = run(&[], dir.path());
+    assert!(!report.healthy && output.status.code() == Some(1), "{output:?}");
+}
+
+#[test]
+fn a_copy_is_no_second_witness() {
+    let dump = "../testdata/corpus/c58/gdb-bt.txt";
+    let dump = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(dump);
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(&dump, dir.path().join("gdb.txt")).unwrap();
+    let once = run(&[], dir.path()).0;
+    fs::copy(&dump, dir.path().join("gdb (1).txt")).unwrap();
+    fs::copy(&dump, dir.path().join("Copy of gdb.txt")).unwrap();
+    let (copied, output) = run(&[], dir.path());
+    assert_eq!((copied.inputs.len(), copied.verdicts[0].confidence), (1, once.verdicts[0].confidence));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the same as"), "{output:?}");
+    // A process that stands still gives the same dump twice, and whoever takes two calls them so.
+    fs::copy(&dump, dir.path().join("gdb-2.txt")).unwrap();
+    assert_eq!(run(&[], dir.path()).0.inputs.len(), 2);
+}
+
+#[test]
+fn links_to_files_of_other_directories_are_followed() {
+    let (pods, containers) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::copy(log(), pods.path().join("0.log")).unwrap();
+    std::os::unix::fs::symlink(pods.path().join("0.log"), containers.path().join("fuse.log")).unwrap();
+    let whole = run(&[], &log()).0;
+    assert_eq!(run(&[], containers.path()).0.inputs[0].lines, whole.inputs[0].lines);
+    // Those of the same directory would count twice.
+    std::os::unix::fs::symlink(pods.path().join("0.log"), pods.path().join("current.log")).unwrap();
+    assert_eq!(run(&[], pods.path()).0.inputs.len(), 1);
+}
+
+#[test]
+fn pieces_of_a_log_are_in_order_however_rotation_names_them() {
+    let text = fs::read_to_string(log()).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let (first, second) = lines.split_at(lines.len() / 2);
+    let whole = run(&[], &log()).0;
+    for (earlier, later) in [
+        ("fuse.log.1", "fuse.log"),
+        ("fuse.log.old", "fuse.log"),
+        ("fuse.log-20261120", "fuse.log"),
+        ("fuse.log.2026-11-20", "fuse.log"),
+        ("fuse-2026-11-20T10-00-00.000.log", "fuse.log"),
+        ("0.log.20261120-130500", "0.log"),
+        ("fuse.log.2026-11-19", "fuse.log.2026-11-20"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(earlier), first.concat()).unwrap();
+        fs::write(dir.path().join(later), second.concat()).unwrap();
+        let report = run(&[], dir.path()).0;
+        let told = |report: &Report| (report.verdicts[0].cause, report.verdicts[0].confidence, report.orphans.len());
+        assert_eq!(told(&report), told(&whole), "{earlier} {later}");
+    }
 }
