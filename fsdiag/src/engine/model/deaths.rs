@@ -197,15 +197,32 @@ impl Model {
         let is_client = || session.judged().any(|open| open.call.pid.is_some() && open.call.pid == victim.pid);
         by_number(session.about.pid, victim.pid).unwrap_or_else(|| match is_client() {
             true => Fit::Not,
-            false => by_name(self.program(session), victim),
+            false => self.fit_by_name(session, victim),
         })
+    }
+
+    /// A container bears any name; what runs in it may be known by its log, and by that only.
+    fn fit_by_name(&self, session: &Session, victim: &Victim) -> Fit {
+        let fit = by_name(self.program(session), victim);
+        let writer = session.about.writer.as_deref();
+        if !writer.is_some_and(|writer| writer.name.is_empty() && writer.pid.is_none()) {
+            return fit;
+        }
+        match by_name(self.program_of_format(session), victim) {
+            known @ (Fit::Its | Fit::Likely) => fit.max(known),
+            Fit::Perhaps | Fit::Not => fit,
+        }
     }
 
     /// What a daemon is called, where its log tells.
     fn program<'m>(&'m self, session: &'m Session) -> Option<&'m str> {
         let writer = session.about.writer.as_deref().map(Writer::called).filter(|name| !name.is_empty());
-        let format = || self.inputs.get(usize::from(session.about.input.input.0)).map(|input| &*input.format);
-        writer.or_else(|| PROGRAMS.iter().find(|(of, _)| Some(*of) == format()).map(|(_, program)| *program))
+        writer.or_else(|| self.program_of_format(session))
+    }
+
+    fn program_of_format(&self, session: &Session) -> Option<&'static str> {
+        let format = self.inputs.get(usize::from(session.about.input.input.0)).map(|input| &*input.format);
+        PROGRAMS.iter().find(|(of, _)| Some(*of) == format).map(|(_, program)| *program)
     }
 
     fn is_anything_open(&self) -> bool {
