@@ -118,7 +118,8 @@ pub(super) fn leading(text: &str) -> Option<(Stamp, &str)> {
         (b':', ..) => of_day(text).map(|(us, rest)| (Stamp::OfDay(us), rest)),
         (_, b'-' | b'/' | b'.', _) => dated(text),
         (_, _, b'.') => epoch(text),
-        _ => day_first(text),
+        (b'/', _, b' ') => day_first(text),
+        _ => whole(text),
     };
     told.or_else(|| elapsed(text))
 }
@@ -137,7 +138,7 @@ fn dated(text: &str) -> Option<(Stamp, &str)> {
     let separator = date[4];
     let numbers = numbers(date.first_chunk()?, [b'0', b'0', b'0', b'0', separator, b'0', b'0', separator])?;
     let days = days(numbers[0] * 100 + numbers[2], numbers[5], digits::<2>(text, 8)?)?;
-    if !matches!(date[10], b' ' | b'T' | b'-') {
+    if !matches!(date[10], b' ' | b'T' | b'-' | b'_') {
         return None;
     }
     let (us, rest) = of_day(text.get(11..)?)?;
@@ -162,6 +163,26 @@ fn epoch(text: &str) -> Option<(Stamp, &str)> {
     let (seconds, rest) = scan::num(text)?;
     let (us, len) = scan::fraction_us(rest.strip_prefix('.')?);
     (len >= 3).then(|| (Stamp::Wall(seconds * 1_000_000 + us), &rest[1 + len..]))
+}
+
+/// Whole seconds since 1970, milliseconds, microseconds or nanoseconds, before a blank.
+fn whole(text: &str) -> Option<(Stamp, &str)> {
+    let (number, rest) = scan::num(text)?;
+    let us = since_1970(number).filter(|_| rest.starts_with([' ', '\t']))?;
+    Some((Stamp::Wall(us), rest))
+}
+
+/// Microseconds of a time in whatever unit, as its size tells: any but that is millennia away.
+pub(super) fn since_1970(number: u64) -> Option<u64> {
+    const DECADES: std::ops::Range<u64> = 1_000_000_000..4_000_000_000;
+    let in_unit = |to_seconds: u64| DECADES.contains(&(number / to_seconds));
+    match number {
+        _ if in_unit(1) => Some(number * 1_000_000),
+        _ if in_unit(1000) => Some(number * 1000),
+        _ if in_unit(1_000_000) => Some(number),
+        _ if in_unit(1_000_000_000) => Some(number / 1000),
+        _ => None,
+    }
 }
 
 /// `HH:MM:SS` with an optional fraction: microseconds since midnight.

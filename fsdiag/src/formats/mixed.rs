@@ -11,7 +11,7 @@ use self::desk::{Desks, Turn};
 use super::{
     Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
     clock::{Days, Stamp},
-    envelope::{self, Opened},
+    envelope::{self, Margin, Opened},
     salvage,
     writer::{self, By},
 };
@@ -24,13 +24,16 @@ const OWN: &[u8] = b"{\"run\":";
 pub struct Mixed {
     input: InputId,
     desks: Desks,
-    /// The lines may have the colours of a terminal.
-    coloured: bool,
+    /// The lines may have what only a terminal understands.
+    dressed: bool,
+    margin: Margin,
     /// Inputs before this one were each of one thread.
     by_thread: bool,
     days: Days,
     /// The last time that was told without an event, by a line of somebody else and by one of a known format.
     told: [Option<u64>; 2],
+    /// The last line with a time of less than a millisecond, and that.
+    last: (u64, String),
     decoder: Decoder,
     own_events: u64,
     counts: Counts,
@@ -55,7 +58,20 @@ impl Mixed {
     pub fn with(input: InputId, entries: &'static [Entry]) -> Self {
         let (days, decoder, counts) = (Days::default(), Decoder::default(), Counts::default());
         let (desks, told, own_events, facts) = (Desks::new(entries), [None; 2], 0, Vec::new());
-        Self { input, desks, coloured: true, by_thread: false, days, told, decoder, own_events, counts, facts }
+        Self {
+            input,
+            desks,
+            dressed: true,
+            margin: Margin::default(),
+            by_thread: false,
+            days,
+            told,
+            last: Default::default(),
+            decoder,
+            own_events,
+            counts,
+            facts,
+        }
     }
 
     /// The same log goes on in another input: a request that began in the one before may end here.
@@ -93,14 +109,14 @@ impl Mixed {
         self.read(text.as_bytes(), Some(text), sink);
     }
 
-    /// Looks whether the lines of this block have colours at all: one look at many lines is cheaper than one at each.
+    /// Looks whether the lines of this block have colours or the like at all: one look at many lines is cheaper than one at each.
     pub fn begin_block(&mut self, bytes: &[u8]) {
-        self.coloured = memchr::memchr(envelope::ESCAPE, bytes).is_some();
+        self.dressed = envelope::are_dressed(bytes);
     }
 
     /// What follows may be anything again.
     pub fn end_block(&mut self) {
-        self.coloured = true;
+        self.dressed = true;
     }
 
     fn read(&mut self, raw: &[u8], text: Option<&str>, sink: &mut dyn Sink) {
@@ -122,23 +138,40 @@ impl Mixed {
     }
 
     fn open(&mut self, place: Place, text: &str, sink: &mut dyn Sink) {
-        if envelope::is_bare(text, self.coloured) {
+        let text = self.margin.off(text);
+        if envelope::is_bare(text, self.dressed) {
             return self.foreign(Line { place, text, at: At::default() }, None, None, sink);
         }
-        envelope::open(text, self.coloured, |opened| self.opened(place, &opened, sink));
+        envelope::open(text, self.dressed, |opened| self.opened(place, &opened, sink));
     }
 
     fn opened(&mut self, place: Place, opened: &Opened<'_>, sink: &mut dyn Sink) {
         let text = opened.text;
-        if opened.made && is_event(text.as_bytes()) && self.own(place, text.as_bytes(), sink) {
+        if text.starts_with('{') && is_event(text.as_bytes()) && self.own(place, text.as_bytes(), sink) {
             return;
         }
         let at = self.days.at_any(opened.stamp);
+        if self.is_again(at, text) {
+            return;
+        }
         if text.as_bytes().starts_with(OWN) {
             return self.damaged(place, text, sink);
         }
         let by = Some(&opened.by).filter(|by| by.is_known());
         self.foreign(Line { place, text, at }, opened.outer, by, sink);
+    }
+
+    /// Shippers send again what they are not sure of: no daemon says the same twice in one microsecond.
+    fn is_again(&mut self, at: At, text: &str) -> bool {
+        let Some(now) = at.wall_us.or(at.mono_us).filter(|us| us % 1000 != 0) else { return false };
+        let (then, last) = &mut self.last;
+        if *then == now && *last == text {
+            return true;
+        }
+        *then = now;
+        last.clear();
+        last.push_str(text);
+        false
     }
 
     /// A line of fsd's own that is torn: what is left of it may end a request, never begin one.
@@ -215,12 +248,18 @@ impl Mixed {
         }
         match self.desks.read(&line, &mut self.facts) {
             Taken::Bad => self.counts.bad_lines += 1,
+            Taken::No if line.text.starts_with('{') && self.shipped(&line, sink) => return,
             taken if self.facts.is_empty() => return self.passed(line.at, taken == Taken::Yes, sink),
             _ => {}
         }
         if !self.facts.is_empty() {
             self.hand_over(sink);
         }
+    }
+
+    /// Whether the line is an object in which somebody shipped another one.
+    fn shipped(&mut self, line: &Line<'_>, sink: &mut dyn Sink) -> bool {
+        envelope::shipped(line.text, |opened| self.opened(line.place, &opened, sink)).is_some()
     }
 
     fn turn_to(&mut self, by: Option<&By<'_>>, text: &str, sink: &mut dyn Sink) {

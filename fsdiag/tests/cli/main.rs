@@ -12,6 +12,7 @@ mod corpus;
 mod crowd;
 mod deaths;
 mod dump;
+mod envelopes;
 mod field;
 mod fleet;
 mod hints;

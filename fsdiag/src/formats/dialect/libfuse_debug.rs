@@ -101,6 +101,9 @@ impl Parser for LibfuseDebug {
         if let Some(rest) = bare.strip_prefix("unique: ") {
             return self.begin(line, rest, out);
         }
+        if let Some(rest) = indented(text).and_then(|text| text.strip_prefix("unique: ")) {
+            return self.begin(line, rest, out);
+        }
         if !self.seen {
             return if text.starts_with("FUSE library version") { Taken::Yes } else { Taken::No };
         }
@@ -131,7 +134,8 @@ impl LibfuseDebug {
 
     fn begin(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         self.settle(out);
-        let Some(begin) = Begin::read(rest) else { return Taken::Bad };
+        // Many a tool drops the blanks before an answer, or adds some before both.
+        let Some(begin) = Begin::read(rest) else { return self.answer(line, rest, out) };
         self.seen = true;
         let Some(op) = begin.op else { return Taken::Yes };
         match op {
@@ -280,6 +284,11 @@ fn is_setting(inner: &str) -> bool {
     const NAMES: [&str; 6] =
         ["flags=", "max_readahead=", "max_write=", "max_background=", "congestion_threshold=", "time_gran="];
     scan::starts(inner, &NAMES)
+}
+
+/// What stands behind blanks.
+fn indented(text: &str) -> Option<&str> {
+    text.starts_with([' ', '\t']).then(|| scan::unindented(text))
 }
 
 /// Indented lines are the library's answers to what its own begin lines asked.

@@ -213,7 +213,8 @@ fn step(message: &str) -> Option<Step<'_>> {
     }
     let colon = rest.bytes().take(16).position(|b| b == b':')?;
     let (name, details) = (&rest[..colon], &rest[colon + 1..]);
-    if !details.starts_with(' ') {
+    // What takes nothing ends with a blank, which many a tool drops.
+    if !details.is_empty() && !details.starts_with(' ') {
         return None;
     }
     Some(Step { ends, op: op(name)?, details: scan::unindented(details) })

@@ -46,8 +46,12 @@ impl Parser for SshfsDebug {
         if let Some(rest) = line.text.strip_prefix("  [") {
             return self.answer(line, rest, out);
         }
-        if let Some(rest) = line.text.strip_prefix('[') {
-            return self.begin(line, rest, out);
+        // Many a tool drops the blanks before an answer, or adds some before both.
+        if let Some(rest) = scan::unindented(line.text).strip_prefix('[') {
+            return match self.begin(line, rest, out) {
+                Taken::No => self.answer(line, rest, out),
+                taken => taken,
+            };
         }
         if line.text.starts_with("SSHFS version") {
             return line.session(line.text, None, out);

@@ -9,7 +9,12 @@ pub(super) fn opened(text: &str) -> Option<Opened<'_>> {
     if number.len() > 3 || !number.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let rest = rest.strip_prefix("1 ")?;
+    message(rest)
+}
+
+/// The same without the number before it, as some write it into files.
+pub(super) fn message(text: &str) -> Option<Opened<'_>> {
+    let rest = text.strip_prefix("1 ")?;
     let (stamp, rest) = match rest.strip_prefix('-') {
         Some(rest) => (None, rest),
         None => clock::leading(rest).map(|(stamp, rest)| (Some(stamp), rest))?,

@@ -1,0 +1,101 @@
+//! Containers: names that compose, swarms, kubectl, stern and shippers put before a line.
+
+use super::{By, Opened, pasted::of_file, prefix};
+use crate::formats::scan;
+
+/// What the names of services and pods are made of; a table, because every line is asked.
+const SERVICE: [bool; 256] = table();
+
+const fn table() -> [bool; 256] {
+    let (mut table, mut byte) = ([false; 256], 0_u8);
+    while byte < 128 {
+        let letter = byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        table[byte as usize] = letter || matches!(byte, b'-' | b'_');
+        byte += 1;
+    }
+    table
+}
+
+/// Longest name that compose shows.
+const LONGEST: usize = 64;
+
+/// What begins with the name of a service or a pod, and where that ends; most lines that begin with a small letter do
+/// not.
+pub(super) fn named(text: &str) -> Option<Opened<'_>> {
+    let end = text.bytes().position(|b| !SERVICE[usize::from(b)])?;
+    match text.as_bytes()[end] {
+        b' ' | b'|' => composed(text, end).or_else(|| stern(text, end)),
+        b'.' => match &text.as_bytes()[end..] {
+            [_, b'l', b'o', b'g', ..] | [_, b't' | b'e' | b'j' | b'o', b'x' | b'r' | b's' | b'u', ..] => of_file(text),
+            _ => swarm(text, end),
+        },
+        _ => None,
+    }
+}
+
+/// `service-1  | text` of docker compose.
+fn composed(text: &str, end: usize) -> Option<Opened<'_>> {
+    let head = &text.as_bytes()[..text.len().min(LONGEST + 2)];
+    let bar = end + head.get(end..).filter(|_| end < LONGEST)?.iter().position(|b| *b != b' ')?;
+    if !head[bar..].starts_with(b"| ") {
+        return None;
+    }
+    let (name, text) = (&text[..end], &text[bar + 2..]);
+    // Two blanks are there where the service was given a name of its own, which has no number.
+    let instance = name.rsplit_once(['-', '_']).is_some_and(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
+    (instance || bar > end).then(|| Opened { text, by: By { host: name, ..By::default() }, ..Opened::default() })
+}
+
+/// `stack_service.1.k3jd93kd92kd@node    | text` of docker service logs.
+fn swarm(text: &str, end: usize) -> Option<Opened<'_>> {
+    if !text.as_bytes().get(end + 1)?.is_ascii_digit() {
+        return None;
+    }
+    let (place, text) = text.split_once(" | ")?;
+    let host = place.trim_end();
+    let is_task = host.contains('@') && !host.contains(' ');
+    is_task.then(|| Opened { text, by: By { host, ..By::default() }, ..Opened::default() })
+}
+
+/// `fuse-x7k2p mounter text` of stern: a pod whose name ends in letters by chance, which are no vowels, or in a number,
+/// where a time follows.
+fn stern(text: &str, end: usize) -> Option<Opened<'_>> {
+    let (pod, rest) = (&text[..end], text[end..].strip_prefix(' ')?);
+    // Few words have a hyphen there.
+    let chance = pod.len().checked_sub(6).and_then(|at| pod[at..].strip_prefix('-'));
+    let letters = |b: u8| b"bcdfghjklmnpqrstvwxz2456789".contains(&b);
+    let by_chance = chance.is_some_and(|chance| chance.bytes().all(letters));
+    if !by_chance && !pod.as_bytes().last()?.is_ascii_digit() {
+        return None;
+    }
+    let (container, text) = scan::split(rest, " ")?;
+    let named = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let by = By { host: pod, name: container, pid: None };
+    let numbered = || {
+        let number = pod.rsplit_once('-').is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit()));
+        number && prefix(text).is_some_and(|opened| opened.stamp.is_some())
+    };
+    let is_pod = named(pod) && named(container) && (by_chance || numbered());
+    is_pod.then(|| Opened { text, by, ..Opened::default() })
+}
+
+/// `[pod/fuse-x7k2p/mounter] text` of `kubectl logs --prefix`.
+pub(super) fn pod(text: &str) -> Option<Opened<'_>> {
+    let (name, text) = text.strip_prefix("[pod/")?.split_once("] ")?;
+    Some(Opened { text, by: By { host: name, ..By::default() }, ..Opened::default() })
+}
+
+/// `{app="fused", pod="x"} text` of logcli and `group/stream/0123456789abcdef text` of aws logs tail, behind a time.
+pub(super) fn streamed(text: &str) -> Option<Opened<'_>> {
+    if text.starts_with("{}") || text.starts_with('{') && !text.starts_with("{\"") {
+        let (labels, text) = text[1..].split_once("} ")?;
+        let label = |name: &str| scan::between(labels, name, '"').filter(|value| !value.is_empty());
+        let host = ["pod=\"", "container=\"", "host=\"", "instance=\"", "app=\""].iter().find_map(|name| label(name));
+        let host = host.unwrap_or_default();
+        return Some(Opened { text, by: By { host, ..By::default() }, ..Opened::default() });
+    }
+    let (host, text) = text.split_once(' ')?;
+    let (_, id) = host.rsplit_once('/')?;
+    let is_id = id.len() >= 16 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    is_id.then(|| Opened { text, by: By { host, ..By::default() }, ..Opened::default() })
+}

@@ -1,0 +1,165 @@
+//! Pasted: what tools and people put before lines that they show to others: line numbers, file names, quotation marks,
+//! and the margin of a code block.
+
+use super::{By, Opened};
+use crate::formats::{clock, scan};
+
+/// The blanks that each line of an indented block begins with.
+#[derive(Debug, Default)]
+pub(in crate::formats) struct Margin(String);
+
+impl Margin {
+    /// The line without the margin. A block begins where something that else begins a line stands behind blanks, and
+    /// ends before the first line that has fewer.
+    #[inline]
+    pub(in crate::formats) fn off<'a>(&mut self, line: &'a str) -> &'a str {
+        if self.0.is_empty() && !may_begin(line) { line } else { self.without(line) }
+    }
+
+    fn without<'a>(&mut self, line: &'a str) -> &'a str {
+        let line = unquoted(line);
+        if !self.0.is_empty() {
+            match line.strip_prefix(&*self.0) {
+                Some(rest) => return if may_begin(rest) { counted(rest) } else { rest },
+                None if line.trim_ascii().is_empty() => return "",
+                None => self.0.clear(),
+            }
+        }
+        let rest = scan::unindented(line);
+        match counted(line) {
+            text if text.len() < rest.len() => text,
+            _ if begins(rest) => {
+                self.0.push_str(scan::clip(&line[..line.len() - rest.len()], WIDEST));
+                rest
+            }
+            _ => line,
+        }
+    }
+}
+
+/// `> text` of mail and of forums, as often as it was quoted, without that.
+fn unquoted(line: &str) -> &str {
+    let mut line = line;
+    while let Some(rest) = line.strip_prefix('>') {
+        line = rest.strip_prefix(' ').unwrap_or(rest);
+    }
+    line
+}
+
+/// Nobody indents a block by more, bytes.
+const WIDEST: usize = 64;
+
+/// Whether such a line may begin a block, by a few of its bytes: those of most indented lines do not.
+#[inline]
+fn may_begin(line: &str) -> bool {
+    matches!(line.as_bytes().first(), Some(b' ' | b'\t' | b'>')) && {
+        let rest = scan::unindented(line).as_bytes();
+        match rest.first() {
+            // A request of sshfs has one blank behind its number, its answer has more.
+            Some(b'[') => match rest {
+                [_, b' ', ..] | [_, _, _, _, _, b'-' | b'/' | b'.' | b' ', ..] => true,
+                [_, _, _, _, _, _, b']', b' ', letter, ..] => letter.is_ascii_uppercase(),
+                _ => false,
+            },
+            // Behind a number, `opcode` stands in a request of libfuse.
+            Some(b'u') => {
+                let comma = rest.iter().take(32).position(|byte| *byte == b',');
+                comma.and_then(|at| rest.get(at + 2)) == Some(&b'o')
+            }
+            Some(first) => BEGINS[usize::from(*first)],
+            None => false,
+        }
+    }
+}
+
+/// What times, heads of dumps, objects and quotations begin with.
+const BEGINS: [bool; 256] = {
+    let (mut table, mut at) = ([false; 256], 0);
+    let bytes = b"0123456789ACDFJMNOPSTWgpf{<>";
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+/// Whether a text is one that stands at the begin of its line wherever it was written: one with a time, or the head of
+/// a thread or a dump.
+fn begins(text: &str) -> bool {
+    const HEADS: [&str; 9] = [
+        "goroutine ",
+        "Thread ",
+        "TID ",
+        "PID ",
+        "Process ",
+        "Current thread ",
+        "panic: ",
+        "fatal error: ",
+        "FUSE Stream",
+    ];
+    let numbered = |head: &str| text[head.len()..].starts_with(|c: char| c.is_ascii_digit() || c == 'p');
+    let head = HEADS.iter().find(|head| text.starts_with(**head));
+    match text.as_bytes().first() {
+        Some(b'{') => text.starts_with("{\""),
+        Some(b'u') => text.starts_with("unique: "),
+        _ if head.is_some() => head.is_some_and(|head| !head.starts_with(['g', 'T', 'P']) || numbered(head)),
+        Some(b'[') if is_numbered_request(text) => true,
+        _ => super::prefix(text).is_some_and(|opened| opened.stamp.is_some()),
+    }
+}
+
+/// `[00012] READ`
+fn is_numbered_request(text: &str) -> bool {
+    let number = text.get(1..6).is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()));
+    number && text[6..].starts_with("] ")
+}
+
+/// `     1\ttext` of cat -n, `      1 text` of less -N, `   1 │ text` of bat; the same text where there is none.
+fn counted(text: &str) -> &str {
+    /// Columns of a number in less.
+    const LESS: usize = 7;
+    let number = scan::unindented(text);
+    let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = &number[digits..];
+    let width = text.len() - rest.len();
+    let found = match rest.as_bytes().first() {
+        _ if digits == 0 => None,
+        Some(b'\t') => Some(&rest[1..]),
+        Some(b' ') => rest.strip_prefix(" │ ").or_else(|| rest.strip_prefix(' ').filter(|_| width == LESS)),
+        _ => None,
+    };
+    found.unwrap_or(text)
+}
+
+/// `12:text` and `12-text` of grep -n and its context, `12\ttext` of nl; `stamped`: it begins like a time.
+pub(super) fn numbered(text: &str, stamped: bool) -> Option<Opened<'_>> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = &text[digits..];
+    let dated = |rest: &str| clock::leading(rest).is_some();
+    let inner = match rest.as_bytes().first()? {
+        b'\t' => &rest[1..],
+        b':' if stamped || digits != 2 || dated(&rest[1..]) || !starts_with_digit(&rest[1..]) => &rest[1..],
+        b'-' if dated(&rest[1..]) || !starts_with_digit(&rest[1..]) => &rest[1..],
+        _ => return None,
+    };
+    Some(Opened { text: inner, ..Opened::default() })
+}
+
+fn starts_with_digit(text: &str) -> bool {
+    text.as_bytes().first().is_some_and(u8::is_ascii_digit)
+}
+
+/// `fused.log:text`, `/var/log/fused.log.1:12:text` of grep over files; who wrote it is then told by the file.
+pub(super) fn of_file(text: &str) -> Option<Opened<'_>> {
+    const ENDS: [&str; 7] = [".log", ".txt", ".jsonl", ".json", ".out", ".err", ".trace"];
+    /// Longest name, bytes.
+    const LONGEST: usize = 256;
+    let word = scan::word(scan::clip(text, LONGEST)).0;
+    word.match_indices('.').find_map(|(dot, _)| {
+        let end = ENDS.iter().find(|end| text[dot..].starts_with(**end))?;
+        let (host, rest) = text.split_at(dot + end.len());
+        let inner = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').strip_prefix([':', '-'])?;
+        let text = numbered(inner, false).map_or(inner, |opened| opened.text);
+        Some(Opened { text, by: By { host, ..By::default() }, ..Opened::default() })
+    })
+}

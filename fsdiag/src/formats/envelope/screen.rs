@@ -1,0 +1,99 @@
+//! Screen: what terminals and browsers make of a line: colours, titles, a return to its beginning, signs spelled out.
+
+use std::{borrow::Cow, sync::LazyLock};
+
+use memchr::memmem::Finder;
+
+/// What the escape sequences of a terminal begin with.
+const ESCAPE: u8 = 0x1b;
+
+/// How pages spell what has a meaning in them, and the blank that does not break.
+const SPELLED: [(&str, &str); 7] = [
+    ("&gt;", ">"),
+    ("&lt;", "<"),
+    ("&quot;", "\""),
+    ("&#x27;", "'"),
+    ("&#39;", "'"),
+    // The last one, because it may stand before the others.
+    ("&amp;", "&"),
+    ("\u{a0}", " "),
+];
+
+static SPELLINGS: LazyLock<[Finder<'static>; 7]> = LazyLock::new(|| SPELLED.map(|(spelled, _)| Finder::new(spelled)));
+
+/// Whether lines of these bytes may be other than they look.
+pub(in crate::formats) fn are_dressed(bytes: &[u8]) -> bool {
+    let mut returns = memchr::memchr_iter(b'\r', bytes);
+    memchr::memchr(ESCAPE, bytes).is_some()
+        || returns.any(|at| !matches!(bytes.get(at + 1), Some(b'\n' | b'\r')))
+        || SPELLINGS.iter().any(|spelled| spelled.find(bytes).is_some())
+}
+
+/// What is seen of a line.
+pub(super) fn shown(line: &str) -> Cow<'_, str> {
+    let line = match memchr::memrchr(b'\r', line.as_bytes()) {
+        Some(at) => &line[at + 1..],
+        None => line,
+    };
+    let mut line = match memchr::memchr(ESCAPE, line.as_bytes()) {
+        Some(_) => Cow::Owned(without_sequences(line)),
+        None => Cow::Borrowed(line),
+    };
+    for ((spelled, meant), finder) in SPELLED.iter().zip(&*SPELLINGS) {
+        if finder.find(line.as_bytes()).is_some() {
+            line = Cow::Owned(line.replace(spelled, meant));
+        }
+    }
+    match line {
+        Cow::Owned(text) => Cow::Owned(text.trim_end().to_owned()),
+        borrowed => borrowed,
+    }
+}
+
+/// The text without the escape sequences of a terminal.
+fn without_sequences(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find('\u{1b}') {
+        plain.push_str(&rest[..at]);
+        let sequence = &rest[at + 1..];
+        rest = match sequence.strip_prefix('[') {
+            Some(body) => body.find(|c: char| ('@'..='~').contains(&c)).map_or("", |end| &body[end + 1..]),
+            None => titled(sequence),
+        };
+    }
+    plain.push_str(rest);
+    plain
+}
+
+/// What follows a title (`]0;user@host` and its end) or a choice of letters (`(B`) behind an escape.
+fn titled(sequence: &str) -> &str {
+    match sequence.as_bytes() {
+        [b']', ..] => sequence.split_once(['\u{7}', '\u{9c}']).map_or("", |(_, rest)| rest),
+        [b'(' | b')', b' '..=b'~', ..] => &sequence[2..],
+        [b'=' | b'>' | b'\\', ..] => &sequence[1..],
+        _ => sequence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_as_it_is_seen() {
+        for (line, seen) in [
+            ("plain", "plain"),
+            ("\u{1b}[2mtime\u{1b}[0m text", "time text"),
+            ("\u{1b}]0;user@nas: ~\u{7}text", "text"),
+            ("\u{1b}(Btext \u{1b}[0m", "text"),
+            ("12 %\r13 %\rtext", "text"),
+            ("DEBUG : a: &gt;Read: err=&lt;nil&gt;", "DEBUG : a: >Read: err=<nil>"),
+            ("a&amp;gt;b", "a&gt;b"),
+            ("a\u{a0}\u{a0}b", "a  b"),
+        ] {
+            assert_eq!(shown(line), seen, "{line}");
+            assert_eq!(are_dressed(line.as_bytes()), line != seen, "{line}");
+        }
+    }
+}
