@@ -39,26 +39,31 @@ pub(super) fn open<R>(line: &str, dressed: bool, then: impl FnOnce(Opened<'_>) -
     if dressed {
         let shown = screen::shown(line);
         let made = matches!(shown, Cow::Owned(_));
-        return wrapped(Opened { made, ..prefixes(&shown) }, then);
+        return unwrapped(Opened { made, ..prefixes(&shown) }, then);
     }
-    wrapped(prefixes(line), then)
+    let opened = prefixes(line);
+    if opened.text.starts_with('{') { unwrapped(opened, then) } else { then(opened) }
 }
 
-/// The same of what begins as an object.
-fn wrapped<R>(opened: Opened<'_>, then: impl FnOnce(Opened<'_>) -> R) -> R {
-    if opened.text.starts_with('{') {
-        if let Some(found) = wrapped::read(opened.text) {
-            let inner = found.opened();
-            let stamp = better(opened.stamp, inner.stamp);
-            let outer = around(opened.stamp, inner.stamp).or(inner.outer);
-            return then(Opened { stamp, outer, by: opened.by.around(inner.by), ..inner });
-        }
-        if let Some(found) = shipped::begins(opened.text).then(|| shipped::read(opened.text)).flatten() {
-            let inner = found.opened();
-            return then(Opened { by: opened.by.around(inner.by), ..inner });
-        }
+/// The same of what may be an object.
+#[inline(never)]
+fn unwrapped<R>(opened: Opened<'_>, then: impl FnOnce(Opened<'_>) -> R) -> R {
+    if !opened.text.starts_with('{') {
+        return then(opened);
     }
-    then(opened)
+    if let Some(found) = wrapped::read(opened.text) {
+        let inner = found.opened();
+        let stamp = better(opened.stamp, inner.stamp);
+        let outer = around(opened.stamp, inner.stamp).or(inner.outer);
+        return then(Opened { stamp, outer, by: opened.by.around(inner.by), ..inner });
+    }
+    match shipped::begins(opened.text).then(|| shipped::read(opened.text)).flatten() {
+        Some(found) => {
+            let inner = found.opened();
+            then(Opened { by: opened.by.around(inner.by), ..inner })
+        }
+        None => then(opened),
+    }
 }
 
 /// What no parser takes may be the object of some log shipper.

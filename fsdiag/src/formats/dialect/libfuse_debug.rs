@@ -101,13 +101,16 @@ impl Parser for LibfuseDebug {
         if let Some(rest) = bare.strip_prefix("unique: ") {
             return self.begin(line, rest, out);
         }
-        if let Some(rest) = indented(text).and_then(|text| text.strip_prefix("unique: ")) {
-            return self.begin(line, rest, out);
-        }
         if !self.seen {
             return if text.starts_with("FUSE library version") { Taken::Yes } else { Taken::No };
         }
-        self.detail(line, out)
+        match self.detail(line, out) {
+            Taken::No if text.starts_with([' ', '\t']) => match scan::unindented(text).strip_prefix("unique: ") {
+                Some(rest) => self.moved(line, rest, out),
+                None => Taken::No,
+            },
+            taken => taken,
+        }
     }
 
     fn settle(&mut self, out: &mut Vec<Fact>) {
@@ -132,10 +135,19 @@ impl LibfuseDebug {
         out.last().map(|fact| fact.place).unwrap_or_default()
     }
 
+    /// An answer with more blanks before it or fewer: many a tool adds or drops some.
+    #[cold]
+    fn moved(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
+        let what = scan::num(rest).map(|(_, what)| what);
+        if !what.is_some_and(|what| scan::starts(what, &[", success", ", error: -"])) {
+            return Taken::Bad;
+        }
+        self.line(&Line { text: &format!("   unique: {rest}"), ..*line }, out)
+    }
+
     fn begin(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         self.settle(out);
-        // Many a tool drops the blanks before an answer, or adds some before both.
-        let Some(begin) = Begin::read(rest) else { return self.answer(line, rest, out) };
+        let Some(begin) = Begin::read(rest) else { return self.moved(line, rest, out) };
         self.seen = true;
         let Some(op) = begin.op else { return Taken::Yes };
         match op {
@@ -284,11 +296,6 @@ fn is_setting(inner: &str) -> bool {
     const NAMES: [&str; 6] =
         ["flags=", "max_readahead=", "max_write=", "max_background=", "congestion_threshold=", "time_gran="];
     scan::starts(inner, &NAMES)
-}
-
-/// What stands behind blanks.
-fn indented(text: &str) -> Option<&str> {
-    text.starts_with([' ', '\t']).then(|| scan::unindented(text))
 }
 
 /// Indented lines are the library's answers to what its own begin lines asked.

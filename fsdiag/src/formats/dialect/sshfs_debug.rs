@@ -46,10 +46,9 @@ impl Parser for SshfsDebug {
         if let Some(rest) = line.text.strip_prefix("  [") {
             return self.answer(line, rest, out);
         }
-        // Many a tool drops the blanks before an answer, or adds some before both.
-        if let Some(rest) = scan::unindented(line.text).strip_prefix('[') {
+        if let Some(rest) = line.text.strip_prefix('[') {
             return match self.begin(line, rest, out) {
-                Taken::No => self.answer(line, rest, out),
+                Taken::No => self.moved(line, rest, out),
                 taken => taken,
             };
         }
@@ -64,11 +63,26 @@ impl Parser for SshfsDebug {
         }
         const KNOWN: [&str; 5] =
             ["Server version: ", "Extension: ", "received: ", "rtt min/max/avg: ", "num connect: "];
-        if scan::starts(line.text, &KNOWN) { Taken::Yes } else { Taken::No }
+        if scan::starts(line.text, &KNOWN) {
+            return Taken::Yes;
+        }
+        match scan::unindented(line.text).strip_prefix('[') {
+            Some(rest) => self.moved(line, rest, out),
+            None => Taken::No,
+        }
     }
 }
 
 impl SshfsDebug {
+    /// An answer with more blanks before it or fewer: many a tool adds or drops some.
+    #[cold]
+    fn moved(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
+        if numbered(rest).is_none() || !scan::has(rest, "bytes (") {
+            return Taken::No;
+        }
+        self.line(&Line { text: &format!("  [{rest}"), ..*line }, out)
+    }
+
     fn begin(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let Some((number, name)) = numbered(rest) else { return Taken::No };
         let name = scan::trimmed(name);

@@ -25,10 +25,13 @@ pub(super) fn named(text: &str) -> Option<Opened<'_>> {
     let end = text.bytes().position(|b| !SERVICE[usize::from(b)])?;
     match text.as_bytes()[end] {
         b' ' | b'|' => composed(text, end).or_else(|| stern(text, end)),
-        b'.' => match &text.as_bytes()[end..] {
-            [_, b'l', b'o', b'g', ..] | [_, b't' | b'e' | b'j' | b'o', b'x' | b'r' | b's' | b'u', ..] => of_file(text),
-            _ => swarm(text, end),
-        },
+        b'.' if matches!(text.as_bytes().get(end + 1), Some(b'0'..=b'9')) => swarm(text),
+        b'.' if matches!(&text.as_bytes()[end + 1..], [b'l', b'o', b'g', ..] | [b't', b'x' | b'r', ..]) => {
+            of_file(text)
+        }
+        b'.' if matches!(&text.as_bytes()[end + 1..], [b'j', b's', b'o', ..] | [b'o', b'u', ..] | [b'e', b'r', ..]) => {
+            of_file(text)
+        }
         _ => None,
     }
 }
@@ -43,14 +46,12 @@ fn composed(text: &str, end: usize) -> Option<Opened<'_>> {
     let (name, text) = (&text[..end], &text[bar + 2..]);
     // Two blanks are there where the service was given a name of its own, which has no number.
     let instance = name.rsplit_once(['-', '_']).is_some_and(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
-    (instance || bar > end).then(|| Opened { text, by: By { host: name, ..By::default() }, ..Opened::default() })
+    (instance || bar > end + 1).then(|| Opened { text, by: By { host: name, ..By::default() }, ..Opened::default() })
 }
 
 /// `stack_service.1.k3jd93kd92kd@node    | text` of docker service logs.
-fn swarm(text: &str, end: usize) -> Option<Opened<'_>> {
-    if !text.as_bytes().get(end + 1)?.is_ascii_digit() {
-        return None;
-    }
+#[inline(never)]
+fn swarm(text: &str) -> Option<Opened<'_>> {
     let (place, text) = text.split_once(" | ")?;
     let host = place.trim_end();
     let is_task = host.contains('@') && !host.contains(' ');

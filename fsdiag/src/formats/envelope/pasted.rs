@@ -52,51 +52,42 @@ const WIDEST: usize = 64;
 /// Whether such a line may begin a block, by a few of its bytes: those of most indented lines do not.
 #[inline]
 fn may_begin(line: &str) -> bool {
-    matches!(line.as_bytes().first(), Some(b' ' | b'\t' | b'>')) && {
-        let rest = scan::unindented(line).as_bytes();
-        match rest.first() {
-            // A request of sshfs has one blank behind its number, its answer has more.
-            Some(b'[') => match rest {
-                [_, b' ', ..] | [_, _, _, _, _, b'-' | b'/' | b'.' | b' ', ..] => true,
-                [_, _, _, _, _, _, b']', b' ', letter, ..] => letter.is_ascii_uppercase(),
-                _ => false,
-            },
-            // Behind a number, `opcode` stands in a request of libfuse.
-            Some(b'u') => {
-                let comma = rest.iter().take(32).position(|byte| *byte == b',');
-                comma.and_then(|at| rest.get(at + 2)) == Some(&b'o')
-            }
-            Some(first) => BEGINS[usize::from(*first)],
-            None => false,
-        }
+    match line.as_bytes().first() {
+        Some(b' ' | b'\t') => may_be_head(scan::unindented(line).as_bytes()),
+        first => first == Some(&b'>'),
     }
 }
 
-/// What times, heads of dumps, objects and quotations begin with.
-const BEGINS: [bool; 256] = {
-    let (mut table, mut at) = ([false; 256], 0);
-    let bytes = b"0123456789ACDFJMNOPSTWgpf{<>";
-    while at < bytes.len() {
-        table[bytes[at] as usize] = true;
-        at += 1;
+/// The same of what stands behind the blanks.
+fn may_be_head(text: &[u8]) -> bool {
+    /// No request of libfuse is shorter, and few of its answers are as long.
+    const REQUEST: usize = 56;
+    match text {
+        // A request of sshfs has one blank behind its number, its answer has more.
+        [b'[', _, _, _, _, _, b']', b' ', letter, ..] => letter.is_ascii_uppercase(),
+        [b'[', b' ', ..] | [b'[', _, _, _, _, b'-' | b'/' | b'.' | b' ', ..] => true,
+        [b'A'..=b'W', _, _, b' ', ..] | [b'0'..=b'9' | b'{' | b'<' | b'>', ..] => true,
+        [b'u', ..] => text.len() >= REQUEST && is_request(text),
+        [b'T' | b'P' | b'C' | b'F' | b'g' | b'p' | b'f', ..] => {
+            HEADS.iter().any(|head| text.starts_with(head.as_bytes()))
+        }
+        _ => false,
     }
-    table
-};
+}
+
+/// `unique: 2, opcode: …`
+fn is_request(text: &[u8]) -> bool {
+    let comma = text.iter().take(32).position(|byte| *byte == b',');
+    comma.is_some_and(|at| text[at..].starts_with(b", opcode: "))
+}
+
+/// How threads and dumps begin.
+const HEADS: [&str; 9] =
+    ["goroutine ", "Thread ", "TID ", "PID ", "Process ", "Current thread ", "panic: ", "fatal error: ", "FUSE Stream"];
 
 /// Whether a text is one that stands at the begin of its line wherever it was written: one with a time, or the head of
 /// a thread or a dump.
 fn begins(text: &str) -> bool {
-    const HEADS: [&str; 9] = [
-        "goroutine ",
-        "Thread ",
-        "TID ",
-        "PID ",
-        "Process ",
-        "Current thread ",
-        "panic: ",
-        "fatal error: ",
-        "FUSE Stream",
-    ];
     let numbered = |head: &str| text[head.len()..].starts_with(|c: char| c.is_ascii_digit() || c == 'p');
     let head = HEADS.iter().find(|head| text.starts_with(**head));
     match text.as_bytes().first() {

@@ -1,8 +1,6 @@
 //! Screen: what terminals and browsers make of a line: colours, titles, a return to its beginning, signs spelled out.
 
-use std::{borrow::Cow, sync::LazyLock};
-
-use memchr::memmem::Finder;
+use std::borrow::Cow;
 
 /// What the escape sequences of a terminal begin with.
 const ESCAPE: u8 = 0x1b;
@@ -19,14 +17,13 @@ const SPELLED: [(&str, &str); 7] = [
     ("\u{a0}", " "),
 ];
 
-static SPELLINGS: LazyLock<[Finder<'static>; 7]> = LazyLock::new(|| SPELLED.map(|(spelled, _)| Finder::new(spelled)));
-
-/// Whether lines of these bytes may be other than they look.
+/// Whether lines of these bytes may be other than they look. One look at all of them, which is why the bytes that most
+/// of it begins with are looked for first.
 pub(in crate::formats) fn are_dressed(bytes: &[u8]) -> bool {
-    let mut returns = memchr::memchr_iter(b'\r', bytes);
-    memchr::memchr(ESCAPE, bytes).is_some()
-        || returns.any(|at| !matches!(bytes.get(at + 1), Some(b'\n' | b'\r')))
-        || SPELLINGS.iter().any(|spelled| spelled.find(bytes).is_some())
+    let is_return = |at: usize| !matches!(bytes.get(at + 1), Some(b'\n' | b'\r'));
+    let is_spelled = |at: usize| SPELLED.iter().any(|(spelled, _)| bytes[at..].starts_with(spelled.as_bytes()));
+    memchr::memchr2_iter(b'\r', ESCAPE, bytes).any(|at| bytes[at] == ESCAPE || is_return(at))
+        || memchr::memchr2_iter(b'&', 0xc2, bytes).any(is_spelled)
 }
 
 /// What is seen of a line.
@@ -39,9 +36,11 @@ pub(super) fn shown(line: &str) -> Cow<'_, str> {
         Some(_) => Cow::Owned(without_sequences(line)),
         None => Cow::Borrowed(line),
     };
-    for ((spelled, meant), finder) in SPELLED.iter().zip(&*SPELLINGS) {
-        if finder.find(line.as_bytes()).is_some() {
-            line = Cow::Owned(line.replace(spelled, meant));
+    if memchr::memchr2(b'&', 0xc2, line.as_bytes()).is_some() {
+        for (spelled, meant) in SPELLED {
+            if line.contains(spelled) {
+                line = Cow::Owned(line.replace(spelled, meant));
+            }
         }
     }
     match line {
