@@ -65,7 +65,9 @@ fn may_be_head(text: &[u8]) -> bool {
     match text {
         // A request of sshfs has one blank behind its number, its answer has more.
         [b'[', _, _, _, _, _, b']', b' ', letter, ..] => letter.is_ascii_uppercase(),
-        [b'[', b' ', ..] | [b'[', _, _, _, _, b'-' | b'/' | b'.' | b' ', ..] => true,
+        [b'[', b' ', ..] | [b'[', b'p', b'o', b'd', b'/', ..] | [b'[', _, _, _, _, b'-' | b'/' | b'.' | b' ', ..] => {
+            true
+        }
         [b'A'..=b'W', _, _, b' ', ..] | [b'0'..=b'9' | b'{' | b'<' | b'>', ..] => true,
         [b'u', ..] => text.len() >= REQUEST && is_request(text),
         [b'T' | b'P' | b'C' | b'F' | b'g' | b'p' | b'f', ..] => {
@@ -95,7 +97,7 @@ fn begins(text: &str) -> bool {
         Some(b'u') => text.starts_with("unique: "),
         _ if head.is_some() => head.is_some_and(|head| !head.starts_with(['g', 'T', 'P']) || numbered(head)),
         Some(b'[') if is_numbered_request(text) => true,
-        _ => super::prefix(text).is_some_and(|opened| opened.stamp.is_some()),
+        _ => super::prefix(text).is_some_and(|opened| opened.stamp.is_some() || text.starts_with("[pod/")),
     }
 }
 
