@@ -21,6 +21,7 @@ const LONGEST: usize = 64;
 
 /// What begins with the name of a service or a pod, and where that ends; most lines that begin with a small letter do
 /// not.
+#[inline(always)]
 pub(super) fn named(text: &str) -> Option<Opened<'_>> {
     let end = text.bytes().position(|b| !SERVICE[usize::from(b)])?;
     match text.as_bytes()[end] {
@@ -37,6 +38,7 @@ pub(super) fn named(text: &str) -> Option<Opened<'_>> {
 }
 
 /// `service-1  | text` of docker compose.
+#[inline(never)]
 fn composed(text: &str, end: usize) -> Option<Opened<'_>> {
     let head = &text.as_bytes()[..text.len().min(LONGEST + 2)];
     let bar = end + head.get(end..).filter(|_| end < LONGEST)?.iter().position(|b| *b != b' ')?;
@@ -60,6 +62,7 @@ fn swarm(text: &str) -> Option<Opened<'_>> {
 
 /// `fuse-x7k2p mounter text` of stern: a pod whose name ends in letters by chance, which are no vowels, or in a number,
 /// where a time follows.
+#[inline(never)]
 fn stern(text: &str, end: usize) -> Option<Opened<'_>> {
     let (pod, rest) = (&text[..end], text[end..].strip_prefix(' ')?);
     // Few words have a hyphen there.

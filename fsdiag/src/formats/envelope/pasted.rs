@@ -11,7 +11,7 @@ pub(in crate::formats) struct Margin(String);
 impl Margin {
     /// The line without the margin. A block begins where something that else begins a line stands behind blanks, and
     /// ends before the first line that has fewer.
-    #[inline]
+    #[inline(always)]
     pub(in crate::formats) fn off<'a>(&mut self, line: &'a str) -> &'a str {
         if self.0.is_empty() && !may_begin(line) { line } else { self.without(line) }
     }
@@ -50,7 +50,7 @@ fn unquoted(line: &str) -> &str {
 const WIDEST: usize = 64;
 
 /// Whether such a line may begin a block, by a few of its bytes: those of most indented lines do not.
-#[inline]
+#[inline(always)]
 fn may_begin(line: &str) -> bool {
     match line.as_bytes().first() {
         Some(b' ' | b'\t') => may_be_head(scan::unindented(line).as_bytes()),
@@ -59,6 +59,7 @@ fn may_begin(line: &str) -> bool {
 }
 
 /// The same of what stands behind the blanks.
+#[inline(never)]
 fn may_be_head(text: &[u8]) -> bool {
     /// No request of libfuse is shorter, and few of its answers are as long.
     const REQUEST: usize = 56;
@@ -143,6 +144,7 @@ fn starts_with_digit(text: &str) -> bool {
 }
 
 /// `fused.log:text`, `/var/log/fused.log.1:12:text` of grep over files; who wrote it is then told by the file.
+#[inline(never)]
 pub(super) fn of_file(text: &str) -> Option<Opened<'_>> {
     const ENDS: [&str; 7] = [".log", ".txt", ".jsonl", ".json", ".out", ".err", ".trace"];
     /// Longest name, bytes.
