@@ -178,6 +178,8 @@ mod tests {
             format!("2026-11-22T09:43:26.000000+00:00 host fused[12]: {text}"),
             format!("\u{1b}[2m2026-11-22T09:43:26Z\u{1b}[0m {text}"),
             format!("[2026-11-22T09:43:26Z] {text}\r"),
+            format!("Sun 2026-11-22 10:43:26 CET host fused[12]: {text}"),
+            format!("2026-11-22T09:43:26+0000 a/b/0123456789abcdef {text}"),
             format!("fused-1  | 2026-11-22 09:43:26 {text}"),
             format!("2026-11-22T09:43:26.5Z 2026-11-22 09:43:26 {text}"),
             format!("{{\"log\":{json},\"stream\":\"stderr\",\"time\":\"2026-11-22T09:43:26Z\"}}"),

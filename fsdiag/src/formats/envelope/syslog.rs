@@ -44,9 +44,32 @@ fn weekday(text: &str) -> Option<(Stamp, &str)> {
     let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
     let is_zone = (2..=5).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_uppercase());
     let is_year = word.len() == 4 && word.bytes().all(|b| b.is_ascii_digit());
-    let is_offset = word.starts_with(['+', '-']) && word.len() <= 6 && word[1..].bytes().all(|b| b.is_ascii_digit());
-    Some((stamp, if is_zone || is_year || is_offset { after } else { rest }))
+    let rest = if is_zone || is_year { after } else { rest };
+    let east = ZONES.iter().find(|(zone, _)| *zone == word).map_or(0, |(_, hours)| *hours);
+    match stamp {
+        Stamp::Wall(us) => Some((Stamp::Wall(us.checked_add_signed(-east * 3_600_000_000)?), rest)),
+        stamp => Some((stamp, rest)),
+    }
 }
+
+/// Hours east of Greenwich, of names that mean one zone only.
+const ZONES: [(&str, i64); 15] = [
+    ("CET", 1),
+    ("CEST", 2),
+    ("BST", 1),
+    ("WEST", 1),
+    ("EET", 2),
+    ("EEST", 3),
+    ("MSK", 3),
+    ("JST", 9),
+    ("KST", 9),
+    ("EST", -5),
+    ("EDT", -4),
+    ("CDT", -5),
+    ("MDT", -6),
+    ("PST", -8),
+    ("PDT", -7),
+];
 
 /// `@4000000065a1b2c3075bcd15 text` of multilog and s6.
 pub(super) fn tai(text: &str) -> Option<Opened<'_>> {
@@ -120,7 +143,7 @@ fn tagged(text: &str, of_machine: bool) -> Option<(&str, By<'_>)> {
         }
         None => {
             let word = tag.starts_with(|c: char| c.is_ascii_alphabetic()) && tag.bytes().all(is_plain);
-            let named = of_machine && word && !is_level(host) && !PHRASES.contains(&tag);
+            let named = of_machine && word && !host.contains('/') && !is_level(host) && !PHRASES.contains(&tag);
             named.then_some((inner, By { host, name: tag, pid: None }))
         }
     }
