@@ -44,6 +44,15 @@ pub enum Taken {
     Yes,
     /// Of this format, but cut or garbled.
     Bad,
+    /// Of this format, and it tells no more than that the daemon wrote it at this time.
+    Chat(At),
+}
+
+impl Taken {
+    /// Whether the line is whole, and of this format.
+    fn is_own(self) -> bool {
+        matches!(self, Self::Yes | Self::Chat(_))
+    }
 }
 
 /// Turns the lines of one format into facts.
@@ -178,10 +187,10 @@ impl Line<'_> {
 
     /// The same where only these words of it can tell: what stands before them is a name.
     fn telling_by(&self, words: &str, path: Option<&str>, out: &mut Vec<Fact>) -> Taken {
-        if let Some(kind) = hint::of(words) {
-            self.hint(kind, path, out);
+        match hint::of(words) {
+            Some(kind) => self.hint(kind, path, out),
+            None => Taken::Chat(self.at),
         }
-        Taken::Yes
     }
 }
 

@@ -249,7 +249,9 @@ impl Mixed {
         match self.desks.read(&line, &mut self.facts) {
             Taken::Bad => self.counts.bad_lines += 1,
             Taken::No if line.text.starts_with('{') && self.shipped(&line, sink) => return,
-            taken if self.facts.is_empty() => return self.passed(line.at, taken == Taken::Yes, sink),
+            // The time of day may stand in the line itself.
+            Taken::Chat(at) if self.facts.is_empty() => return self.passed(at, true, sink),
+            taken if self.facts.is_empty() => return self.passed(line.at, taken.is_own(), sink),
             _ => {}
         }
         if !self.facts.is_empty() {

@@ -119,7 +119,7 @@ impl Rclone {
 
     fn step(&mut self, line: &Line<'_>, entry: &Entry<'_>, step: &Step<'_>, out: &mut Vec<Fact>) -> Taken {
         if entry.inner {
-            return Taken::Yes;
+            return Taken::Chat(line.at);
         }
         if step.ends { self.end(line, entry, step, out) } else { self.begin(line, entry, step, out) }
     }

@@ -237,7 +237,7 @@ impl Desk {
                 self.give_way(at);
             }
             let (lines, events) = tally.at(at);
-            *lines += u64::from(taken == Taken::Yes);
+            *lines += u64::from(taken.is_own());
             *events += facts.len() as u64;
         }
         taken
