@@ -201,7 +201,7 @@ impl<'m> Case<'m> {
         match self.parties[party].who {
             Who::Op(op) => self.ops[op].age,
             Who::Task { life, task, .. } => Some(self.lives[life].now? - task.since?),
-            Who::Thread(at) => self.threads[at].thread.since_us.and_then(|us| Micros::try_from(us).ok()),
+            Who::Thread(at) => self.threads[at].thread.at_least_us().and_then(|us| Micros::try_from(us).ok()),
             Who::Ended { .. } => None,
         }
     }

@@ -298,6 +298,8 @@ pub struct Thread {
     pub state: Option<Box<str>>,
     /// How long it has been in that state, microseconds, where the tool says so.
     pub since_us: Option<u64>,
+    /// So much less it may be.
+    pub blur_us: u64,
     /// How many identical threads this record stands for (pprof debug=1).
     pub count: u32,
     /// Innermost first.
@@ -312,6 +314,13 @@ pub struct Thread {
     pub op: Option<(Option<Key>, Op)>,
     /// Goroutine or thread that made it.
     pub created_by: Option<Box<str>>,
+}
+
+impl Thread {
+    /// How long it has been in that state at the least, where that is anything at all.
+    pub fn at_least_us(&self) -> Option<u64> {
+        self.since_us.map(|us| us.saturating_sub(self.blur_us)).filter(|us| *us > 0 || self.blur_us == 0)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

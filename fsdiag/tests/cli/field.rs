@@ -159,7 +159,8 @@ fn the_holder_of_a_lock_in_jacobsa_s_library_is_named_by_its_operation() {
         [("jacobsa-held-across-a-read", Cause::LockPileup), ("jacobsa-lock-order", Cause::DeadlockCycle)]
     {
         let report = case(name, &[]);
-        assert_eq!(first(&report), (cause, Confidence::Medium, "Read".into()), "{name}: {}", told(&report));
+        // A minute that Go states may be none.
+        assert_eq!(first(&report), (cause, Confidence::Low, "Read".into()), "{name}: {}", told(&report));
     }
     let circle = case("jacobsa-lock-order", &[]);
     assert!(circle.verdicts[0].sentence.starts_with("Deadlock: Read (goroutine 28) and Read (goroutine 35)"));

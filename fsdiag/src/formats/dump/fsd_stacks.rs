@@ -195,6 +195,7 @@ fn thread(read: &StackDump<'_>, block: &ThreadBlock<'_>, file: &File) -> Thread 
         name: Some(head.comm.as_ref().into()),
         state: Some(state.into()),
         since_us: head.age_ms.map(|ms| ms * 1000),
+        blur_us: 0,
         count: 1,
         frames: block.frames.iter().filter_map(|f| frame(read, f)).collect(),
         waits_for: block.waiting.as_ref().map(|wait| waits(read, wait)),

@@ -107,6 +107,7 @@ impl Goroutines {
             number: header.number,
             state: Some(header.state.into()),
             since_us: header.minutes.map(|minutes| minutes * 60_000_000),
+            blur_us: header.minutes.map_or(0, |_| ROUND_US),
             ..Thread::default()
         };
         if let Some(draft) = &mut self.draft {
@@ -184,6 +185,10 @@ impl Goroutines {
         }
     }
 }
+
+/// The collector stamps a goroutine that it finds waiting with the time of its own round before, and it comes round
+/// every two minutes, or sooner: so much less may it have waited.
+const ROUND_US: u64 = 120_000_000;
 
 /// `goroutine 18 gp=0xc0 m=3 [chan receive, 5 minutes, locked to thread]:`.
 struct Header<'a> {

@@ -88,17 +88,20 @@ impl SeedStacks {
     }
 
     /// Names the operation of each goroutine that runs a callback, where only one can be meant; of several, each waits
-    /// for as long as the youngest.
+    /// for as long as the youngest. The list may leave out those that are not old: then it tells nothing of any.
     fn serve(&mut self, operations: &[(Key, Op, u64)]) {
         let callbacks: Vec<Option<Op>> = self.goroutines.threads().iter().map(goroutines::callback).collect();
         for (thread, op) in self.goroutines.threads().iter_mut().zip(&callbacks) {
             let Some(op) = *op else { continue };
             let of_kind = || operations.iter().filter(|(_, other, _)| *other == op);
-            let alone = callbacks.iter().filter(|other| **other == Some(op)).count() == 1 && of_kind().count() == 1;
+            let (seen, listed) = (callbacks.iter().filter(|other| **other == Some(op)).count(), of_kind().count());
+            let alone = seen == 1 && listed == 1;
             let key = of_kind().next().map(|(key, ..)| *key).filter(|_| alone);
             thread.op = Some((key, op));
-            let youngest = of_kind().map(|(.., age)| *age).min();
-            thread.since_us = thread.since_us.or(youngest);
+            let youngest = of_kind().map(|(.., age)| *age).min().filter(|_| seen <= listed);
+            if youngest.is_some() && (thread.since_us.is_none() || thread.blur_us > 0) {
+                (thread.since_us, thread.blur_us) = (youngest, 0);
+            }
         }
     }
 }
