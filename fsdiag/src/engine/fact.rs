@@ -215,6 +215,8 @@ pub enum What {
     Enter(Box<Call>),
     Exit(Done),
     Completed(Completed),
+    /// Its log tells of requests, never of answers.
+    OneSided,
     /// The client of that request was signalled while it was unanswered.
     Interrupt(Key),
     /// An event of fsd that foreign formats do not have (lock, task, progress, wait, beat, stall, phase, flag ...).

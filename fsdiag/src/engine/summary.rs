@@ -9,7 +9,7 @@ use fsd_events::op::Op;
 
 use super::{
     advice,
-    case::{Case, OpenAt, named, seconds},
+    case::{Case, Life, OpenAt, named, seconds},
     episode,
     fact::{HintKind, Place},
     finding::{self, Rule},
@@ -283,6 +283,12 @@ fn open_notes(case: &Case<'_>) -> Vec<Note> {
             verb(timeless, "it hangs", "they hang")
         );
         notes.push(note("cannot_tell", None, None, text));
+    }
+    let mute = |life: &Life<'_>| life.session.one_sided && !life.session.open.is_empty() && life.ended.is_none();
+    if case.lives.iter().any(mute) {
+        let text =
+            "the log tells of requests, never of answers: it does not show whether one hangs; a stack dump would";
+        notes.push(note("cannot_tell", None, None, text.into()));
     }
     notes.extend(standing::told(case).map(|text| note("cannot_tell", None, None, text)));
     for op in case.stuck().take(20) {

@@ -129,6 +129,7 @@ fn what(what: &What) -> String {
             text + &number("bytes", d.bytes)
         }
         What::Completed(c) => format!("completed {} us={}{}", c.op, c.us, number("errno", c.errno)),
+        What::OneSided => "one-sided".into(),
         What::Interrupt(key) => format!("interrupt {key}"),
         What::Watch { inflight, stalled } => {
             let counts: Vec<String> = inflight.iter().map(|(op, n)| format!("{op}={n}")).collect();

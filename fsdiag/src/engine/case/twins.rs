@@ -32,8 +32,9 @@ pub(super) fn open_ops<'m>(lives: &[Life<'m>], kin: &[Option<Kin>]) -> Vec<OpenA
         for (index, open) in open.into_iter().enumerate() {
             let wall = open.at.and_then(|t| l.session.clock.wall_of(t));
             let told_before = || told.as_mut().and_then(|told| told.before(open, wall, (life, l), ops.len()));
-            let watched = l.session.watch_stalled.iter().any(|(key, op, _)| *key == open.key() && *op == open.op());
-            let age = l.session.age(open.at, l.now);
+            let watched = l.session.watch_stalled.iter().find(|(key, op, _)| *key == open.key() && *op == open.op());
+            let stated = watched.and_then(|(_, _, us)| Micros::try_from(*us).ok());
+            let (watched, age) = (watched.is_some(), l.session.age(open.at, l.now).or(stated));
             match known.get(&index).copied().or_else(told_before) {
                 Some(twin) => {
                     ops[twin].also.get_or_insert(open.place);
@@ -53,7 +54,8 @@ pub(super) fn open_ops<'m>(lives: &[Life<'m>], kin: &[Option<Kin>]) -> Vec<OpenA
 /// What is open beside those, in crowds so large that only the oldest are judged.
 pub(super) fn unjudged(lives: &[Life<'_>]) -> Unjudged {
     let mut all = Unjudged::default();
-    lives.iter().filter(|l| is_open(l)).for_each(|l| all.add(&l.session.open.unjudged()));
+    let tells = |l: &&Life<'_>| is_open(l) && !l.session.one_sided;
+    lives.iter().filter(tells).for_each(|l| all.add(&l.session.open.unjudged()));
     all
 }
 

@@ -72,6 +72,8 @@ impl View<'_, '_> {
         let awake = self.now - self.session.clock.awake_since(self.at(culprit), self.now);
         let thin = self.session.entered < 200 && !self.op(culprit).watched;
         match () {
+            // That none has ended since is no news there.
+            () if self.session.one_sided => Confidence::Low,
             () if no_threads && fakes >= affected as f64 => Confidence::Low,
             // Before a silence that may be sleep nothing was old, and behind it nothing is yet.
             () if awake < self.case.model.limits.stalled_us => Confidence::Low,

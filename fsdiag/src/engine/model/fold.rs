@@ -49,6 +49,7 @@ impl Model {
                 session.entered += 1;
                 session.completed(c.op, place.key(), at, Some(c.us), c.errno, place);
             }
+            What::OneSided => self.speaker(place, at).0.one_sided = true,
             What::Interrupt(key) => {
                 if let Some(open) = self.speaker(place, at).0.open.get_mut(&key) {
                     open.interrupted = true;

@@ -75,6 +75,8 @@ pub struct Session {
     pub followed_at: Option<Micros>,
     /// Its source knows the kernel's own numbers.
     pub tells_uniques: bool,
+    /// Its log tells of requests, never of answers.
+    pub one_sided: bool,
     ids: Ids,
     pub answered: Answered,
     /// Greatest id that any event has named.
@@ -326,7 +328,13 @@ impl Session {
     /// The open requests that a report judges.
     pub fn judged(&self) -> impl Iterator<Item = &OpenOp> {
         let watched = |key: Key| self.watch_stalled.iter().any(|(stalled, ..)| *stalled == key);
-        self.open.judged(move |key| matches!(key, Key::Num(id) if self.mentions(id)) || watched(key))
+        let mentioned = move |key| matches!(key, Key::Num(id) if self.mentions(id)) || watched(key);
+        // Where no answer is ever told, somebody else must tell that one is missing; then what the threads took up last
+        // may hold that one up.
+        let missing = move |open: &&OpenOp| open.interrupted || watched(open.key());
+        let any = self.one_sided && self.open.judged(mentioned).any(|open| missing(&open));
+        let shown = move |open: &&OpenOp| !self.one_sided || missing(open) || any && open.call.thread.is_some();
+        self.open.judged(mentioned).filter(shown)
     }
 
     /// Whether anything else than that it is open is remembered under that id.

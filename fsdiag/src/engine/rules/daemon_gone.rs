@@ -28,6 +28,7 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
     let other = |op: usize| case.are_apart(life, case.ops[op].life);
     let open: Vec<usize> = case.ops_beside(life).filter_map(|op| case.party_of(op)).collect();
     let orphans = match open.len() {
+        0 if session.entered == 0 || session.one_sided => String::from("what it left unanswered is not in the data"),
         0 => String::from("no request was open"),
         n => {
             let verb = if n == 1 { "was" } else { "were" };

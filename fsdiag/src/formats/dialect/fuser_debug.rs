@@ -9,10 +9,30 @@ use crate::{
 use fsd_events::op::Op;
 
 pub(crate) fn parser() -> Box<dyn Parser> {
-    Box::new(FuserDebug)
+    Box::new(FuserDebug::default())
 }
 
-struct FuserDebug;
+#[derive(Default)]
+struct FuserDebug {
+    one_sided: OneSided,
+}
+
+/// Tells once a life that no answers are told.
+#[derive(Default)]
+pub(super) struct OneSided(bool);
+
+impl OneSided {
+    /// To be asked with what a line gave: the facts from there on.
+    pub(super) fn tell(&mut self, line: &Line<'_>, from: usize, out: &mut Vec<Fact>) {
+        let given = &out[from..];
+        let begins = given.iter().any(|fact| matches!(fact.what, What::Session { .. }));
+        let enters = given.iter().rposition(|fact| matches!(fact.what, What::Enter(_)));
+        self.0 &= !begins;
+        if let Some(at) = enters.filter(|_| !std::mem::replace(&mut self.0, true)) {
+            out.insert(from + at, line.fact(What::OneSided));
+        }
+    }
+}
 
 impl Parser for FuserDebug {
     fn format(&self) -> &'static str {
@@ -24,7 +44,10 @@ impl Parser for FuserDebug {
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
-        request(line, out).unwrap_or_else(|| other(line, out))
+        let from = out.len();
+        let taken = request(line, out).unwrap_or_else(|| other(line, out));
+        self.one_sided.tell(line, from, out);
+        taken
     }
 }
 

@@ -20,6 +20,7 @@ struct MountpointS3 {
     /// Requests that were seen, so that span and fuser line count once.
     known: HashSet<u64>,
     seen: bool,
+    one_sided: fuser_debug::OneSided,
 }
 
 impl Parser for MountpointS3 {
@@ -38,6 +39,15 @@ impl Parser for MountpointS3 {
     }
 
     fn line(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
+        let from = out.len();
+        let taken = self.read(line, out);
+        self.one_sided.tell(line, from, out);
+        taken
+    }
+}
+
+impl MountpointS3 {
+    fn read(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
         let text = line.text;
         if self.seen && scan::has(text, "FUSE(") {
             let unique = scan::after(text, "FUSE(").and_then(|rest| scan::num(rest.trim_start())).map(|(n, _)| n);
