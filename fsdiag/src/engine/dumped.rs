@@ -6,6 +6,7 @@ use super::{
     advice,
     case::Case,
     finding::{Finding, for_time, of_path},
+    model::session::Session,
     plural::{count, verb},
     report::{Cause, Confidence},
     stacks::{Conclusion, doing::Doing},
@@ -36,11 +37,13 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
         return None;
     }
     // A clock that says how long, or a second dump that shows no movement, settles what one dump leaves open.
-    let stays = blamed.stays;
+    let stays = blamed.stays && (!waiters.is_empty() || is_of_one_request(case, first + proof.culprit));
     let settled = stuck || stays || long(case, first, proof);
     let confidence = match proof.confidence {
         // Holder and waiters are stated, and so is that it lasts.
         _ if settled && proof.stated => Confidence::Certain,
+        // Dumps have no clock: these may be from before, and what the log shows is from afterwards.
+        Confidence::Low | Confidence::Medium if young && !long(case, first, proof) => Confidence::Low,
         Confidence::Low if settled => Confidence::Medium,
         Confidence::Medium if settled => Confidence::High,
         said if settled => said,
@@ -75,6 +78,17 @@ fn is_slow(case: &Case<'_>, op: usize) -> bool {
     session.stats.get(&case.ops[op].open.op()).is_some_and(|kind| kind.slower_than(long) >= OFTEN)
 }
 
+/// Whether the thread has only ever served the request that it serves: one of a pool stands in the same callback for
+/// another one by the next dump. A daemon of one loop serves nothing meanwhile in either case.
+fn is_of_one_request(case: &Case<'_>, at: usize) -> bool {
+    let seen = &case.threads[at];
+    seen.thread.label.starts_with("goroutine ")
+        || case
+            .proofs
+            .iter()
+            .any(|(first, proof)| first + proof.culprit == at && proof.cause == Cause::WorkerStarvation)
+}
+
 /// Whether that dump shows a thread in each request that is open at the end of the logs.
 fn all_seen(case: &Case<'_>, dump: usize) -> bool {
     let in_dump = |at: &usize| case.threads[*at].dump == dump;
@@ -85,7 +99,7 @@ fn all_seen(case: &Case<'_>, dump: usize) -> bool {
 /// The dump itself says for how long.
 fn long(case: &Case<'_>, first: usize, proof: &Conclusion) -> bool {
     let threads = proof.waiters.iter().chain(&proof.cycle).chain([&proof.culprit]);
-    let since = threads.filter_map(|at| case.threads[first + at].thread.since_us);
+    let since = threads.filter_map(|at| case.threads[first + at].thread.at_least_us());
     let limit = u64::try_from(case.model.limits.stalled_us).unwrap_or(0);
     since.max().is_some_and(|us| us >= limit)
 }
@@ -95,7 +109,8 @@ fn logged_without(case: &Case<'_>, first: usize, proof: &Conclusion) -> bool {
     let threads = || proof.waiters.iter().chain([&proof.culprit]).map(|at| first + at);
     let serves = threads().any(|at| case.threads[at].op.is_some());
     let open = threads().any(|at| case.op_of(case.seats[at]).is_some());
-    serves && !open && case.lives.iter().any(|life| !life.session.of_dump && life.session.entered > 0)
+    let tells = |session: &Session| !session.of_dump && !session.one_sided && session.entered > 0;
+    serves && !open && case.lives.iter().any(|life| tells(life.session))
 }
 
 fn sentence(case: &Case<'_>, proof: &Conclusion, first: usize, culprit: usize, waiters: &[usize]) -> String {

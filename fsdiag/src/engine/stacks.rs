@@ -283,8 +283,10 @@ impl<'a> Stacks<'a> {
         };
         let lock = (cause == Cause::LockPileup).then(|| pile.lock.key.clone());
         let stated = holder.proof == Proof::Stated;
+        // What it waits for may be another origin of trouble: nobody is seen to fetch anything.
+        let blind = cause == Cause::UpstreamStall && self.threads[root].doing == Doing::Wait && !self.fetches();
         let confidence = match others[..] {
-            [] => confidence(holder.proof, self.threads[root].doing),
+            [] if !blind => confidence(holder.proof, self.threads[root].doing),
             _ => Confidence::Low,
         };
         Some(Conclusion { cause, confidence, culprit: root, waiters, cycle: Vec::new(), others, lock, stated })
@@ -302,6 +304,11 @@ impl<'a> Stacks<'a> {
         }
         let outside = seen.doing == Doing::Network || seen.doing == Doing::Wait && self.hears();
         outside.then(|| self.blame(Cause::UpstreamStall, Confidence::Low, culprit))
+    }
+
+    /// Whether any thread is in network code.
+    fn fetches(&self) -> bool {
+        self.threads.iter().any(|seen| seen.doing == Doing::Network) || self.hears()
     }
 
     /// Whether a thread that serves nobody reads from something else than the device: an answer, most likely.

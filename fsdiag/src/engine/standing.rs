@@ -71,9 +71,11 @@ pub(super) fn is_blind(dump: &Dump) -> bool {
 
 /// The one that waits longest, while a thread that serves nobody has waited for the network as long: for it, perhaps.
 pub(super) fn on_network(case: &Case<'_>) -> Option<Finding> {
+    // Of the only dump nothing tells how long it has done so; the callback has waited for long in any case.
+    let only = case.model.dumps.len() == 1;
     let fetches = |other: &usize| {
         let seen = &case.threads[*other];
-        seen.doing == Doing::Network && !seen.serves && !seen.moves && case.lasts(*other)
+        seen.doing == Doing::Network && !seen.serves && !seen.moves && (only || case.lasts(*other))
     };
     let fetchers = (0..case.threads.len()).rev().filter(fetches);
     let fetchers: BTreeMap<usize, usize> = fetchers.map(|other| (case.threads[other].dump, other)).collect();
@@ -232,7 +234,9 @@ fn dumps_at_work(case: &Case<'_>) -> BTreeSet<usize> {
     let works = |at: &usize| {
         let seen = &case.threads[*at];
         let at_work = match seen.doing {
-            Doing::Network | Doing::Disk | Doing::Running | Doing::Notify => true,
+            Doing::Network | Doing::Disk | Doing::Notify => true,
+            // Threads of a virtual machine's own run without a frame.
+            Doing::Running => !seen.thread.frames.is_empty(),
             // Who rests at its place does nothing for others.
             Doing::Other => !case.lasts(*at) && !seen.thread.frames.is_empty() && !rests(seen) && !is_untold(case, *at),
             Doing::Idle | Doing::Lock | Doing::Sleep | Doing::Wait => false,

@@ -86,7 +86,8 @@ impl<'d> Latest<'d> {
             },
             dump: number,
             stays: earlier.as_ref().is_some_and(|dump| any(dump, seen, |thread| same(thread, seen.thread))),
-            moves: beside.iter().any(|dump| !any(dump, seen, |other| at_the_same(other, seen))),
+            moves: !is_counted(seen.thread)
+                && beside.iter().any(|dump| !any(dump, seen, |other| at_the_same(other, seen))),
         }));
     }
 }
@@ -124,7 +125,7 @@ fn identity(thread: &Thread) -> Option<(u64, &str)> {
     match thread.label.strip_prefix("goroutine ") {
         None => Some((thread.number, "")),
         // Those stand in the order of their counts.
-        Some(label) if label.starts_with("record ") => Some((0, origin(thread))),
+        Some(_) if is_counted(thread) => Some((0, origin(thread))),
         // The runtime's own are the same in all programs.
         Some(_) if origin(thread).starts_with("runtime.") => None,
         Some(_) => Some((thread.number, origin(thread))),
@@ -146,13 +147,21 @@ fn comparable(a: &Dump, b: &Dump) -> bool {
 /// The same thread, in the same callback, and waiting for a lock or not as it does here.
 fn at_the_same(a: &stacks::Seen<'_>, b: &stacks::Seen<'_>) -> bool {
     let lock = |seen: &stacks::Seen<'_>| seen.doing == Doing::Lock;
-    a.thread.number == b.thread.number && a.op == b.op && lock(a) == lock(b)
+    // Tools spell names in ways of their own: one may tell the operation, and the other not.
+    let op = a.op == b.op || a.op.is_none() || b.op.is_none();
+    a.thread.number == b.thread.number && op && lock(a) == lock(b)
 }
 
 /// The same thread in the same functions, wherever in them.
 fn same(a: &Thread, b: &Thread) -> bool {
     let functions = |t: &'_ Thread| t.frames.iter().map(|f| f.function.clone()).collect::<Vec<_>>();
-    a.number == b.number && a.label == b.label && !a.frames.is_empty() && functions(a) == functions(b)
+    let alike = a.number == b.number && a.label == b.label && !is_counted(a);
+    alike && !a.frames.is_empty() && functions(a) == functions(b)
+}
+
+/// Whether it stands for goroutines that are counted without a name: those of the next dump may be others.
+fn is_counted(thread: &Thread) -> bool {
+    thread.label.starts_with("goroutine record ")
 }
 
 impl Seen<'_> {

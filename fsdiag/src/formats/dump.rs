@@ -123,6 +123,8 @@ fn location(text: &str) -> (Option<Name>, Option<u32>) {
 
 /// A symbol for people: demangled, without the hash at its end.
 fn demangled(symbol: &str) -> Name {
+    // A name that begins with an escape has this in front.
+    let symbol = symbol.strip_prefix('_').filter(|inner| inner.starts_with("$LT$")).unwrap_or(symbol);
     if let Some(inner) = symbol.strip_prefix('_') {
         let mangled = ["ZN", "R", "_ZN", "_R"].iter().any(|start| inner.starts_with(start));
         return if mangled { format!("{:#}", rustc_demangle::demangle(symbol)).into() } else { symbol.into() };
@@ -131,9 +133,10 @@ fn demangled(symbol: &str) -> Name {
     if scan::has(plain, "$") { legacy(plain).into() } else { plain.into() }
 }
 
-/// Cuts `::h0123456789abcdef`.
+/// Cuts `::h0123456789abcdef`, and the `.llvm.12` behind it.
 fn without_hash(symbol: &str) -> &str {
     const LENGTH: usize = "::h0123456789abcdef".len();
+    let symbol = symbol.split_once(".llvm.").map_or(symbol, |(before, _)| before);
     let hash = symbol.len().checked_sub(LENGTH).and_then(|at| symbol.split_at_checked(at));
     let hash = hash.and_then(|(plain, hash)| Some((plain, hash.strip_prefix("::h")?)));
     match hash {
@@ -144,7 +147,8 @@ fn without_hash(symbol: &str) -> &str {
 
 /// Half-demangled names of tools that know C++ only: `Session$LT$FS$GT$::run`.
 fn legacy(symbol: &str) -> String {
-    const ESCAPES: [(&str, &str); 10] = [
+    const ESCAPES: [(&str, &str); 11] = [
+        ("..", "::"),
         ("_$u7b$$u7b$", "{{"),
         ("$u7d$$u7d$", "}}"),
         ("$LT$", "<"),
@@ -158,7 +162,7 @@ fn legacy(symbol: &str) -> String {
     ];
     let mut name = String::with_capacity(symbol.len());
     let mut rest = symbol;
-    while let Some(at) = rest.find(['$', '_']) {
+    while let Some(at) = rest.find(['$', '_', '.']) {
         let (before, from) = rest.split_at(at);
         name.push_str(before);
         let escape = ESCAPES.iter().find(|(escape, _)| from.starts_with(escape));

@@ -1,5 +1,7 @@
 //! > The async runtime has not polled for 15.2 s: all its threads are blocked; 4 operations wait for it.
 
+use std::collections::BTreeSet;
+
 use crate::engine::{
     case::{Case, seconds},
     finding::{Finding, Rule},
@@ -56,7 +58,8 @@ fn by_stacks(case: &Case<'_>) -> Option<Finding> {
         (0..case.parties.len()).filter(|p| case.parties[*p].thread.is_some_and(|at| workers.contains(&at))).collect();
     let sentence = format!(
         "All {} threads of the async runtime are blocked ({}), and none polls.",
-        workers.len(),
+        // Dumps of several tools show the same ones.
+        workers.iter().map(|at| case.threads[*at].thread.number).collect::<BTreeSet<u64>>().len(),
         case.threads[workers[0]].activity(),
     );
     Some(made(case, Confidence::High, sentence).waiters(case, &parties))

@@ -84,7 +84,7 @@ fn method(function: &str) -> &str {
 }
 
 /// Without the types at the end, which name the functions of others: `poll<fuse3::raw::session::...>`.
-fn untyped(function: &str) -> &str {
+pub(super) fn untyped(function: &str) -> &str {
     function.strip_suffix('>').and_then(before_types).unwrap_or(function)
 }
 

@@ -199,6 +199,7 @@ const RESTS: &[&str] = &[
     "getTask",
     "LinkedBlockingQueue",
     "ReferenceQueue",
+    "waitForReferencePendingList",
     "epoll_wait",
     "fuse_dev_do_read",
 ];

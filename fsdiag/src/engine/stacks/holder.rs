@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashSet, sync::LazyLock};
 
-use super::{Doing, Seen};
+use super::{Doing, Seen, dispatch::untyped};
 use crate::engine::{
     fact::{Frame, LockRef, Thread},
     words::Words,
@@ -101,7 +101,24 @@ fn stated(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Option<usi
 
 /// The thread that dumps, those that idle and those of the runtime hold nothing.
 fn may_hold(seen: &Seen<'_>) -> bool {
-    seen.doing != Doing::Idle && !dumps(seen.thread)
+    seen.doing != Doing::Idle && !dumps(seen.thread) && !is_between_turns(seen)
+}
+
+/// A goroutine that waits in the very function that it began with, and serves nobody: a loop that waits for its next
+/// turn. Its frame names the object that it works on, as each of its methods does.
+fn is_between_turns(seen: &Seen<'_>) -> bool {
+    let waits = matches!(seen.doing, Doing::Wait | Doing::Sleep) && !seen.serves;
+    let program = |frame: &&Frame| {
+        let runtime = ["runtime.", "sync.", "time."].iter().any(|package| frame.function.starts_with(package));
+        // `go func() { ... }()` is a function of its own.
+        !runtime && !frame.function.rsplit('.').next().is_some_and(is_closure)
+    };
+    waits && seen.thread.label.starts_with("goroutine ") && seen.thread.frames.iter().filter(program).count() <= 1
+}
+
+/// `func1`, as Go calls a function without a name.
+fn is_closure(name: &str) -> bool {
+    name.strip_prefix("func").is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Whether it is the thread that takes the dump.
@@ -157,7 +174,8 @@ static LOCKING: LazyLock<Words> = LazyLock::new(|| {
 /// The frame of the program that asks for the lock.
 pub fn caller(thread: &Thread) -> Option<&Frame> {
     let program = |frame: &&Frame| {
-        let plain = frame.function.rsplit(['.', ':']).next().unwrap_or(&frame.function);
+        let untyped = untyped(&frame.function);
+        let plain = untyped.rsplit(['.', ':']).next().unwrap_or(untyped);
         let runtime = frame.function.starts_with("runtime.") || frame.function.starts_with("sync.(*");
         // What every method of python runs in tells nothing of it.
         let interpreter = plain.trim_start_matches('_').starts_with("Py");

@@ -17,7 +17,7 @@ use crate::engine::{
 pub(super) fn operation(thread: &Thread) -> Option<Op> {
     let frames = &thread.frames;
     let named = frames.iter().rev().find_map(|frame| library(frame).or_else(|| python(frame)));
-    let called = || dispatch::called(frames).or_else(|| called_by_c(frames));
+    let called = || dispatch::called(frames).or_else(|| called_by_c(frames)).or_else(|| handed_on(frames));
     named.or_else(called).or_else(|| c_callback(frames)).or_else(|| java(thread))
 }
 
@@ -26,6 +26,19 @@ pub(super) fn operation(thread: &Thread) -> Option<Op> {
 fn called_by_c(frames: &[Frame]) -> Option<Op> {
     let outermost = frames.last().filter(|frame| frame.file.as_deref().is_some_and(|file| file.ends_with(".py")))?;
     spelled(outermost.function.rsplit('.').next()?)
+}
+
+/// `myfs::{impl#2}::getattr::{closure#0}`, which a callback has handed to another thread: gdb does not name the trait of
+/// a method, so only such count as no other trait has.
+fn handed_on(frames: &[Frame]) -> Option<Op> {
+    const PLAIN: &[Op] = &[Op::Read, Op::Write, Op::Open, Op::Flush, Op::Create, Op::Link, Op::Access, Op::Poll];
+    let of_trait = |frame: &Frame| {
+        let (_, method) = frame.function.split_once("::{impl#")?;
+        let (_, method) = method.split_once("}::")?;
+        let (method, _) = method.split_once("::{closure#")?;
+        spelled(method).filter(|op| !PLAIN.contains(op))
+    };
+    frames.iter().rev().find_map(of_trait)
 }
 
 /// Frames of the libraries that are called like the operation: cgofuse, libfuse, go-fuse, fuser.
@@ -39,7 +52,7 @@ fn library(frame: &Frame) -> Option<Op> {
         .or_else(|| after("fuse_lib_"))
         .or_else(|| after("fuse_fs_"))
         .or_else(|| after("fs.(*rawBridge)."))
-        .or_else(|| after("Filesystem>::"))?;
+        .or_else(|| after("Filesystem>::").map(|method| method.split("::").next().unwrap_or(method)))?;
     spelled(plain)
 }
 
@@ -123,8 +136,12 @@ fn c_callback(frames: &[Frame]) -> Option<Op> {
 
 fn java(thread: &Thread) -> Option<Op> {
     let fuse = thread.name.as_deref().is_some_and(|name| name.to_ascii_lowercase().contains("fuse"));
+    let of_vm = |name: &str| ["java.", "jdk.", "sun."].iter().any(|package| name.starts_with(package));
     let own = thread.frames.iter().filter(|frame| frame.file.as_deref().is_some_and(|file| file.ends_with(".java")));
-    own.filter(|_| fuse).find_map(|frame| spelled(frame.function.rsplit('.').next()?))
+    // What a callback calls may be called like another one.
+    own.rev()
+        .filter(|frame| fuse && !of_vm(&frame.function))
+        .find_map(|frame| spelled(frame.function.rsplit('.').next()?))
 }
 
 /// Whether this thread is the one loop of a single-threaded daemon: nothing else can take a request.
@@ -135,5 +152,11 @@ pub(super) fn is_only_loop(thread: &Thread, all: &[Seen<'_>]) -> bool {
         || runs(thread, "fuse_main_real")
         || runs(thread, "(*FileSystemHost).Mount");
     let many = ["fuse_session_loop_mt", "fuse_loop_mt", "fuse_do_work"];
+    // fuser runs one loop in each thread.
+    let loops =
+        |thread: &Thread| thread.frames.iter().any(|frame| frame.function.starts_with("fuser::session::Session"));
+    if loops(thread) {
+        return all.iter().filter(|seen| loops(seen.thread)).count() == 1;
+    }
     single && !all.iter().any(|seen| many.iter().any(|name| runs(seen.thread, name)))
 }

@@ -123,8 +123,10 @@ pub(super) fn goroutine(state: &str, frames: &[Frame]) -> Option<LockRef> {
     let function = &near[outermost].function;
     let read_write = function.starts_with("sync.(*RWMutex)");
     let mode = if function.ends_with(".RLock") { LockUse::Read } else { LockUse::Write };
-    let stated = near[innermost..=outermost].iter().rev().chain(&near[..innermost]).filter(|f| !f.args.is_empty());
-    let own = stated.filter(|f| scan::has(&f.function, "Mutex)")).find_map(|f| receiver(&f.args));
+    let of_lock = |f: &&Frame| !f.args.is_empty() && scan::has(&f.function, "Mutex)");
+    let stated = || near[innermost..=outermost].iter().rev().chain(&near[..innermost]).filter(of_lock);
+    // A stale argument may be of another call: one that is none counts for more, wherever it stands.
+    let own = stated().find_map(|f| certain(&f.args)).or_else(|| stated().find_map(|f| receiver(&f.args)));
     let caller = frames.get(outermost + 1)?;
     let kind = if read_write { "RWMutex" } else { "Mutex" };
     let key = match (own, receiver(&caller.args)) {
@@ -133,6 +135,11 @@ pub(super) fn goroutine(state: &str, frames: &[Frame]) -> Option<LockRef> {
         (None, None) => caller_of(caller),
     };
     Some(LockRef { key: key.into(), mode, owner: None })
+}
+
+/// The first argument, if it is an address and not stale.
+fn certain(args: &str) -> Option<&str> {
+    receiver(args).filter(|address| !args[address.len()..].starts_with('?'))
 }
 
 /// The first argument, if it is an address; a `?` behind it says that it may be stale.
