@@ -39,6 +39,8 @@ pub enum GuessKind {
 }
 
 const STUCK: Micros = 2_000_000;
+/// Youngest of several that a log may end with.
+const FORMED: Micros = 1_000_000;
 /// Completions that a race may let slip through a lock.
 pub const RACES: usize = 3;
 
@@ -59,6 +61,10 @@ pub fn guess(case: &Case<'_>, life: usize) -> Option<Guess> {
     // one whose end may be lost as others were.
     let tells = |op: &&usize| view.is_novel(**op) && (!view.leaks() || view.after(**op, &stalled) <= RACES);
     let first = *victims.iter().find(tells).or(victims.first())?;
+    // What has only just begun is no victim yet, however many of its kind hang or have lost their ends.
+    if victims.iter().all(|op| view.now - view.at(*op) < FORMED) {
+        return None;
+    }
     view.pool().or_else(|| view.lock(first, &victims, &stalled))
 }
 
@@ -163,7 +169,7 @@ impl View<'_, '_> {
         let Some(first) = silent.first() else { return silent };
         let age = self.now - self.at(*first);
         let usual = self.stats(self.kind(*first)).map_or(0, |s| s.latency.value_at_quantile(0.99));
-        let long = age >= 1_000_000 && u64::try_from(age).unwrap_or(0) > usual.saturating_mul(50);
+        let long = age >= FORMED && u64::try_from(age).unwrap_or(0) > usual.saturating_mul(50);
         if long && silent.len() >= 3 && self.loss() < 0.005 { silent } else { Vec::new() }
     }
 
@@ -221,13 +227,21 @@ impl View<'_, '_> {
         said.unwrap_or_else(|| self.session.threads.len().max(self.session.max_open))
     }
 
+    /// Whether no more than that can be in flight. Few that the daemon never exceeded may be all that its clients ask
+    /// for at once.
+    fn is_limit(&self, workers: usize) -> bool {
+        const MANY: usize = 8;
+        let known = self.session.about.workers.is_some() || self.session.threads.len() >= workers;
+        workers >= if known { 2 } else { MANY }
+    }
+
     /// R15: the pool filled with one kind while others still completed.
     fn pool(&self) -> Option<Guess> {
         let mut counts: BTreeMap<Op, usize> = BTreeMap::new();
         self.ops.iter().for_each(|op| *counts.entry(self.kind(*op)).or_default() += 1);
         let (kind, count) = counts.into_iter().max_by_key(|(_, n)| *n)?;
         let workers = self.workers();
-        let full = workers >= 2 && self.ops.len() >= workers && count * 10 >= self.ops.len() * 9;
+        let full = self.is_limit(workers) && self.ops.len() >= workers && count * 10 >= self.ops.len() * 9;
         let first = self.ops.iter().copied().find(|op| self.kind(*op) == kind)?;
         let after: usize = self.session.stats.keys().map(|k| self.later(*k, self.at(first))).sum();
         if !full || after <= RACES {

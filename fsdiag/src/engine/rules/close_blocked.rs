@@ -8,7 +8,7 @@ use crate::engine::{
     case::{Case, Who},
     fact::HintKind,
     finding::{self, Finding, Rule, for_time, of_path},
-    infer::GuessKind,
+    infer::{Guess, GuessKind},
     report::{Cause, Confidence},
     stacks::doing::Doing,
     waits::Why,
@@ -22,9 +22,20 @@ impl Rule for CloseBlocked {
     }
 
     fn find(&self, case: &Case<'_>) -> Vec<Finding> {
-        let closes = |op: &usize| matches!(case.ops[*op].open.op(), Op::Release | Op::Flush | Op::Releasedir);
-        finding::listed(case, case.stuck().filter(closes).filter_map(|op| finding(case, op)))
+        let stuck = case.stuck().filter(|op| closes(case, *op));
+        finding::listed(case, stuck.filter_map(|op| finding(case, op)))
     }
+}
+
+pub(super) fn closes(case: &Case<'_>, op: usize) -> bool {
+    matches!(case.ops[op].open.op(), Op::Release | Op::Flush | Op::Releasedir)
+}
+
+/// A log loses as many ends as beginnings, and of these the lone ends tell.
+fn may_be_lost(case: &Case<'_>, op: usize) -> bool {
+    let life = case.ops[op].life;
+    let old = case.stuck().filter(|other| case.ops[*other].life == life).count() as u64;
+    !case.ops[op].watched && case.lives[life].session.loss.lone_exits >= old
 }
 
 fn finding(case: &Case<'_>, op: usize) -> Option<Finding> {
@@ -40,8 +51,10 @@ fn finding(case: &Case<'_>, op: usize) -> Option<Finding> {
         () if told.is_some() => Confidence::Medium,
         () => Confidence::Low,
     };
-    let guessed = case.guesses.iter().any(|g| g.kind == GuessKind::Lock && g.culprit == op && !g.victims.is_empty());
-    if (guessed || case.leaks.contains(&op)) && confidence == Confidence::Low {
+    // Where others than its like stand behind it, it holds a lock.
+    let held = |g: &&Guess| g.kind == GuessKind::Lock && g.culprit == op && !g.victims.iter().all(|v| closes(case, *v));
+    let guessed = case.guesses.iter().any(|guess| held(&guess));
+    if (guessed || case.leaks.contains(&op) || may_be_lost(case, op)) && confidence == Confidence::Low {
         return None;
     }
     let on = joins.map(|e| format!(" (waits for {})", case.name_of(e.to))).unwrap_or_default();

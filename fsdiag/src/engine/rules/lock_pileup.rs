@@ -44,7 +44,7 @@ impl Rule for LockPileup {
             }
         }
         if found.is_empty() {
-            found.extend(ownerless(case).or_else(|| ownerless_in_dump(case)));
+            found.extend(ownerless(case).or_else(|| ownerless_in_dump(case)).or_else(|| by_order(case)));
         }
         found.extend(super::unread_queue::by_kernel(case, self.cause()));
         found
@@ -163,10 +163,20 @@ fn is_lock(case: &Case<'_>, guess: &Guess) -> bool {
     // Who says itself that it waits for the origin waits for no lock.
     let upstream = |op: &usize| matches!(case.ops[*op].open.doing(), Some(Phase::Upstream));
     let waits_for_a_lock = |victims: &[usize]| !victims.iter().all(upstream);
+    let all = |of_kind: &dyn Fn(&usize) -> bool| of_kind(&guess.culprit) && guess.victims.iter().all(of_kind);
     // An empty list of victims is all upstream, too: nobody waits.
     guess.kind == GuessKind::Lock
         && waits_for_a_lock(&guess.victims)
-        && !(data(&guess.culprit) && guess.victims.iter().all(data))
+        && !all(&data)
+        && !all(&|op| super::close_blocked::closes(case, *op))
+        && !is_denied(case, guess)
+}
+
+/// Goroutines say what they wait for: where none of these waits for a lock, there is none.
+fn is_denied(case: &Case<'_>, guess: &Guess) -> bool {
+    let thread = |op: &usize| case.parties[case.party_of(*op)?].thread.map(|at| &case.threads[at]);
+    let told = || guess.victims.iter().filter_map(thread).filter(|seen| seen.label().starts_with("goroutine "));
+    told().next().is_some() && told().all(|seen| seen.doing != Doing::Lock)
 }
 
 /// The pattern of completions names the holder.
@@ -180,7 +190,7 @@ fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
         "{} entered{} ago and has not ended; {}, {}: it holds a lock that they need ({global}).",
         case.name_of(root),
         case.ops[guess.culprit].age.map(|us| format!(" {:.1} s", seconds(us))).unwrap_or_default(),
-        since_then(guess),
+        since_then(case, guess),
         behind_it(case, root, &victims),
     );
     let confidence = witnessed(case, root, guess.confidence);
@@ -201,20 +211,46 @@ fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
     Some(advised(case, finding, root, confidence))
 }
 
+/// A log without times whose watchdog calls several requests stalled: nothing that began behind the first has ended.
+fn by_order(case: &Case<'_>) -> Option<Finding> {
+    const FEWEST: usize = 3;
+    let timeless = |op: &usize| case.ops[*op].watched && case.ops[*op].at.is_none();
+    let mut stuck: Vec<usize> = (0..case.ops.len()).filter(timeless).collect();
+    stuck.sort_by_key(|op| (case.ops[*op].life, case.ops[*op].open.order));
+    let (first, victims) = stuck.split_first()?;
+    let at = &case.ops[*first];
+    let (kind, session) = (|op: &usize| case.ops[*op].open.op(), case.lives[at.life].session);
+    let alone = victims.iter().any(|op| case.ops[*op].life != at.life) || victims.len() + 1 < FEWEST;
+    let content = stuck.iter().all(|op| kind(op).class() == Class::Data);
+    let completed_after: usize = session.stats.values().map(|stats| stats.behind(at.open.order)).sum();
+    if alone || content || completed_after > RACES {
+        return None;
+    }
+    let (kind, confidence) = (GuessKind::Lock, Confidence::Low);
+    let (culprit, victims, alternatives) = (*first, victims.to_vec(), Vec::new());
+    guessed(case, &Guess { kind, confidence, culprit, alternatives, victims, completed_after, lossy: false })
+}
+
 /// What the log shows of those that began after it.
-fn since_then(guess: &Guess) -> &'static str {
+fn since_then(case: &Case<'_>, guess: &Guess) -> &'static str {
     match guess.completed_after {
+        _ if case.life_of(guess.culprit).session.one_sided => {
+            "it is the first of those that are known to be unanswered"
+        }
         ..=RACES => "nothing that began after it has completed",
         // It shares the lock, or took it late.
         _ => "later ones still ended, and now none does",
     }
 }
 
-/// A dump that shows the holder blocked outside locks is a second witness.
+/// A dump that shows the holder blocked outside locks is a second witness; one in which it waits for a lock itself
+/// contradicts.
 fn witnessed(case: &Case<'_>, root: usize, confidence: Confidence) -> Confidence {
     let slow = |doing| matches!(doing, Doing::Network | Doing::Wait | Doing::Sleep | Doing::Disk | Doing::Notify);
-    let blocked = case.parties[root].thread.is_some_and(|at| slow(case.threads[at].doing));
+    let doing = case.parties[root].thread.map(|at| case.threads[at].doing);
+    let blocked = doing.is_some_and(slow);
     match confidence {
+        _ if doing == Some(Doing::Lock) => Confidence::Low,
         Confidence::Low if blocked => Confidence::Medium,
         Confidence::Medium if blocked => Confidence::High,
         said => said,

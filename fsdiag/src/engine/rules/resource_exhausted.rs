@@ -5,7 +5,7 @@ use crate::engine::{
     fact::HintKind,
     finding::{Finding, Rule},
     model::session::{Hint, Session},
-    report::{Cause, Culprit},
+    report::{Cause, Confidence, Culprit},
 };
 
 pub struct ResourceExhausted;
@@ -44,6 +44,15 @@ fn finding(case: &Case<'_>, session: &Session) -> Option<Finding> {
     let sentence = format!("The daemon ran out of {name}: {}.", hint.text.trim_end_matches('.'));
     let culprit = Culprit { path: hint.path.as_deref().map(str::to_owned), ..Culprit::default() };
     let places: Vec<_> = hints().filter(|h| h.kind == hint.kind).map(|h| h.place).collect();
-    let finding = Finding::new(Cause::ResourceExhausted, case.sureness_of_a_line(), sentence).culprit(culprit);
+    // It was said of the very file that a request has hung on since.
+    let hangs = |op: usize| {
+        let open = case.ops[op].open;
+        std::ptr::eq(case.life_of(op).session, session)
+            && open.call.path.as_deref() == hint.path.as_deref()
+            && open.at <= hint.at
+    };
+    let met = hint.path.is_some() && case.stuck().any(hangs);
+    let confidence = if met { Confidence::High } else { case.sureness_of_a_line() };
+    let finding = Finding::new(Cause::ResourceExhausted, confidence, sentence).culprit(culprit);
     Some(finding.evidence(case, places).advice(&[remedy]))
 }

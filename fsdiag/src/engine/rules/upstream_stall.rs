@@ -275,6 +275,11 @@ fn by_hint(case: &Case<'_>) -> Option<Finding> {
     };
     let op = case.stuck().find(told)?;
     let party = case.party_of(op)?;
+    // Others stand behind it, or both behind something else: content would not stop names.
+    let moves = |op: usize| case.ops[op].open.op().class() == Class::Data || is_stored(case.ops[op].open.op());
+    if case.stuck().any(|other| case.ops[other].life == case.ops[op].life && case.ops[other].watched && !moves(other)) {
+        return None;
+    }
     let hint = case
         .life_of(op)
         .session
