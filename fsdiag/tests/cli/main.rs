@@ -19,6 +19,7 @@ mod hints;
 mod honest;
 mod inputs;
 mod joined;
+mod languages;
 mod lossy;
 mod names;
 mod old_events;
