@@ -10,6 +10,7 @@ pub mod gaps;
 pub mod hash;
 pub mod hints;
 mod ids;
+mod judged;
 mod latency;
 pub mod locks;
 pub mod numbers;

@@ -64,6 +64,15 @@ fn a_log_of_requests_without_answers_has_no_open_ones_but_those_that_were_given_
 }
 
 #[test]
+fn a_thread_that_takes_up_an_interrupt_has_done_with_what_it_had() {
+    let report = case("fuser-release-under-a-mutex", &[]);
+    let ids: Vec<&str> = report.orphans.iter().map(|orphan| &*orphan.id).collect();
+    assert_eq!(ids, ["18", "20", "22"], "the Flush has ended");
+    let expected = (Cause::LockPileup, Confidence::Low, "Release".into());
+    assert_eq!(first(&report), expected, "{}", told(&report));
+}
+
+#[test]
 fn a_thread_of_a_pool_in_the_same_callback_again_may_serve_another_request() {
     let report = case("fuser-busy", &["eu-stack-1.txt", "eu-stack-2.txt"]);
     let worst = report.verdicts.iter().map(|v| v.confidence).max();

@@ -222,10 +222,13 @@ impl Session {
             }
         }
         self.tells_uniques |= call.unique.is_some();
-        if !waits_for_an_answer(call.op) {
+        let waits = waits_for_an_answer(call.op);
+        if waits || call.op == Op::Interrupt {
+            self.reuse_thread(&call);
+        }
+        if !waits {
             return;
         }
-        self.reuse_thread(&call);
         let order = self.entered;
         let doing = call.doing.take();
         let phase = doing.map(|(phase, detail)| Box::new(PhaseAt { phase, detail, since: at, place }));
@@ -325,18 +328,6 @@ impl Session {
         }
     }
 
-    /// The open requests that a report judges.
-    pub fn judged(&self) -> impl Iterator<Item = &OpenOp> {
-        let watched = |key: Key| self.watch_stalled.iter().any(|(stalled, ..)| *stalled == key);
-        let mentioned = move |key| matches!(key, Key::Num(id) if self.mentions(id)) || watched(key);
-        // Where no answer is ever told, somebody else must tell that one is missing; then what the threads took up last
-        // may hold that one up.
-        let missing = move |open: &&OpenOp| open.interrupted || watched(open.key());
-        let any = self.one_sided && self.open.judged(mentioned).any(|open| missing(&open));
-        let shown = move |open: &&OpenOp| !self.one_sided || missing(open) || any && open.call.thread.is_some();
-        self.open.judged(mentioned).filter(shown)
-    }
-
     /// Whether anything else than that it is open is remembered under that id.
     pub(super) fn mentions(&self, id: u64) -> bool {
         self.waits.contains_key(&id) || self.tasks.contains_key(&id) || self.locks.mentions(id)
@@ -374,7 +365,8 @@ impl Session {
             && self.open.get(&before).is_some_and(|o| !o.call.asynchronous)
         {
             self.close(before);
-            self.loss.lost_exits += 1;
+            // Where no end is ever told none is lost.
+            self.loss.lost_exits += u64::from(!self.one_sided);
         }
     }
 

@@ -235,7 +235,7 @@ fn by_order(case: &Case<'_>) -> Option<Finding> {
 fn since_then(case: &Case<'_>, guess: &Guess) -> &'static str {
     match guess.completed_after {
         _ if case.life_of(guess.culprit).session.one_sided => {
-            "it is the first of those that are known to be unanswered"
+            "its log tells of no answers, and it is the first without a sign of one"
         }
         ..=RACES => "nothing that began after it has completed",
         // It shares the lock, or took it late.

@@ -65,7 +65,9 @@ pub(super) fn request(line: &Line<'_>, out: &mut Vec<Fact>) -> Option<Taken> {
     if name == "INTERRUPT" {
         let Some(of) = in_parens_or_bare(details, "unique ") else { return Some(Taken::Bad) };
         out.push(line.fact(What::Interrupt(Key::Num(of))));
-        return Some(Taken::Yes);
+        // Whoever takes it up has done with what it had before.
+        let call = Call { thread: thread.map(Into::into), ..Call::new(Key::Num(unique), Op::Interrupt) };
+        return Some(if call.thread.is_some() { line.enter(call, out) } else { Taken::Yes });
     }
     let Some(op) = scan::op(name) else { return Some(if name.is_empty() { Taken::Bad } else { Taken::Yes }) };
     if op == Op::Init {
