@@ -18,9 +18,9 @@ fn a_loop_that_waits_for_its_next_turn_holds_no_lock_of_its_object() {
 }
 
 #[test]
-fn dumps_of_a_slow_daemon_that_goes_on_are_no_hang_beside_its_log() {
+fn dumps_of_a_slow_daemon_that_goes_on_are_a_low_suspicion_beside_its_log() {
     let report = case("rclone-slow", &[]);
-    assert!(report.healthy, "{}", told(&report));
+    assert!(report.verdicts.iter().all(|v| v.confidence == Confidence::Low), "{}", told(&report));
     let counted = case("rclone-slow", &["goroutines-debug1-1.txt", "goroutines-debug1-2.txt"]);
     let worst = counted.verdicts.iter().map(|v| v.confidence).max();
     assert_eq!(worst, Some(Confidence::Low), "records of counted goroutines have no names: {}", told(&counted));

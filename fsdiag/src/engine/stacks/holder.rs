@@ -61,10 +61,12 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
         (0..threads.len()).filter(|at| waiters.binary_search(at).is_err() && may_hold(&threads[*at])).collect();
     let lock_at = addresses(&lock.key).next();
     let names = |at: &usize, fits: &dyn Fn(u64) -> bool| {
-        // What it waits for itself is no structure that another lock lies in: it may lie beside it.
+        // What it waits for itself is no structure that another lock lies in: it may lie beside it. But a structure
+        // may begin with its lock, and then a method names both by one address.
         let wanted = threads[*at].thread.waits_for.as_ref().and_then(|lock| addresses(&lock.key).next());
+        let of_go = threads[*at].thread.label.starts_with("goroutine ");
         let told = threads[*at].thread.frames.iter().flat_map(|frame| addresses(&frame.args));
-        told.filter(|address| Some(*address) != wanted).any(fits)
+        told.filter(|address| of_go || Some(*address) != wanted).any(fits)
     };
     // Nearest first: who knows the structure that the lock lies in, then who shares the waiters' object.
     let inside = |address: u64| lock_at.is_some_and(|lock| lock >= address && lock - address < STRUCTURE);
