@@ -24,17 +24,20 @@ const LONGEST: usize = 64;
 #[inline(always)]
 pub(super) fn named(text: &str) -> Option<Opened<'_>> {
     let end = text.bytes().position(|b| !SERVICE[usize::from(b)])?;
-    match text.as_bytes()[end] {
-        b' ' | b'|' => composed(text, end).or_else(|| stern(text, end)),
-        b'.' if matches!(text.as_bytes().get(end + 1), Some(b'0'..=b'9')) => swarm(text),
-        b'.' if matches!(&text.as_bytes()[end + 1..], [b'l', b'o', b'g', ..] | [b't', b'x' | b'r', ..]) => {
-            of_file(text)
-        }
-        b'.' if matches!(&text.as_bytes()[end + 1..], [b'j', b's', b'o', ..] | [b'o', b'u', ..] | [b'e', b'r', ..]) => {
-            of_file(text)
-        }
+    let (name, rest) = text.as_bytes().split_at(end);
+    match rest {
+        [b' ', b' ' | b'|', ..] | [b'|', ..] => composed(text, end).or_else(|| stern(text, end)),
+        [b' ', ..] if may_be_pod(name) => stern(text, end),
+        [b'.', b'0'..=b'9', ..] => swarm(text),
+        [b'.', b'l', b'o', b'g', ..] | [b'.', b't', b'x' | b'r', ..] => of_file(text),
+        [b'.', b'j', b's', b'o', ..] | [b'.', b'o', b'u', ..] | [b'.', b'e', b'r', ..] => of_file(text),
         _ => None,
     }
+}
+
+/// Whether a name ends as that of a pod may: in five letters behind a hyphen, or in a number.
+fn may_be_pod(name: &[u8]) -> bool {
+    matches!(name, [.., b'-', _, _, _, _, _] | [.., b'0'..=b'9'])
 }
 
 /// `service-1  | text` of docker compose.
