@@ -114,22 +114,30 @@ pub(super) fn leading(text: &str) -> Option<(Stamp, &str)> {
     if !bytes.first()?.is_ascii_digit() {
         return None;
     }
-    let told = match (bytes.get(2)?, bytes.get(4)?, bytes.get(10)?) {
+    match (bytes.get(2)?, bytes.get(4)?, bytes.get(10)?) {
         (b':', ..) => of_day(text).map(|(us, rest)| (Stamp::OfDay(us), rest)),
         (_, b'-' | b'/' | b'.', _) => dated(text),
         (_, _, b'.') => epoch(text),
-        (b'/', _, b' ') => day_first(text),
-        _ => whole(text),
-    };
-    told.or_else(|| elapsed(text))
+        _ => day_first(text),
+    }
+}
+
+/// The same of a number that may be a time, or a size, or the number of anything.
+pub(super) fn counted(text: &str) -> Option<(Stamp, &str)> {
+    if !text.as_bytes().first()?.is_ascii_digit() {
+        return None;
+    }
+    whole(text).or_else(|| elapsed(text))
 }
 
 /// `12.345678 ` since the log's start (`ts -s '%.s'`).
 fn elapsed(text: &str) -> Option<(Stamp, &str)> {
-    let (seconds, rest) = scan::num(text)?;
+    /// No log runs for centuries.
+    const LONGEST: u64 = 10_000_000_000;
+    let (seconds, rest) = scan::num(text).filter(|(seconds, _)| *seconds < LONGEST)?;
     let (us, len) = scan::fraction_us(rest.strip_prefix('.')?);
     let rest = &rest[1 + len..];
-    (len == 6 && rest.starts_with(' ')).then(|| (Stamp::Mono(seconds.saturating_mul(1_000_000) + us), rest))
+    (len == 6 && rest.starts_with(' ')).then(|| (Stamp::Mono(seconds * 1_000_000 + us), rest))
 }
 
 /// `YYYY-MM-DD HH:MM:SS.ffffff+ZZ:ZZ` with any of `-/.` in the date, `T` or a blank, `.` or `,` before the fraction.
@@ -234,7 +242,9 @@ pub(super) fn kernel(text: &str) -> Option<(Stamp, &str)> {
     let (seconds, rest) = scan::num(inner)?;
     let (us, len) = scan::fraction_us(rest.strip_prefix('.')?);
     let rest = rest.get(1 + len..)?.strip_prefix(']')?;
-    (len == 6).then(|| (Stamp::Mono(seconds.saturating_mul(1_000_000) + us), rest.strip_prefix(' ').unwrap_or(rest)))
+    (len == 6).then(|| {
+        (Stamp::Mono(seconds.saturating_mul(1_000_000).saturating_add(us)), rest.strip_prefix(' ').unwrap_or(rest))
+    })
 }
 
 /// What each byte of a text makes with the one behind it as a number of two digits, if there are digits wherever `form`
@@ -295,9 +305,12 @@ mod tests {
     #[test]
     fn seconds_since_the_log_began_are_a_clock_of_its_own() {
         for (text, us) in [("0.000020 unique: 2", 20), ("1234.500000 unique: 2", 1_234_500_000)] {
-            assert_eq!(leading(text), Some((Stamp::Mono(us), " unique: 2")), "{text}");
+            assert_eq!(counted(text), Some((Stamp::Mono(us), " unique: 2")), "{text}");
         }
-        assert_eq!(leading("1.5 GiB of memory"), None);
+        for text in ["1.5 GiB of memory", "99999999999999.123456 x", "12.5", "x"] {
+            assert_eq!(counted(text), None, "{text}");
+        }
+        assert!(kernel("[18446744073709551615.123456] x").is_some(), "it is only a number");
     }
 
     #[test]

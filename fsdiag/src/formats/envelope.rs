@@ -27,6 +27,41 @@ pub(super) struct Opened<'a> {
     pub(super) by: By<'a>,
     /// It was made of the line, and does not stand in it as it is.
     pub(super) made: bool,
+    /// It was stamped by a collector, to the nanosecond.
+    pub(super) collected: bool,
+    pub(super) doubt: Option<Doubt<'a>>,
+}
+
+/// Something that was taken off and may be none: it counts once it has stood before a line of a known format.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Doubt<'a> {
+    /// The text with it.
+    pub(super) with: &'a str,
+    /// What it is each time; empty: a number, which may be a time.
+    pub(super) head: &'a str,
+    /// What is known without it.
+    pub(super) stamp: Option<Stamp>,
+    pub(super) by: By<'a>,
+}
+
+impl<'a> Doubt<'a> {
+    /// The same in an envelope that tells these.
+    fn within(self, stamp: Option<Stamp>, by: By<'a>) -> Self {
+        Doubt { stamp: better(stamp, self.stamp), by: by.around(self.by), ..self }
+    }
+}
+
+impl<'a> Opened<'a> {
+    /// Whether its time may as well be any number.
+    fn is_of_a_number(&self) -> bool {
+        self.doubt.is_some_and(|doubt| doubt.head.is_empty())
+    }
+
+    /// Without what is not believed.
+    pub(super) fn doubted(self) -> Self {
+        let Some(Doubt { with, stamp, by, .. }) = self.doubt else { return self };
+        Opened { text: with, stamp, by, outer: None, doubt: None, ..self }
+    }
 }
 
 /// Takes off every envelope that is known; `dressed`: there may be what only a terminal understands.
@@ -55,12 +90,14 @@ fn unwrapped<R>(opened: Opened<'_>, then: impl FnOnce(Opened<'_>) -> R) -> R {
         let inner = found.opened();
         let stamp = better(opened.stamp, inner.stamp);
         let outer = around(opened.stamp, inner.stamp).or(inner.outer);
-        return then(Opened { stamp, outer, by: opened.by.around(inner.by), ..inner });
+        let doubt = inner.doubt.map(|doubt| doubt.within(opened.stamp, opened.by));
+        return then(Opened { stamp, outer, by: opened.by.around(inner.by), doubt, ..inner });
     }
     match shipped::begins(opened.text).then(|| shipped::read(opened.text)).flatten() {
         Some(found) => {
             let inner = found.opened();
-            then(Opened { by: opened.by.around(inner.by), ..inner })
+            let doubt = inner.doubt.map(|doubt| doubt.within(None, opened.by));
+            then(Opened { by: opened.by.around(inner.by), doubt, ..inner })
         }
         None => then(opened),
     }
@@ -100,9 +137,16 @@ const STACKED: usize = 6;
 fn prefixes(line: &str) -> Opened<'_> {
     let Some(mut all) = prefix(line) else { return Opened { text: line, ..Opened::default() } };
     for _ in 1..STACKED {
-        let Some(Opened { text, stamp, by, .. }) = prefix(all.text) else { break };
+        let Some(inner) = prefix(all.text) else { break };
+        // Behind a time no number is one.
+        if all.stamp.is_some() && inner.is_of_a_number() {
+            break;
+        }
+        let Opened { text, stamp, by, collected, doubt, .. } = inner;
+        let doubt = all.doubt.or(doubt.map(|doubt| doubt.within(all.stamp, all.by)));
         let (stamp, outer) = (better(all.stamp, stamp), around(all.stamp, stamp).or(all.outer));
-        all = Opened { text, stamp, outer, by: all.by.around(by), made: false };
+        let (by, collected) = (all.by.around(by), all.collected || collected);
+        all = Opened { text, stamp, outer, by, made: false, collected, doubt };
     }
     all
 }
@@ -128,7 +172,7 @@ fn prefix(text: &str) -> Option<Opened<'_>> {
         b'0'..=b'9' => match syslog::dated(text) {
             Some(opened) if !opened.text.starts_with(':') => Some(opened),
             None if text.starts_with("1 20") => structured::message(text),
-            stamped => pasted::numbered(text, stamped.is_some()).or(stamped),
+            stamped => pasted::numbered(text, stamped.is_some()).or(stamped).or_else(|| syslog::counted(text)),
         },
         b'[' if text.as_bytes().get(1)? == &b'p' => containers::pod(text),
         b'[' => bracketed(text),

@@ -92,6 +92,19 @@ impl Gate {
         starting.fold(self.first[usize::from(*first)], |formats, s| formats | s.formats) | self.having(trimmed)
     }
 
+    /// Whether a line is of a known format by more than its first byte.
+    pub(super) fn of_a_format(&self, text: &str) -> bool {
+        const ANY: Formats = !(1 << (PARSERS.len() - 1));
+        (self.begun(text) | self.having(text.as_bytes())) & ANY != 0
+    }
+
+    /// Those of which a line begins as no other does.
+    pub(super) fn begun(&self, text: &str) -> Formats {
+        let text = text.trim_start().as_bytes();
+        let starts = text.first().map_or(&[][..], |byte| &self.starts[usize::from(*byte)]);
+        starts.iter().filter(|start| text.starts_with(start.text)).fold(0, |formats, start| formats | start.formats)
+    }
+
     fn having(&self, text: &[u8]) -> Formats {
         let mut formats = 0;
         self.words.each(text, |word| {

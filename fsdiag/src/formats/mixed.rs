@@ -12,6 +12,7 @@ use super::{
     Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
     clock::{Days, Stamp},
     envelope::{self, Margin, Opened},
+    gate::GATE,
     salvage,
     writer::{self, By},
 };
@@ -32,8 +33,12 @@ pub struct Mixed {
     days: Days,
     /// The last time that was told without an event, by a line of somebody else and by one of a known format.
     told: [Option<u64>; 2],
-    /// The last line with a time of less than a millisecond, and that.
+    /// The last line that a collector stamped, and its time.
     last: (u64, String),
+    /// What envelopes begin with that were doubtful, and have stood before lines of a known format.
+    believed: Vec<Box<str>>,
+    /// How many objects that somebody shipped are around what is read now.
+    depth: u8,
     decoder: Decoder,
     own_events: u64,
     counts: Counts,
@@ -67,6 +72,8 @@ impl Mixed {
             days,
             told,
             last: Default::default(),
+            believed: Vec::new(),
+            depth: 0,
             decoder,
             own_events,
             counts,
@@ -146,12 +153,13 @@ impl Mixed {
     }
 
     fn opened(&mut self, place: Place, opened: &Opened<'_>, sink: &mut dyn Sink) {
+        let opened = if opened.doubt.is_none() || self.believes(opened) { *opened } else { opened.doubted() };
         let text = opened.text;
         if text.starts_with('{') && is_event(text.as_bytes()) && self.own(place, text.as_bytes(), sink) {
             return;
         }
         let at = self.days.at_any(opened.stamp);
-        if self.is_again(at, text) {
+        if opened.collected && self.is_again(at, text) {
             return;
         }
         if text.as_bytes().starts_with(OWN) {
@@ -161,7 +169,25 @@ impl Mixed {
         self.foreign(Line { place, text, at }, opened.outer, by, sink);
     }
 
-    /// Shippers send again what they are not sure of: no daemon says the same twice in one microsecond.
+    /// Whether an envelope that looks like one is one.
+    #[inline(never)]
+    fn believes(&mut self, opened: &Opened<'_>) -> bool {
+        /// A journal has more names, and tells their processes.
+        const MOST: usize = 64;
+        let Some(doubt) = opened.doubt else { return true };
+        if self.believed.iter().any(|head| **head == *doubt.head) {
+            return true;
+        }
+        let text = opened.text;
+        let known = text.starts_with(['{']) && is_event(text.as_bytes()) || GATE.of_a_format(text);
+        let proven = known && GATE.begun(doubt.with) == 0;
+        if proven && self.believed.len() < MOST {
+            self.believed.push(doubt.head.into());
+        }
+        proven
+    }
+
+    /// Collectors send again what they are not sure of: no daemon says the same twice in one microsecond.
     fn is_again(&mut self, at: At, text: &str) -> bool {
         let Some(now) = at.wall_us.or(at.mono_us).filter(|us| us % 1000 != 0) else { return false };
         let (then, last) = &mut self.last;
@@ -261,7 +287,15 @@ impl Mixed {
 
     /// Whether the line is an object in which somebody shipped another one.
     fn shipped(&mut self, line: &Line<'_>, sink: &mut dyn Sink) -> bool {
-        envelope::shipped(line.text, |opened| self.opened(line.place, &opened, sink)).is_some()
+        /// Nobody ships what was shipped so often.
+        const DEEPEST: u8 = 3;
+        if self.depth == DEEPEST {
+            return false;
+        }
+        self.depth += 1;
+        let is_one = envelope::shipped(line.text, |opened| self.opened(line.place, &opened, sink)).is_some();
+        self.depth -= 1;
+        is_one
     }
 
     fn turn_to(&mut self, by: Option<&By<'_>>, text: &str, sink: &mut dyn Sink) {

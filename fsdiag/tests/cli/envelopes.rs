@@ -215,7 +215,8 @@ fn what_is_written_around_a_pasted_log_does_not_change_its_report() {
 #[test]
 fn a_line_that_was_shipped_twice_is_one_line() {
     let text = fs::read_to_string(testdata("corpus/c48/fuse.log")).unwrap();
-    let twice: String = text.lines().map(|line| format!("{line}\n{line}\n")).collect();
+    let shipped = text.lines().zip(1..).map(|(line, n)| format!("2026-11-22T10:00:00.{n:06}789Z stdout F {line}\n"));
+    let twice: String = shipped.map(|line| line.repeat(2)).collect();
     let open = |report: &Report| report.orphans.len();
     let (once, twice) = (analyze(&text), analyze(&twice));
     assert_eq!((open(&once), once.verdicts.len()), (open(&twice), twice.verdicts.len()));

@@ -11,6 +11,7 @@ mod clocks;
 mod corpus;
 mod crowd;
 mod deaths;
+mod doubts;
 mod dump;
 mod envelopes;
 mod field;

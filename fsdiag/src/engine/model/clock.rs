@@ -113,7 +113,7 @@ impl Rhythm {
     }
 
     fn is_broken_by(&self, silence: Micros) -> bool {
-        self.lines >= Self::LINES && silence > Self::SILENCE.max(Self::TIMES * self.longest)
+        self.lines >= Self::LINES && silence > Self::SILENCE.max(Self::TIMES.saturating_mul(self.longest))
     }
 }
 

@@ -18,7 +18,9 @@ pub struct Latency {
 /// The greatest unit of which all of them are whole numbers: so exactly they were told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Unit {
+    /// Nothing took any time.
     #[default]
+    Untold,
     Second,
     Millisecond,
     Microsecond,
@@ -27,6 +29,7 @@ enum Unit {
 impl Unit {
     fn of(us: u64) -> Self {
         match us {
+            0 => Self::Untold,
             _ if !us.is_multiple_of(1_000) => Self::Microsecond,
             _ if !us.is_multiple_of(1_000_000) => Self::Millisecond,
             _ => Self::Second,
@@ -59,11 +62,12 @@ impl Latency {
     }
 
     /// How exactly they are told, microseconds: a second where a log's clock has no fraction.
-    pub fn resolution_us(&self) -> u64 {
+    pub fn resolution_us(&self) -> Option<u64> {
         match self.unit {
-            Unit::Second => 1_000_000,
-            Unit::Millisecond => 1_000,
-            Unit::Microsecond => 1,
+            Unit::Untold => None,
+            Unit::Second => Some(1_000_000),
+            Unit::Millisecond => Some(1_000),
+            Unit::Microsecond => Some(1),
         }
     }
 
@@ -132,8 +136,9 @@ mod tests {
             all.iter().for_each(|us| latency.record(*us));
             latency.resolution_us()
         };
-        assert_eq!(resolution(&[0, 2_000_000, 0]), 1_000_000);
-        assert_eq!(resolution(&[0, 3_000, 2_000_000]), 1_000);
-        assert_eq!(resolution(&[3_001, 2_000_000]), 1);
+        assert_eq!(resolution(&[0, 0]), None);
+        assert_eq!(resolution(&[0, 2_000_000, 0]), Some(1_000_000));
+        assert_eq!(resolution(&[0, 3_000, 2_000_000]), Some(1_000));
+        assert_eq!(resolution(&[3_001, 2_000_000]), Some(1));
     }
 }

@@ -205,7 +205,8 @@ impl Session {
 
     /// How exactly its source tells how long requests took, microseconds.
     pub(in crate::engine) fn resolution_us(&self) -> u64 {
-        self.stats.values().map(|stats| stats.latency.resolution_us()).min().unwrap_or(1)
+        let told = self.stats.values().filter_map(|stats| stats.latency.resolution_us()).min();
+        told.unwrap_or_else(|| self.clock.blur_us().max(1))
     }
 
     pub fn stats(&mut self, op: Op) -> &mut OpStats {

@@ -139,7 +139,8 @@ impl LibfuseDebug {
     #[cold]
     fn moved(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let what = scan::num(rest).map(|(_, what)| what);
-        if !what.is_some_and(|what| scan::starts(what, &[", success", ", error: -"])) {
+        if !what.is_some_and(|what| scan::starts(what, &[", success", ", error: -"]) && scan::has(what, ", outsize: "))
+        {
             return Taken::Bad;
         }
         self.line(&Line { text: &format!("   unique: {rest}"), ..*line }, out)

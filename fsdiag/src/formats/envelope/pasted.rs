@@ -1,7 +1,7 @@
 //! Pasted: what tools and people put before lines that they show to others: line numbers, file names, quotation marks,
 //! and the margin of a code block.
 
-use super::{By, Opened};
+use super::{By, Doubt, Opened};
 use crate::formats::{clock, scan};
 
 /// The blanks that each line of an indented block begins with.
@@ -98,7 +98,8 @@ fn begins(text: &str) -> bool {
         Some(b'u') => text.starts_with("unique: "),
         _ if head.is_some() => head.is_some_and(|head| !head.starts_with(['g', 'T', 'P']) || numbered(head)),
         Some(b'[') if is_numbered_request(text) => true,
-        _ => super::prefix(text).is_some_and(|opened| opened.stamp.is_some() || text.starts_with("[pod/")),
+        _ => super::prefix(text)
+            .is_some_and(|opened| opened.stamp.is_some() && !opened.is_of_a_number() || text.starts_with("[pod/")),
     }
 }
 
@@ -132,11 +133,16 @@ pub(super) fn numbered(text: &str, stamped: bool) -> Option<Opened<'_>> {
     let dated = |rest: &str| clock::leading(rest).is_some();
     let inner = match rest.as_bytes().first()? {
         b'\t' => &rest[1..],
-        b':' if stamped || digits != 2 || dated(&rest[1..]) || !starts_with_digit(&rest[1..]) => &rest[1..],
+        b':' if stamped || digits != 2 || !is_time_of_day(rest) => &rest[1..],
         b'-' if dated(&rest[1..]) || !starts_with_digit(&rest[1..]) => &rest[1..],
         _ => return None,
     };
     Some(Opened { text: inner, ..Opened::default() })
+}
+
+/// `:26:51` behind hours.
+fn is_time_of_day(rest: &str) -> bool {
+    matches!(rest.as_bytes(), [b':', b'0'..=b'9', b'0'..=b'9', b':', ..])
 }
 
 fn starts_with_digit(text: &str) -> bool {
@@ -153,8 +159,15 @@ pub(super) fn of_file(text: &str) -> Option<Opened<'_>> {
     word.match_indices('.').find_map(|(dot, _)| {
         let end = ENDS.iter().find(|end| text[dot..].starts_with(**end))?;
         let (host, rest) = text.split_at(dot + end.len());
-        let inner = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').strip_prefix([':', '-'])?;
-        let text = numbered(inner, false).map_or(inner, |opened| opened.text);
-        Some(Opened { text, by: By { host, ..By::default() }, ..Opened::default() })
+        let behind = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let inner = behind.strip_prefix([':', '-'])?;
+        let numbered = numbered(inner, false).map(|opened| opened.text);
+        // `fuse.log-mixin` goes on.
+        if behind.starts_with('-') && numbered.is_none() && clock::leading(inner).is_none() {
+            return None;
+        }
+        let doubt = Some(Doubt { with: text, head: &text[..text.len() - behind.len()], ..Doubt::default() });
+        let text = numbered.unwrap_or(inner);
+        Some(Opened { text, by: By { host, ..By::default() }, doubt, ..Opened::default() })
     })
 }

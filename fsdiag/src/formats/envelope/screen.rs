@@ -65,10 +65,18 @@ fn without_sequences(line: &str) -> String {
     plain
 }
 
+/// How a title ends.
+const ENDS: [&str; 3] = ["\u{7}", "\u{9c}", "\u{1b}\\"];
+
 /// What follows a title (`]0;user@host` and its end) or a choice of letters (`(B`) behind an escape.
 fn titled(sequence: &str) -> &str {
     match sequence.as_bytes() {
-        [b']', ..] => sequence.split_once(['\u{7}', '\u{9c}']).map_or("", |(_, rest)| rest),
+        [b']', ..] => ENDS
+            .iter()
+            .filter_map(|end| sequence.split_once(end))
+            .map(|(_, rest)| rest)
+            .max_by_key(|rest| rest.len())
+            .unwrap_or(sequence),
         [b'(' | b')', b' '..=b'~', ..] => &sequence[2..],
         [b'=' | b'>' | b'\\', ..] => &sequence[1..],
         _ => sequence,
@@ -86,6 +94,8 @@ mod tests {
             ("\u{1b}[2mtime\u{1b}[0m text", "time text"),
             ("\u{1b}]0;user@nas: ~\u{7}text", "text"),
             ("\u{1b}(Btext \u{1b}[0m", "text"),
+            ("\u{1b}]0;user@nas: ~\u{1b}\\text", "text"),
+            ("\u{1b}]8;;http://h/\u{1b}\\link\u{1b}]8;;\u{1b}\\ text", "link text"),
             ("12 %\r13 %\rtext", "text"),
             ("DEBUG : a: &gt;Read: err=&lt;nil&gt;", "DEBUG : a: >Read: err=<nil>"),
             ("a&amp;gt;b", "a&gt;b"),

@@ -81,6 +81,8 @@ impl Shipped {
         let inner = prefixes(self.text.trim_end_matches(['\n', '\r']));
         let by = By { host: &self.place, ..By::default() };
         let outer = around(self.stamp, inner.stamp);
-        Opened { stamp: better(self.stamp, inner.stamp), outer, by: by.around(inner.by), made: true, ..inner }
+        let doubt = inner.doubt.map(|doubt| doubt.within(self.stamp, by));
+        let (stamp, by) = (better(self.stamp, inner.stamp), by.around(inner.by));
+        Opened { stamp, outer, by, made: true, collected: true, doubt, ..inner }
     }
 }

@@ -1,13 +1,13 @@
 //! Syslog: what stands behind a time in the logs of machines: host, service and process, as syslog and the journal
 //! write them.
 
-use super::{By, Opened, containers};
+use super::{By, Doubt, Opened, containers};
 use crate::formats::{
     clock::{self, Stamp},
     scan,
 };
 
-/// `2026-11-22T09:26:51Z …`: with a year first, a time only, or seconds since 1970.
+/// `2026-11-22T09:26:51Z …`: with a year first, a time only, or seconds since 1970 with a fraction.
 pub(super) fn dated(text: &str) -> Option<Opened<'_>> {
     let (stamp, rest) = clock::leading(text)?;
     let rest = match rest.as_bytes() {
@@ -16,13 +16,31 @@ pub(super) fn dated(text: &str) -> Option<Opened<'_>> {
         [b' ' | b'\t', ..] => &rest[1..],
         _ => rest,
     };
+    /// Of a time in nanoseconds, with its zone.
+    const EXACT: usize = "2026-11-22T09:26:51.123456789Z ".len();
     let of_machine = text.as_bytes().get(10) == Some(&b'T');
-    let (text, by) = tag(rest, of_machine);
-    let untagged = of_machine && text.len() == rest.len();
+    let collected = of_machine && text.len() - rest.len() >= EXACT;
+    let (inner, by) = tag(rest, of_machine);
+    let untagged = of_machine && inner.len() == rest.len();
     if let Some(opened) = untagged.then(|| containers::streamed(rest)).flatten() {
-        return Some(Opened { stamp: Some(stamp), ..opened });
+        return Some(Opened { stamp: Some(stamp), collected, ..opened });
     }
-    Some(Opened { text: stream(text), stamp: Some(stamp), by, ..Opened::default() })
+    let doubt = doubtful(rest, inner, Some(stamp), by);
+    Some(Opened { text: stream(inner), stamp: Some(stamp), by, collected, doubt, ..Opened::default() })
+}
+
+/// `1795340606 …`, `1795340606123 …`, `12.345678 …`: a number that may be a time.
+pub(super) fn counted(text: &str) -> Option<Opened<'_>> {
+    let (stamp, rest) = clock::counted(text)?;
+    let doubt = Some(Doubt { with: text, ..Doubt::default() });
+    Some(Opened { text: rest.get(1..)?, stamp: Some(stamp), doubt, ..Opened::default() })
+}
+
+/// A tag without a number is one by its looks only: `dev unique: 2` looks the same.
+fn doubtful<'a>(with: &'a str, text: &'a str, stamp: Option<Stamp>, by: By<'a>) -> Option<Doubt<'a>> {
+    let head = &with[..with.len() - text.len()];
+    let named = by.is_known() && by.pid.is_none();
+    named.then(|| Doubt { with, head, stamp, by: By::default() })
 }
 
 /// `Nov 22 09:26:51 …` and what begins with the day of the week.
@@ -32,7 +50,8 @@ pub(super) fn named_day(text: &str) -> Option<Opened<'_>> {
         None => weekday(text)?,
     };
     let (text, by) = tag(rest, true);
-    Some(Opened { text, stamp: Some(stamp), by, ..Opened::default() })
+    let doubt = doubtful(rest, text, Some(stamp), by);
+    Some(Opened { text, stamp: Some(stamp), by, doubt, ..Opened::default() })
 }
 
 /// `Sun 2026-11-22 09:26:51 UTC text` of the journal, `Sun Nov 22 09:26:51 2026 text` of routers.

@@ -92,8 +92,9 @@ impl Wrapped<'_> {
         let inner = prefixes(text.trim_end_matches('\n'));
         let realtime = || Some(Stamp::Wall(self.realtime_us.as_deref()?.parse().ok()?));
         let outer = stamp(self.time.as_deref()).or_else(realtime);
-        let stamp = better(outer, inner.stamp);
-        Opened { stamp, outer: around(outer, inner.stamp), by: self.by().around(inner.by), made: true, ..inner }
+        let doubt = inner.doubt.map(|doubt| doubt.within(outer, self.by()));
+        let (stamp, by) = (better(outer, inner.stamp), self.by().around(inner.by));
+        Opened { stamp, outer: around(outer, inner.stamp), by, made: true, collected: true, doubt, ..inner }
     }
 
     fn by(&self) -> By<'_> {
