@@ -1,7 +1,7 @@
 //! Programs that died, of `testdata/deaths`: a daemon whose death somebody tells of is dead, and one beside which
 //! another program died is not.
 
-use std::{path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command};
 
 use fsdiag::engine::report::{Cause, Confidence, Report};
 
@@ -89,4 +89,35 @@ fn what_hangs_from_the_first_requests_of_a_new_life_on_still_says_what_it_waits_
     assert_eq!(causes(&report), [Cause::UpstreamStall], "{:?}", report.notes);
     let culprit = report.verdicts[0].culprit.as_ref().expect("a culprit");
     assert_eq!((culprit.op.as_deref(), culprit.id.as_deref()), (Some("Read"), Some("3")));
+}
+
+#[test]
+fn a_node_that_kills_what_a_container_runs_may_mean_another_container() {
+    let testdata = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/deaths/hang.log");
+    let log = fs::read_to_string(testdata).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let given = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().expect("a path of UTF-8").to_owned()
+    };
+    let inside = |prefix: &str| log.lines().map(|line| format!("{prefix}{line}\n")).collect::<String>();
+    let killed = "Out of memory: Killed process 999 (rclone) total-vm:1kB";
+    let node = given("node.log", format!("2026-11-20T10:20:00.000000+00:00 node7 kernel: {killed}\n"));
+    for prefix in ["[pod/media-a/mount] ", "media-a-1  | "] {
+        let pod = given("pod.log", inside(prefix));
+        let (report, _) = analyze(&[&pod, &node]);
+        assert!(causes(&report).contains(&Cause::LockPileup), "{prefix}: {:?}", report.verdicts);
+        let surest = report.verdicts.iter().map(|verdict| verdict.confidence).max();
+        assert_eq!(surest, Some(Confidence::Medium), "{prefix}: {:?}", report.verdicts);
+    }
+    // What a container's own shell says is of what it runs.
+    let shell = "media-a-1  | /entrypoint.sh: line 3:    12 Killed                  rclone mount gd: /mnt/gd\n";
+    let own = given("own.log", inside("media-a-1  | ") + shell);
+    let (report, _) = analyze(&[&own]);
+    assert_eq!((causes(&report), report.verdicts[0].confidence), (vec![Cause::DaemonGone], Confidence::Certain));
+    // A name that many daemons have is no certainty without a log of this one.
+    let (report, _) = analyze(&[&node]);
+    let first = (report.verdicts[0].cause, report.verdicts[0].confidence);
+    assert_eq!(first, (Cause::DaemonGone, Confidence::High), "{:?}", report.verdicts);
 }

@@ -166,7 +166,7 @@ impl Model {
             fit @ (Fit::Its | Fit::Likely) => {
                 let mut its = fits.iter().filter(|(_, other)| *other == fit);
                 let one = its.next().filter(|_| its.next().is_none());
-                Some((one.map_or(log, |(at, _)| *at), Confidence::Certain))
+                Some((one.map_or(log, |(at, _)| *at), fit.told_by(&death.ended)))
             }
             Fit::Perhaps if self.is_anything_open() => Some((log, Confidence::Medium)),
             Fit::Perhaps | Fit::Not => None,
@@ -178,8 +178,8 @@ impl Model {
         if session.went_on(&death.since) {
             return None;
         }
-        match self.fit(session, &death.victim) {
-            Fit::Its | Fit::Likely => Some(Confidence::Certain),
+        match self.fit(session, &death.victim, Told::Within) {
+            fit @ (Fit::Its | Fit::Likely) => Some(fit.told_by(&death.ended)),
             Fit::Perhaps if death.victim == Victim::default() => Some(Confidence::Certain),
             Fit::Perhaps if !session.open.is_empty() => Some(Confidence::Medium),
             Fit::Perhaps | Fit::Not => None,
@@ -190,27 +190,29 @@ impl Model {
     fn beside(&self, session: &Session, death: &Death) -> Fit {
         const RACE_US: u64 = 1_000_000;
         let later = session.clock.wall.zip(death.wall).is_some_and(|(wall, then)| wall > then + RACE_US);
-        if later { Fit::Not } else { self.fit(session, &death.victim) }
+        if later { Fit::Not } else { self.fit(session, &death.victim, Told::Beside) }
     }
 
-    fn fit(&self, session: &Session, victim: &Victim) -> Fit {
+    fn fit(&self, session: &Session, victim: &Victim, told: Told) -> Fit {
         let is_client = || session.judged().any(|open| open.call.pid.is_some() && open.call.pid == victim.pid);
         by_number(session.about.pid, victim.pid).unwrap_or_else(|| match is_client() {
             true => Fit::Not,
-            false => self.fit_by_name(session, victim),
+            false => self.fit_by_name(session, victim, told),
         })
     }
 
-    /// A container bears any name; what runs in it may be known by its log, and by that only.
-    fn fit_by_name(&self, session: &Session, victim: &Victim) -> Fit {
+    /// A container bears any name; what runs in it may be known by its log, and by that only. Whoever tells of it from
+    /// outside may mean any other container in which the same program runs.
+    fn fit_by_name(&self, session: &Session, victim: &Victim, told: Told) -> Fit {
         let fit = by_name(self.program(session), victim);
         let writer = session.about.writer.as_deref();
         if !writer.is_some_and(|writer| writer.name.is_empty() && writer.pid.is_none()) {
             return fit;
         }
-        match by_name(self.program_of_format(session), victim) {
-            known @ (Fit::Its | Fit::Likely) => fit.max(known),
-            Fit::Perhaps | Fit::Not => fit,
+        match (by_name(self.program_of_format(session), victim), told) {
+            (known @ (Fit::Its | Fit::Likely), Told::Within) => fit.max(known),
+            (Fit::Its | Fit::Likely, Told::Beside) => fit.max(Fit::Perhaps),
+            (Fit::Perhaps | Fit::Not, _) => fit,
         }
     }
 
@@ -292,6 +294,23 @@ enum Fit {
     /// It is called as daemons are, and of this one nothing is known.
     Likely,
     Its,
+}
+
+impl Fit {
+    /// How sure a death is whose victim is named. Shells and init systems tell of what they ran; the kernel tells of
+    /// any program of the machine, and several may be called as daemons are.
+    fn told_by(self, ended: &Ended) -> Confidence {
+        const KERNEL: [&str; 3] = ["ut of memory: Killed process ", "oom-kill:", ": segfault at "];
+        let of_any = self == Self::Likely && KERNEL.iter().any(|words| ended.text.contains(words));
+        if of_any { Confidence::High } else { Confidence::Certain }
+    }
+}
+
+/// Where a death is told: in what the daemon's container writes, or in a log of somebody else.
+#[derive(Clone, Copy)]
+enum Told {
+    Within,
+    Beside,
 }
 
 fn by_number(own: Option<u32>, dead: Option<u32>) -> Option<Fit> {

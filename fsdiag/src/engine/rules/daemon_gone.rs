@@ -4,7 +4,7 @@ use crate::engine::{
     case::Case,
     finding::{Finding, Rule},
     plural::count,
-    report::{Cause, Culprit},
+    report::{Cause, Confidence, Culprit},
 };
 
 pub struct DaemonGone;
@@ -42,10 +42,12 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
         thread: thread.or_else(|| session.about.pid.map(|pid| format!("process {pid}"))),
         ..Culprit::default()
     };
-    let finding = Finding::new(Cause::DaemonGone, case.lives[life].sure?, sentence).culprit(culprit);
+    let sure = case.lives[life].sure?;
+    let finding = Finding::new(Cause::DaemonGone, sure, sentence).culprit(culprit);
     let mut finding = finding.evidence(case, [ended.place]).waiters(case, &open);
-    // Whatever its threads did, it is over: no other verdict about them.
-    finding.covers = (0..case.parties.len()).filter(|party| !case.op_of(*party).is_some_and(other)).collect();
+    // Whatever its threads did, it is over: no other verdict about them. If it may live, what it waits for is told too.
+    let all = if sure >= Confidence::High { case.parties.len() } else { 0 };
+    finding.covers = (0..all).filter(|party| !case.op_of(*party).is_some_and(other)).collect();
     Some(finding.advice(&[
         "this is a crash, no hang: look for a panic, the OOM killer or a kill in the system's log",
         "unmount with fusermount3 -u (root: umount -l) and mount again",
