@@ -5,6 +5,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::{Duration, SystemTime},
 };
 
 use fsdiag::{
@@ -226,16 +227,47 @@ fn a_copy_is_no_second_witness() {
     let dump = "../testdata/corpus/c58/gdb-bt.txt";
     let dump = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(dump);
     let dir = tempfile::tempdir().unwrap();
-    fs::copy(&dump, dir.path().join("gdb.txt")).unwrap();
+    let as_then = |name: &str| {
+        let path = dir.path().join(name);
+        fs::copy(&dump, &path).unwrap();
+        let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_modified(changed)).unwrap();
+    };
+    as_then("gdb.txt");
     let once = run(&[], dir.path()).0;
-    fs::copy(&dump, dir.path().join("gdb (1).txt")).unwrap();
-    fs::copy(&dump, dir.path().join("Copy of gdb.txt")).unwrap();
+    ["gdb (1).txt", "Copy of gdb.txt"].into_iter().for_each(as_then);
     let (copied, output) = run(&[], dir.path());
     assert_eq!((copied.inputs.len(), copied.verdicts[0].confidence), (1, once.verdicts[0].confidence));
     assert!(String::from_utf8_lossy(&output.stderr).contains("the same as"), "{output:?}");
     // A process that stands still gives the same dump twice, and whoever takes two calls them so.
-    fs::copy(&dump, dir.path().join("gdb-2.txt")).unwrap();
+    as_then("gdb-2.txt");
     assert_eq!(run(&[], dir.path()).0.inputs.len(), 2);
+    // What tells of times would tell of others the next time.
+    let logs = tempfile::tempdir().unwrap();
+    for name in ["fuse.log", "fuse (1).log", "fuse.log.bak"] {
+        fs::copy(log(), logs.path().join(name)).unwrap();
+    }
+    assert_eq!(run(&[], logs.path()).0.inputs.len(), 1);
+}
+
+#[test]
+fn two_dumps_of_a_process_that_stands_still_are_no_copies_though_they_are_the_same() {
+    let dump = "PID 6800 - process\nTID 6800:\n#0  0x00007f3f65c06d90 __new_sem_wait_slow64\n\
+        #1  0x00007f3f65d6d818 fuse_session_loop_mt_312\n#2  0x000055b2e369b3c0 main\nTID 6805:\n\
+        #0  0x00007f3f65bfc12b __GI___lll_lock_wait\n#1  0x00007f3f65c02482 __pthread_mutex_lock@GLIBC_2.2.5\n\
+        #2  0x000055b2e369b2a6 hang_lookup\n#3  0x00007f3f65d72123\n#4  0x00007f3f65bff1f5 start_thread\n";
+    for names in [["stack.txt", "stack (1).txt"], ["stack.txt", "Copy of stack.txt"]] {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, second) in names.into_iter().zip(1..) {
+            let path = dir.path().join(name);
+            fs::write(&path, dump).unwrap();
+            let taken = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + 10 * second);
+            fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_modified(taken)).unwrap();
+        }
+        let report = run(&[], dir.path()).0;
+        assert_eq!(report.inputs.len(), 2, "{names:?}");
+        assert!(!report.verdicts.is_empty(), "{names:?}: {:?}", report.notes);
+    }
 }
 
 #[test]
