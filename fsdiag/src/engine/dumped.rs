@@ -42,6 +42,7 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
     let confidence = match proof.confidence {
         // Holder and waiters are stated, and so is that it lasts.
         _ if settled && proof.stated => Confidence::Certain,
+        _ if proof.rests => Confidence::Low,
         // Dumps have no clock: these may be from before, and what the log shows is from afterwards.
         Confidence::Low | Confidence::Medium if young && !long(case, first, proof) => Confidence::Low,
         Confidence::Low if settled => Confidence::Medium,

@@ -68,6 +68,8 @@ pub struct Conclusion {
     pub lock: Option<Box<str>>,
     /// The dump itself names the holder.
     pub stated: bool,
+    /// Who is blamed may as well wait for its next turn: no time that passes tells that.
+    pub rests: bool,
 }
 
 impl Conclusion {
@@ -283,13 +285,14 @@ impl<'a> Stacks<'a> {
         };
         let lock = (cause == Cause::LockPileup).then(|| pile.lock.key.clone());
         let stated = holder.proof == Proof::Stated;
+        let rests = !stated && holder::is_between_turns(&self.threads[root]);
         // What it waits for may be another origin of trouble: nobody is seen to fetch anything.
         let blind = cause == Cause::UpstreamStall && self.threads[root].doing == Doing::Wait && !self.fetches();
         let confidence = match others[..] {
             [] if !blind => confidence(holder.proof, self.threads[root].doing),
             _ => Confidence::Low,
         };
-        Some(Conclusion { cause, confidence, culprit: root, waiters, cycle: Vec::new(), others, lock, stated })
+        Some(Conclusion { cause, confidence, culprit: root, waiters, cycle: Vec::new(), others, lock, stated, rests })
     }
 
     /// No lock is waited for, but a callback sits in something slow.
@@ -333,7 +336,8 @@ impl<'a> Stacks<'a> {
     fn blame(&self, cause: Cause, confidence: Confidence, culprit: usize) -> Conclusion {
         let waiters = self.behind(culprit);
         let none = Vec::new;
-        Conclusion { cause, confidence, culprit, waiters, cycle: none(), others: none(), lock: None, stated: false }
+        let (cycle, others) = (none(), none());
+        Conclusion { cause, confidence, culprit, waiters, cycle, others, lock: None, stated: false, rests: false }
     }
 }
 

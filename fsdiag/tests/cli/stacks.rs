@@ -112,6 +112,35 @@ fn a_lock_that_nobody_in_the_dump_could_hold_is_told_without_a_holder() {
     assert!(verdict.sentence.contains("its holder is not in the data"), "{}", verdict.sentence);
 }
 
+#[test]
+fn a_loop_that_waits_in_its_own_function_is_a_low_suspicion_where_nobody_else_could_hold_the_lock() {
+    let asks = |number: u32| {
+        format!(
+            "goroutine {number} [sync.Mutex.Lock, 5 minutes]:\n\
+             sync.runtime_SemacquireMutex(0xc000012345?, 0x0?, 0x0?)\n\t/go/src/runtime/sema.go:77 +0x25\n\
+             sync.(*Mutex).lockSlow(0xc000012340)\n\t/go/src/sync/mutex.go:171 +0x15d\n\
+             sync.(*Mutex).Lock(...)\n\t/go/src/sync/mutex.go:90\n\
+             main.(*Node).Getattr(0xc000010000, {{0xc0000140a0, 0x5}})\n\t/src/main.go:40 +0x44\n\
+             github.com/hanwen/go-fuse/v2/fuse.doGetAttr(0xc0000b0000)\n\t/go/fuse/opcode.go:200 +0x44\n\
+             github.com/hanwen/go-fuse/v2/fuse.(*Server).loop(0xc0000b0000)\n\t/go/fuse/server.go:500 +0x44\n\n"
+        )
+    };
+    let waits = "goroutine 7 [chan receive, 5 minutes]:\nmain.(*Node).evictLoop(0xc000010000)\n\t/src/main.go:180 +0x44\n\
+        created by main.New in goroutine 1\n\t/src/main.go:20 +0x44\n";
+    let works = "\ngoroutine 9 [IO wait, 5 minutes]:\nmain.fetch(0x5)\n\t/src/main.go:90 +0x44\n\
+        main.(*Node).upload(0xc000010000)\n\t/src/main.go:95 +0x44\ncreated by main.New in goroutine 1\n\t/src/main.go:21 +0x44\n";
+    let dir = tempfile::tempdir().unwrap();
+    for (rest, holder) in [(waits.to_owned(), "goroutine 7"), (format!("{waits}{works}"), "goroutine 9")] {
+        let path = dir.path().join("goroutines.txt");
+        std::fs::write(&path, (18..21).map(asks).collect::<String>() + &rest).unwrap();
+        let report = analyze(&[path.to_str().unwrap()]);
+        let [verdict] = &report.verdicts[..] else { panic!("{}", told(&report)) };
+        assert_eq!((verdict.cause, blamed(verdict)), (Cause::LockPileup, Some(holder)), "{}", told(&report));
+        assert_eq!(verdict.confidence == Confidence::Low, holder == "goroutine 7", "{}", told(&report));
+        assert_eq!(verdict.waiters.len(), 3, "{}", told(&report));
+    }
+}
+
 /// The same as a person reads it; the first line.
 fn headline(files: &[&str]) -> String {
     let paths = files.iter().map(|file| testdata().join("stacks").join(file));

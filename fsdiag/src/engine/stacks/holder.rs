@@ -57,8 +57,8 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
     if let Some(stated) = stated(lock, waiters, threads) {
         return Some(Holder::only(stated, Proof::Stated));
     }
-    let suspects: Vec<usize> =
-        (0..threads.len()).filter(|at| waiters.binary_search(at).is_err() && may_hold(&threads[*at])).collect();
+    let suspects = (0..threads.len()).filter(|at| waiters.binary_search(at).is_err() && may_hold(&threads[*at]));
+    let (loops, suspects): (Vec<usize>, Vec<usize>) = suspects.partition(|at| is_between_turns(&threads[*at]));
     let lock_at = addresses(&lock.key).next();
     let names = |at: &usize, fits: &dyn Fn(u64) -> bool| {
         // What it waits for itself is no structure that another lock lies in: it may lie beside it. But a structure
@@ -85,11 +85,13 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
     // One who waits alone may wait for an event, not for a lock: conditions and semaphores look the same.
     let callbacks: Vec<usize> = suspects.into_iter().filter(|at| threads[*at].serves).collect();
     let queue = waiters.len() > 1 && waiters.iter().any(|at| threads[*at].serves);
-    if let [only] = callbacks[..] {
-        return queue.then(|| Holder::only(only, Proof::Alone));
-    }
     let held_up = |at: &usize| blocked(threads[*at].doing) > 1;
-    best(&callbacks, threads, Proof::Alone, held_up, |_| false).filter(|_| queue)
+    let alone = match callbacks[..] {
+        [only] => Some(Holder::only(only, Proof::Alone)),
+        _ => best(&callbacks, threads, Proof::Alone, held_up, |_| false),
+    };
+    let of_loops = |fits: &dyn Fn(u64) -> bool| best(&loops, threads, Proof::Alone, |at| names(at, fits), same);
+    alone.filter(|_| queue).or_else(|| of_loops(&inside)).or_else(|| of_loops(&shared))
 }
 
 /// Named by the waiters, or by a thread that says what it holds.
@@ -103,12 +105,13 @@ fn stated(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Option<usi
 
 /// The thread that dumps, those that idle and those of the runtime hold nothing.
 fn may_hold(seen: &Seen<'_>) -> bool {
-    seen.doing != Doing::Idle && !dumps(seen.thread) && !is_between_turns(seen)
+    seen.doing != Doing::Idle && !dumps(seen.thread)
 }
 
 /// A goroutine that waits in the very function that it began with, and serves nobody: a loop that waits for its next
-/// turn. Its frame names the object that it works on, as each of its methods does.
-fn is_between_turns(seen: &Seen<'_>) -> bool {
+/// turn. Its frame names the object that it works on, as each of its methods does, whether it has the lock of it or not:
+/// it is asked only where nobody else fits.
+pub(super) fn is_between_turns(seen: &Seen<'_>) -> bool {
     let waits = matches!(seen.doing, Doing::Wait | Doing::Sleep) && !seen.serves;
     let program = |frame: &&Frame| {
         let runtime = ["runtime.", "sync.", "time."].iter().any(|package| frame.function.starts_with(package));
