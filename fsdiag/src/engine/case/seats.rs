@@ -1,16 +1,19 @@
 //! Seats: which operation, task or thread is one party, so that nobody waits for himself under another name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use fsd_events::op::Op;
 
-use super::{Case, OpenAt, Party, Who};
+use super::{Case, OpenAt, Party, Who, kin::plain};
 use crate::engine::{model::hash::NumberMap, stacks::doing::Doing};
 
 /// The threads of each number: a dump may have tens of thousands.
 type Numbered = NumberMap<u64, Vec<usize>>;
 
-impl Case<'_> {
+/// The open operations on each path, in order, for a dump may name a path in each of its threads.
+type OnPaths<'m> = HashMap<(Op, &'m str), VecDeque<usize>>;
+
+impl<'m> Case<'m> {
     pub(super) fn seat(&mut self) {
         self.parties = (0..self.ops.len()).map(|op| Party { who: Who::Op(op), thread: None }).collect();
         for (life, l) in self.lives.iter().enumerate() {
@@ -27,28 +30,46 @@ impl Case<'_> {
         let dumps: BTreeSet<usize> = self.threads.iter().map(|t| t.dump).collect();
         // First the dumps whose threads are known by name or number: they tell whom the others show.
         let mut dumps: Vec<usize> = dumps.into_iter().collect();
-        dumps.sort_by_cached_key(|dump| std::cmp::Reverse(self.named_in(*dump)));
+        let mut on_paths = self.on_paths();
+        let named = self.named(&mut on_paths);
+        dumps.sort_by_key(|dump| std::cmp::Reverse(named.get(dump).copied()));
         let mut numbered = Numbered::default();
         (0..self.threads.len()).for_each(|at| numbered.entry(self.threads[at].thread.number).or_default().push(at));
         for dump in dumps {
-            self.seat_dump(dump, &numbered);
+            self.seat_dump(dump, &numbered, on_paths.clone());
         }
     }
 
-    fn named_in(&self, dump: usize) -> usize {
-        let of_dump = (0..self.threads.len()).filter(|at| self.threads[*at].dump == dump);
+    /// How many threads of each dump are known.
+    fn named(&self, on_paths: &mut OnPaths<'m>) -> BTreeMap<usize, usize> {
         let none = BTreeSet::new();
         let known = |at: &usize| self.op_with_key(*at).or_else(|| self.op_on_thread(*at));
-        of_dump.filter(|at| known(at).or_else(|| self.op_on_path(*at, &none)).is_some()).count()
+        let mut named = BTreeMap::new();
+        for at in 0..self.threads.len() {
+            let op = known(&at).or_else(|| self.op_on_path(at, &none, on_paths));
+            *named.entry(self.threads[at].dump).or_default() += usize::from(op.is_some());
+        }
+        named
     }
 
-    fn seat_dump(&mut self, dump: usize, numbered: &Numbered) {
+    fn on_paths(&self) -> OnPaths<'m> {
+        let mut on_paths = OnPaths::new();
+        for (at, op) in self.ops.iter().enumerate() {
+            if let Some(path) = op.open.call.path.as_deref() {
+                on_paths.entry((plain(op.open.op()), path)).or_default().push_back(at);
+            }
+        }
+        on_paths
+    }
+
+    fn seat_dump(&mut self, dump: usize, numbered: &Numbered, mut on_paths: OnPaths<'m>) {
         let of_dump: Vec<usize> = (0..self.threads.len()).filter(|at| self.threads[*at].dump == dump).collect();
         let mut taken: BTreeSet<usize> = BTreeSet::new();
         let mut free: Vec<usize> = Vec::new();
         for at in self.blamed_first(of_dump) {
             let known = self.op_with_key(at).or_else(|| self.op_on_thread(at));
-            let known = known.or_else(|| self.op_on_path(at, &taken)).or_else(|| self.op_of_twin(at, numbered));
+            let known =
+                known.or_else(|| self.op_on_path(at, &taken, &mut on_paths)).or_else(|| self.op_of_twin(at, numbered));
             match known.filter(|op| !taken.contains(op)) {
                 Some(op) => {
                     taken.insert(op);
@@ -112,7 +133,6 @@ impl Case<'_> {
     }
 
     fn free_ops<'c>(&'c self, kind: Op, taken: &'c BTreeSet<usize>) -> impl Iterator<Item = usize> + 'c {
-        let plain = |op: Op| if op == Op::Readdirplus { Op::Readdir } else { op };
         (0..self.ops.len()).filter(move |op| !taken.contains(op) && plain(self.ops[*op].open.op()) == plain(kind))
     }
 
@@ -123,17 +143,22 @@ impl Case<'_> {
     }
 
     /// The operation on the path that a callback was called with, as gdb shows it. A library with paths asks for the
-    /// attributes of what it looks up.
-    fn op_on_path(&self, at: usize, taken: &BTreeSet<usize>) -> Option<usize> {
+    /// attributes of what it looks up. What is taken stays so, and is not looked at again.
+    fn op_on_path(&self, at: usize, taken: &BTreeSet<usize>, on_paths: &mut OnPaths<'m>) -> Option<usize> {
         let (_, kind) = self.threads[at].op?;
         let frames = &self.threads[at].thread.frames;
-        let named: Vec<&str> = frames.iter().flat_map(|frame| quoted_paths(&frame.args)).collect();
-        if named.is_empty() {
-            return None;
-        }
-        let kinds = [Some(kind), (kind == Op::Getattr).then_some(Op::Lookup)];
-        let mut fitting = kinds.into_iter().flatten().flat_map(|kind| self.free_ops(kind, taken));
-        fitting.find(|op| self.ops[*op].open.call.path.as_deref().is_some_and(|path| named.contains(&path)))
+        let named: Vec<&'m str> = frames.iter().flat_map(|frame| quoted_paths(&frame.args)).collect();
+        let mut first_of = |kind: Op| {
+            let free = named.iter().filter_map(|path| {
+                let ops = on_paths.get_mut(&(plain(kind), *path))?;
+                while ops.front().is_some_and(|op| taken.contains(op)) {
+                    ops.pop_front();
+                }
+                ops.front().copied()
+            });
+            free.min()
+        };
+        first_of(kind).or_else(|| (kind == Op::Getattr).then(|| first_of(Op::Lookup))?)
     }
 
     /// The operation of the same thread in a dump of another tool.
