@@ -221,12 +221,15 @@ fn r33_the_tail_is_read_while_the_head_still_loads() {
     origin.file("a", 256 * MIB).always("a", Fault::StallAt(MIB));
     let mounted = mount(Some(&origin.url("")), &[]);
     let path = mounted.path("a");
+    // With the last close the head is given up, and the readers may all be quicker than it.
+    let held = File::open(&path).unwrap();
     let readers: Vec<_> = (1..17).map(|n| reader(&path, 256 * MIB - n * 5000)).collect();
     for reader in readers {
         assert_eq!(reader.join().unwrap().0, None);
     }
     assert!(ls(&mounted.dir()));
     assert!(origin.wait(SOON, |origin| origin.stalled() > 0), "the head never came");
+    drop(held);
     origin.heal().release();
     mounted.finish();
 }
