@@ -8,6 +8,7 @@ pub mod follow;
 mod frames;
 pub mod kernel;
 pub mod lines;
+mod links;
 pub mod owned;
 pub mod ptrace;
 pub mod rings;

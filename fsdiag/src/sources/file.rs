@@ -11,7 +11,8 @@ use flate2::read::MultiGzDecoder;
 use super::{
     copies,
     frames::{self, Frames},
-    sealed,
+    kernel::mountinfo,
+    links, sealed,
     wide::Wide,
 };
 
@@ -150,7 +151,7 @@ pub fn collect(named: &[PathBuf]) -> (Vec<Input>, Vec<String>) {
         if path.as_os_str() == "-" {
             inputs.push(Input::Stdin);
         } else if path.is_dir() {
-            match files_of(path) {
+            match files_of(path, &mut problems) {
                 Ok(files) if files.is_empty() => problems.push(format!("{}: no files in it", path.display())),
                 Ok(files) => inputs.extend(files.into_iter().map(Input::File)),
                 Err(error) => problems.push(format!("{}: {error}", path.display())),
@@ -174,26 +175,29 @@ fn same(a: &Input, b: &Input) -> bool {
     }
 }
 
-/// Files, not hidden, one level deep, and links to such of other directories: those of the same one would count twice.
-fn files_of(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// Files, not hidden, one level deep, and links to such of other directories, as those of `/var/log/containers` are.
+fn files_of(dir: &Path, problems: &mut Vec<String>) -> io::Result<Vec<PathBuf>> {
+    let (mut files, mut mounts) = (Vec::new(), None);
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         let kind = entry.file_type()?;
         let path = entry.path();
-        if !hidden && (kind.is_file() || kind.is_symlink() && leads_out(&path, dir)) {
+        if hidden {
+            continue;
+        }
+        if kind.is_file() {
             files.push(path);
+        } else if kind.is_symlink() {
+            let mounts = mounts.get_or_insert_with(|| mountinfo::read().unwrap_or_default());
+            match links::leads_out(&path, dir, mounts) {
+                Ok(target) => files.extend(target.map(|_| path)),
+                Err(error) => problems.push(format!("{}: {error}", path.display())),
+            }
         }
     }
     files.sort();
     Ok(files)
-}
-
-/// Whether a link leads to a file of another directory, as those of `/var/log/containers` do.
-fn leads_out(link: &Path, dir: &Path) -> bool {
-    let target = link.canonicalize().ok().filter(|target| target.is_file());
-    target.is_some_and(|target| dir.canonicalize().is_ok_and(|dir| target.parent() != Some(&dir)))
 }
 
 /// Which log a file is a piece of, and which piece: `log.2.gz` was written before `log.1`, and that before `log`;

@@ -151,3 +151,22 @@ fn a_client_in_the_daemon_s_container_is_named_by_its_number_here() {
     let client = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).unwrap();
     assert_eq!((&request["client"], request["client_pid"].to_string()), (&"stat".into(), client.trim().to_owned()));
 }
+
+#[test]
+fn a_link_into_a_frozen_mount_is_told_and_not_followed() {
+    let Some(mut victim) = Victim::spinning() else { return };
+    let file = victim.mount.join("film.mkv");
+    victim.client("stat", &[file.to_str().unwrap()]);
+    let logs = TempDir::new().unwrap();
+    fs::write(logs.path().join("fuse.log"), "[FUSE] Open ENTER (id=1)\n[FUSE] Open EXIT (id=1, elapsed=45ms)\n")
+        .unwrap();
+    std::os::unix::fs::symlink(&file, logs.path().join("film.log")).unwrap();
+    let mut command = Command::new(program());
+    command.arg("analyze").arg(logs.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    eventually("the report", || child.try_wait().unwrap().is_some());
+    let Output { stdout, stderr, .. } = child.wait_with_output().unwrap();
+    let (report, problems) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(report.starts_with("healthy"), "{report}");
+    assert!(problems.contains("film.log: leads into a FUSE mount"), "{problems}");
+}
