@@ -83,7 +83,7 @@ fn is_slow(case: &Case<'_>, op: usize) -> bool {
 /// another one by the next dump. A daemon of one loop serves nothing meanwhile in either case.
 fn is_of_one_request(case: &Case<'_>, at: usize) -> bool {
     let seen = &case.threads[at];
-    seen.thread.label.starts_with("goroutine ")
+    seen.thread.is_goroutine()
         || case
             .proofs
             .iter()

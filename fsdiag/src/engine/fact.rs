@@ -246,9 +246,18 @@ pub enum What {
 /// Who died, as far as somebody else tells: a shell, the init system, the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Victim {
+    /// The kernel tells of it, which tells of any program of the machine; shells and init systems tell of what they ran.
+    pub by_kernel: bool,
     pub pid: Option<u32>,
     /// Its program, unit or container.
     pub name: Option<Box<str>>,
+}
+
+impl Victim {
+    /// Whether nothing tells who it was.
+    pub fn is_nameless(&self) -> bool {
+        self.pid.is_none() && self.name.is_none()
+    }
 }
 
 /// What a telling line of a foreign log is about.
@@ -319,6 +328,11 @@ pub struct Thread {
 }
 
 impl Thread {
+    /// Whether it is one of Go, or stands for several (`goroutine record 6`).
+    pub fn is_goroutine(&self) -> bool {
+        self.label.starts_with("goroutine ")
+    }
+
     /// How long it has been in that state at the least, where that is anything at all.
     pub fn at_least_us(&self) -> Option<u64> {
         self.since_us.map(|us| us.saturating_sub(self.blur_us)).filter(|us| *us > 0 || self.blur_us == 0)

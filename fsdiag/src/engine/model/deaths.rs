@@ -103,8 +103,7 @@ impl Model {
         }
         if !self.is_of_others(&daemons, &ended.text) {
             let named = self.named(&daemons, &ended.text);
-            let says =
-                self.voices.writer(stream).is_some() || victim.is_some_and(|victim| *victim != Victim::default());
+            let says = self.voices.writer(stream).is_some() || victim.is_some_and(|victim| !victim.is_nameless());
             let of_anything = named.is_empty() && says;
             self.unplaced.push(Unplaced { stream, turn: self.voices.turn(), ended, named, of_anything });
         }
@@ -166,7 +165,7 @@ impl Model {
             fit @ (Fit::Its | Fit::Likely) => {
                 let mut its = fits.iter().filter(|(_, other)| *other == fit);
                 let one = its.next().filter(|_| its.next().is_none());
-                Some((one.map_or(log, |(at, _)| *at), fit.told_by(&death.ended)))
+                Some((one.map_or(log, |(at, _)| *at), fit.told_of(&death.victim)))
             }
             Fit::Perhaps if self.is_anything_open() => Some((log, Confidence::Medium)),
             Fit::Perhaps | Fit::Not => None,
@@ -179,8 +178,8 @@ impl Model {
             return None;
         }
         match self.fit(session, &death.victim, Told::Within) {
-            fit @ (Fit::Its | Fit::Likely) => Some(fit.told_by(&death.ended)),
-            Fit::Perhaps if death.victim == Victim::default() => Some(Confidence::Certain),
+            fit @ (Fit::Its | Fit::Likely) => Some(fit.told_of(&death.victim)),
+            Fit::Perhaps if death.victim.is_nameless() => Some(Confidence::Certain),
             Fit::Perhaps if !session.open.is_empty() => Some(Confidence::Medium),
             Fit::Perhaps | Fit::Not => None,
         }
@@ -297,12 +296,9 @@ enum Fit {
 }
 
 impl Fit {
-    /// How sure a death is whose victim is named. Shells and init systems tell of what they ran; the kernel tells of
-    /// any program of the machine, and several may be called as daemons are.
-    fn told_by(self, ended: &Ended) -> Confidence {
-        const KERNEL: [&str; 3] = ["ut of memory: Killed process ", "oom-kill:", ": segfault at "];
-        let of_any = self == Self::Likely && KERNEL.iter().any(|words| ended.text.contains(words));
-        if of_any { Confidence::High } else { Confidence::Certain }
+    /// How sure a death is whose victim is named: of all programs of a machine several may be called as daemons are.
+    fn told_of(self, victim: &Victim) -> Confidence {
+        if self == Self::Likely && victim.by_kernel { Confidence::High } else { Confidence::Certain }
     }
 }
 
@@ -355,7 +351,7 @@ mod tests {
             (None, Some("rclone"), Fit::Likely),
             (None, Some("streamd"), Fit::Perhaps),
         ] {
-            let victim = Victim { pid: None, name: name.map(Into::into) };
+            let victim = Victim { name: name.map(Into::into), ..Victim::default() };
             assert!(by_name(own, &victim) == fit, "{own:?} {name:?}");
         }
     }

@@ -175,7 +175,7 @@ fn is_lock(case: &Case<'_>, guess: &Guess) -> bool {
 /// Goroutines say what they wait for: where none of these waits for a lock, there is none.
 fn is_denied(case: &Case<'_>, guess: &Guess) -> bool {
     let thread = |op: &usize| case.parties[case.party_of(*op)?].thread.map(|at| &case.threads[at]);
-    let told = || guess.victims.iter().filter_map(thread).filter(|seen| seen.label().starts_with("goroutine "));
+    let told = || guess.victims.iter().filter_map(thread).filter(|seen| seen.thread.is_goroutine());
     told().next().is_some() && told().all(|seen| seen.doing != Doing::Lock)
 }
 

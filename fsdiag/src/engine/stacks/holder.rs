@@ -64,7 +64,7 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
         // What it waits for itself is no structure that another lock lies in: it may lie beside it. But a structure
         // may begin with its lock, and then a method names both by one address.
         let wanted = threads[*at].thread.waits_for.as_ref().and_then(|lock| addresses(&lock.key).next());
-        let of_go = threads[*at].thread.label.starts_with("goroutine ");
+        let of_go = threads[*at].thread.is_goroutine();
         let told = threads[*at].thread.frames.iter().flat_map(|frame| addresses(&frame.args));
         told.filter(|address| of_go || Some(*address) != wanted).any(fits)
     };
@@ -118,7 +118,7 @@ pub(super) fn is_between_turns(seen: &Seen<'_>) -> bool {
         // `go func() { ... }()` is a function of its own.
         !runtime && !frame.function.rsplit('.').next().is_some_and(is_closure)
     };
-    waits && seen.thread.label.starts_with("goroutine ") && seen.thread.frames.iter().filter(program).count() <= 1
+    waits && seen.thread.is_goroutine() && seen.thread.frames.iter().filter(program).count() <= 1
 }
 
 /// `func1`, as Go calls a function without a name.

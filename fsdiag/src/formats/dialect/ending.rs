@@ -77,17 +77,18 @@ fn of_memory(text: &str) -> Option<Victim> {
     let pid = |(pid, rest)| (u32::try_from(pid).ok(), rest);
     if let Some((pid, rest)) = scan::after(text, OF_MEMORY).and_then(scan::num).map(pid) {
         let name = rest.strip_prefix(" (").and_then(|rest| scan::split(rest, ")")).map(|(name, _)| name.into());
-        return Some(Victim { pid, name });
+        return Some(Victim { by_kernel: true, pid, name });
     }
     let rest = scan::after(text, OOM_KILL)?;
     let name = scan::after(rest, ",task=").and_then(|name| name.split(',').next()).map(Into::into);
-    Some(Victim { pid: scan::after(rest, ",pid=").and_then(scan::num).and_then(|found| pid(found).0), name })
+    let pid = scan::after(rest, ",pid=").and_then(scan::num).and_then(|found| pid(found).0);
+    Some(Victim { by_kernel: true, pid, name })
 }
 
 /// Who died, where the line tells of a death.
 fn victim(text: &str) -> Option<Victim> {
     // The number is that of a thread.
-    let by_kernel = || scan::split(text, SEGFAULT).map(|(name, _)| called(name));
+    let by_kernel = || scan::split(text, SEGFAULT).map(|(name, _)| Victim { by_kernel: true, ..called(name) });
     by_kernel().or_else(|| by_init(text)).or_else(|| by_status(text)).or_else(|| by_shell(text))
 }
 
@@ -96,7 +97,7 @@ fn called(name: &str) -> Victim {
     const ANY: [&str; 8] = ["the", "main", "process", "daemon", "mount", "container", "exited", "with"];
     let name = name.trim();
     let says = name.split_ascii_whitespace().any(|word| !ANY.contains(&word.to_ascii_lowercase().as_str()));
-    Victim { pid: None, name: says.then(|| name.into()) }
+    Victim { name: says.then(|| name.into()), ..Victim::default() }
 }
 
 /// `rclone.service: Main process exited, code=killed, status=9/KILL`.
@@ -142,7 +143,8 @@ fn by_shell(text: &str) -> Option<Victim> {
     }
     let (pid, state) = job(text)?;
     let command = after_state(state)?.trim_start();
-    Some(Victim { pid, name: program(command.strip_prefix("(core dumped)").unwrap_or(command)) })
+    let name = program(command.strip_prefix("(core dumped)").unwrap_or(command));
+    Some(Victim { by_kernel: false, pid, name })
 }
 
 fn after_state(text: &str) -> Option<&str> {
