@@ -86,6 +86,15 @@ fn the_name_of_a_logger_is_no_file() {
 }
 
 #[test]
+fn a_level_behind_the_name_of_a_logger_is_no_part_of_what_it_says() {
+    for form in ["{} - fuse.log-mixin - DEBUG - ", "{} | fuse.log-mixin | DEBUG | ", "[{}] fuse.log-mixin DEBUG: "] {
+        let stamp = form.replace("{}", "2026-11-22 09:00:00,123");
+        let report = analyze(&format!("{stamp}-> getattr /f1 (None,)\n{stamp}<- getattr {{}}\n"));
+        assert_eq!((&*report.inputs[0].format, report.inputs[0].events), ("fusepy", 2), "{form}");
+    }
+}
+
+#[test]
 fn two_threads_that_say_the_same_at_once_are_two() {
     let line = |what: &str| format!("2026/11/22 09:00:00.000123 DEBUG : /: {what}\n");
     let (begin, end) = (line("Attr: "), line(">Attr: attr=valid=1s ino=0 size=0 mode=drwxr-xr-x, err=<nil>"));

@@ -37,8 +37,9 @@ impl Parser for Fusepy {
         // Python's own form has a colon behind the logger's name, others a blank, a bracket or a dash.
         let rest = &line.text[prefix.len() + "log-mixin".len()..];
         let colon = rest.starts_with(':');
-        let rest = rest.trim_start_matches([':', ' ', ']', ')', '|']);
-        let rest = rest.strip_prefix("- ").unwrap_or(rest);
+        let rest = behind(rest);
+        // The level may stand there; the library says all this at one.
+        let rest = rest.strip_prefix("DEBUG").map_or(rest, behind);
         let thread = thread(prefix);
         match (rest.strip_prefix("-> "), rest.strip_prefix("<- ")) {
             (Some(rest), _) => self.begin(line, thread, rest, out),
@@ -118,6 +119,12 @@ impl Fusepy {
         let failed = failed.or_else(|| scan::has(result, "[Unhandled Exception]").then_some(22));
         line.exit(Done { op: Some(op), errno: Some(failed.unwrap_or(0)), ..done(key) }, out)
     }
+}
+
+/// What follows the signs that part the fields of a form.
+fn behind(field: &str) -> &str {
+    let rest = field.trim_start_matches([':', ' ', ']', ')', '|']);
+    rest.strip_prefix("- ").unwrap_or(rest)
 }
 
 /// The thread's name in a prefix like `Dummy-1 DEBUG:fuse.`; empty where the logger was not told to print it.
