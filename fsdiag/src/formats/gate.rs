@@ -86,10 +86,7 @@ impl Gate {
         let Some(first) = text.as_bytes().first() else { return 0 };
         // Whatever a blank is elsewhere, no character that begins so is one.
         let trimmed = if first.is_ascii_graphic() { text } else { text.trim_start() }.as_bytes();
-        let starts = trimmed.first().map_or(&[][..], |byte| &self.starts[usize::from(*byte)]);
-        let head = head(trimmed);
-        let starting = starts.iter().filter(|s| (head ^ s.head) & s.mask == 0 && trimmed.starts_with(s.text));
-        starting.fold(self.first[usize::from(*first)], |formats, s| formats | s.formats) | self.having(trimmed)
+        self.first[usize::from(*first)] | self.starting(trimmed) | self.having(trimmed)
     }
 
     /// Whether a line is of a known format by more than its first byte.
@@ -100,11 +97,18 @@ impl Gate {
 
     /// Those of which a line begins as no other does.
     pub(super) fn begun(&self, text: &str) -> Formats {
-        let text = text.trim_start().as_bytes();
-        let starts = text.first().map_or(&[][..], |byte| &self.starts[usize::from(*byte)]);
-        starts.iter().filter(|start| text.starts_with(start.text)).fold(0, |formats, start| formats | start.formats)
+        self.starting(text.trim_start().as_bytes())
     }
 
+    #[inline]
+    fn starting(&self, trimmed: &[u8]) -> Formats {
+        let starts = trimmed.first().map_or(&[][..], |byte| &self.starts[usize::from(*byte)]);
+        let head = head(trimmed);
+        let starting = starts.iter().filter(|s| (head ^ s.head) & s.mask == 0 && trimmed.starts_with(s.text));
+        starting.fold(0, |formats, s| formats | s.formats)
+    }
+
+    #[inline]
     fn having(&self, text: &[u8]) -> Formats {
         let mut formats = 0;
         self.words.each(text, |word| {

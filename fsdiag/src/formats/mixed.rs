@@ -116,7 +116,8 @@ impl Mixed {
         self.read(text.as_bytes(), Some(text), sink);
     }
 
-    /// Looks whether the lines of this block have colours or the like at all: one look at many lines is cheaper than one at each.
+    /// Looks whether the lines of this block have colours or the like at all: one look at many lines is cheaper than one
+    /// at each.
     pub fn begin_block(&mut self, bytes: &[u8]) {
         self.dressed = envelope::are_dressed(bytes);
     }
@@ -153,7 +154,13 @@ impl Mixed {
     }
 
     fn opened(&mut self, place: Place, opened: &Opened<'_>, sink: &mut dyn Sink) {
-        let opened = if opened.doubt.is_none() || self.believes(opened) { *opened } else { opened.doubted() };
+        let doubted;
+        let opened = if opened.doubt.is_none() || self.believes(opened) {
+            opened
+        } else {
+            doubted = opened.doubted();
+            &doubted
+        };
         let text = opened.text;
         if text.starts_with('{') && is_event(text.as_bytes()) && self.own(place, text.as_bytes(), sink) {
             return;
