@@ -5,7 +5,7 @@
 
 mod kernel;
 
-use std::{fmt, sync::Arc};
+use std::{cell::RefCell, fmt, sync::Arc};
 
 use fsd_events::{
     event::{Body, Event, Phase},
@@ -152,7 +152,36 @@ pub struct Call {
     pub doing: Option<(Phase, Name)>,
 }
 
+thread_local! {
+    #[expect(clippy::vec_box, reason = "the room on the heap is what is kept")]
+    /// Calls that have ended. Most requests end before many others begin, and the next one takes their room: so a log of
+    /// millions does not ask for memory millions of times.
+    static ENDED: RefCell<Vec<Box<Call>>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Call {
+    /// The same on the heap.
+    pub fn boxed(self) -> Box<Self> {
+        match ENDED.with_borrow_mut(Vec::pop) {
+            Some(mut room) => {
+                *room = self;
+                room
+            }
+            None => Box::new(self),
+        }
+    }
+
+    /// Nobody needs it any more.
+    pub fn ended(self: Box<Self>) {
+        /// More are never open at once where it matters.
+        const KEPT: usize = 32;
+        ENDED.with_borrow_mut(|ended| {
+            if ended.len() < KEPT {
+                ended.push(self);
+            }
+        });
+    }
+
     /// A call of which only the name is known.
     pub fn new(key: Key, op: Op) -> Self {
         Self {

@@ -7,6 +7,7 @@ pub mod deaths;
 mod dumped;
 mod fold;
 pub mod gaps;
+pub mod handful;
 pub mod hash;
 pub mod hints;
 mod ids;

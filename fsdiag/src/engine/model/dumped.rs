@@ -133,7 +133,7 @@ impl Session {
             let place = Place { line: row.line, ..place };
             self.enter(Box::new(call(row)), ago(row.age_us), place);
             if let (Some(phase), Some(open)) = (row.phase, self.open.get_mut(&Key::Num(row.id))) {
-                open.phase = Some(Box::new(PhaseAt { phase, detail: "".into(), since: None, place }));
+                open.phase = Some(PhaseAt { phase, detail: "".into(), since: None, place });
             }
             if let Some(task) = row.task {
                 let need = row.need.unwrap_or_default();

@@ -21,7 +21,7 @@ impl Model {
             What::Enter(call) => self.begin(call, at, place),
             What::Exit(done) => {
                 let (session, at) = self.speaker(place, at);
-                drop(session.exit(&done, at, place));
+                session.exit(&done, at, place);
             }
             What::Dump(dump) => self.dumped(place, at, dump),
             What::Hint { kind, key, path, text } => {
@@ -153,8 +153,8 @@ impl Session {
         body.ids(|id| self.top = self.top.max(id.0));
         match body {
             Body::Start(start) => self.started(start, place),
-            Body::Enter(enter) => self.enter(Box::new(call(enter)), at, place),
-            Body::Exit(exit) => drop(self.exit(&done(exit), at, place)),
+            Body::Enter(enter) => self.enter(call(enter).boxed(), at, place),
+            Body::Exit(exit) => self.exit(&done(exit), at, place),
             Body::Phase(change) => self.phase(change, at, place),
             Body::Lock(step) => self.lock(step, at, place),
             Body::Task(task) => self.task(task, at, place),
@@ -205,7 +205,7 @@ impl Session {
     /// What an operation or task is doing, and since when.
     fn phase_of(&self, id: u64) -> Option<(Phase, Option<Micros>)> {
         let told = |doing: &PhaseAt| (doing.phase, doing.since);
-        let open = self.open.get(&Key::Num(id)).and_then(|open| open.phase.as_deref().map(told));
+        let open = self.open.get(&Key::Num(id)).and_then(|open| open.phase.as_ref().map(told));
         open.or_else(|| self.tasks.get(&id)?.phase.as_ref().map(told))
     }
 
@@ -216,7 +216,7 @@ impl Session {
         }
         let now = PhaseAt { phase: change.phase, detail: (&*change.detail).into(), since: at, place };
         if let Some(open) = self.open.get_mut(&Key::Num(change.id.0)) {
-            open.phase = Some(Box::new(now));
+            open.phase = Some(now);
         } else if let Some(task) = self.tasks.get_mut(&change.id.0) {
             task.phase = Some(now);
         }

@@ -14,14 +14,14 @@ use fsd_events::op::Op;
 use self::packed::Packed;
 use super::{
     Limits,
-    hash::NumberMap,
+    handful::Handful,
     ops::{Micros, OpenOp},
 };
 use crate::engine::fact::Key;
 
 #[derive(Clone, Debug, Default)]
 pub struct OpenOps {
-    latest: NumberMap<Key, OpenOp>,
+    latest: Handful<Key, OpenOp>,
     /// Made when it is needed: most lives have none.
     crowd: Option<Box<Packed>>,
     /// Those of the crowd that a report judges, unpacked when one is made.

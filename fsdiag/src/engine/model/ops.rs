@@ -22,7 +22,7 @@ pub struct OpenOp {
     pub at: Option<Micros>,
     /// Place in the session's order of ENTERs: the age of a source without a clock.
     pub order: u64,
-    pub phase: Option<Box<PhaseAt>>,
+    pub phase: Option<PhaseAt>,
     /// Its client was signalled while it was unanswered.
     pub interrupted: bool,
 }
@@ -145,10 +145,12 @@ struct Latest {
 
 impl Latest {
     const KEPT: usize = 64;
+    /// So many are thinned out at once.
+    const ROOM: usize = 8 * Self::KEPT;
 
     fn push(&mut self, t: Micros) {
         self.times.push(t);
-        if self.times.len() >= 2 * Self::KEPT {
+        if self.times.len() >= Self::ROOM {
             self.trim();
         }
     }

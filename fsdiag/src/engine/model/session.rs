@@ -232,7 +232,7 @@ impl Session {
         }
         let order = self.entered;
         let doing = call.doing.take();
-        let phase = doing.map(|(phase, detail)| Box::new(PhaseAt { phase, detail, since: at, place }));
+        let phase = doing.map(|(phase, detail)| PhaseAt { phase, detail, since: at, place });
         let op = OpenOp { call, place, at, order, phase, interrupted: false };
         if let Some(before) = self.open.insert(op) {
             self.closed(&before);
@@ -241,15 +241,16 @@ impl Session {
         self.max_open = self.max_open.max(self.open.len());
     }
 
-    /// A request ends; None when its ENTER is not known.
-    pub fn exit(&mut self, done: &Done, at: Option<Micros>, place: Place) -> Option<OpenOp> {
-        let Some(open) = self.close(done.key) else {
+    /// A request ends.
+    pub fn exit(&mut self, done: &Done, at: Option<Micros>, place: Place) {
+        let Some(open) = self.open.remove(&done.key) else {
             // Of what nobody answers (FORGET, DESTROY) no beginning is remembered.
             if done.op.is_none_or(waits_for_an_answer) {
                 self.lone_exit(done, at);
             }
-            return None;
+            return;
         };
+        self.closed(&open);
         self.ids.exit(open.order);
         if let (Key::Num(number), false) = (open.key(), self.is_own()) {
             self.answered.note(Answer { number, op: open.op(), began: open.at }, done.errno, self.tells_uniques);
@@ -258,7 +259,7 @@ impl Session {
         let op = done.op.unwrap_or(open.op());
         self.clock.measured(open.at, at, done.us);
         self.completed(op, done.key, at, us, done.errno, place).began(at, open.order);
-        Some(open)
+        open.call.ended();
     }
 
     pub fn completed(

@@ -47,7 +47,7 @@ fn stated(case: &Case<'_>, op: usize, party: usize) -> Option<Finding> {
         })
     };
     let backs_off = |p: &&PhaseAt| p.phase == Phase::Backoff;
-    let phase = case.ops[op].open.phase.as_deref().filter(backs_off).or_else(|| of_task().filter(backs_off))?;
+    let phase = case.ops[op].open.phase.as_ref().filter(backs_off).or_else(|| of_task().filter(backs_off))?;
     let finding = Finding::new(Cause::Backoff, Confidence::Certain, sentence(case, op, party, &phase.detail));
     let finding = finding.blames(case, party).rests_on(case, [phase.since]);
     let mut finding = finding.evidence(case, [phase.place]).advice(ADVICE);

@@ -118,7 +118,7 @@ fn held_for(case: &Case<'_>, root: usize, lock: &str) -> Option<i64> {
 /// ` while closing a store`: what the holder does, by its own word or by its stack.
 pub(super) fn activity(case: &Case<'_>, party: usize) -> String {
     let phase = match case.parties[party].who {
-        Who::Op(op) => case.ops[op].open.phase.as_deref(),
+        Who::Op(op) => case.ops[op].open.phase.as_ref(),
         Who::Task { task, .. } => task.phase.as_ref(),
         _ => None,
     };

@@ -47,7 +47,7 @@ fn finding(case: &Case<'_>, party: usize, stuck: bool) -> Option<Finding> {
         _ => Confidence::Low,
     };
     let behind = case.graph.behind(party);
-    let phase = case.op_of(party).filter(|_| by_phase).and_then(|op| case.ops[op].open.phase.as_deref());
+    let phase = case.op_of(party).filter(|_| by_phase).and_then(|op| case.ops[op].open.phase.as_ref());
     let finding = Finding::new(Cause::ReverseNotify, confidence, sentence)
         .blames(case, party)
         .rests_on(case, phase.map(|phase| phase.since))

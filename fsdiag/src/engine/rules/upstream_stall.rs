@@ -113,7 +113,7 @@ fn more(others: usize) -> String {
 
 /// The operation itself says that it waits for the origin.
 fn says_upstream<'c>(case: &'c Case<'_>, op: usize) -> Option<&'c PhaseAt> {
-    let phase = case.ops[op].open.phase.as_deref()?;
+    let phase = case.ops[op].open.phase.as_ref()?;
     (case.is_stuck(op) && !is_fed(case, op) && matches!(phase.phase, Phase::Upstream | Phase::Listing)).then_some(phase)
 }
 

@@ -64,7 +64,7 @@ impl<'a> Moment<'a> {
         }
         let open = self.open(id);
         let phase = match (&open, self.task(id)) {
-            (Some(op), _) => op.phase.as_deref(),
+            (Some(op), _) => op.phase.as_ref(),
             (None, task) => task.and_then(|task| task.phase.as_ref()),
         };
         let doing = phase.map(|phase| format!("{} {}", phase.phase.name(), phase.detail).trim_end().to_owned());

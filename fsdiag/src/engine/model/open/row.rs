@@ -111,7 +111,7 @@ impl Row {
         };
         let phase = self.phase.map(|doing| {
             let Doing { phase, detail, since, place } = doing;
-            Box::new(PhaseAt { phase, detail: text(detail), since, place })
+            PhaseAt { phase, detail: text(detail), since, place }
         });
         let Self { place, at, order, interrupted, .. } = self;
         OpenOp { call: Box::new(call), place, at, order, phase, interrupted }

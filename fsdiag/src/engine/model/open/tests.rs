@@ -58,8 +58,11 @@ fn call() -> impl Strategy<Value = Call> {
 
 fn open() -> impl Strategy<Value = OpenOp> {
     let phase = (select(Phase::ALL), text(), option::of(any::<i64>()), place());
-    let phase = phase.prop_map(|(phase, detail, since, place)| {
-        Box::new(PhaseAt { phase, detail: detail.unwrap_or_default(), since, place })
+    let phase = phase.prop_map(|(phase, detail, since, place)| PhaseAt {
+        phase,
+        detail: detail.unwrap_or_default(),
+        since,
+        place,
     });
     let rest = (place(), option::of(any::<i64>()), any::<u64>(), option::of(phase), any::<bool>());
     (call(), rest).prop_map(|(call, (place, at, order, phase, interrupted))| OpenOp {
