@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use super::PARSERS;
+use super::{PARSERS, scan::head};
 use crate::engine::words::Words;
 
 /// What a line has that a parser may take while it waits for nothing.
@@ -48,16 +48,6 @@ impl Start {
         let mask = u64::MAX >> (64 - 8 * text.len().min(8));
         Self { text: text.as_bytes(), head: head(text.as_bytes()), mask, formats }
     }
-}
-
-/// The first eight bytes as a number; zeros stand for those that are not there.
-fn head(text: &[u8]) -> u64 {
-    let eight = text.first_chunk().copied().unwrap_or_else(|| {
-        let mut eight = [0; 8];
-        eight[..text.len()].copy_from_slice(text);
-        eight
-    });
-    u64::from_le_bytes(eight)
 }
 
 impl Gate {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::scan;
+
 /// Gives the name and the text of each field that is a text, in order. False: the line is not that simple (blanks
 /// between its parts, objects within, rare escapes, damage), and must be read by the book.
 pub(super) fn texts<'a>(line: &'a str, mut each: impl FnMut(&str, Cow<'a, str>)) -> bool {
@@ -40,7 +42,7 @@ fn plain(value: &str) -> Option<&str> {
 /// The text between the quotes that `from` starts with, and what follows them.
 fn text(from: &str) -> Option<(Cow<'_, str>, &str)> {
     let body = from.strip_prefix('"')?;
-    let end = memchr::memchr2(b'"', b'\\', body.as_bytes())?;
+    let end = scan::position_of_either(body.as_bytes(), b'"', b'\\')?;
     if body.as_bytes()[end] == b'"' {
         return Some((Cow::Borrowed(&body[..end]), &body[end + 1..]));
     }
@@ -62,12 +64,19 @@ fn escaped(body: &str, mut at: usize) -> Option<(String, &str)> {
         let (meant, taken) = escape(rest)?;
         text.push(meant);
         rest = &rest[taken..];
-        at = memchr::memchr2(b'"', b'\\', rest.as_bytes())?;
+        at = scan::position_of_either(rest.as_bytes(), b'"', b'\\')?;
     }
 }
 
 /// What stands behind a backslash: the character that is meant, and how many bytes say so.
 fn escape(rest: &str) -> Option<(char, usize)> {
+    // Go hides these from browsers, in every line.
+    match rest.as_bytes().first_chunk() {
+        Some(b"u003c") => return Some(('<', 5)),
+        Some(b"u003e") => return Some(('>', 5)),
+        Some(b"u0026") => return Some(('&', 5)),
+        _ => {}
+    }
     let meant = match rest.as_bytes().first()? {
         b'n' => '\n',
         b't' => '\t',

@@ -7,7 +7,18 @@ use fsd_events::op::Op;
 use crate::engine::model::hash::NumberMap;
 
 /// The decimal number that `text` starts with, and what follows.
+#[inline]
 pub(super) fn num(text: &str) -> Option<(u64, &str)> {
+    // Most numbers of most lines have fewer than eight digits: those are read at once.
+    match text.as_bytes().first_chunk().map(Eight::new) {
+        Some(eight) if eight.len == 0 => None,
+        Some(eight) if eight.len < 8 => Some((eight.number(), &text[eight.len..])),
+        _ => long_num(text),
+    }
+}
+
+/// The same of any length, a digit at a time.
+fn long_num(text: &str) -> Option<(u64, &str)> {
     /// So many digits are always a number of 64 bits.
     const SAFE: usize = 19;
     let (mut number, mut end) = (0_u64, 0);
@@ -17,6 +28,36 @@ pub(super) fn num(text: &str) -> Option<(u64, &str)> {
         end += 1;
     }
     (end > 0).then(|| (number, &text[end..]))
+}
+
+/// The digits that eight bytes begin with.
+#[derive(Clone, Copy)]
+struct Eight {
+    /// A digit each, the first one in the lowest byte; behind them is anything.
+    digits: u64,
+    len: usize,
+}
+
+impl Eight {
+    #[inline]
+    fn new(bytes: &[u8; 8]) -> Self {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        let digits = u64::from_le_bytes(*bytes) ^ (ONES * 0x30);
+        // Whatever is greater than nine is sixteen or more with six; what that carries goes behind it.
+        let other = (digits | digits.wrapping_add(ONES * 6)) & (ONES * 0xf0);
+        Self { digits, len: other.trailing_zeros() as usize / 8 }
+    }
+
+    /// What they are as a number: ones become tens and ones, those hundreds, and so on. At least one is there.
+    #[inline]
+    fn number(self) -> u64 {
+        const PAIRS: u64 = 0x00ff_00ff_00ff_00ff;
+        const FOURS: u64 = 0x0000_ffff_0000_ffff;
+        let ones = self.digits << (64 - 8 * self.len.min(8));
+        let pairs = (ones.wrapping_mul(10).wrapping_add(ones >> 8)) & PAIRS;
+        let fours = (pairs.wrapping_mul(100).wrapping_add(pairs >> 16)) & FOURS;
+        fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & u64::from(u32::MAX)
+    }
 }
 
 /// Without the blanks before it: whatever a blank is elsewhere, nothing that begins with a graphic byte of ASCII has one.
@@ -32,6 +73,17 @@ pub(super) fn unindented(text: &str) -> &str {
 pub(super) fn trimmed(text: &str) -> &str {
     let text = unindented(text);
     if text.as_bytes().last().is_some_and(u8::is_ascii_graphic) { text } else { text.trim_end() }
+}
+
+/// The first eight bytes as a number; zeros stand for those that are not there.
+#[inline]
+pub(super) fn head(text: &[u8]) -> u64 {
+    let eight = text.first_chunk().copied().unwrap_or_else(|| {
+        let mut eight = [0; 8];
+        eight[..text.len()].copy_from_slice(text);
+        eight
+    });
+    u64::from_le_bytes(eight)
 }
 
 /// Whether `text` starts with any of these; their first bytes almost always tell.
@@ -80,21 +132,42 @@ pub(super) fn find(text: &str, key: &str) -> Option<usize> {
 /// a time have found it before a search that is made for long texts has begun.
 #[inline(never)]
 pub(super) fn position(text: &[u8], byte: u8) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (near, at) = near(text, |eight| found(eight, byte));
+    near.or_else(|| {
+        let rest = &text[at..];
+        let found = if rest.len() < 8 { rest.iter().position(|b| *b == byte) } else { memchr::memchr(byte, rest) };
+        found.map(|behind| at + behind)
+    })
+}
+
+/// Where either of two bytes first stands.
+#[inline(never)]
+pub(super) fn position_of_either(text: &[u8], a: u8, b: u8) -> Option<usize> {
+    let (near, at) = near(text, |eight| found(eight, a) | found(eight, b));
+    near.or_else(|| memchr::memchr2(a, b, &text[at..]).map(|behind| at + behind))
+}
+
+/// Where what `found` tells of eight bytes first is, of those that are near, and where the others begin.
+#[inline(always)]
+fn near(text: &[u8], found: impl Fn(u64) -> u64) -> (Option<usize>, usize) {
     const NEAR: usize = 48;
     let (eights, _) = text[..text.len().min(NEAR)].as_chunks::<8>();
     for (at, eight) in eights.iter().enumerate() {
-        let other = u64::from_le_bytes(*eight) ^ ONES.wrapping_mul(u64::from(byte));
-        // The lowest byte that is zero borrows first.
-        let found = other.wrapping_sub(ONES) & !other & (ONES << 7);
+        let found = found(u64::from_le_bytes(*eight));
         if found != 0 {
-            return Some(8 * at + found.trailing_zeros() as usize / 8);
+            return (Some(8 * at + found.trailing_zeros() as usize / 8), 0);
         }
     }
-    let from = 8 * eights.len();
-    let rest = &text[from..];
-    let found = if rest.len() < 8 { rest.iter().position(|b| *b == byte) } else { memchr::memchr(byte, rest) };
-    found.map(|at| from + at)
+    (None, 8 * eights.len())
+}
+
+/// A bit in the first of eight bytes that is `byte`, and perhaps in some behind that.
+#[inline(always)]
+fn found(eight: u64, byte: u8) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let other = eight ^ ONES.wrapping_mul(u64::from(byte));
+    // The lowest byte that is zero borrows first.
+    other.wrapping_sub(ONES) & !other & (ONES << 7)
 }
 
 #[inline(always)]
@@ -150,8 +223,12 @@ pub(super) fn between<'a>(text: &'a str, open: &str, close: char) -> Option<&'a 
 }
 
 /// Up to the first blank, and what follows it.
+#[inline]
 pub(super) fn word(text: &str) -> (&str, &str) {
-    split(text, " ").unwrap_or((text, ""))
+    match position(text.as_bytes(), b' ') {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => (text, ""),
+    }
 }
 
 /// A duration as Go, ts(1) and people write it: `1m2.5s`, `45ms`, `27.01µs`, `12s`; microseconds.
@@ -208,6 +285,11 @@ pub(super) fn seconds_us(text: &str) -> Option<u64> {
 /// Microseconds of the digits behind a decimal point, and how many bytes they take.
 pub(super) fn fraction_us(digits: &str) -> (u64, usize) {
     const SCALES: [u64; 7] = [1_000_000, 100_000, 10_000, 1000, 100, 10, 1];
+    if let Some(eight) = digits.as_bytes().first_chunk().map(Eight::new)
+        && (1..=6).contains(&eight.len)
+    {
+        return (eight.number() * SCALES[eight.len], eight.len);
+    }
     let (mut us, mut len) = (0, 0);
     for digit in digits.bytes().take_while(u8::is_ascii_digit) {
         if len < 6 {
@@ -340,9 +422,29 @@ static SPELLINGS: LazyLock<NumberMap<Spelling, Op>> = LazyLock::new(|| {
     all.filter_map(|(name, op)| Some((spelling(name)?, op))).collect()
 });
 
+/// The names themselves, in large letters or small, as they are: most logs have those.
+static NAMES: LazyLock<NumberMap<Spelling, Op>> = LazyLock::new(|| {
+    let capitals = Op::all().map(|op| (op.name().to_ascii_uppercase(), op));
+    let small = Op::all().map(|op| (op.name().to_ascii_lowercase(), op));
+    capitals.chain(small).filter_map(|(name, op)| Some((filled(&name)?, op))).collect()
+});
+
 /// The operation behind a foreign spelling, the names of high-level libraries included.
 pub(super) fn op(name: &str) -> Option<Op> {
-    SPELLINGS.get(&spelling(name)?).copied()
+    let named = filled(name).and_then(|name| NAMES.get(&name));
+    named.or_else(|| SPELLINGS.get(&spelling(name)?)).copied()
+}
+
+/// A name as it is, filled up. None: no operation has so long a name.
+fn filled(name: &str) -> Option<Spelling> {
+    let mut plain = [0; 24];
+    plain.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+    Some(numbers(&plain))
+}
+
+fn numbers(plain: &[u8; 24]) -> Spelling {
+    let number = |at: usize| plain[at..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+    (number(0), number(8), number(16))
 }
 
 /// None: no operation has so long a name.
@@ -355,8 +457,7 @@ fn spelling(name: &str) -> Option<Spelling> {
         plain.copy_within(4.., 0);
         plain[20..].fill(0);
     }
-    let number = |at: usize| plain[at..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-    Some((number(0), number(8), number(16)))
+    Some(numbers(&plain))
 }
 
 #[cfg(test)]
@@ -376,10 +477,12 @@ mod tests {
     fn a_byte_is_found_wherever_it_stands() {
         for len in 0..100 {
             let mut text = vec![b'a'; len];
-            assert_eq!(position(&text, b'='), None);
+            assert_eq!((position(&text, b'='), position_of_either(&text, b'=', b'x')), (None, None));
             for at in (0..len).rev() {
                 text[at] = b'=';
                 assert_eq!(position(&text, b'='), Some(at), "{at} of {len}");
+                assert_eq!(position_of_either(&text, b'x', b'='), Some(at), "{at} of {len}");
+                assert_eq!(position_of_either(&text, b'=', b'x'), Some(at), "{at} of {len}");
             }
         }
         // Bytes that differ in one bit, or borrow from each other.
@@ -399,6 +502,20 @@ mod tests {
         for text in ["", " ", "a ", " a", "µ\u{a0}", "a\u{a0} ", "\t a", "\u{a0}a", " \u{2003} a", "µ", "\r\n\ta"] {
             assert_eq!((unindented(text), trimmed(text)), (text.trim_start(), text.trim()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_number_is_read_whatever_stands_behind_it() {
+        for behind in ["", " ", ":", "/", ", opcode", "µ", "/////////", "\u{0}1", "~~~~~~~~~"] {
+            for digits in 0..20 {
+                let text = format!("{}{behind}", &"7012345678901234567890"[..digits]);
+                let plain = text[..digits].parse().ok().map(|number: u64| (number, behind));
+                assert_eq!(num(&text), plain, "{text}");
+                let six = format!("{:0<6}", &text[..digits.min(6)]).parse().unwrap();
+                assert_eq!(fraction_us(&text), (six, digits), "{text}");
+            }
+        }
+        assert_eq!((num("18446744073709551615"), num("18446744073709551616")), (Some((u64::MAX, "")), None));
     }
 
     #[test]
