@@ -83,7 +83,7 @@ pub(super) fn open<R>(line: &str, dressed: bool, then: impl FnOnce(Opened<'_>) -
 /// The same of what may be an object.
 #[inline(never)]
 fn unwrapped<R>(opened: Opened<'_>, then: impl FnOnce(Opened<'_>) -> R) -> R {
-    if !opened.text.starts_with('{') {
+    if !opened.text.starts_with('{') || is_logged(opened.text.as_bytes()) {
         return then(opened);
     }
     if let Some(found) = wrapped::read(opened.text) {
@@ -109,10 +109,39 @@ pub(super) fn shipped<R>(line: &str, then: impl FnOnce(Opened<'_>) -> R) -> Opti
 }
 
 /// Whether there is nothing to take off such a line, as its ends tell: most lines of most dumps are so.
+#[inline]
 pub(super) fn is_bare(line: &str, dressed: bool) -> bool {
     let (Some(first), Some(last)) = (line.as_bytes().first(), line.as_bytes().last()) else { return true };
-    let opens = if *first == b'[' { is_bracket(line) } else { begins(*first) || matches!(first, b'{' | 0) };
-    !dressed && !opens && !ends(*last)
+    if dressed || ends(*last) {
+        return false;
+    }
+    if is_head(line) {
+        return true;
+    }
+    if *first == b'[' { !is_bracket(line) } else { !begins(*first) && !matches!(first, b'{' | 0) }
+}
+
+/// Whether a line begins as those of daemons do, and no envelope does: most lines of most logs, told by one look.
+#[inline]
+fn is_head(text: &str) -> bool {
+    let Some(head) = text.as_bytes().first_chunk::<8>() else { return false };
+    matches!(head, b"unique: " | b"DEBUG : " | b"INFO  : " | b"NOTICE: " | b"ERROR : ")
+        || matches!(head, [b'r' | b't', b'x', b' ', b'0'..=b'9', ..])
+        || matches!(head, [b'[', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b']', b' '])
+}
+
+/// The time before a line that begins so, where it is all that stands there: nothing else needs to be looked for.
+#[inline]
+pub(super) fn stamped(line: &str) -> Option<(Stamp, &str)> {
+    let bytes = line.as_bytes();
+    // Behind a T may be what collectors write.
+    if !bytes.first()?.is_ascii_digit() || *bytes.get(10)? == b'T' {
+        return None;
+    }
+    let (stamp, rest) = clock::leading(line)?;
+    let text = rest.strip_prefix(' ').filter(|text| is_head(text))?;
+    let ends = text.bytes().rev().take_while(|byte| ends(*byte)).count();
+    Some((stamp, &text[..text.len() - ends]))
 }
 
 /// Whether a prefix may begin so.
@@ -131,12 +160,26 @@ fn ends(last: u8) -> bool {
     matches!(last, b'\r' | b'\n' | b' ' | b'\t' | 0)
 }
 
+/// Whether an object begins as those of the logger that Go's daemons use: nobody wraps or ships lines so.
+pub(super) fn is_logged(object: &[u8]) -> bool {
+    /// Of the level and of the message.
+    const KEYS: [&[u8]; 2] = [b"{\"level\":\"", b"\",\"msg\":\""];
+    /// No level is as long, bytes.
+    const LONGEST: usize = 16;
+    let Some(level) = object.strip_prefix(KEYS[0]) else { return false };
+    let end = scan::position(&level[..level.len().min(LONGEST)], b'"');
+    end.is_some_and(|end| level[end..].starts_with(KEYS[1]))
+}
+
 /// Most prefixes of one line: `> 12:docker | host tag[1]: [time] text`.
 const STACKED: usize = 6;
 
 fn prefixes(line: &str) -> Opened<'_> {
     let Some(mut all) = prefix(line) else { return Opened { text: line, ..Opened::default() } };
     for _ in 1..STACKED {
+        if is_head(all.text) {
+            break;
+        }
         let Some(inner) = prefix(all.text) else { break };
         // Behind a time no number is one.
         if all.stamp.is_some() && inner.is_of_a_number() {
@@ -207,6 +250,8 @@ fn priority(text: &str) -> Option<(&str, Option<Stamp>)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn opened(line: &str) -> (String, Option<Stamp>) {
@@ -239,6 +284,23 @@ mod tests {
     fn a_tracing_object_becomes_its_message() {
         let line = r#"{"timestamp":"2026-11-22T09:43:26Z","level":"DEBUG","fields":{"message":"FUSE( 2)"},"target":"fuser::request"}"#;
         assert_eq!(opened(line), ("fuser::request: FUSE( 2)".to_owned(), Some(Stamp::Wall(1_795_340_606_000_000))));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_comes_off_a_line_that_begins_as_those_of_daemons_do(
+            head in "unique: |DEBUG : |INFO  : |NOTICE: |ERROR : |[rt]x [0-9]|\\[[0-9]{5}\\] ",
+            rest in "[a-z0-9:/|. \\[\\]]{4,30}",
+            of_machine: bool,
+        ) {
+            let line = format!("{head}{rest}");
+            prop_assert_eq!(prefix(&line), None);
+            prop_assert_eq!(syslog::tag(&line, of_machine), (&*line, By::default()));
+            prop_assert_eq!(containers::streamed(&line), None);
+            let timed = format!("2026/11/22 09:43:26 {line} ");
+            let known = stamped(&timed).map(|(stamp, text)| (text.to_owned(), Some(stamp)));
+            prop_assert_eq!(known, Some(opened(&timed)));
+        }
     }
 
     #[test]

@@ -150,6 +150,17 @@ impl Mixed {
         if envelope::is_bare(text, self.dressed) {
             return self.foreign(Line { place, text, at: At::default() }, None, None, sink);
         }
+        match envelope::stamped(text).filter(|_| !self.dressed) {
+            Some((stamp, text)) => {
+                let at = self.days.at_any(Some(stamp));
+                self.foreign(Line { place, text, at }, None, None, sink);
+            }
+            None => self.unwrap(place, text, sink),
+        }
+    }
+
+    #[inline(never)]
+    fn unwrap(&mut self, place: Place, text: &str, sink: &mut dyn Sink) {
         envelope::open(text, self.dressed, |opened| self.opened(place, &opened, sink));
     }
 
@@ -287,9 +298,7 @@ impl Mixed {
             taken if self.facts.is_empty() => return self.passed(line.at, taken.is_own(), sink),
             _ => {}
         }
-        if !self.facts.is_empty() {
-            self.hand_over(sink);
-        }
+        self.hand_over(sink);
     }
 
     /// Whether the line is an object in which somebody shipped another one.
@@ -343,12 +352,17 @@ impl Mixed {
 
     fn hand_over(&mut self, sink: &mut dyn Sink) {
         self.counts.events += self.facts.len() as u64;
-        self.facts.drain(..).for_each(|fact| sink.fact(fact));
+        // One is the rule, and costs less than a list.
+        if self.facts.len() == 1 {
+            self.facts.pop().into_iter().for_each(|fact| sink.fact(fact));
+        } else {
+            self.facts.drain(..).for_each(|fact| sink.fact(fact));
+        }
     }
 }
 
 /// Whether it is worth reading a line as an event of fsd.
 fn is_event(raw: &[u8]) -> bool {
     static NAMED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"ev\""));
-    raw.starts_with(OWN) || NAMED.find(raw).is_some()
+    raw.starts_with(OWN) || !envelope::is_logged(raw) && NAMED.find(raw).is_some()
 }

@@ -64,7 +64,14 @@ pub(super) fn of_line(text: &str) -> Option<By<'_>> {
     }
     // The number of a processor stands before the event: few other lines have such a bracket there.
     let head = &text.as_bytes()[..text.len().min(TASK_BYTES)];
-    if text.len() >= TRACE_BYTES && has_bracket(head) { of_trace(text) } else { None }
+    if text.len() >= TRACE_BYTES && has_bracket(head) && has_processor(head) { of_trace(text) } else { None }
+}
+
+/// Whether what stands in the last bracket is the number of a processor: three digits, or four.
+fn has_processor(head: &[u8]) -> bool {
+    let at = memchr::memrchr(b'[', head).unwrap_or_default();
+    let digits = head[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    matches!(digits, 3..=4)
 }
 
 /// Whether there is one in so few bytes: three looks at sixteen of them, which overlap, are over before a search for one

@@ -1,7 +1,7 @@
 //! Syslog: what stands behind a time in the logs of machines: host, service and process, as syslog and the journal
 //! write them.
 
-use super::{By, Doubt, Opened, containers};
+use super::{By, Doubt, Opened, containers, is_head};
 use crate::formats::{
     clock::{self, Stamp},
     scan,
@@ -9,6 +9,8 @@ use crate::formats::{
 
 /// `2026-11-22T09:26:51Z …`: with a year first, a time only, or seconds since 1970 with a fraction.
 pub(super) fn dated(text: &str) -> Option<Opened<'_>> {
+    /// Of a time in nanoseconds, with its zone.
+    const EXACT: usize = "2026-11-22T09:26:51.123456789Z ".len();
     let (stamp, rest) = clock::leading(text)?;
     let rest = match rest.as_bytes() {
         // s6-log puts two behind nanoseconds.
@@ -16,10 +18,11 @@ pub(super) fn dated(text: &str) -> Option<Opened<'_>> {
         [b' ' | b'\t', ..] => &rest[1..],
         _ => rest,
     };
-    /// Of a time in nanoseconds, with its zone.
-    const EXACT: usize = "2026-11-22T09:26:51.123456789Z ".len();
     let of_machine = text.as_bytes().get(10) == Some(&b'T');
     let collected = of_machine && text.len() - rest.len() >= EXACT;
+    if is_head(rest) {
+        return Some(Opened { text: rest, stamp: Some(stamp), collected, ..Opened::default() });
+    }
     let (inner, by) = tag(rest, of_machine);
     let untagged = of_machine && inner.len() == rest.len();
     if let Some(opened) = untagged.then(|| containers::streamed(rest)).flatten() {
