@@ -146,7 +146,7 @@ impl Line<'_> {
     }
 
     fn enter(&self, call: Call, out: &mut Vec<Fact>) -> Taken {
-        out.push(self.fact(What::Enter(Box::new(call))));
+        out.push(self.fact(What::Enter(call.boxed())));
         Taken::Yes
     }
 

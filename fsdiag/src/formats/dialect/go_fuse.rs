@@ -3,7 +3,7 @@
 use crate::{
     engine::{
         fact::{Call, Done, Fact, Key, Name, What},
-        model::hash::NumberMap,
+        model::handful::Handful,
     },
     formats::{Line, Mark, Parser, REMEMBERED, Taken, done, nodes::Nodes, scan},
 };
@@ -16,7 +16,7 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct GoFuse {
     nodes: Nodes,
-    open: NumberMap<u64, (Op, Option<Name>)>,
+    open: Handful<u64, (Op, Option<Name>)>,
 }
 
 impl Parser for GoFuse {
@@ -36,7 +36,8 @@ impl Parser for GoFuse {
         };
         let Some((unique, rest)) = scan::num(rest) else { return Taken::No };
         let Some(rest) = rest.strip_prefix(':') else { return Taken::No };
-        if sent { self.answer(line, unique, rest.trim(), out) } else { self.request(line, unique, rest.trim(), out) }
+        let rest = scan::trimmed(rest);
+        if sent { self.answer(line, unique, rest, out) } else { self.request(line, unique, rest, out) }
     }
 }
 
@@ -70,9 +71,8 @@ impl GoFuse {
             self.open.clear();
             line.session("go-fuse INIT", None, out);
         }
-        let named = scan::after(details, "[\"").and_then(|d| scan::split(d, "\"]")).map(|(name, _)| name);
-        let named = named.filter(|_| matches!(op, Op::Lookup | Op::Create | Op::Mkdir | Op::Unlink | Op::Rmdir));
-        let path = match named {
+        let names = matches!(op, Op::Lookup | Op::Create | Op::Mkdir | Op::Unlink | Op::Rmdir);
+        let path = match Some(details).filter(|_| names).and_then(named) {
             Some(name) => ino.map(|dir| self.nodes.child(dir, name)),
             None => ino.and_then(|ino| self.nodes.path(ino)),
         };
@@ -82,10 +82,11 @@ impl GoFuse {
             }
             self.open.insert(unique, (op, path.clone().filter(|_| op == Op::Lookup)));
         }
-        let range = scan::after(details, " [").and_then(range);
+        // Most requests have none of what stands in braces.
+        let range = Some(details).filter(|details| !details.is_empty()).and_then(range);
         let call = Call {
             ino: ino.filter(|ino| *ino != 0),
-            fh: scan::num_after(details, "Fh "),
+            fh: fh(details),
             off: range.map(|(off, _)| off),
             len: range.map(|(_, len)| len),
             path,
@@ -110,14 +111,28 @@ impl GoFuse {
             self.nodes.learn(ino, path);
         }
         let op = known.map(|(op, _)| op);
-        let bytes = scan::after(rest, "OK, ").and_then(|r| scan::num(r.trim_start()));
+        let bytes = rest.strip_prefix("OK, ").and_then(|r| scan::num(scan::unindented(r)));
         let bytes = bytes.filter(|(_, unit)| unit.starts_with("b data")).map(|(n, _)| n);
         line.exit(Done { op, errno: Some(errno), bytes, ..done(Key::Num(unique)) }, out)
     }
 }
 
-/// `131072 +131072)`.
-fn range(text: &str) -> Option<(u64, u64)> {
-    let (off, rest) = scan::num(text)?;
+/// `["take1.mov"] 10b`.
+fn named(details: &str) -> Option<&str> {
+    scan::after(details, "[\"").and_then(|name| scan::split(name, "\"]")).map(|(name, _)| name)
+}
+
+/// `{Fh 1 …`.
+fn fh(details: &str) -> Option<u64> {
+    match details.strip_prefix("{Fh ") {
+        Some(first) => scan::num(first).map(|(fh, _)| fh),
+        None if details.is_empty() => None,
+        None => scan::num_after(details, "Fh "),
+    }
+}
+
+/// `{Fh 1 [0 +131072) …`.
+fn range(details: &str) -> Option<(u64, u64)> {
+    let (off, rest) = scan::num(scan::after(details, " [")?)?;
     Some((off, scan::num(rest.strip_prefix(" +")?)?.0))
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::{
     engine::{
         fact::{Call, Done, Fact, HintKind, Key, Name, What},
-        model::hash::NumberMap,
+        model::handful::Handful,
     },
     formats::{Line, Mark, Parser, REMEMBERED, Taken, done, nodes::Nodes, scan},
 };
@@ -35,7 +35,7 @@ struct LibfuseDebug {
 /// Requests that are not answered.
 #[derive(Default)]
 struct Requests {
-    all: NumberMap<u64, Open>,
+    all: Handful<u64, Open>,
     /// How many of each kind still wait for their details.
     bare: BTreeMap<Op, usize>,
 }
@@ -169,7 +169,7 @@ impl LibfuseDebug {
             path: self.nodes.path(begin.ino),
             ..Call::new(Key::Num(begin.unique), op)
         };
-        self.held = Some(line.fact(What::Enter(Box::new(call))));
+        self.held = Some(line.fact(What::Enter(call.boxed())));
         Taken::Yes
     }
 
@@ -186,8 +186,8 @@ impl LibfuseDebug {
         };
         self.seen = true;
         let op = self.open.end(unique);
-        let size = scan::num_after(rest, "outsize: ").map(|n| n.saturating_sub(16));
-        let bytes = size.filter(|_| op == Some(Op::Read) && errno == 0);
+        let size = || scan::num_after(rest, "outsize: ").map(|n| n.saturating_sub(16));
+        let bytes = if op == Some(Op::Read) && errno == 0 { size() } else { None };
         line.exit(Done { op, errno: Some(errno), bytes, ..done(Key::Num(unique)) }, out)
     }
 
@@ -283,10 +283,16 @@ impl Begin {
     fn read(rest: &str) -> Option<Self> {
         let (unique, rest) = scan::num(rest)?;
         let rest = rest.strip_prefix(", opcode: ")?;
-        let (_, rest) = scan::split(rest, "(")?;
-        let (opcode, rest) = scan::num(rest)?;
+        let open = scan::position(rest.as_bytes(), b'(')?;
+        let (opcode, rest) = scan::num(&rest[open + 1..])?;
         let (ino, rest) = scan::num(rest.strip_prefix("), nodeid: ")?)?;
-        let pid = scan::num_after(rest, "pid: ")?;
+        // Older ones tell no size.
+        let sized =
+            rest.strip_prefix(", insize: ").and_then(scan::num).and_then(|(_, rest)| rest.strip_prefix(", pid: "));
+        let pid = match sized {
+            Some(pid) => scan::num(pid)?.0,
+            None => scan::num_after(rest, "pid: ")?,
+        };
         let op = u32::try_from(opcode).ok().and_then(Op::from_opcode);
         Some(Self { unique, op, ino, pid: u32::try_from(pid).ok()? })
     }

@@ -5,13 +5,16 @@
 
 mod queue;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use serde::Deserialize;
 
 use self::queue::Objects;
 use crate::{
-    engine::fact::{Call, Done, Fact, Key, Name},
+    engine::{
+        fact::{Call, Done, Fact, Key, Name},
+        model::hash::NumberMap,
+    },
     formats::{Line, Mark, Parser, Taken, clock, done, object, scan},
 };
 use fsd_events::op::Op;
@@ -186,70 +189,87 @@ fn after_level(text: &str) -> Option<&str> {
 /// The process that wrote the line, where its number is logged.
 pub(in crate::formats) fn process(text: &str) -> Option<u32> {
     let (pid, rest) = numbered(text)?;
-    after_level(rest).and_then(|_| pid.parse().ok())
+    after_level(rest).and_then(|_| pid.try_into().ok())
 }
 
 /// `[1234] DEBUG : `.
-fn numbered(text: &str) -> Option<(&str, &str)> {
-    let inner = text.strip_prefix('[')?;
-    let digits = inner.bytes().take_while(u8::is_ascii_digit).count();
-    let rest = inner[digits..].strip_prefix("] ").filter(|_| digits < 10)?;
-    Some((&inner[..digits], rest))
+fn numbered(text: &str) -> Option<(u64, &str)> {
+    let (number, rest) = scan::num(text.strip_prefix('[')?)?;
+    Some((number, rest.strip_prefix("] ").filter(|_| text.len() - rest.len() <= 10)?))
 }
 
 /// Splits `object: Func: details`; the object may contain colons itself.
 fn step_in(rest: &str) -> Option<(&str, Step<'_>)> {
-    memchr::memchr_iter(b':', rest.as_bytes()).find_map(|at| {
-        let step = step(rest[at + 1..].strip_prefix(' ')?)?;
-        Some((&rest[..at], step))
-    })
+    let mut from = 0;
+    loop {
+        let at = from + scan::position(&rest.as_bytes()[from..], b':')?;
+        if let Some(step) = rest[at + 1..].strip_prefix(' ').and_then(step) {
+            return Some((&rest[..at], step));
+        }
+        from = at + 1;
+    }
 }
 
 /// `Func: details` or `>Func: details`, where the function serves a FUSE request.
 fn step(message: &str) -> Option<Step<'_>> {
+    /// No name of a function is as long, bytes.
+    const LONGEST: usize = 16;
     let (ends, rest) = message.strip_prefix('>').map_or((false, message), |rest| (true, rest));
     if !rest.as_bytes().first()?.is_ascii_uppercase() {
         return None;
     }
-    let colon = rest.bytes().take(16).position(|b| b == b':')?;
-    let (name, details) = (&rest[..colon], &rest[colon + 1..]);
+    let colon = scan::position(&rest.as_bytes()[..rest.len().min(LONGEST)], b':')?;
+    let details = &rest[colon + 1..];
     // What takes nothing ends with a blank, which many a tool drops.
     if !details.is_empty() && !details.starts_with(' ') {
         return None;
     }
-    Some(Step { ends, op: op(name)?, details: scan::unindented(details) })
+    Some(Step { ends, op: op(rest, colon)?, details: scan::unindented(details) })
 }
 
-/// The functions that the mount layer traces; a table, because every line is asked.
-fn op(name: &str) -> Option<Op> {
-    Some(match name {
-        "Read" => Op::Read,
-        "Attr" | "Getattr" => Op::Getattr,
-        "Lookup" => Op::Lookup,
-        "Open" => Op::Open,
-        "Release" => Op::Release,
-        "Flush" => Op::Flush,
-        "Write" => Op::Write,
-        "ReadDirAll" | "Readdir" => Op::Readdir,
-        "Opendir" => Op::Opendir,
-        "Releasedir" => Op::Releasedir,
-        "Setattr" | "Truncate" | "Chmod" | "Chown" | "Utimens" => Op::Setattr,
-        "Fsync" => Op::Fsync,
-        "Create" => Op::Create,
-        "Mkdir" => Op::Mkdir,
-        "Mknod" => Op::Mknod,
-        "Remove" | "Unlink" => Op::Unlink,
-        "Rmdir" => Op::Rmdir,
-        "Rename" => Op::Rename,
-        "Statfs" => Op::Statfs,
-        "Access" => Op::Access,
-        "Readlink" => Op::Readlink,
-        "Symlink" => Op::Symlink,
-        "Link" => Op::Link,
-        "Getxattr" => Op::Getxattr,
-        "Listxattr" => Op::Listxattr,
-        _ => return None,
-    })
+/// The functions that the mount layer traces.
+const FUNCTIONS: [(&str, Op); 32] = [
+    ("Read", Op::Read),
+    ("Attr", Op::Getattr),
+    ("Getattr", Op::Getattr),
+    ("Lookup", Op::Lookup),
+    ("Open", Op::Open),
+    ("Release", Op::Release),
+    ("Flush", Op::Flush),
+    ("Write", Op::Write),
+    ("ReadDirAll", Op::Readdir),
+    ("Readdir", Op::Readdir),
+    ("Opendir", Op::Opendir),
+    ("Releasedir", Op::Releasedir),
+    ("Setattr", Op::Setattr),
+    ("Truncate", Op::Setattr),
+    ("Chmod", Op::Setattr),
+    ("Chown", Op::Setattr),
+    ("Utimens", Op::Setattr),
+    ("Fsync", Op::Fsync),
+    ("Create", Op::Create),
+    ("Mkdir", Op::Mkdir),
+    ("Mknod", Op::Mknod),
+    ("Remove", Op::Unlink),
+    ("Unlink", Op::Unlink),
+    ("Rmdir", Op::Rmdir),
+    ("Rename", Op::Rename),
+    ("Statfs", Op::Statfs),
+    ("Access", Op::Access),
+    ("Readlink", Op::Readlink),
+    ("Symlink", Op::Symlink),
+    ("Link", Op::Link),
+    ("Getxattr", Op::Getxattr),
+    ("Listxattr", Op::Listxattr),
+];
+
+/// The function whose name are the first `len` bytes: every line is asked, many a line more than once, so names are found
+/// by the number that their first bytes make.
+fn op(text: &str, len: usize) -> Option<Op> {
+    static BY_HEAD: LazyLock<NumberMap<u64, (&'static str, Op)>> =
+        LazyLock::new(|| FUNCTIONS.iter().map(|row| (scan::head(row.0.as_bytes()), *row)).collect());
+    let head = scan::head(text.as_bytes()) & u64::MAX.checked_shr(64 - 8 * len.min(8) as u32)?;
+    BY_HEAD.get(&head).filter(|(name, _)| *name == &text[..len]).map(|(_, op)| *op)
 }
 
 /// Offset and length of what is read or written.

@@ -5,18 +5,18 @@
 use crate::{
     engine::{
         fact::{Call, Done, Fact, Key, Name},
-        model::hash::NumberMap,
+        model::handful::Handful,
     },
     formats::{Line, Mark, Parser, REMEMBERED, Taken, done, scan},
 };
 use fsd_events::{event::Phase, op::Op};
 
 pub(crate) fn parser() -> Box<dyn Parser> {
-    Box::new(SshfsDebug { open: NumberMap::default(), seen: false, server: "the SFTP server".into() })
+    Box::new(SshfsDebug { open: Handful::default(), seen: false, server: "the SFTP server".into() })
 }
 
 struct SshfsDebug {
-    open: NumberMap<u64, Op>,
+    open: Handful<u64, Op>,
     seen: bool,
     /// Whom requests wait for.
     server: Name,
@@ -86,11 +86,12 @@ impl SshfsDebug {
     fn begin(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let Some((number, name)) = numbered(rest) else { return Taken::No };
         let name = scan::trimmed(name);
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
+        let op = op(name);
+        if op.is_none() && !is_request(name) {
             return Taken::No;
         }
         self.seen = true;
-        let Some(op) = op(name) else { return Taken::Yes };
+        let Some(op) = op else { return Taken::Yes };
         if self.open.len() >= REMEMBERED {
             self.open.clear();
         }
@@ -105,9 +106,9 @@ impl SshfsDebug {
         let Some((number, rest)) = numbered(rest) else { return Taken::No };
         let Some((what, took)) = scan::split(rest, "bytes (") else { return Taken::Bad };
         let Some(op) = self.open.remove(&number) else { return Taken::Yes };
-        let us = scan::duration_us(took.trim_end_matches(')'));
-        let size = scan::rsplit(what.trim_ascii(), " ").and_then(|(_, n)| n.parse::<u64>().ok());
-        let bytes = size.filter(|_| op == Op::Read).map(|n| n.saturating_sub(13));
+        let us = scan::duration_us(took);
+        let size = || scan::rsplit(what.trim_ascii(), " ").and_then(|(_, n)| n.parse::<u64>().ok());
+        let bytes = if op == Op::Read { size().map(|n| n.saturating_sub(13)) } else { None };
         line.exit(Done { op: Some(op), us, errno: None, bytes, ..done(Key::Num(number)) }, out)
     }
 }
@@ -128,6 +129,10 @@ fn op(name: &str) -> Option<Op> {
         "CLOSE" => Op::Release,
         "REALPATH" => Op::Lookup,
         "EXTENDED" => Op::Statfs,
-        _ => scan::op(name)?,
+        _ => Some(name).filter(|name| is_request(name)).and_then(scan::op)?,
     })
+}
+
+fn is_request(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
 }
