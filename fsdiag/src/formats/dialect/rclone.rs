@@ -188,8 +188,10 @@ fn after_level(text: &str) -> Option<&str> {
 
 /// The process that wrote the line, where its number is logged.
 pub(in crate::formats) fn process(text: &str) -> Option<u32> {
-    let (pid, rest) = numbered(text)?;
-    after_level(rest).and_then(|_| pid.try_into().ok())
+    // Others begin with a bracket in each of their lines: it is the level that tells.
+    let head = &text.as_bytes()[..text.len().min("[1234567890] ".len())];
+    after_level(text.get(scan::position(head, b']')? + 2..)?)?;
+    numbered(text).and_then(|(pid, _)| pid.try_into().ok())
 }
 
 /// `[1234] DEBUG : `.
