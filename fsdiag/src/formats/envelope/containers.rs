@@ -79,8 +79,10 @@ fn stern(text: &str, end: usize) -> Option<Opened<'_>> {
     let named = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     let by = By { host: pod, name: container, pid: None };
     let numbered = || {
+        // No pod stands behind a pod: a line of nothing else would be looked at word by word.
+        let timed = !text.starts_with(|c: char| c.is_ascii_lowercase());
         let number = pod.rsplit_once('-').is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit()));
-        number && prefix(text).is_some_and(|opened| opened.stamp.is_some())
+        timed && number && prefix(text).is_some_and(|opened| opened.stamp.is_some())
     };
     let is_pod = named(pod) && named(container) && (by_chance || numbered());
     is_pod.then(|| Opened { text, by, ..Opened::default() })

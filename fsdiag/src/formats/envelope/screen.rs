@@ -65,22 +65,28 @@ fn without_sequences(line: &str) -> String {
     plain
 }
 
-/// How a title ends.
-const ENDS: [&str; 3] = ["\u{7}", "\u{9c}", "\u{1b}\\"];
-
 /// What follows a title (`]0;user@host` and its end) or a choice of letters (`(B`) behind an escape.
 fn titled(sequence: &str) -> &str {
     match sequence.as_bytes() {
-        [b']', ..] => ENDS
-            .iter()
-            .filter_map(|end| sequence.split_once(end))
-            .map(|(_, rest)| rest)
-            .max_by_key(|rest| rest.len())
-            .unwrap_or(sequence),
+        [b']', ..] => after_title(sequence).unwrap_or(sequence),
         [b'(' | b')', b' '..=b'~', ..] => &sequence[2..],
         [b'=' | b'>' | b'\\', ..] => &sequence[1..],
         _ => sequence,
     }
+}
+
+/// What follows the end of a title; None where another escape comes before it, so that each byte is looked at once.
+fn after_title(sequence: &str) -> Option<&str> {
+    let bytes = sequence.as_bytes();
+    for at in memchr::memchr3_iter(b'\x07', 0xc2, ESCAPE, bytes) {
+        match &bytes[at..] {
+            [b'\x07', ..] => return Some(&sequence[at + 1..]),
+            [0xc2, 0x9c, ..] | [ESCAPE, b'\\', ..] => return Some(&sequence[at + 2..]),
+            [ESCAPE, ..] => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -98,11 +104,18 @@ mod tests {
             ("\u{1b}]8;;http://h/\u{1b}\\link\u{1b}]8;;\u{1b}\\ text", "link text"),
             ("12 %\r13 %\rtext", "text"),
             ("DEBUG : a: &gt;Read: err=&lt;nil&gt;", "DEBUG : a: >Read: err=<nil>"),
+            ("\u{1b}]0;cut\u{1b}[2mtext\u{7}", "]0;cuttext\u{7}"),
             ("a&amp;gt;b", "a&gt;b"),
             ("a\u{a0}\u{a0}b", "a  b"),
         ] {
             assert_eq!(shown(line), seen, "{line}");
             assert_eq!(are_dressed(line.as_bytes()), line != seen, "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_of_nothing_but_titles_is_looked_at_once() {
+        assert_eq!(shown(&"\u{1b}]0;\u{7}".repeat(200_000)), "");
+        assert_eq!(shown(&"\u{1b}]".repeat(500_000)).len(), 500_000);
     }
 }
