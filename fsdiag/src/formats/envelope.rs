@@ -152,7 +152,11 @@ fn begins(first: u8) -> bool {
 /// Whether what stands in a bracket at the begin may be a time or a pod: others count their requests there.
 fn is_bracket(text: &str) -> bool {
     let mut inner = text.bytes().skip(1).skip_while(|byte| byte.is_ascii_digit());
-    matches!(inner.next(), Some(b' ' | b'.' | b':' | b'-' | b'/' | b'p'))
+    match inner.next() {
+        Some(b' ' | b'.' | b':' | b'-' | b'/' | b'p') => true,
+        Some(b'A'..=b'W') => inner.nth(1).is_some() && inner.next().is_some_and(|b| b == b' ' || b.is_ascii_digit()),
+        _ => false,
+    }
 }
 
 /// Whether a line may end so with what is no part of it.
@@ -228,7 +232,7 @@ fn prefix(text: &str) -> Option<Opened<'_>> {
     }
 }
 
-/// `[2026-11-22T09:26:51Z DEBUG x] text`, `[2026-11-22 09:26:51] text`, `[ 1330.393341] text`.
+/// `[2026-11-22T09:26:51Z DEBUG x] text`, `[2026-11-22 09:26:51] text`, `[ 1330.393341] text`, and dmesg's for people.
 fn bracketed(text: &str) -> Option<Opened<'_>> {
     if !is_bracket(text) {
         return None;
@@ -237,7 +241,9 @@ fn bracketed(text: &str) -> Option<Opened<'_>> {
         let (text, by) = syslog::tag(rest, false);
         return Some(Opened { text, stamp: Some(stamp), by, ..Opened::default() });
     }
-    let (stamp, rest) = clock::leading(&text[1..])?;
+    let Some((stamp, rest)) = clock::leading(&text[1..]) else {
+        return syslog::shown_by_dmesg(text).map(|(text, stamp)| Opened { text, stamp, ..Opened::default() });
+    };
     let rest = rest.strip_prefix("] ").or_else(|| rest.strip_prefix(' ')).or_else(|| rest.strip_prefix(']'))?;
     Some(Opened { text: rest, stamp: Some(stamp), ..Opened::default() })
 }
@@ -314,6 +320,13 @@ mod tests {
             "#0  0x0 in x ()",
         ] {
             assert_eq!(opened(line), (line.to_owned(), None), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_pod_behind_a_pod_for_a_mebibyte_is_looked_at_once() {
+        for line in ["a-1 b ".repeat(170_000), "a-1 b ".repeat(3) + "2026-11-22T09:43:26Z x"] {
+            assert_eq!(opened(&line).1, None);
         }
     }
 

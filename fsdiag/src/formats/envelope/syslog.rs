@@ -57,9 +57,25 @@ pub(super) fn named_day(text: &str) -> Option<Opened<'_>> {
     Some(Opened { text, stamp: Some(stamp), by, doubt, ..Opened::default() })
 }
 
+const DAYS: [&str; 7] = ["Mon ", "Tue ", "Wed ", "Thu ", "Fri ", "Sat ", "Sun "];
+
+/// `[Sun Nov 22 09:26:51 2026] text` of dmesg -T; `[Nov22 09:26] text` of dmesg -H, and `[  +0.000012] text` for what
+/// comes within the same minute.
+pub(super) fn shown_by_dmesg(text: &str) -> Option<(&str, Option<Stamp>)> {
+    let inner = text.strip_prefix('[')?;
+    let (inside, text) = inner.split_once("] ").or_else(|| Some((inner.strip_suffix(']')?, "")))?;
+    if let Some(rest) = DAYS.iter().find_map(|day| inside.strip_prefix(*day)) {
+        let (stamp, year) = clock::month_first(rest)?;
+        let is_year = year.len() == " 2026".len() && year.bytes().skip(1).all(|b| b.is_ascii_digit());
+        return is_year.then_some((text, Some(stamp)));
+    }
+    let is_step = || inside.trim_start().strip_prefix('+').and_then(scan::seconds_us).is_some();
+    let is_minute = || clock::month_first(&format!("{inside}:00")).is_some_and(|(_, rest)| rest.is_empty());
+    (is_step() || inside.len() == "Nov22 09:26".len() && is_minute()).then_some((text, None))
+}
+
 /// `Sun 2026-11-22 09:26:51 UTC text` of the journal, `Sun Nov 22 09:26:51 2026 text` of routers.
 fn weekday(text: &str) -> Option<(Stamp, &str)> {
-    const DAYS: [&str; 7] = ["Mon ", "Tue ", "Wed ", "Thu ", "Fri ", "Sat ", "Sun "];
     let rest = DAYS.iter().find_map(|day| text.strip_prefix(*day))?;
     let (stamp, rest) = clock::leading(rest).or_else(|| clock::month_first(rest))?;
     let rest = rest.strip_prefix(' ')?;
