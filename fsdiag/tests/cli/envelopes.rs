@@ -87,6 +87,7 @@ const STAMPED: &[Envelope] = &[
     ("logread", |w| {
         format!("Sun {} {} daemon.info fused[4242]: {}", w.syslog(), w.date.split('-').next().unwrap_or(""), w.text)
     }),
+    ("dmesg -T", |w| format!("[Sun {} {}] {}", w.syslog(), &w.date[..4], w.text)),
     ("ts", |w| format!("{} {}", w.syslog(), w.text)),
     ("s6-log", |w| format!("{} {}.{}000  {}", w.date, w.time, w.fraction, w.text)),
     ("svlogd", |w| format!("{}_{}.{} {}", w.date, w.time, &w.fraction[..5], w.text)),
@@ -189,6 +190,34 @@ fn a_log_that_somebody_collected_gives_the_report_of_the_log_itself() {
 #[test]
 fn a_log_that_somebody_shows_to_others_gives_the_report_of_the_log_itself() {
     check(PLAIN);
+}
+
+#[test]
+fn a_dump_with_an_empty_line_behind_each_line_is_the_same_dump() {
+    for case in ["corpus/c17/stacks-20261122-095933.log", "corpus/c18/goroutines-debug2.txt", "corpus/c58/gdb-bt.txt"] {
+        let text = fs::read_to_string(testdata(case)).unwrap();
+        assert_eq!(told(&analyze(&enveloped(&text, |w| format!("{}\r\n\r", w.text)))), told(&analyze(&text)), "{case}");
+    }
+}
+
+/// `dmesg -T` and `dmesg -H` are how most people look at the kernel's messages.
+#[test]
+fn a_hung_task_is_the_same_however_dmesg_shows_it() {
+    let text = fs::read_to_string(testdata("formats/hung-task/reader-and-mutex.log")).unwrap();
+    let shown = |stamp: fn(u64) -> String| {
+        let mut second = 0;
+        let lines = text.lines().map(|line| {
+            let rest = line.split_once(" kernel: ").map_or(line, |(_, rest)| rest);
+            second += 1;
+            format!("{} {rest}\n", stamp(second / 20))
+        });
+        told(&analyze(&lines.collect::<String>()))
+    };
+    let plain = told(&analyze(&text));
+    assert!(!plain.starts_with(" open"), "{plain}");
+    assert_eq!(shown(|second| format!("[Sun Nov 22 09:43:{second:02} 2026]")), plain);
+    assert_eq!(shown(|second| format!("2026-11-22T09:43:{second:02},000001+01:00")), plain);
+    assert_eq!(shown(|second| if second == 0 { "[Nov22 09:43]".into() } else { "[  +0.000012]".into() }), plain);
 }
 
 #[test]

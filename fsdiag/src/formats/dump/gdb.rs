@@ -15,6 +15,9 @@ struct Gdb {
     draft: Option<Draft>,
     /// A frame that was broken into several lines.
     broken: String,
+    /// Each line has an empty one behind it, as some ways of pasting leave them, and so many stand here.
+    spaced: bool,
+    blanks: u8,
 }
 
 impl Parser for Gdb {
@@ -49,9 +52,14 @@ impl Parser for Gdb {
         }
         let Some(draft) = self.draft.as_mut() else { return Taken::No };
         if text.is_empty() {
-            self.close();
+            self.spaced |= draft.current().is_some_and(|thread| thread.frames.is_empty());
+            self.blanks = self.blanks.saturating_add(1);
+            if !self.spaced || self.blanks > 1 {
+                self.close();
+            }
             return Taken::Yes;
         }
+        self.blanks = 0;
         if !draft.in_thread {
             return Taken::No;
         }
@@ -79,7 +87,9 @@ impl Gdb {
         if self.draft.as_ref().is_none_or(|draft| draft.has(thread.number)) {
             hand_over(&mut self.draft, out);
             self.draft = Some(Draft::start(line, "gdb"));
+            self.spaced = false;
         }
+        self.blanks = 0;
         if let Some(draft) = &mut self.draft {
             draft.dump.process = draft.dump.process.take().or_else(|| thread.name.clone());
             draft.thread(line, thread);

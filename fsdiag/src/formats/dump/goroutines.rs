@@ -20,6 +20,11 @@ pub(super) struct Goroutines {
     draft: Option<Draft>,
     /// A frame's function was read, its place comes next.
     expects_place: bool,
+    /// The line before began a goroutine.
+    begun: bool,
+    /// Each line has an empty one behind it, as some ways of pasting leave them, and so many stand here.
+    spaced: bool,
+    blanks: u8,
     /// What goroutines stand in, and where: at the same few places.
     functions: Recent<Name>,
     places: Recent<(Name, Option<u32>)>,
@@ -32,7 +37,8 @@ pub(super) struct Goroutines {
 impl Goroutines {
     pub(super) fn new(format: &'static str) -> Self {
         let (functions, places, names) = (Recent::default(), Recent::default(), Recent::default());
-        Self { format, draft: None, expects_place: false, functions, places, names, records: 0 }
+        let (begun, spaced, blanks) = (false, false, 0);
+        Self { format, draft: None, expects_place: false, begun, spaced, blanks, functions, places, names, records: 0 }
     }
 
     pub(super) fn is_reading(&self) -> bool {
@@ -47,7 +53,7 @@ impl Goroutines {
     pub(super) fn begin(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) {
         self.hand_over(out);
         self.draft = Some(Draft::start(line, self.format));
-        self.records = 0;
+        (self.spaced, self.records) = (false, 0);
     }
 
     pub(super) fn hand_over(&mut self, out: &mut Vec<Fact>) {
@@ -75,9 +81,14 @@ impl Goroutines {
             return Taken::No;
         }
         let Some(first) = text.as_bytes().first() else {
-            self.close();
+            self.spaced |= self.begun;
+            self.blanks = self.blanks.saturating_add(1);
+            if !self.spaced || self.blanks > 1 {
+                self.close();
+            }
             return Taken::No;
         };
+        (self.begun, self.blanks) = (false, 0);
         // Most lines are those of frames, and none of these.
         match first {
             b'0'..=b'9' | b'#' => self.in_profile(line).unwrap_or_else(|| self.in_block(inner)),
@@ -113,7 +124,7 @@ impl Goroutines {
         if let Some(draft) = &mut self.draft {
             draft.thread(line, thread);
         }
-        self.expects_place = false;
+        (self.expects_place, self.begun, self.blanks) = (false, true, 0);
         Taken::Yes
     }
 
