@@ -5,7 +5,7 @@
 
 mod queue;
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::{borrow::Cow, collections::VecDeque, sync::LazyLock};
 
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ use crate::{
         fact::{Call, Done, Fact, Key, Name},
         model::hash::NumberMap,
     },
-    formats::{Line, Mark, Parser, Taken, clock, done, object, scan},
+    formats::{Line, Mark, Parser, Taken, clock, done, hint, object, scan},
 };
 use fsd_events::op::Op;
 
@@ -26,6 +26,8 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Default)]
 struct Rclone {
     open: Objects,
+    /// The new and the old path of what was renamed last.
+    renamed: VecDeque<(Name, Name)>,
 }
 
 /// One line: what it is about and what it says.
@@ -142,12 +144,40 @@ impl Rclone {
             ambiguous,
             ..Call::new(line.place.key(), step.op)
         };
+        if step.op == Op::Rename {
+            self.renamed(entry.object, step.details);
+        }
         line.enter(call, out)
+    }
+
+    /// A request that is open meanwhile ends under the new name.
+    fn renamed(&mut self, dir: &str, details: &str) {
+        /// So many are under way at once.
+        const MOST: usize = 64;
+        let name = |key: &str| scan::after(details, key).and_then(scan::quoted).map(|(name, _)| name);
+        let (Some(old), Some(new)) = (name("oldName="), name("newName=")) else { return };
+        let into = ["newDir=", "newParent="].iter().find_map(|key| scan::after(details, key)).unwrap_or(dir);
+        let into = scan::split(into, ", newName=").map_or(into, |(into, _)| into);
+        if self.renamed.len() == MOST {
+            self.renamed.pop_front();
+        }
+        self.renamed.push_back((below(into, new), below(dir, old)));
+    }
+
+    /// The request that ends, where it began under the name before the last one of its object, or of a directory above.
+    fn end_of_old<'n>(&mut self, object: &str, op: Op, name: impl Fn() -> &'n str) -> Option<Key> {
+        let now = path(object);
+        let old = self.renamed.iter().rev().find_map(|(new, old)| {
+            let rest = now.strip_prefix(&**new)?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| object.replacen(now, &[old, rest].concat(), 1))
+        })?;
+        self.open.end(&old, op, name)
     }
 
     fn end(&mut self, line: &Line<'_>, entry: &Entry<'_>, step: &Step<'_>, out: &mut Vec<Fact>) -> Taken {
         let name = || between_or_end(step.details, "node=").map_or("", last_name);
-        let key = self.open.end(entry.object, step.op, name).unwrap_or_else(|| line.place.key());
+        let key = self.open.end(entry.object, step.op, name);
+        let key = key.or_else(|| self.end_of_old(entry.object, step.op, name)).unwrap_or_else(|| line.place.key());
         line.exit(outcome(step, key), out)
     }
 
@@ -162,8 +192,25 @@ impl Rclone {
             _ => (entry.object, entry.message),
         };
         let is_path = |o: &&str| !o.is_empty() && !PARTS.contains(o) && !scan::has(o, "://") && o.len() < 4096;
-        line.telling_by(words, Some(object).filter(is_path), out)
+        let words = if hint::of(words).is_some() { said(words) } else { String::new() };
+        line.telling_by(&words, Some(object).filter(is_path), out)
     }
+}
+
+/// What rclone itself says in a message: neither names in quotation marks nor that of where something went.
+fn said(message: &str) -> String {
+    let message = scan::split(message, ") to: ").map_or(message, |(before, _)| before);
+    if message.starts_with("Updating file with ") {
+        return String::new();
+    }
+    let (mut said, mut rest) = (String::new(), message);
+    while let Some(at) = scan::find(rest, "\"") {
+        said.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let Some((_, behind)) = scan::quoted(rest) else { break };
+        rest = behind;
+    }
+    said + rest
 }
 
 /// Whether it is a line of the library below: [`super::bazil_fuse`] reads those.
