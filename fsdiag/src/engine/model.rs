@@ -140,12 +140,12 @@ impl Model {
     /// Sessions that are not followed by another life of the same daemon.
     pub fn current(&self) -> impl Iterator<Item = (usize, &Session)> {
         let foreign = self.voices.current();
-        self.sessions.iter().enumerate().filter(move |(at, _)| !self.is_over(*at, &foreign))
+        self.sessions.iter().enumerate().filter(move |(at, _)| !self.is_over(*at, foreign))
     }
 
     /// Whether a later session took over from this one.
     pub fn is_past(&self, at: usize) -> bool {
-        self.is_over(at, &self.voices.current())
+        self.is_over(at, self.voices.current())
     }
 
     /// The session of whoever wrote into the same log under that name next.

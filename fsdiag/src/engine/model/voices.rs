@@ -1,7 +1,12 @@
 //! Rule R0 where lines tell who wrote them: two that write by turns are two daemons, and one that begins after the
 //! last word of another of the same name is the same daemon, started again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
+
+use hashbrown::HashMap;
 
 use super::hash::NumberMap;
 use crate::engine::fact::{InputId, Writer};
@@ -16,6 +21,18 @@ pub(super) struct Voices {
     /// Whose the facts of a stream are now.
     speaking: BTreeMap<InputId, usize>,
     turns: u64,
+    /// So many have to live before it is worth looking again for one that was followed.
+    crowd: usize,
+    /// What of them all was asked since the last turn.
+    lives: OnceLock<Lives>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Lives {
+    /// Who was followed by whom.
+    followed: BTreeMap<usize, usize>,
+    /// The sessions of the others.
+    current: BTreeSet<usize>,
 }
 
 /// One writer of one stream; a line of which nobody knows who wrote it has a voice as well.
@@ -38,6 +55,7 @@ impl Voices {
     pub(super) fn turn_to(&mut self, stream: InputId, writer: Option<&Writer>, speaks: bool) {
         let identity = writer.map_or(0, |writer| writer.identity);
         let turn = self.turns + 1;
+        self.lives.take();
         let at = *self.known.entry((stream, identity)).or_insert_with(|| {
             self.all.push(Voice { stream, writer: writer.cloned(), session: None, first: turn, last: turn });
             self.all.len() - 1
@@ -59,6 +77,7 @@ impl Voices {
             self.turn_to(stream, None, true);
         }
         let at = self.speaking[&stream];
+        self.lives.take();
         if self.all[at].session.replace(session).is_none() {
             self.living.push(at);
         }
@@ -70,20 +89,19 @@ impl Voices {
     }
 
     /// The sessions that are the present one of their writer, where nobody followed that writer.
-    pub(super) fn current(&self) -> BTreeSet<usize> {
-        let followed = self.followed();
-        self.living().filter(|(at, _)| !followed.contains_key(at)).filter_map(|(_, voice)| voice.session).collect()
+    pub(super) fn current(&self) -> &BTreeSet<usize> {
+        &self.lives().current
     }
 
     /// The session of whoever followed the writer of that one.
     pub(super) fn follower(&self, session: usize) -> Option<usize> {
         let (at, _) = self.living().find(|(_, voice)| voice.session == Some(session))?;
-        self.all[*self.followed().get(&at)?].session
+        self.all[*self.lives().followed.get(&at)?].session
     }
 
     /// The present sessions of that stream.
     pub(super) fn sessions(&self, stream: InputId) -> Vec<usize> {
-        let followed = self.followed();
+        let followed = &self.lives().followed;
         let of_it = self.living().filter(|(_, voice)| voice.stream == stream);
         of_it.filter(|(at, _)| !followed.contains_key(at)).filter_map(|(_, voice)| voice.session).collect()
     }
@@ -105,12 +123,28 @@ impl Voices {
 
     /// Where too many lives are told apart: the session of one that was followed, which is nobody's from now on.
     pub(super) fn spare(&mut self) -> Option<usize> {
-        if self.living().filter(|(_, voice)| voice.writer.is_some()).count() < MOST_LIVES {
+        if self.living.len() < self.crowd.max(MOST_LIVES)
+            || self.living().filter(|(_, voice)| voice.writer.is_some()).count() < MOST_LIVES
+        {
             return None;
         }
-        let oldest = self.followed().into_keys().min_by_key(|at| self.all[*at].last)?;
+        let Some(oldest) = self.lives().followed.keys().copied().min_by_key(|at| self.all[*at].last) else {
+            // A log of very many that all live is not searched anew for each of them.
+            self.crowd = self.living.len() + self.living.len() / 4;
+            return None;
+        };
+        self.lives.take();
         self.living.retain(|at| *at != oldest);
         self.all[oldest].session.take()
+    }
+
+    fn lives(&self) -> &Lives {
+        self.lives.get_or_init(|| {
+            let followed = self.followed();
+            let current = self.living().filter(|(at, _)| !followed.contains_key(at));
+            let current = current.filter_map(|(_, voice)| voice.session).collect();
+            Lives { followed, current }
+        })
     }
 
     fn living(&self) -> impl Iterator<Item = (usize, &Voice)> {
@@ -125,9 +159,14 @@ impl Voices {
         }
         let mut lives = self.living.clone();
         lives.sort_by_key(|at| self.all[*at].first);
+        let mut alike: HashMap<Kind<'_>, Vec<usize>> = HashMap::new();
+        for at in &lives {
+            self.all[*at].kinds().for_each(|kind| alike.entry(kind).or_default().push(*at));
+        }
         for later in &lives {
-            let earlier = lives.iter().filter(|at| self.all[*later].succeeds(&self.all[**at]));
-            let free = earlier.filter(|at| !followed.contains_key(*at));
+            let own = &self.all[*later];
+            let earlier = own.kinds().filter_map(|kind| alike.get(&kind)).flatten();
+            let free = earlier.filter(|at| self.all[**at].last < own.first && !followed.contains_key(*at));
             if let Some(latest) = free.max_by_key(|at| self.all[**at].last) {
                 followed.insert(*latest, *later);
             }
@@ -136,14 +175,31 @@ impl Voices {
     }
 }
 
+/// What writers have in common that may be one daemon in several processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind<'a> {
+    /// With numbers, on one machine.
+    Numbered {
+        stream: InputId,
+        host: &'a str,
+        name: &'a str,
+    },
+    Replica {
+        stream: InputId,
+        of: (&'a str, &'a str),
+        name: &'a str,
+        pid: Option<u32>,
+    },
+}
+
 impl Voice {
-    /// Whether it may be the same daemon in another process.
-    fn succeeds(&self, earlier: &Self) -> bool {
-        let (Some(own), Some(before)) = (&self.writer, &earlier.writer) else { return false };
-        let numbered = own.pid.is_some() && before.pid.is_some() && own.host == before.host;
-        let alike =
-            numbered || own.pid == before.pid && replica(&own.host).is_some_and(|r| Some(r) == replica(&before.host));
-        self.stream == earlier.stream && alike && own.name == before.name && earlier.last < self.first
+    fn kinds(&self) -> impl Iterator<Item = Kind<'_>> {
+        let (stream, writer) = (self.stream, self.writer.as_ref());
+        let numbered = writer.filter(|own| own.pid.is_some());
+        let numbered = numbered.map(|own| Kind::Numbered { stream, host: &own.host, name: &own.name });
+        let replica = writer
+            .and_then(|own| Some(Kind::Replica { stream, of: replica(&own.host)?, name: &own.name, pid: own.pid }));
+        numbered.into_iter().chain(replica)
     }
 }
 
@@ -178,7 +234,7 @@ mod tests {
                 voices.set_session(LOG, at);
             }
         }
-        voices.current().into_iter().collect()
+        voices.current().iter().copied().collect()
     }
 
     #[test]
@@ -199,6 +255,17 @@ mod tests {
         assert_eq!(current(&[&writer("fused-1", "", None), &writer("fused-2", "", None)]), [0, 1]);
         let pod = |chance: &str| writer(&format!("fuse-{chance}/mounter"), "", None);
         assert_eq!(current(&[&pod("x7k2p"), &pod("zw4bd")]), [1]);
+    }
+
+    #[test]
+    fn hundreds_of_machines_in_one_log_all_live() {
+        let mut voices = Voices::default();
+        for host in 0..1000 {
+            voices.turn_to(LOG, Some(&writer(&format!("host{host}"), "sshfs", Some(12))), true);
+            assert_eq!(voices.spare(), None);
+            voices.set_session(LOG, host);
+        }
+        assert_eq!((voices.current().len(), voices.sessions(LOG).len()), (1000, 1000));
     }
 
     #[test]
