@@ -19,6 +19,7 @@ mod standing;
 mod summary;
 pub mod tables;
 pub mod threads;
+pub mod veil;
 pub mod waits;
 mod witness;
 pub mod words;

@@ -23,6 +23,7 @@ mod writer;
 use crate::engine::{
     fact::{At, Call, Done, Fact, HintKind, Key, Place, Victim, What},
     report::UNKNOWN,
+    veil::veiled,
 };
 
 pub use gate::Mark;
@@ -156,26 +157,26 @@ impl Line<'_> {
     }
 
     fn session(&self, banner: &str, workers: Option<u32>, out: &mut Vec<Fact>) -> Taken {
-        let banner = scan::clip(banner, SNIPPET).into();
+        let banner = snippet(banner);
         out.push(self.fact(What::Session { pid: None, run: None, workers, banner }));
         Taken::Yes
     }
 
     fn end(&self, crash: bool, out: &mut Vec<Fact>) -> Taken {
-        let text = scan::clip(self.text, SNIPPET).into();
+        let text = snippet(self.text);
         out.push(self.fact(What::SessionEnd { crash, text, victim: None }));
         Taken::Yes
     }
 
     /// Somebody else tells that this one died.
     fn death(&self, victim: Victim, out: &mut Vec<Fact>) -> Taken {
-        let text = scan::clip(self.text, SNIPPET).into();
+        let text = snippet(self.text);
         out.push(self.fact(What::SessionEnd { crash: true, text, victim: Some(victim) }));
         Taken::Yes
     }
 
     fn hint(&self, kind: HintKind, path: Option<&str>, out: &mut Vec<Fact>) -> Taken {
-        let text = scan::clip(hint::message(self.text), SNIPPET).into();
+        let text = snippet(hint::message(self.text));
         out.push(self.fact(What::Hint { kind, key: None, path: path.map(Into::into), text }));
         Taken::Yes
     }
@@ -199,7 +200,13 @@ fn done(key: Key) -> Done {
     Done { key, op: None, us: None, errno: None, bytes: None }
 }
 
-/// Longest copy of a line's text in a fact, bytes.
-const SNIPPET: usize = 300;
+/// The begin of a line's text, as it may be shown.
+fn snippet(text: &str) -> Box<str> {
+    /// Longest copy in a fact, bytes; a URL may be long before there is little left of it.
+    const LONGEST: usize = 300;
+    const URL: usize = 8192;
+    scan::clip(&veiled(scan::clip(text, URL)), LONGEST).into()
+}
+
 /// Most requests, threads or nodes that one parser remembers.
 const REMEMBERED: usize = 1 << 16;

@@ -8,7 +8,7 @@ use std::{
 use memchr::{memchr_iter, memrchr};
 
 use crate::{
-    engine::report::Report,
+    engine::{report::Report, veil::veiled},
     sources::{file::Input, lines::Lines},
 };
 
@@ -169,10 +169,10 @@ fn read_on(mut source: impl Read, mut number: u64, wanted: &BTreeSet<u64>) -> Ve
 
 fn quotation(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
-    let text = text.trim().trim_matches('\0');
+    let text = veiled(text.trim().trim_matches('\0'));
     match text.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}...", &text[..at]),
-        None => text.to_owned(),
+        None => text.into_owned(),
     }
 }
 

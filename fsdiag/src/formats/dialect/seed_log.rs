@@ -4,7 +4,7 @@ use std::{collections::VecDeque, iter};
 
 use crate::{
     engine::fact::{Call, Done, Fact, Key, Place, What},
-    formats::{Line, Mark, Parser, REMEMBERED, SNIPPET, Taken, done, scan},
+    formats::{Line, Mark, Parser, REMEMBERED, Taken, done, scan, snippet},
 };
 use fsd_events::op::Op;
 
@@ -177,7 +177,7 @@ impl SeedLog {
             What::Session { workers, .. } => workers,
             _ => None,
         });
-        let banner = scan::clip(line.text, SNIPPET).into();
+        let banner = snippet(line.text);
         self.starting = Some(line.fact(What::Session { pid: None, run: None, workers: single.or(earlier), banner }));
         Taken::Yes
     }
