@@ -139,7 +139,7 @@ fn once(args: &Args, inputs: &[Input], mut problems: Vec<String>, fail_on: &Fail
     quote::fill(&mut report, inputs, &kept);
     let heavy = is_lossy(&report);
     let code = match () {
-        () if read == 0 || report.inputs.iter().all(|i| i.events == 0) && report.healthy => NO_INPUT,
+        () if read == 0 || report.tells_nothing() => NO_INPUT,
         () if fail_on.fits(&report) && !heavy => 1,
         () if heavy => LOSSY,
         () => 0,

@@ -42,6 +42,11 @@ impl Report {
     pub fn open(&self) -> usize {
         self.orphans.len() + usize::try_from(self.orphans_left_out).unwrap_or(0)
     }
+
+    /// Whether no line of a known format told of anything: such a text does not show how a daemon does.
+    pub fn tells_nothing(&self) -> bool {
+        self.healthy && self.inputs.iter().all(|input| input.events == 0 || input.format == UNKNOWN)
+    }
 }
 
 impl Verdict {

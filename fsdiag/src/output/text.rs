@@ -42,6 +42,10 @@ fn headline(text: &mut String, report: &Report, paint: Paint) {
             let sentence = "cannot tell whether anything hangs: see the notes";
             say!(text, paint, "{}", paint.tone(sentence, Tone::Warn));
         }
+        [] if report.tells_nothing() => {
+            let sentence = "nothing to judge: no line of a known format tells of anything";
+            say!(text, paint, "{}", paint.tone(sentence, Tone::Warn));
+        }
         [] => say!(text, paint, "{}", paint.tone("healthy: nothing hangs", Tone::Good)),
         [first, ..] => {
             let sure = format!("{} ({})", first.cause.name(), first.confidence.name());

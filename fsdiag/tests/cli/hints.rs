@@ -68,6 +68,31 @@ fn the_name_of_a_function_is_no_error() {
 }
 
 #[test]
+fn the_names_that_rclone_quotes_are_no_messages() {
+    let (report, code) = analyze("names-in-quotation-marks.log");
+    assert!(report.healthy && code == Some(0), "{:?}", report.verdicts);
+    assert!(report.notes.is_empty(), "{:?}", report.notes);
+}
+
+#[test]
+fn passwords_and_tokens_of_a_log_stand_in_no_report_of_it() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/hints/with-passwords.log");
+    for format in ["text", "json"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fsdiag"));
+        let output = command.args(["analyze", "--format", format]).arg(&file).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.contains("http://***@h/x?***") && !told.contains("HIDDEN"), "{told}");
+        assert_eq!(output.status.code(), Some(1), "{told}");
+    }
+}
+
+#[test]
+fn a_text_of_no_known_format_without_a_trouble_is_not_called_healthy() {
+    let (report, code) = analyze("no-log-and-no-trouble.txt");
+    assert!(report.healthy && report.inputs[0].events > 0 && code == Some(3), "{code:?} {:?}", report.inputs);
+}
+
+#[test]
 fn a_trouble_told_by_a_text_of_no_known_format_is_little_more_than_a_word() {
     let (report, _) = analyze("no-log-at-all.txt");
     let told: Vec<_> = report.verdicts.iter().map(|verdict| (verdict.cause, verdict.confidence)).collect();
