@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    commands::analyze::{Format, select::seconds},
+    commands::analyze::{Format, NO_INPUT, select::seconds},
     output::clean::clean,
     sources::kernel::{
         brief::{self, Brief},
@@ -19,6 +19,9 @@ use crate::{
 };
 
 /// List every FUSE mount: daemon, waiting requests, health. No mount is touched.
+///
+/// Exit codes: 0 none is stalled, 1 one is stalled, aborted or dead, 2 wrong usage, 3 nothing can be told of any (not
+/// root).
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[arg(long, value_enum, default_value_t)]
@@ -93,7 +96,7 @@ impl Health {
     }
 }
 
-/// Prints the list; exit code 1 when a mount is stalled or dead.
+/// Prints the list; exit code 1 when a mount is stalled or dead, 3 when nothing can be told of any.
 ///
 /// # Errors
 /// When `/proc/self/mountinfo` or stdout fails.
@@ -108,8 +111,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&listing)?)?,
         Format::Text => write!(out, "{}", text(&listing))?,
     }
-    let sick = listing.mounts.iter().any(|m| m.health.is_sick());
-    Ok(ExitCode::from(u8::from(sick)))
+    Ok(ExitCode::from(code(&listing.mounts)))
+}
+
+/// What is said of them all: one is sick, or of none anything can be told.
+fn code(mounts: &[Row]) -> u8 {
+    let untold = !mounts.is_empty() && mounts.iter().all(|m| m.health == Health::Unknown);
+    match () {
+        () if mounts.iter().any(|m| m.health.is_sick()) => 1,
+        () if untold => NO_INPUT,
+        () => 0,
+    }
 }
 
 fn row(brief: &Brief, stalled_us: u64) -> Row {
@@ -208,6 +220,17 @@ mod tests {
         let unseen = Brief { sure: false, ..brief(0) };
         assert_eq!(health(&unseen, 10_000_000), Health::Unknown);
         assert_eq!(health(&Brief { connected: Some(true), ..unseen }, 10_000_000), Health::Ok);
+    }
+
+    #[test]
+    fn who_sees_nothing_of_any_mount_is_not_told_that_all_are_well() {
+        let code = |briefs: &[Brief]| super::code(&briefs.iter().map(|b| row(b, 10_000_000)).collect::<Vec<_>>());
+        let unseen = Brief { sure: false, waiting: None, ..brief(0) };
+        let well = Brief { connected: Some(true), ..brief(0) };
+        assert_eq!(code(&[]), 0);
+        assert_eq!(code(&[unseen.clone(), unseen.clone()]), NO_INPUT);
+        assert_eq!(code(&[unseen.clone(), well]), 0);
+        assert_eq!(code(&[unseen, brief(0)]), 1);
     }
 
     #[test]

@@ -133,6 +133,8 @@ pub struct Choice {
     /// `ok`, `STALLED`, ...
     pub health: String,
     pub sick: bool,
+    /// Nobody can tell how it does.
+    pub unknown: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

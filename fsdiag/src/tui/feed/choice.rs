@@ -97,5 +97,6 @@ fn row(brief: &Brief, stalled_us: u64) -> Choice {
         oldest_us: brief.oldest_us,
         health: health.word().to_owned(),
         sick: health.is_sick(),
+        unknown: health == Health::Unknown,
     }
 }

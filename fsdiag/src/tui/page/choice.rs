@@ -22,7 +22,11 @@ pub fn page(state: &State, canvas: Canvas) -> Page {
 }
 
 fn cells(choice: &Choice) -> Vec<Cell> {
-    let look = if choice.sick { Look::Culprit } else { Look::Good };
+    let look = match (choice.sick, choice.unknown) {
+        (true, _) => Look::Culprit,
+        (_, true) => Look::Slow,
+        _ => Look::Good,
+    };
     let oldest = choice.oldest_us.map(|us| format!("{} {}", words::duration(us), choice.oldest));
     vec![
         Cell::new(choice.health.as_str(), look),

@@ -141,8 +141,13 @@ fn shortened(mut rows: Vec<Row>, most: usize, width: usize) -> Vec<Row> {
 
 fn choices(state: &State) -> Cell {
     let sick = state.picture.mounts.iter().filter(|choice| choice.sick).count();
+    let unknown = state.picture.mounts.iter().filter(|choice| choice.unknown).count();
     match (state.picture.mounts.len(), sick) {
         (0, _) => Cell::new("nothing to look at", Look::Slow),
+        (_, 0) if unknown > 0 => Cell::new(
+            format!("~ how {} {} cannot be told; root sees more", count(unknown, "mount"), verb(unknown, "does", "do")),
+            Look::Slow,
+        ),
         (_, 0) => Cell::new(". every mount looks well", Look::Good),
         (all, sick) => Cell::new(
             format!("! {sick} of {} {} dead", count(all, "mount"), verb(sick, "hangs or is", "hang or are")),

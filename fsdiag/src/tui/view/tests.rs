@@ -254,6 +254,7 @@ fn the_list_of_mounts() {
         oldest_us: sick.then_some(34_200_000),
         health: if sick { "STALLED".into() } else { "ok".into() },
         sick,
+        unknown: false,
     };
     let mounts = vec![
         row("/mnt/films", "fuse.fsd", "fsd-worker 4711", Some(21), true),
@@ -261,6 +262,10 @@ fn the_list_of_mounts() {
         row("/run/user/1000/doc", "fuse.portal", "", None, false),
     ];
     check("mounts", &Picture { mounts, ..with_source(SourceState::Choosing) }, &[Action::Down]);
+    let unknown =
+        Choice { health: "unknown".into(), unknown: true, ..row("/mnt/films", "fuse.sshfs", "", None, false) };
+    let mounts = vec![row("/mnt/archive", "fuse.rclone", "rclone 99", Some(0), false), unknown];
+    check("mounts_untold", &Picture { mounts, ..with_source(SourceState::Choosing) }, &[]);
     check("mounts_none", &with_source(SourceState::Choosing), &[]);
 }
 

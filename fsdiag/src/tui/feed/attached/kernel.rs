@@ -161,12 +161,13 @@ fn known(operation: &mut Operation, rows: &[Row]) {
     operation.path = row.path.clone().or_else(|| row.name.clone()).unwrap_or_default();
 }
 
-/// What is open runs on the lane of the thread that serves it.
+/// What is open runs on the lane of the thread that serves it, or on that of those of which only the state is known.
 fn open_lanes(picture: &mut Picture, rows: &[Row]) {
     let now = picture.source.now_us;
     for row in rows {
         let (Some(op), Some(age_us)) = (row.op, row.age_us) else { continue };
-        let worker = row.server.as_ref().map_or_else(|| "unread".to_owned(), |server| watch::lane(server.tid));
+        let state = || facts::state_word(row).to_lowercase();
+        let worker = row.server.as_ref().map_or_else(state, |server| watch::lane(server.tid));
         let span = LaneSpan { start_us: now.saturating_sub(age_us), end_us: None, op };
         match picture.lanes.iter_mut().find(|lane| lane.worker == worker) {
             Some(lane) => lane.spans.push(span),
