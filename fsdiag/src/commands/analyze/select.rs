@@ -25,7 +25,12 @@ fn rfc3339(text: &str) -> Option<String> {
     let (clock, zone) = time.split_at(time.find(['Z', '+', '-']).unwrap_or(time.len()));
     let clock = clock.trim_end();
     let seconds = if clock.len() == "00:00".len() { ":00" } else { "" };
-    let zone = if zone.is_empty() { "Z" } else { zone };
+    let zone = match zone.as_bytes() {
+        [] => "Z".to_owned(),
+        [b'+' | b'-', _, _] => format!("{zone}:00"),
+        [b'+' | b'-', _, _, b'0'..=b'9', _] => format!("{}:{}", &zone[..3], &zone[3..]),
+        _ => zone.to_owned(),
+    };
     Some(format!("{}T{}{seconds}{zone}", date.replace('/', "-"), clock.replace(',', ".")))
 }
 
