@@ -32,6 +32,8 @@ pub(super) struct EventFile {
     rest: Vec<u8>,
     done: usize,
     retry_at_us: u64,
+    /// The disk took nothing the last time, and that was said.
+    refused: bool,
 }
 
 impl EventFile {
@@ -49,6 +51,7 @@ impl EventFile {
             rest: Vec::new(),
             done: 0,
             retry_at_us: 0,
+            refused: false,
         }
     }
 
@@ -96,10 +99,23 @@ impl EventFile {
                 Ok(n) if n > 0 => {
                     self.done += n;
                     self.size += n as u64;
+                    self.refused = false;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => (),
-                _ => self.retry_at_us = clock::now_mono_us() + RETRY_US,
+                refused => {
+                    self.retry_at_us = clock::now_mono_us() + RETRY_US;
+                    self.say(refused.err());
+                }
             }
+        }
+    }
+
+    /// Once, until the disk takes something again.
+    fn say(&mut self, why: Option<io::Error>) {
+        if !std::mem::replace(&mut self.refused, true) {
+            let why = why.unwrap_or_else(|| io::ErrorKind::WriteZero.into());
+            let dir = self.dir.display();
+            tracing::warn!("no events can be written to {dir} ({why}): they stay in memory as far as there is room");
         }
     }
 
@@ -235,11 +251,11 @@ mod tests {
         let mut file = EventFile::new(dir.path(), RunId(1), 0, 0);
         file.file = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
         file.write(b"line\n");
-        assert!(!file.is_clean());
+        assert!(!file.is_clean() && file.refused);
         file.write(b"another\n");
         file.file = Some(append(&dir.path().join("after")).unwrap());
         file.hurry();
-        assert!(file.is_clean());
+        assert!(file.is_clean() && !file.refused, "the next time is said again");
         assert_eq!(fs::read(dir.path().join("after")).unwrap(), b"line\nanother\n");
     }
 

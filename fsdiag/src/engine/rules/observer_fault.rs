@@ -27,7 +27,8 @@ fn late(case: &Case<'_>, life: usize) -> Option<Finding> {
         "The recorder itself is late: its writer lags by {:.1} s, so the record ends before the present.",
         seconds(lag)
     );
-    (lag >= limit).then(|| made(Confidence::High, sentence, "event writer").evidence(case, [*place]))
+    let advice = "look at the disk of the event file (df, fsd's own messages): full or stuck, it holds the writer up";
+    (lag >= limit).then(|| made(Confidence::High, sentence, "event writer").advice(&[advice]).evidence(case, [*place]))
 }
 
 /// Events go on and the pulse does not: the watchdog's thread is stuck or gone.
