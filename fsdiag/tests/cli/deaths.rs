@@ -121,3 +121,35 @@ fn a_node_that_kills_what_a_container_runs_may_mean_another_container() {
     let first = (report.verdicts[0].cause, report.verdicts[0].confidence);
     assert_eq!(first, (Cause::DaemonGone, Confidence::High), "{:?}", report.verdicts);
 }
+
+#[test]
+fn a_namesake_that_the_kernel_kills_is_a_daemon_only_where_time_or_mount_tell_so() {
+    let testdata = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/deaths");
+    let dir = tempfile::tempdir().unwrap();
+    let given = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().expect("a path of UTF-8").to_owned()
+    };
+    let whole = fs::read_to_string(testdata.join("rclone-killed.log")).unwrap();
+    let (log, shell) = whole.trim_end().rsplit_once('\n').unwrap();
+    let (log, shell) = (given("fuse.log", format!("{log}\n")), given("shell.txt", format!("{shell}\n")));
+    let first = |files: &[&str]| {
+        let (report, _) = analyze(files);
+        assert!(report.verdicts[0].sentence.contains("3 requests were open"), "{files:?}: {:?}", report.verdicts);
+        (report.verdicts[0].cause, report.verdicts[0].confidence)
+    };
+    // Its log ends with that death; the shell names its mount.
+    assert_eq!(first(&[&log, "oom.txt"]), (Cause::DaemonGone, Confidence::Certain));
+    assert_eq!(first(&[&log, &shell]), (Cause::DaemonGone, Confidence::Certain));
+    // It is silent for minutes before, or nobody knows for how long.
+    assert_eq!(first(&[&log, "oom-of-a-namesake.txt"]), (Cause::DaemonGone, Confidence::Medium));
+    assert_eq!(first(&[&log, "oom-since-boot.txt"]), (Cause::DaemonGone, Confidence::Medium));
+    // What hung for two minutes while the daemon went on writing hung before anybody was killed.
+    for of_another in ["oom-of-a-namesake.txt", "oom-since-boot.txt"] {
+        let (report, _) = analyze(&["hang.log", of_another]);
+        assert_eq!(causes(&report)[0], Cause::LockPileup, "{of_another}: {:?}", report.verdicts);
+        let gone = report.verdicts.iter().find(|verdict| verdict.cause == Cause::DaemonGone);
+        assert_eq!(gone.map(|gone| gone.confidence), Some(Confidence::Low), "{of_another}");
+    }
+}

@@ -1,28 +1,20 @@
 //! Deaths: who died in a daemon's log or beside it, as a shell, the init system or the kernel tells it. On a machine any
 //! program may die, so a death is a daemon's only as far as number and name fit it.
 
+mod fit;
+
 use std::collections::VecDeque;
 
+use self::fit::{Fit, by_name, by_number, fit_of_dump, share_a_path};
 use super::{
     Model,
     ops::Micros,
     session::{Ended, Session},
 };
 use crate::engine::{
-    fact::{At, Dump, InputId, Place, Victim, Writer},
+    fact::{At, InputId, Place, Victim, Writer},
     report::Confidence,
 };
-
-/// Formats that only one program writes, and what that is called.
-const PROGRAMS: [(&str, &str); 7] = [
-    ("fsd-events", "fsd"),
-    ("rclone", "rclone"),
-    ("mountpoint-s3", "mount-s3"),
-    ("gcsfuse", "gcsfuse"),
-    ("juicefs-accesslog", "juicefs"),
-    ("sshfs-debug", "sshfs"),
-    ("loggedfs", "loggedfs"),
-];
 
 /// The latest ones of a log: children may die in it without end.
 #[derive(Clone, Debug, Default)]
@@ -161,14 +153,14 @@ impl Model {
         let fits: Vec<(usize, Fit)> = daemons.map(|(at, session)| (at, self.beside(session, death))).collect();
         let dumps = self.dumps.iter().map(|(_, dump, _)| fit_of_dump(dump, &death.victim));
         let best = fits.iter().map(|(_, fit)| *fit).chain(dumps).max();
-        match best.unwrap_or_else(|| by_name(None, &death.victim)) {
-            fit @ (Fit::Its | Fit::Likely) => {
-                let mut its = fits.iter().filter(|(_, other)| *other == fit);
-                let one = its.next().filter(|_| its.next().is_none());
-                Some((one.map_or(log, |(at, _)| *at), fit.told_of(&death.victim)))
-            }
-            Fit::Perhaps if self.is_anything_open() => Some((log, Confidence::Medium)),
-            Fit::Perhaps | Fit::Not => None,
+        let fit = best.unwrap_or_else(|| by_name(None, &death.victim));
+        let mut its = fits.iter().filter(|(_, other)| *other == fit).map(|(at, _)| *at);
+        let one = its.next().filter(|_| its.next().is_none());
+        match fit {
+            Fit::Its | Fit::Likely => Some((one.unwrap_or(log), fit.told_of(&death.victim))),
+            Fit::Namesake if self.is_open(one) => Some((one.unwrap_or(log), self.namesake(one))),
+            Fit::Perhaps if self.is_open(None) => Some((log, Confidence::Medium)),
+            Fit::Namesake | Fit::Perhaps | Fit::Not => None,
         }
     }
 
@@ -180,16 +172,25 @@ impl Model {
         match self.fit(session, &death.victim, Told::Within) {
             fit @ (Fit::Its | Fit::Likely) => Some(fit.told_of(&death.victim)),
             Fit::Perhaps if death.victim.is_nameless() => Some(Confidence::Certain),
-            Fit::Perhaps if !session.open.is_empty() => Some(Confidence::Medium),
-            Fit::Perhaps | Fit::Not => None,
+            Fit::Namesake | Fit::Perhaps if !session.open.is_empty() => Some(Confidence::Medium),
+            Fit::Namesake | Fit::Perhaps | Fit::Not => None,
         }
     }
 
-    /// Whether a death that another log tells of may be that daemon's: not if it has written since.
+    /// Whether a death that another log tells of may be that daemon's: not if it has written since. Of a machine's
+    /// programs several may have one name: then it takes a number, the path of the mount, or a log that ends with the
+    /// death to tell whose it was.
     fn beside(&self, session: &Session, death: &Death) -> Fit {
-        const RACE_US: u64 = 1_000_000;
-        let later = session.clock.wall.zip(death.wall).is_some_and(|(wall, then)| wall > then + RACE_US);
-        if later { Fit::Not } else { self.fit(session, &death.victim, Told::Beside) }
+        let fit = self.fit(session, &death.victim, Told::Beside);
+        let numbered = by_number(session.about.pid, death.victim.pid).is_some();
+        let known = numbered || share_a_path(&session.about.banner, &death.ended.text);
+        match session.silence_before(death) {
+            Some(Silence::Undone) => Fit::Not,
+            _ if known => fit,
+            Some(Silence::Moment) => fit,
+            Some(Silence::While) | None => fit.min(Fit::Namesake),
+            Some(Silence::Long) => Fit::Not,
+        }
     }
 
     fn fit(&self, session: &Session, victim: &Victim, told: Told) -> Fit {
@@ -211,7 +212,7 @@ impl Model {
         match (by_name(self.program_of_format(session), victim), told) {
             (known @ (Fit::Its | Fit::Likely), Told::Within) => fit.max(known),
             (Fit::Its | Fit::Likely, Told::Beside) => fit.max(Fit::Perhaps),
-            (Fit::Perhaps | Fit::Not, _) => fit,
+            (Fit::Namesake | Fit::Perhaps | Fit::Not, _) => fit,
         }
     }
 
@@ -223,12 +224,30 @@ impl Model {
 
     fn program_of_format(&self, session: &Session) -> Option<&'static str> {
         let format = self.inputs.get(usize::from(session.about.input.input.0)).map(|input| &*input.format);
-        PROGRAMS.iter().find(|(of, _)| Some(*of) == format).map(|(_, program)| *program)
+        fit::PROGRAMS.iter().find(|(of, _)| Some(*of) == format).map(|(_, program)| *program)
     }
 
-    fn is_anything_open(&self) -> bool {
-        !self.dumps.is_empty() || self.current().any(|(_, session)| !session.open.is_empty())
+    /// How sure the death of a namesake is that of a daemon: what hung for long by its last word did not wait for it.
+    fn namesake(&self, daemon: Option<usize>) -> Confidence {
+        let hung = daemon.is_some_and(|at| self.sessions[at].hung_for(self.limits.stalled_us));
+        if hung { Confidence::Low } else { Confidence::Medium }
     }
+
+    /// Whether anything is open in that daemon, or in any.
+    fn is_open(&self, daemon: Option<usize>) -> bool {
+        let asked = |at: usize| daemon.is_none_or(|daemon| daemon == at);
+        !self.dumps.is_empty() || self.current().any(|(at, session)| asked(at) && !session.open.is_empty())
+    }
+}
+
+/// How long a daemon had written nothing when somebody died.
+enum Silence {
+    /// It has written since.
+    Undone,
+    Moment,
+    While,
+    /// What it was at is another matter.
+    Long,
 }
 
 impl Session {
@@ -274,6 +293,26 @@ impl Session {
         wrote || self.answers() > since.answers
     }
 
+    /// None where the one or the other has no time of day.
+    fn silence_before(&self, death: &Death) -> Option<Silence> {
+        const RACE_US: u64 = 1_000_000;
+        // Whole seconds, and the moment that the end of a process takes.
+        const MOMENT_US: u64 = 2_000_000;
+        const SAME_INCIDENT_US: u64 = 600_000_000;
+        let (wall, then) = self.clock.wall.zip(death.wall)?;
+        Some(match then.saturating_sub(wall) {
+            _ if wall > then + RACE_US => Silence::Undone,
+            silence if silence <= MOMENT_US => Silence::Moment,
+            silence if silence <= SAME_INCIDENT_US => Silence::While,
+            _ => Silence::Long,
+        })
+    }
+
+    /// Whether anything has been open for so long by its last word.
+    fn hung_for(&self, limit: Micros) -> bool {
+        self.judged().any(|open| self.age(open.at, self.clock.last).is_some_and(|age| age >= limit))
+    }
+
     fn answers(&self) -> u64 {
         self.stats.values().map(|stats| stats.count).sum()
     }
@@ -284,75 +323,9 @@ impl Session {
     }
 }
 
-/// How well a victim fits a daemon.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
-    Not,
-    /// Nothing is known of the one or of the other.
-    Perhaps,
-    /// It is called as daemons are, and of this one nothing is known.
-    Likely,
-    Its,
-}
-
-impl Fit {
-    /// How sure a death is whose victim is named: of all programs of a machine several may be called as daemons are.
-    fn told_of(self, victim: &Victim) -> Confidence {
-        if self == Self::Likely && victim.by_kernel { Confidence::High } else { Confidence::Certain }
-    }
-}
-
 /// Where a death is told: in what the daemon's container writes, or in a log of somebody else.
 #[derive(Clone, Copy)]
 enum Told {
     Within,
     Beside,
-}
-
-fn by_number(own: Option<u32>, dead: Option<u32>) -> Option<Fit> {
-    own.zip(dead).map(|(own, dead)| if own == dead { Fit::Its } else { Fit::Not })
-}
-
-fn by_name(own: Option<&str>, victim: &Victim) -> Fit {
-    let Some(name) = victim.name.as_deref() else { return Fit::Perhaps };
-    match own {
-        Some(own) if has_word(name, own) => Fit::Its,
-        Some(_) => Fit::Not,
-        None if PROGRAMS.iter().any(|(_, program)| has_word(name, program)) => Fit::Likely,
-        None => Fit::Perhaps,
-    }
-}
-
-fn fit_of_dump(dump: &Dump, victim: &Victim) -> Fit {
-    by_number(dump.pid, victim.pid).unwrap_or_else(|| by_name(dump.process.as_deref(), victim))
-}
-
-/// `rclone` in `rclone-1`, `rclone.service` and `rclone[812]`, and not in `rclonefs`.
-fn has_word(text: &str, word: &str) -> bool {
-    let outside = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric());
-    let alone = |(at, _): (usize, &str)| {
-        outside(text[..at].chars().next_back()) && outside(text[at + word.len()..].chars().next())
-    };
-    text.match_indices(word).any(alone)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_death_is_a_daemon_s_by_its_name_and_of_an_unnamed_one_it_may_be() {
-        for (own, name, fit) in [
-            (Some("rclone"), Some("rclone"), Fit::Its),
-            (Some("rclone"), Some("rclone-media.service"), Fit::Its),
-            (Some("rclone"), Some("cat"), Fit::Not),
-            (Some("fsd"), Some("nfsd[97]"), Fit::Not),
-            (Some("rclone"), None, Fit::Perhaps),
-            (None, Some("rclone"), Fit::Likely),
-            (None, Some("streamd"), Fit::Perhaps),
-        ] {
-            let victim = Victim { name: name.map(Into::into), ..Victim::default() };
-            assert!(by_name(own, &victim) == fit, "{own:?} {name:?}");
-        }
-    }
 }

@@ -39,7 +39,7 @@ impl Model {
         match what {
             What::Own(body) => self.own(place, at, &body, None),
             What::Kernel(kernel) => self.kernel_fact(place, &kernel),
-            What::Session { pid, workers, .. } => self.new_session(place, at, pid, workers),
+            What::Session { pid, workers, banner, .. } => self.new_session(place, at, (pid, workers), banner),
             What::Lost { lines } => self.lost(place, at, lines),
             What::SessionEnd { crash, text, victim } => {
                 self.end(place, at, Ended { crash, text, place }, victim.as_ref());
@@ -129,7 +129,7 @@ impl Model {
         self.kernel.apply(place, fact);
     }
 
-    fn new_session(&mut self, place: Place, at: At, pid: Option<u32>, workers: Option<u32>) {
+    fn new_session(&mut self, place: Place, at: At, (pid, workers): (Option<u32>, Option<u32>), banner: Box<str>) {
         let stream = self.stream(place.input);
         let current = self.voices.session(stream).map(|at| &self.sessions[at]);
         let goes_on = current.is_some_and(|s| {
@@ -145,6 +145,7 @@ impl Model {
         session.about.pid = pid.or(session.about.pid);
         session.about.workers = workers.or(session.about.workers);
         session.about.started.get_or_insert(place);
+        session.about.banner = banner;
     }
 }
 

@@ -103,6 +103,8 @@ pub struct About {
     pub mount: Box<str>,
     pub max_background: u32,
     pub started: Option<Place>,
+    /// What it said when it started.
+    pub banner: Box<str>,
     pub input: Place,
     /// The first input of the log that it writes.
     pub stream: InputId,
