@@ -29,6 +29,8 @@ pub struct Guess {
     pub completed_after: usize,
     /// Half of a per cent of the lines or more is missing.
     pub lossy: bool,
+    /// Whoever has the lock may be nobody of the log: then the one to blame only came first.
+    pub outside: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,6 +258,7 @@ impl View<'_, '_> {
             victims,
             completed_after: after,
             lossy: self.loss() > 0.005,
+            outside: false,
         })
     }
 

@@ -165,8 +165,22 @@ fn d4_a_lock_whose_holder_is_not_in_the_data_is_no_deadlock() {
     let mut log = Log::new();
     (1..3).for_each(|id| _ = log.at(id, enter(id, Op::Getattr)).lock(10, id, "tree", LockMode::Write, Step::Wait));
     let report = log.at(40_000, What::Lost { lines: 0 }).report();
-    assert_eq!(first(&report), Some((Cause::LockPileup, Confidence::Low, None)));
+    assert_eq!(first(&report), Some((Cause::LockPileup, Confidence::Medium, None)));
     assert!(report.verdicts.iter().all(|verdict| verdict.cause != Cause::DeadlockCycle));
+}
+
+#[test]
+fn d4_who_came_first_and_waits_for_a_lock_itself_does_not_hold_it() {
+    let mut log = Log::new();
+    log.busy(Op::Getattr, 20).busy(Op::Lookup, 20);
+    for id in 1..6 {
+        log.at(20_100 + id, enter(id, Op::Release)).lock(20_101 + id, id, "tree", LockMode::Write, Step::Wait);
+    }
+    let report = log.at(45_000, What::Lost { lines: 0 }).report();
+    assert_eq!(first(&report), Some((Cause::LockPileup, Confidence::Medium, None)), "{:?}", report.verdicts);
+    let culprit = report.verdicts[0].culprit.as_ref();
+    assert_eq!(culprit.and_then(|culprit| culprit.lock.as_deref()), Some("tree"));
+    assert_eq!((report.verdicts.len(), report.verdicts[0].waiters.len()), (1, 5), "{:?}", report.verdicts);
 }
 
 #[test]

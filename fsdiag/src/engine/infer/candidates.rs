@@ -28,8 +28,9 @@ impl View<'_, '_> {
         let alternatives: Vec<usize> = ranked[1..].iter().filter(|c| c.0 >= 2.0).map(|c| c.1).collect();
         let victims: Vec<usize> = victims.iter().copied().filter(|op| *op != culprit).collect();
         let affected = victims.len() + 1;
+        let outside = self.may_be_first_victim(culprit);
         let confidence = match () {
-            () if affected >= 3 && score >= 5.0 && alternatives.is_empty() => Confidence::High,
+            () if affected >= 3 && score >= 5.0 && alternatives.is_empty() && !outside => Confidence::High,
             () if affected >= 2 && score >= 4.0 => Confidence::Medium,
             () => Confidence::Low,
         };
@@ -39,7 +40,8 @@ impl View<'_, '_> {
         let young = fresh || !victims.iter().chain([&culprit]).any(|op| self.is_stalled(*op));
         let confidence = if young { Confidence::Low } else { confidence };
         let lossy = self.loss() > 0.005;
-        Some(Guess { kind: GuessKind::Lock, confidence, culprit, alternatives, victims, completed_after, lossy })
+        let kind = GuessKind::Lock;
+        Some(Guess { kind, confidence, culprit, alternatives, victims, completed_after, lossy, outside })
     }
 
     fn score(&self, op: usize, since: Micros, majority: Option<Op>, stalled: &[Op]) -> (f64, usize) {
@@ -56,6 +58,14 @@ impl View<'_, '_> {
             (false, false) => 0.0,
         };
         (score, after)
+    }
+
+    /// A thread that serves no request may have taken the lock: then the first that asked for it only waits, and is as
+    /// likely of a kind as that is frequent.
+    fn may_be_first_victim(&self, op: usize) -> bool {
+        const RARE: u64 = 100;
+        let all: u64 = self.session.stats.values().map(|stats| stats.count).sum();
+        self.stats(self.kind(op)).is_some_and(|stats| stats.count * RARE > all)
     }
 
     fn majority(&self, victims: &[usize]) -> Option<Op> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use fsd_events::{
-    event::Phase,
+    event::{LockKind, Phase},
     op::{Class, Op},
 };
 
@@ -39,7 +39,7 @@ impl Rule for LockPileup {
             None => f,
         }));
         for guess in &case.guesses {
-            if !covered(&found, guess) && is_lock(case, guess) {
+            if !covered(&found, guess) && is_lock(case, guess) && !waits_for_others(case, guess.culprit) {
                 found.extend(guessed(case, guess));
             }
         }
@@ -172,6 +172,12 @@ fn is_lock(case: &Case<'_>, guess: &Guess) -> bool {
         && !is_denied(case, guess)
 }
 
+/// Its daemon's own words are that it waits for a lock: somebody else has that, whoever came first.
+fn waits_for_others(case: &Case<'_>, op: usize) -> bool {
+    let waits = |party: usize| case.graph.ownerless.values().any(|waiters| waiters.contains(&party));
+    case.party_of(op).is_some_and(waits)
+}
+
 /// Goroutines say what they wait for: where none of these waits for a lock, there is none.
 fn is_denied(case: &Case<'_>, guess: &Guess) -> bool {
     let thread = |op: &usize| case.parties[case.party_of(*op)?].thread.map(|at| &case.threads[at]);
@@ -186,8 +192,9 @@ fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
     let alternatives: Vec<usize> = guess.alternatives.iter().filter_map(|op| case.party_of(*op)).collect();
     let kind = case.ops[guess.culprit].open.op();
     let global = same_object(case, guess);
+    let unless = if guess.outside { ", unless a thread that serves no request does" } else { "" };
     let sentence = format!(
-        "{} entered{} ago and has not ended; {}, {}: it holds a lock that they need ({global}).",
+        "{} entered{} ago and has not ended; {}, {}: it holds a lock that they need ({global}){unless}.",
         case.name_of(root),
         case.ops[guess.culprit].age.map(|us| format!(" {:.1} s", seconds(us))).unwrap_or_default(),
         since_then(case, guess),
@@ -228,7 +235,8 @@ fn by_order(case: &Case<'_>) -> Option<Finding> {
     }
     let (kind, confidence) = (GuessKind::Lock, Confidence::Low);
     let (culprit, victims, alternatives) = (*first, victims.to_vec(), Vec::new());
-    guessed(case, &Guess { kind, confidence, culprit, alternatives, victims, completed_after, lossy: false })
+    let (lossy, outside) = (false, true);
+    guessed(case, &Guess { kind, confidence, culprit, alternatives, victims, completed_after, lossy, outside })
 }
 
 /// What the log shows of those that began after it.
@@ -275,7 +283,20 @@ fn ownerless(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let advice = &[advice::DUMP_NOW, advice::LOCK_EVENTS];
-    Some(without_holder(case, name, waiters).advice(advice).isolate(&[advice::FLAG_LOCKS]))
+    let mut finding = without_holder(case, name, waiters).advice(advice).isolate(&[advice::FLAG_LOCKS]);
+    if stuck && is_whole(case, name, waiters) {
+        finding.verdict.confidence = Confidence::Medium;
+    }
+    Some(finding)
+}
+
+/// Whether no record is missing since these began to wait: then none of the log's requests has that lock.
+fn is_whole(case: &Case<'_>, name: &str, waiters: &[usize]) -> bool {
+    let mut sessions = waiters.iter().filter_map(|party| case.life_of_party(*party)).map(|at| case.lives[at].session);
+    sessions.all(|session| {
+        let lock = session.locks.get(name).filter(|lock| lock.kind != LockKind::Permit);
+        lock.is_some_and(|lock| lock.waiters.values().all(|waiter| session.sequence.is_whole_since(waiter.told)))
+    })
 }
 
 /// The same by stacks: callbacks that stay in front of one lock, and no thread of the dump that could hold it.

@@ -150,6 +150,18 @@ fn r11_what_others_went_on_beside_for_long_is_exonerated_though_it_is_the_oldest
 }
 
 #[test]
+fn r11_the_first_of_a_frequent_kind_may_only_be_the_first_to_wait_for_somebody_outside_the_log() {
+    let told = |root: Op| {
+        let mut log = Log::new();
+        log.busy(Op::Getattr, 20).busy(Op::Lookup, 20).at(20_100, enter(1, root));
+        let report = log.victims(20_200, 2..5).until(45);
+        (first(&report).map(|first| (first.0, first.1)), report.verdicts[0].sentence.contains("serves no request"))
+    };
+    assert_eq!(told(Op::Release), (Some((Cause::LockPileup, Confidence::High)), false));
+    assert_eq!(told(Op::Lookup), (Some((Cause::LockPileup, Confidence::Medium)), true));
+}
+
+#[test]
 fn r12_of_two_that_could_hold_it_the_one_is_blamed_whose_kind_never_took_so_long() {
     let mut log = Log::new();
     log.busy(Op::Getattr, 20).long_reads(3, 4).at(20_100, enter(7, Op::Read));

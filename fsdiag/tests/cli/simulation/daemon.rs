@@ -18,26 +18,32 @@ pub(super) enum Scenario {
     Open,
     Readdir,
     Getattr,
+    /// One of a kind of which there is one in two hundred.
+    Flush,
     /// A reader keeps the lock shared, a writer queues behind it, everybody behind the writer.
     Reader,
     /// The holder takes the lock only up to 2 s after its ENTER.
     Late,
     /// Two operations take two locks in opposite order.
     Inversion,
+    /// A thread that serves no request takes the lock and keeps it: the log shows its victims only.
+    Outside,
     /// Reads hang one by one until no worker is left.
     Pool,
     Healthy,
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Release,
         Self::Open,
         Self::Readdir,
         Self::Getattr,
+        Self::Flush,
         Self::Reader,
         Self::Late,
         Self::Inversion,
+        Self::Outside,
         Self::Pool,
         Self::Healthy,
     ];
@@ -48,9 +54,11 @@ impl Scenario {
             Self::Open => "Open holds the lock",
             Self::Readdir => "Readdir holds the lock",
             Self::Getattr => "Getattr holds the lock",
+            Self::Flush => "Flush, a rare kind, holds the lock",
             Self::Reader => "a reader holds the lock, a writer is queued",
             Self::Late => "late acquirer: Release takes the lock 0-2 s after ENTER",
             Self::Inversion => "two locks in opposite order",
+            Self::Outside => "a thread outside the log holds the lock",
             Self::Pool => "pool exhausted by hung Reads (recognised)",
             Self::Healthy => "healthy",
         }
@@ -85,6 +93,8 @@ enum Next {
     Free(u64),
     /// It ends, without a lock.
     End(u64),
+    /// Somebody who is no request asks for the lock.
+    Seize,
 }
 
 struct Live {
@@ -120,6 +130,8 @@ pub(super) struct Daemon {
 }
 
 const SECOND: u64 = 1_000_000;
+/// Whoever serves no request: no line names it.
+const OUTSIDE: u64 = u64::MAX;
 
 impl Daemon {
     pub(super) fn new(settings: Settings, scenario: Scenario, seed: u64) -> Self {
@@ -147,6 +159,9 @@ impl Daemon {
     /// The log, with its losses, and the ids that may be blamed.
     pub(super) fn run(mut self) -> (Vec<Fact>, Vec<u64>) {
         self.at(0, Next::Arrive);
+        if self.scenario == Scenario::Outside {
+            self.at(self.fault_at, Next::Seize);
+        }
         let mut now = 0;
         while let Some(Reverse((time, _, next))) = self.events.pop() {
             if time > self.until {
@@ -176,6 +191,11 @@ impl Daemon {
                 self.end(now, id);
             }
             Next::End(id) => self.end(now, id),
+            Next::Seize => {
+                let (op, worker) = (Op::Release, usize::MAX);
+                self.live.insert(OUTSIDE, Live { op, worker, since: now, mode: LockMode::Write, root: true });
+                self.ask(now, OUTSIDE);
+            }
         }
         while !self.idle.is_empty() && !self.waiting.is_empty() {
             let op = self.waiting.pop_front().unwrap();
@@ -184,14 +204,15 @@ impl Daemon {
     }
 
     fn pick(&mut self) -> Op {
-        const MIX: [(f64, Op); 7] = [
+        const MIX: [(f64, Op); 8] = [
             (0.40, Op::Getattr),
             (0.60, Op::Lookup),
             (0.80, Op::Read),
             (0.86, Op::Open),
             (0.92, Op::Release),
             (0.97, Op::Readdir),
-            (1.00, Op::Access),
+            (0.995, Op::Access),
+            (1.00, Op::Flush),
         ];
         let at = self.random();
         MIX.iter().find(|(share, _)| at < *share).map_or(Op::Getattr, |(_, op)| *op)
@@ -236,7 +257,8 @@ impl Daemon {
             Scenario::Open => Op::Open,
             Scenario::Readdir | Scenario::Reader => Op::Readdir,
             Scenario::Getattr => Op::Getattr,
-            Scenario::Pool | Scenario::Healthy => return false,
+            Scenario::Flush => Op::Flush,
+            Scenario::Outside | Scenario::Pool | Scenario::Healthy => return false,
         };
         now >= self.fault_at && op == kind && self.roots.is_empty()
     }
@@ -309,10 +331,10 @@ impl Daemon {
     }
 
     fn named_event(&mut self, now: u64, id: u64, lock: &'static str, step: Step, mode: LockMode, holders: &[u64]) {
-        if !self.settings.lock_events {
+        if !self.settings.lock_events || id == OUTSIDE {
             return;
         }
-        let holder = holders.iter().map(|h| OpId(*h)).collect();
+        let holder = holders.iter().filter(|h| **h != OUTSIDE).map(|h| OpId(*h)).collect();
         let step = LockStep { id: OpId(id), lock: lock.into(), kind: LockKind::RwLock, mode, step, holder, us: 0 };
         self.say(now, What::Own(Box::new(Body::Lock(step))));
     }
