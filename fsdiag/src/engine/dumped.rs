@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use fsd_events::event::Phase;
+
 use super::{
     advice,
     case::Case,
@@ -10,6 +12,7 @@ use super::{
     plural::{count, verb},
     report::{Cause, Confidence},
     stacks::{Conclusion, doing::Doing},
+    threads::Seen,
 };
 
 /// The findings of one cause that the dumps prove.
@@ -29,7 +32,9 @@ fn finding(case: &Case<'_>, first: usize, proof: &Conclusion) -> Option<Finding>
     let stuck = waiters.iter().chain([&culprit]).filter_map(|p| case.op_of(*p)).any(|op| case.is_stuck(op));
     // A log that ends before the dump was taken tells ages from below: it stopped with the very requests of the dump.
     let young = !ages.is_empty() && ages.iter().all(|age| *age < YOUNG) && !stuck;
-    if young && (!all_seen(case, case.threads[first].dump) || case.op_of(culprit).is_some_and(|op| is_slow(case, op))) {
+    let dump = case.threads[first].dump;
+    let seen = || all_seen(case, dump) || all_sent(case, dump, proof.cause);
+    if young && (!seen() || case.op_of(culprit).is_some_and(|op| is_slow(case, op))) {
         return None;
     }
     let blamed = &case.threads[first + proof.culprit];
@@ -95,6 +100,16 @@ fn all_seen(case: &Case<'_>, dump: usize) -> bool {
     let in_dump = |at: &usize| case.threads[*at].dump == dump;
     let seats: HashSet<usize> = (0..case.threads.len()).filter(in_dump).map(|at| case.seats[at]).collect();
     (0..case.ops.len()).all(|op| case.party_of(op).is_some_and(|party| seats.contains(&party)))
+}
+
+/// Whether all that is open at the end of the logs has been sent to a server, and the dump shows callbacks that wait for
+/// one, each with a request or several: a log of what a daemon asks its server (sshfs) counts other things than callbacks.
+fn all_sent(case: &Case<'_>, dump: usize, cause: Cause) -> bool {
+    let sent = case.ops.iter().all(|op| op.open.doing() == Some(Phase::Upstream));
+    let waits =
+        |seen: &&Seen<'_>| seen.dump == dump && seen.op.is_some() && matches!(seen.doing, Doing::Network | Doing::Wait);
+    let callbacks = case.threads.iter().filter(waits).count();
+    cause == Cause::UpstreamStall && sent && callbacks <= case.ops.len()
 }
 
 /// The dump itself says for how long.

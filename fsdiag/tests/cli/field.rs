@@ -360,6 +360,16 @@ fn two_logs_of_one_daemon_count_each_request_once() {
 }
 
 #[test]
+fn a_log_of_requests_to_the_server_that_ends_with_a_hang_does_not_hide_it() {
+    // Two callbacks wait, for four requests that the log counts.
+    for dump in ["gdb.txt", "eu-stack.txt"] {
+        let report = case("sshfs-counts-requests-to-its-server", &["journal.log", dump]);
+        let expected = (Cause::UpstreamStall, Confidence::Low, "Open".into());
+        assert_eq!(first(&report), expected, "{dump}: {}", told(&report));
+    }
+}
+
+#[test]
 fn a_stripped_sshfs_whose_server_is_stopped_is_told_by_where_its_threads_wait() {
     let dumps = field().join("../formats");
     for (file, op) in [("eu-stack/stripped-stopped-server.txt", "Open"), ("gdb/stripped-stopped-server.txt", "Open")] {
