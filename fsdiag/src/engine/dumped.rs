@@ -142,10 +142,15 @@ fn sentence(case: &Case<'_>, proof: &Conclusion, first: usize, culprit: usize, w
         Cause::DeadlockCycle => {
             let names: Vec<String> = proof.cycle.iter().map(|at| case.name_of(case.seats[first + at])).collect();
             let rest = waiters.len().saturating_sub(proof.cycle.len().saturating_sub(1));
+            let others = || proof.others.iter().map(|at| case.name_of(case.seats[first + at])).collect::<Vec<_>>();
+            // Where others may have the locks.
+            let unless = match proof.rests {
+                true => format!(", unless {} has what they wait for", enumerated(&others(), "or")),
+                false => String::new(),
+            };
             format!(
-                "Deadlock: {} wait for each other, {name} for `{lock}`{age}; {} more behind them.",
-                names.join(" and "),
-                rest
+                "Deadlock: {} wait for each other{unless}, {name} for `{lock}`{age}; {rest} more behind them.",
+                enumerated(&names, "and"),
             )
         }
         Cause::LockPileup => {
@@ -158,6 +163,14 @@ fn sentence(case: &Case<'_>, proof: &Conclusion, first: usize, culprit: usize, w
             )
         }
         _ => format!("{name}{path} has waited{age}, {}; {behind}.", seen.activity()),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn enumerated(names: &[String], and: &str) -> String {
+    match names {
+        [before @ .., last] if !before.is_empty() => format!("{} {and} {last}", before.join(", ")),
+        _ => names.concat(),
     }
 }
 

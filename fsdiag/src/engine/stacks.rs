@@ -4,6 +4,7 @@
 //! for it, else the only thread that works where the waiters wait; how it was found is part of the answer. Waiters
 //! without any holder in the dump are never called a deadlock.
 
+mod circle;
 mod dispatch;
 pub mod doing;
 mod holder;
@@ -127,33 +128,6 @@ impl<'a> Stacks<'a> {
         self.piles[self.waits_in[at]?].holder.as_ref()
     }
 
-    /// Threads that form a cycle, in order. A walk marks where it was, so that it ends.
-    pub fn cycle(&self) -> Option<Vec<usize>> {
-        let mut done = BTreeSet::new();
-        for start in 0..self.threads.len() {
-            let (mut path, mut at) = (Vec::new(), start);
-            while !done.contains(&at) {
-                if let Some(from) = path.iter().position(|seen| *seen == at) {
-                    return Some(path.split_off(from));
-                }
-                path.push(at);
-                // Waiters in front of the same function may want different locks: that closes no circle.
-                let Some(holder) = self.waits_for(at).filter(|holder| holder.proof >= Proof::SameObject) else { break };
-                at = holder.at;
-            }
-            done.extend(path);
-        }
-        None
-    }
-
-    fn stated_cycle(&self) -> Option<Vec<usize>> {
-        let named = |name: &str| {
-            self.threads.iter().position(|s| s.thread.name.as_deref() == Some(name) || &*s.thread.label == name)
-        };
-        let members: Vec<usize> = self.dump.stated_cycle.iter().filter_map(|name| named(name)).collect();
-        (!members.is_empty()).then_some(members)
-    }
-
     /// All threads that wait for `root`, directly or behind others.
     pub fn behind(&self, root: usize) -> Vec<usize> {
         let leads_to_root = |at: usize| {
@@ -190,7 +164,9 @@ impl<'a> Stacks<'a> {
         let apart = match all.first() {
             Some(first) if matches!(first.cause, Cause::LockPileup | Cause::UpstreamStall | Cause::DeadlockCycle) => {
                 let waiters: BTreeSet<usize> = first.waiters.iter().copied().collect();
-                let named = |at: &usize| first.cycle.contains(at) || first.others.contains(at);
+                // Who may have a lock of a circle that may be none waits for something else in any case.
+                let open = first.cause == Cause::DeadlockCycle && first.rests;
+                let named = |at: &usize| first.cycle.contains(at) || !open && first.others.contains(at);
                 let known = |at: &usize| *at == first.culprit || waiters.contains(at) || named(at);
                 let fetches = |at: &usize| self.threads[*at].op.is_some() && self.threads[*at].doing == Doing::Network;
                 (0..self.threads.len()).filter(|at| fetches(at) && !known(at)).take(MOST).collect()
@@ -207,6 +183,7 @@ impl<'a> Stacks<'a> {
             .or_else(|| self.deadlocked())
             .or_else(|| self.interlocked())
             .or_else(|| self.piled_up())
+            .or_else(|| self.interlocked_beside())
             .or_else(|| self.stalled())
             .or_else(|| self.not_reading())
     }
@@ -214,57 +191,6 @@ impl<'a> Stacks<'a> {
     fn crashed(&self) -> Option<Conclusion> {
         let culprit = self.threads.iter().position(|seen| seen.thread.state.as_deref() == Some("running"))?;
         (&*self.dump.format == "go-panic").then(|| self.blame(Cause::DaemonGone, Confidence::Certain, culprit))
-    }
-
-    fn deadlocked(&self) -> Option<Conclusion> {
-        let stated = self.stated_cycle();
-        let is_stated = stated.is_some();
-        let cycle = stated.or_else(|| self.cycle())?;
-        let handle = |at: &&usize| self.threads[**at].op.is_some_and(|op| op == Op::Release);
-        let culprit = *cycle.iter().find(handle).or(cycle.first())?;
-        let steps = || cycle.iter().filter_map(|at| self.waits_for(*at));
-        let others: Vec<usize> =
-            steps().flat_map(|holder| &holder.others).copied().filter(|at| !cycle.contains(at)).collect();
-        let confidence = match () {
-            () if is_stated || steps().all(|holder| holder.proof == Proof::Stated) => Confidence::Certain,
-            // To have an object is not to hold its lock: a circle of such is none where somebody else fits.
-            () if steps().all(|holder| holder.others.is_empty()) => Confidence::Medium,
-            () => Confidence::Low,
-        };
-        let waiters = self.behind(culprit).into_iter().filter(|at| !cycle.contains(at)).collect();
-        let lock = self.threads[culprit].thread.waits_for.as_ref().map(|lock| lock.key.clone());
-        Some(Conclusion { cycle, waiters, lock, others, ..self.blame(Cause::DeadlockCycle, confidence, culprit) })
-    }
-
-    /// Two locks that callbacks wait for, and nobody else in the dump at anything: whoever has the one waits for the
-    /// other, unless who has it has forgotten it.
-    fn interlocked(&self) -> Option<Conclusion> {
-        let [first, second] = &self.piles[..] else { return None };
-        // Python's are locks and conditions alike.
-        let by_address = |pile: &Pile<'_>| {
-            let python = pile.waiters.iter().any(|at| doing::awaits_in_python(self.threads[*at].thread));
-            pile.lock.key.starts_with("0x") && !python
-        };
-        let waits = |seen: &Seen<'_>| seen.thread.waits_for.is_some() && seen.serves;
-        let rests = |seen: &Seen<'_>| seen.doing == Doing::Idle || seen.doing == Doing::Wait && !seen.serves;
-        if !(by_address(first) && by_address(second) && self.threads.iter().all(|seen| waits(seen) || rests(seen))) {
-            return None;
-        }
-        // Many wait in one function for the lock that one of another function has.
-        let rare = |pile: &Pile<'_>| {
-            let asks = |at: usize| matches!(self.threads[at].op, Some(Op::Getattr | Op::Lookup | Op::Access));
-            let caller = |at: usize| holder::caller(self.threads[at].thread).map(|frame| &*frame.function);
-            let mut like: BTreeMap<Option<&str>, usize> = BTreeMap::new();
-            pile.waiters.iter().for_each(|at| *like.entry(caller(*at)).or_default() += 1);
-            let rank = |at: &usize| (asks(*at), like.get(&caller(*at)).copied(), self.threads[*at].thread.number);
-            pile.waiters.iter().copied().min_by_key(rank)
-        };
-        let cycle = vec![rare(second)?, rare(first)?];
-        let all = || first.waiters.iter().chain(&second.waiters).copied();
-        let waiters = all().filter(|at| !cycle.contains(at)).collect();
-        let lock = Some(second.lock.key.clone());
-        let found = self.blame(Cause::DeadlockCycle, Confidence::Low, cycle[0]);
-        Some(Conclusion { cycle, waiters, lock, ..found })
     }
 
     fn piled_up(&self) -> Option<Conclusion> {
@@ -358,7 +284,7 @@ fn confidence(proof: Proof, holder: Doing) -> Confidence {
         Proof::Stated if !works => Confidence::High,
         Proof::Stated => Confidence::Medium,
         Proof::SameObject if !works => Confidence::Medium,
-        Proof::SameObject | Proof::SameFunction | Proof::Alone => Confidence::Low,
+        Proof::SameObject | Proof::Inside | Proof::SameFunction | Proof::Alone => Confidence::Low,
     }
 }
 

@@ -113,6 +113,30 @@ fn a_lock_that_nobody_in_the_dump_could_hold_is_told_without_a_holder() {
 }
 
 #[test]
+fn two_locks_that_callbacks_wait_for_are_a_circle_unless_a_third_that_is_held_up_has_one() {
+    let report = analyze(&["two-locks-beside-a-read.gdb.txt"]);
+    let causes: Vec<_> = report.verdicts.iter().map(|verdict| (verdict.cause, verdict.confidence)).collect();
+    let low = [Cause::DeadlockCycle, Cause::UpstreamStall].map(|cause| (cause, Confidence::Low));
+    assert_eq!(causes, low, "{}", told(&report));
+    let cycle = &report.verdicts[0];
+    let other = cycle.alternatives.iter().filter_map(|other| other.op.as_deref()).collect::<Vec<_>>();
+    assert_eq!((blamed(cycle), other), (Some("thread 20940"), vec!["Read"]), "{}", told(&report));
+    assert!(cycle.sentence.contains("unless Read (thread 20941) has what they wait for"), "{}", cycle.sentence);
+}
+
+#[test]
+fn a_circle_of_three_locks_has_three_members() {
+    let report = analyze(&["three-locks-of-three-objects.goroutines.txt"]);
+    let [verdict] = &report.verdicts[..] else { panic!("{}", told(&report)) };
+    assert_eq!((verdict.cause, verdict.confidence), (Cause::DeadlockCycle, Confidence::Low), "{}", told(&report));
+    let members = "goroutine 18, goroutine 19 and goroutine 20 wait for each other";
+    assert!(verdict.sentence.contains(members), "{}", verdict.sentence);
+    let one_object = analyze(&["../field/stream-three-locks/stacks.log"]);
+    let members = "Release (goroutine 9), Open (goroutine 20) and Readdir (goroutine 14) wait for each other";
+    assert!(one_object.verdicts[0].sentence.contains(members), "{}", told(&one_object));
+}
+
+#[test]
 fn a_loop_that_waits_in_its_own_function_is_a_low_suspicion_where_nobody_else_could_hold_the_lock() {
     let asks = |number: u32| {
         format!(

@@ -26,6 +26,8 @@ pub enum Proof {
     Alone,
     /// It works in the function that the waiters stand in front of.
     SameFunction,
+    /// That function has called what it waits in for another lock: if both are of one object, it has the first.
+    Inside,
     /// Its frames name the lock, or the object that the lock is part of.
     SameObject,
     /// The dump says so.
@@ -40,6 +42,13 @@ impl Holder {
     /// Others that fit as well: nothing but the order tells it from them.
     pub fn rivals(&self) -> &[usize] {
         &self.others[..self.rivals]
+    }
+
+    /// The same where another one is known better: by what it has called, and not only by an address near the lock's.
+    fn put_first(self, known: Self) -> Self {
+        let proof = if self.at == known.at || self.others.contains(&known.at) { self.proof } else { known.proof };
+        let others = [self.at].into_iter().chain(self.others).filter(|at| *at != known.at).collect();
+        Self { proof, others, ..known }
     }
 
     /// The holder that this one waits for: known no better than each step that leads to it.
@@ -78,20 +87,35 @@ pub(super) fn of(lock: &LockRef, waiters: &[usize], threads: &[Seen<'_>]) -> Opt
     let same = |at: &usize| threads[*at].thread.frames.iter().any(|f| functions.contains(&*f.function));
     let find = |proof: Proof, fits: &dyn Fn(&usize) -> bool| best(&suspects, threads, proof, fits, same);
     let object = |fits: &dyn Fn(u64) -> bool| find(Proof::SameObject, &|at| names(at, fits));
-    let found = object(&inside).or_else(|| object(&shared)).or_else(|| find(Proof::SameFunction, &same));
+    let by_object = object(&inside).or_else(|| object(&shared));
+    let called = |at: &usize| has_called(threads[*at].thread, &functions);
+    let by_call = find(Proof::Inside, &called);
+    let found = match (by_object, by_call) {
+        (Some(by_object), Some(by_call)) if by_call.others.is_empty() => Some(by_object.put_first(by_call)),
+        (by_object, by_call) => by_object.or(by_call),
+    };
+    let found = found.or_else(|| find(Proof::SameFunction, &same));
     if found.is_some() {
         return found;
     }
     // One who waits alone may wait for an event, not for a lock: conditions and semaphores look the same.
     let callbacks: Vec<usize> = suspects.into_iter().filter(|at| threads[*at].serves).collect();
     let queue = waiters.len() > 1 && waiters.iter().any(|at| threads[*at].serves);
-    let held_up = |at: &usize| blocked(threads[*at].doing) > 1;
+    let held_up = |at: &usize| is_held_up(threads[*at].doing);
     let alone = match callbacks[..] {
         [only] => Some(Holder::only(only, Proof::Alone)),
         _ => best(&callbacks, threads, Proof::Alone, held_up, |_| false),
     };
     let of_loops = |fits: &dyn Fn(u64) -> bool| best(&loops, threads, Proof::Alone, |at| names(at, fits), same);
     alone.filter(|_| queue).or_else(|| of_loops(&inside)).or_else(|| of_loops(&shared))
+}
+
+/// Whether one of these functions has called the other one in which a thread asks for a lock. A function that calls
+/// itself goes from object to object.
+fn has_called(thread: &Thread, functions: &HashSet<&str>) -> bool {
+    let Some(own) = caller(thread).filter(|_| thread.waits_for.is_some()) else { return false };
+    let mut outside = thread.frames.iter().skip_while(|frame| !std::ptr::eq(*frame, own)).skip(1);
+    !functions.contains(&*own.function) && outside.any(|frame| functions.contains(&*frame.function))
 }
 
 /// Named by the waiters, or by a thread that says what it holds.
@@ -159,6 +183,11 @@ fn best(
 
 /// More others are no help.
 const MOST: usize = 100;
+
+/// Whether it waits, and for no lock.
+pub(super) fn is_held_up(doing: Doing) -> bool {
+    blocked(doing) > 1
+}
 
 /// How much what it does speaks for it.
 fn blocked(doing: Doing) -> u8 {
