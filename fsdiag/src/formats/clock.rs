@@ -215,11 +215,22 @@ fn zone(text: &str) -> (i64, &str) {
     let east = match text.as_bytes().first() {
         Some(b'+') => 1,
         Some(b'-') => -1,
+        Some(b' ') => return zone_apart(text).unwrap_or((0, text)),
         _ => return (0, text),
     };
     let colon = usize::from(text.as_bytes().get(3) == Some(&b':'));
     let (Some(hours), Some(minutes)) = (digits::<2>(text, 1), digits::<2>(text, 3 + colon)) else { return (0, text) };
     (east * (hours * 60 + minutes) as i64 * 60_000_000, &text[5 + colon..])
+}
+
+/// The same behind a blank, ` +0000]`: there it may be any number, unless it is of the size of a zone.
+fn zone_apart(text: &str) -> Option<(i64, &str)> {
+    const QUARTER: i64 = 900_000_000;
+    const FARTHEST: i64 = 14 * 4 * QUARTER;
+    let apart = text[1..].starts_with(['+', '-']) && matches!(text.as_bytes().get(6)?, b']' | b' ');
+    let (offset_us, rest) = apart.then(|| zone(&text[1..]))?;
+    (rest.len() + 6 == text.len() && offset_us.abs() <= FARTHEST && offset_us % QUARTER == 0)
+        .then_some((offset_us, rest))
 }
 
 /// `Nov 22 09:26:51`: syslog's stamp, which says no year; comparable within one log only.
@@ -294,11 +305,21 @@ mod tests {
             "2026-11-22 09:43:26,221726 x",
             "2026-11-22T10:43:26.221726+01:00 x",
             "2026-11-22T08:13:26.221726-0130 x",
+            "2026-11-22 08:13:26.221726 -0130 x",
+            "2026-11-22 09:43:26.221726 +0000 x",
             "2026-11-22T09:43:26.221726Z x",
             "22/11/2026 09:43:26.221726 x",
             "1795340606.221726 x",
         ] {
             assert_eq!(leading(text), Some((moment, " x")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_behind_a_time_is_no_zone() {
+        for rest in [" -1234 x", " +2400 x", " -01305 x", " +0", " - x", " "] {
+            let text = format!("2026-11-22 09:43:26.221726{rest}");
+            assert_eq!(leading(&text), Some((Stamp::Wall(1_795_340_606_221_726), rest)), "{text}");
         }
     }
 

@@ -5,6 +5,7 @@ pub(super) mod ending;
 pub(super) mod fusepy;
 pub(super) mod fuser_debug;
 pub(super) mod gcsfuse;
+pub(super) mod glusterfs;
 pub(super) mod go_fuse;
 pub(super) mod hung_task;
 pub(super) mod juicefs_accesslog;

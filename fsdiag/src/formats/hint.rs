@@ -31,7 +31,7 @@ const TABLE: &[(HintKind, &str)] = &[
         "i/o timeout|context deadline exceeded|connection (?:refused|reset|timed out)|operation timed out|\
          could ?n[o']t connect|\
          timed out waiting for (?:headers|response)|bad gateway|service unavailable|gateway time-?out|\
-         no route to host|network is unreachable|broken pipe|server (?:closed|not responding)|slow ?down",
+         no route to host|network is unreachable|broken pipe|server (?:closed|not responding)|has not responded in the last|slow ?down",
     ),
     (HintKind::Unmount, "unmount(?:ing|ed)?\\b"),
 ];
@@ -71,6 +71,7 @@ const WORDS: [&[&str]; TABLE.len()] = [
         "broken pipe",
         "server closed",
         "server not responding",
+        "has not responded in the last",
         "slowdown",
         "slow down",
     ],

@@ -16,6 +16,7 @@ mod dump;
 mod envelopes;
 mod field;
 mod fleet;
+mod foreign;
 mod hints;
 mod honest;
 mod inputs;

@@ -220,6 +220,8 @@ impl Session {
             open.phase = Some(now);
         } else if let Some(task) = self.tasks.get_mut(&change.id.0) {
             task.phase = Some(now);
+        } else if let Some(open) = self.open.get_mut(&Key::Hex(change.id.0)) {
+            open.phase = Some(now);
         }
     }
 

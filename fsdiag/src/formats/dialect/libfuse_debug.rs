@@ -30,6 +30,8 @@ struct LibfuseDebug {
     /// Requests of sshfs that its server has not answered: number to (line, name).
     sftp: BTreeMap<u64, (u64, Box<str>)>,
     seen: bool,
+    /// Its lines name the callers: one without is cut.
+    names_callers: bool,
 }
 
 /// Requests that are not answered.
@@ -139,8 +141,7 @@ impl LibfuseDebug {
     #[cold]
     fn moved(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let what = scan::num(rest).map(|(_, what)| what);
-        if !what.is_some_and(|what| scan::starts(what, &[", success", ", error: -"]) && scan::has(what, ", outsize: "))
-        {
+        if !what.is_some_and(|what| scan::starts(what, &[", success", ", error: "]) && scan::has(what, ", outsize: ")) {
             return Taken::Bad;
         }
         self.line(&Line { text: &format!("   unique: {rest}"), ..*line }, out)
@@ -148,8 +149,10 @@ impl LibfuseDebug {
 
     fn begin(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         self.settle(out);
-        let Some(begin) = Begin::read(rest) else { return self.moved(line, rest, out) };
+        let begin = Begin::read(rest).filter(|begin| begin.pid.is_some() || !self.names_callers);
+        let Some(begin) = begin else { return self.moved(line, rest, out) };
         self.seen = true;
+        self.names_callers |= begin.pid.is_some();
         let Some(op) = begin.op else { return Taken::Yes };
         match op {
             Op::Init => {
@@ -165,7 +168,7 @@ impl LibfuseDebug {
         }
         let call = Call {
             ino: Some(begin.ino).filter(|ino| *ino != 0),
-            pid: Some(begin.pid),
+            pid: begin.pid,
             path: self.nodes.path(begin.ino),
             ..Call::new(Key::Num(begin.unique), op)
         };
@@ -179,7 +182,10 @@ impl LibfuseDebug {
         let rest = rest.strip_prefix(", ").unwrap_or_default();
         let errno = if rest.starts_with("success") {
             0
-        } else if let Some((number, _)) = rest.strip_prefix("error: -").and_then(scan::num) {
+        } else if let Some((number, _)) =
+            rest.strip_prefix("error: ").and_then(|n| scan::num(n.trim_start_matches('-')))
+        {
+            // Before 2.9, and in ntfs-3g, success is an error, too: `error: 0 (Success)`.
             number as u32
         } else {
             return Taken::Bad;
@@ -275,26 +281,26 @@ struct Begin {
     unique: u64,
     op: Option<Op>,
     ino: u64,
-    pid: u32,
+    pid: Option<u32>,
 }
 
 impl Begin {
-    /// `2, opcode: GETATTR (3), nodeid: 1, insize: 56, pid: 7`: the number counts, the name may be `???`.
+    /// `2, opcode: GETATTR (3), nodeid: 1, insize: 56, pid: 7`: the number counts, the name may be `???`. Older
+    /// libraries, and the one inside of ntfs-3g, do not tell the caller.
     fn read(rest: &str) -> Option<Self> {
         let (unique, rest) = scan::num(rest)?;
         let rest = rest.strip_prefix(", opcode: ")?;
         let open = scan::position(rest.as_bytes(), b'(')?;
         let (opcode, rest) = scan::num(&rest[open + 1..])?;
         let (ino, rest) = scan::num(rest.strip_prefix("), nodeid: ")?)?;
-        // Older ones tell no size.
-        let sized =
-            rest.strip_prefix(", insize: ").and_then(scan::num).and_then(|(_, rest)| rest.strip_prefix(", pid: "));
-        let pid = match sized {
-            Some(pid) => scan::num(pid)?.0,
-            None => scan::num_after(rest, "pid: ")?,
+        let pid = match rest.strip_prefix(", insize: ").and_then(scan::num) {
+            Some((_, "")) => None,
+            Some((_, behind)) if behind.starts_with(", pid: ") => Some(scan::num(&behind[", pid: ".len()..])?.0),
+            _ => Some(scan::num_after(rest, "pid: ")?),
         };
+        let pid = pid.map(u32::try_from).transpose().ok()?;
         let op = u32::try_from(opcode).ok().and_then(Op::from_opcode);
-        Some(Self { unique, op, ino, pid: u32::try_from(pid).ok()? })
+        Some(Self { unique, op, ino, pid })
     }
 }
 
