@@ -1,64 +1,14 @@
 //! Scanning: the few steps that hand-written parsers of lines are made of.
 
-use std::{borrow::Cow, sync::LazyLock};
+mod name;
+mod number;
 
-use fsd_events::op::Op;
+use std::borrow::Cow;
 
-use crate::engine::model::hash::NumberMap;
-
-/// The decimal number that `text` starts with, and what follows.
-#[inline]
-pub(super) fn num(text: &str) -> Option<(u64, &str)> {
-    // Most numbers of most lines have fewer than eight digits: those are read at once.
-    match text.as_bytes().first_chunk().map(Eight::new) {
-        Some(eight) if eight.len == 0 => None,
-        Some(eight) if eight.len < 8 => Some((eight.number(), &text[eight.len..])),
-        _ => long_num(text),
-    }
-}
-
-/// The same of any length, a digit at a time.
-fn long_num(text: &str) -> Option<(u64, &str)> {
-    /// So many digits are always a number of 64 bits.
-    const SAFE: usize = 19;
-    let (mut number, mut end) = (0_u64, 0);
-    for byte in text.bytes().take_while(u8::is_ascii_digit) {
-        let digit = u64::from(byte - b'0');
-        number = if end < SAFE { number * 10 + digit } else { number.checked_mul(10)?.checked_add(digit)? };
-        end += 1;
-    }
-    (end > 0).then(|| (number, &text[end..]))
-}
-
-/// The digits that eight bytes begin with.
-#[derive(Clone, Copy)]
-struct Eight {
-    /// A digit each, the first one in the lowest byte; behind them is anything.
-    digits: u64,
-    len: usize,
-}
-
-impl Eight {
-    #[inline]
-    fn new(bytes: &[u8; 8]) -> Self {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        let digits = u64::from_le_bytes(*bytes) ^ (ONES * 0x30);
-        // Whatever is greater than nine is sixteen or more with six; what that carries goes behind it.
-        let other = (digits | digits.wrapping_add(ONES * 6)) & (ONES * 0xf0);
-        Self { digits, len: other.trailing_zeros() as usize / 8 }
-    }
-
-    /// What they are as a number: ones become tens and ones, those hundreds, and so on. At least one is there.
-    #[inline]
-    fn number(self) -> u64 {
-        const PAIRS: u64 = 0x00ff_00ff_00ff_00ff;
-        const FOURS: u64 = 0x0000_ffff_0000_ffff;
-        let ones = self.digits << (64 - 8 * self.len.min(8));
-        let pairs = (ones.wrapping_mul(10).wrapping_add(ones >> 8)) & PAIRS;
-        let fours = (pairs.wrapping_mul(100).wrapping_add(pairs >> 16)) & FOURS;
-        fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & u64::from(u32::MAX)
-    }
-}
+pub(super) use self::{
+    name::{errno, op},
+    number::{duration_us, fraction_us, hex, num, seconds_us},
+};
 
 /// Without the blanks before it: whatever a blank is elsewhere, nothing that begins with a graphic byte of ASCII has one.
 #[inline]
@@ -91,18 +41,6 @@ pub(super) fn head(text: &[u8]) -> u64 {
 pub(super) fn starts(text: &str, with: &[&str]) -> bool {
     let Some(first) = text.as_bytes().first() else { return false };
     with.iter().any(|start| start.as_bytes().first() == Some(first) && text.starts_with(start))
-}
-
-/// The hexadecimal number that `text` starts with (`0x` allowed), and what follows.
-pub(super) fn hex(text: &str) -> Option<(u64, &str)> {
-    let text = text.strip_prefix("0x").unwrap_or(text);
-    let (mut number, mut end) = (0_u64, 0);
-    for byte in text.bytes() {
-        let Some(digit) = char::from(byte).to_digit(16) else { break };
-        number = number.checked_mul(16)? | u64::from(digit);
-        end += 1;
-    }
-    (end > 0).then(|| (number, &text[end..]))
 }
 
 /// The number behind `key`, wherever `key` first stands.
@@ -231,75 +169,6 @@ pub(super) fn word(text: &str) -> (&str, &str) {
     }
 }
 
-/// A duration as Go, ts(1) and people write it: `1m2.5s`, `45ms`, `27.01µs`, `12s`; microseconds.
-pub(super) fn duration_us(text: &str) -> Option<u64> {
-    if let Some(us) = whole_us(text) {
-        return Some(us);
-    }
-    let mut rest = text;
-    let mut total = 0.0;
-    while rest.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let value: f64 = rest[..end].parse().ok()?;
-        let (scale, unit) = unit_us(&rest[end..])?;
-        total += value * scale;
-        rest = &rest[end + unit..];
-    }
-    (rest.len() < text.len() && total.is_finite()).then_some(total as u64)
-}
-
-/// A whole number of milliseconds or microseconds, as most are.
-fn whole_us(text: &str) -> Option<u64> {
-    let (number, unit) = num(text)?;
-    let (scale, rest) = match unit.strip_prefix("ms") {
-        Some(rest) => (1000, rest),
-        None => (1, unit.strip_prefix("us")?),
-    };
-    let goes_on = rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    number.checked_mul(scale).filter(|_| !goes_on)
-}
-
-/// Microseconds in the unit that `text` starts with, and the unit's length in bytes.
-fn unit_us(text: &str) -> Option<(f64, usize)> {
-    const UNITS: [(&str, f64); 9] = [
-        ("ms", 1e3),
-        ("µs", 1.0),
-        ("μs", 1.0),
-        ("us", 1.0),
-        ("ns", 1e-3),
-        ("min", 60e6),
-        ("s", 1e6),
-        ("m", 60e6),
-        ("h", 3600e6),
-    ];
-    UNITS.iter().find(|(unit, _)| text.starts_with(unit)).map(|(unit, scale)| (*scale, unit.len()))
-}
-
-/// Seconds with a fraction, as microseconds: `0.000010`.
-pub(super) fn seconds_us(text: &str) -> Option<u64> {
-    let (whole, rest) = num(text)?;
-    let Some(fraction) = rest.strip_prefix('.') else { return whole.checked_mul(1_000_000) };
-    whole.checked_mul(1_000_000)?.checked_add(fraction_us(fraction).0)
-}
-
-/// Microseconds of the digits behind a decimal point, and how many bytes they take.
-pub(super) fn fraction_us(digits: &str) -> (u64, usize) {
-    const SCALES: [u64; 7] = [1_000_000, 100_000, 10_000, 1000, 100, 10, 1];
-    if let Some(eight) = digits.as_bytes().first_chunk().map(Eight::new)
-        && (1..=6).contains(&eight.len)
-    {
-        return (eight.number() * SCALES[eight.len], eight.len);
-    }
-    let (mut us, mut len) = (0, 0);
-    for digit in digits.bytes().take_while(u8::is_ascii_digit) {
-        if len < 6 {
-            us = us * 10 + u64::from(digit - b'0');
-        }
-        len += 1;
-    }
-    (us * SCALES[len.min(6)], len)
-}
-
 /// What stands between the quotes that `text` starts with; a backslash escapes, and stays.
 pub(super) fn quoted(text: &str) -> Option<(&str, &str)> {
     let body = text.strip_prefix('"')?;
@@ -337,127 +206,6 @@ pub(super) fn clip(text: &str, max: usize) -> &str {
     }
     let end = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     &text[..end]
-}
-
-/// The errno behind a name (`ENOENT`) or the usual words of a C library (`no such file or directory`).
-pub(super) fn errno(text: &str) -> Option<u32> {
-    const NAMES: [(&str, &str, u32); 22] = [
-        ("EPERM", "operation not permitted", 1),
-        ("ENOENT", "no such file or directory", 2),
-        ("EINTR", "interrupted system call", 4),
-        ("EIO", "input/output error", 5),
-        ("EBADF", "bad file descriptor", 9),
-        ("EAGAIN", "resource temporarily unavailable", 11),
-        ("ENOMEM", "cannot allocate memory", 12),
-        ("EACCES", "permission denied", 13),
-        ("EBUSY", "device or resource busy", 16),
-        ("EEXIST", "file exists", 17),
-        ("ENOTDIR", "not a directory", 20),
-        ("EISDIR", "is a directory", 21),
-        ("EINVAL", "invalid argument", 22),
-        ("EMFILE", "too many open files", 24),
-        ("ENOSPC", "no space left on device", 28),
-        ("EROFS", "read-only file system", 30),
-        ("ENOSYS", "function not implemented", 38),
-        ("ENOTEMPTY", "directory not empty", 39),
-        ("ENODATA", "no data available", 61),
-        ("ENOTSUP", "operation not supported", 95),
-        ("ETIMEDOUT", "connection timed out", 110),
-        ("ESTALE", "stale file handle", 116),
-    ];
-    let text = text.trim();
-    NAMES
-        .iter()
-        .find(|(name, words, _)| {
-            text.strip_prefix(*name).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
-                || text.get(..words.len()).is_some_and(|t| t.eq_ignore_ascii_case(words))
-        })
-        .map(|row| row.2)
-}
-
-/// Spellings that differ from the operation's name by more than case and punctuation.
-const ALIASES: &[(&str, Op)] = &[
-    ("attr", Op::Getattr),
-    ("fgetattr", Op::Getattr),
-    ("getinodeattributes", Op::Getattr),
-    ("setinodeattributes", Op::Setattr),
-    ("lookupinode", Op::Lookup),
-    ("forgetinode", Op::Forget),
-    ("batchforget", Op::BatchForget),
-    ("readfile", Op::Read),
-    ("readbuf", Op::Read),
-    ("writefile", Op::Write),
-    ("writebuf", Op::Write),
-    ("openfile", Op::Open),
-    ("syncfile", Op::Fsync),
-    ("flushfile", Op::Flush),
-    ("createfile", Op::Create),
-    ("createsymlink", Op::Symlink),
-    ("createlink", Op::Link),
-    ("releasefilehandle", Op::Release),
-    ("releasedirhandle", Op::Releasedir),
-    ("readdirall", Op::Readdir),
-    ("readsymlink", Op::Readlink),
-    ("remove", Op::Unlink),
-    ("truncate", Op::Setattr),
-    ("ftruncate", Op::Setattr),
-    ("chmod", Op::Setattr),
-    ("chown", Op::Setattr),
-    ("utimens", Op::Setattr),
-    ("utime", Op::Setattr),
-    ("setattrx", Op::Setattr),
-    ("statvfs", Op::Statfs),
-    ("listdir", Op::Readdir),
-    ("close", Op::Release),
-    ("lock", Op::Setlk),
-    ("flock", Op::Setlk),
-];
-
-/// A spelling in small letters without punctuation: zeros fill it up, so that it is three numbers to compare.
-type Spelling = (u64, u64, u64);
-
-static SPELLINGS: LazyLock<NumberMap<Spelling, Op>> = LazyLock::new(|| {
-    let names = Op::all().map(|op| (op.name(), op));
-    let all = ALIASES.iter().copied().chain(names);
-    all.filter_map(|(name, op)| Some((spelling(name)?, op))).collect()
-});
-
-/// The names themselves, in large letters or small, as they are: most logs have those.
-static NAMES: LazyLock<NumberMap<Spelling, Op>> = LazyLock::new(|| {
-    let capitals = Op::all().map(|op| (op.name().to_ascii_uppercase(), op));
-    let small = Op::all().map(|op| (op.name().to_ascii_lowercase(), op));
-    capitals.chain(small).filter_map(|(name, op)| Some((filled(&name)?, op))).collect()
-});
-
-/// The operation behind a foreign spelling, the names of high-level libraries included.
-pub(super) fn op(name: &str) -> Option<Op> {
-    let named = filled(name).and_then(|name| NAMES.get(&name));
-    named.or_else(|| SPELLINGS.get(&spelling(name)?)).copied()
-}
-
-/// A name as it is, filled up. None: no operation has so long a name.
-fn filled(name: &str) -> Option<Spelling> {
-    let mut plain = [0; 24];
-    plain.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
-    Some(numbers(&plain))
-}
-
-fn numbers(plain: &[u8; 24]) -> Spelling {
-    let number = |at: usize| plain[at..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-    (number(0), number(8), number(16))
-}
-
-/// None: no operation has so long a name.
-fn spelling(name: &str) -> Option<Spelling> {
-    let mut plain = [0; 24];
-    for (at, byte) in name.bytes().filter(u8::is_ascii_alphanumeric).enumerate() {
-        *plain.get_mut(at)? = byte.to_ascii_lowercase();
-    }
-    if plain.starts_with(b"fuse") {
-        plain.copy_within(4.., 0);
-        plain[20..].fill(0);
-    }
-    Some(numbers(&plain))
 }
 
 #[cfg(test)]
@@ -505,39 +253,6 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_read_whatever_stands_behind_it() {
-        for behind in ["", " ", ":", "/", ", opcode", "µ", "/////////", "\u{0}1", "~~~~~~~~~"] {
-            for digits in 0..20 {
-                let text = format!("{}{behind}", &"7012345678901234567890"[..digits]);
-                let plain = text[..digits].parse().ok().map(|number: u64| (number, behind));
-                assert_eq!(num(&text), plain, "{text}");
-                let six = format!("{:0<6}", &text[..digits.min(6)]).parse().unwrap();
-                assert_eq!(fraction_us(&text), (six, digits), "{text}");
-            }
-        }
-        assert_eq!((num("18446744073709551615"), num("18446744073709551616")), (Some((u64::MAX, "")), None));
-    }
-
-    #[test]
-    fn durations_are_read_in_every_unit() {
-        let cases = [
-            ("45ms", 45_000),
-            ("1.256949055s", 1_256_949),
-            ("27.01µs", 27),
-            ("1m2.5s", 62_500_000),
-            ("800ns", 0),
-            ("2h", 7_200_000_000),
-            ("10.678890466s)", 10_678_890),
-        ];
-        for (text, us) in cases {
-            assert_eq!(duration_us(text), Some(us), "{text}");
-        }
-        for text in ["", "s", "12", "-3s", "12x"] {
-            assert_eq!(duration_us(text), None, "{text}");
-        }
-    }
-
-    #[test]
     fn quotes_end_at_the_first_that_is_not_escaped() {
         assert_eq!(quoted(r#""a \" b" rest"#), Some((r#"a \" b"#, " rest")));
         assert_eq!(quoted("\"open"), None);
@@ -547,25 +262,5 @@ mod tests {
     fn clipping_keeps_characters_whole() {
         assert_eq!(clip("aµµ", 2), "a");
         assert_eq!(clip("aµµ", 3), "aµ");
-    }
-
-    #[test]
-    fn foreign_spellings_lead_to_the_operation() {
-        for (name, want) in [
-            ("GetInodeAttributes", Op::Getattr),
-            ("ReadDirAll", Op::Readdir),
-            ("LookUpInode", Op::Lookup),
-            ("READDIRPLUS", Op::Readdirplus),
-            ("FUSE_BATCH_FORGET", Op::BatchForget),
-        ] {
-            assert_eq!(op(name), Some(want), "{name}");
-        }
-        for op in Op::all() {
-            assert_eq!((super::op(op.name()), super::op(&format!("FUSE_{}", op.name()))), (Some(op), Some(op)));
-        }
-        for name in ["nonsense", "", "fuse", "getattrgetattrgetattrgetattr"] {
-            assert_eq!(op(name), None, "{name}");
-        }
-        assert_eq!(errno("no such file or directory"), Some(2));
     }
 }
