@@ -122,7 +122,7 @@ pub(super) fn is_bare(line: &str, dressed: bool) -> bool {
 }
 
 /// Whether a line begins as those of daemons do, and no envelope does: most lines of most logs, told by one look.
-#[inline]
+#[inline(always)]
 fn is_head(text: &str) -> bool {
     let Some(head) = text.as_bytes().first_chunk::<8>() else { return false };
     matches!(head, b"unique: " | b"DEBUG : " | b"INFO  : " | b"NOTICE: " | b"ERROR : ")

@@ -108,12 +108,17 @@ impl Mixed {
 
     /// Reads one line, without its line feed; bytes that are no UTF-8 are replaced.
     pub fn line(&mut self, raw: &[u8], sink: &mut dyn Sink) {
-        self.read(raw, None, sink);
+        let place = self.next();
+        self.read(place, raw, None, sink);
     }
 
     /// The same for a line that is known to be UTF-8.
     pub fn text(&mut self, text: &str, sink: &mut dyn Sink) {
-        self.read(text.as_bytes(), Some(text), sink);
+        let place = self.next();
+        match text.as_bytes().first() {
+            Some(b'{' | 0) => self.read(place, text.as_bytes(), Some(text), sink),
+            _ => self.open(place, text, sink),
+        }
     }
 
     /// Looks whether the lines of this block have colours or the like at all: one look at many lines is cheaper than one
@@ -127,9 +132,12 @@ impl Mixed {
         self.dressed = true;
     }
 
-    fn read(&mut self, raw: &[u8], text: Option<&str>, sink: &mut dyn Sink) {
+    fn next(&mut self) -> Place {
         self.counts.lines += 1;
-        let place = Place { input: self.input, line: self.counts.lines };
+        Place { input: self.input, line: self.counts.lines }
+    }
+
+    fn read(&mut self, place: Place, raw: &[u8], text: Option<&str>, sink: &mut dyn Sink) {
         let Some(raw) = self.whole(raw) else { return };
         if raw.first() == Some(&b'{') {
             if is_event(raw) && self.own(place, raw, sink) {
@@ -148,15 +156,27 @@ impl Mixed {
     fn open(&mut self, place: Place, text: &str, sink: &mut dyn Sink) {
         let text = self.margin.off(text);
         if envelope::is_bare(text, self.dressed) {
-            return self.foreign(Line { place, text, at: At::default() }, None, None, sink);
+            return self.alone(Line { place, text, at: At::default() }, sink);
         }
         match envelope::stamped(text).filter(|_| !self.dressed) {
             Some((stamp, text)) => {
                 let at = self.days.at_any(Some(stamp));
-                self.foreign(Line { place, text, at }, None, None, sink);
+                self.alone(Line { place, text, at }, sink);
             }
             None => self.unwrap(place, text, sink),
         }
+    }
+
+    /// A line without an envelope that tells who wrote it.
+    #[inline]
+    fn alone(&mut self, mut line: Line<'_>, sink: &mut dyn Sink) {
+        if !self.desks.is_at_first() || writer::of_line(line.text).is_some() {
+            return self.foreign(line, None, None, sink);
+        }
+        if line.at.wall_us.is_some() {
+            line.at = self.desks.own(line.at, None);
+        }
+        self.offer(&line, sink);
     }
 
     #[inline(never)]
@@ -281,6 +301,7 @@ impl Mixed {
         true
     }
 
+    #[inline(never)]
     fn foreign(&mut self, mut line: Line<'_>, around: Option<Stamp>, by: Option<&By<'_>>, sink: &mut dyn Sink) {
         let of_line = if by.is_none() { writer::of_line(line.text) } else { None };
         let by = by.or(of_line.as_ref());
@@ -290,9 +311,14 @@ impl Mixed {
         if line.at.wall_us.is_some() {
             line.at = self.desks.own(line.at, around);
         }
-        match self.desks.read(&line, &mut self.facts) {
+        self.offer(&line, sink);
+    }
+
+    /// Offers a line to the parsers of its writer, and hands over what comes of it.
+    fn offer(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
+        match self.desks.read(line, &mut self.facts) {
             Taken::Bad => self.counts.bad_lines += 1,
-            Taken::No if line.text.starts_with('{') && self.shipped(&line, sink) => return,
+            Taken::No if line.text.starts_with('{') && self.shipped(line, sink) => return,
             // The time of day may stand in the line itself.
             Taken::Chat(at) if self.facts.is_empty() => return self.passed(at, true, sink),
             taken if self.facts.is_empty() => return self.passed(line.at, taken.is_own(), sink),

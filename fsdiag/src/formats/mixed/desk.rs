@@ -225,15 +225,15 @@ impl Desk {
     }
 
     fn offer(&mut self, at: usize, line: &Line<'_>, tally: &mut Tally, facts: &mut Vec<Fact>) -> Taken {
-        let Slot { parser, bit, .. } = &mut self.slots[at];
-        let taken = parser.line(line, facts);
-        if taken == Taken::No && self.awake & *bit == 0 {
-            debug_assert!(parser.is_idle(), "{} begins to wait by a line that it refuses", parser.format());
+        let slot = &mut self.slots[at];
+        let taken = slot.parser.line(line, facts);
+        if taken == Taken::No && self.awake & slot.bit == 0 {
+            debug_assert!(slot.parser.is_idle(), "{} begins to wait by a line that it refuses", slot.parser.format());
             return taken;
         }
-        self.note(at);
+        self.awake = slot.among(self.awake);
         if taken != Taken::No {
-            if !self.slots[at].seen {
+            if !slot.seen {
                 self.give_way(at);
             }
             let (lines, events) = tally.at(at);
@@ -265,8 +265,15 @@ impl Desk {
 
     /// Notes whether a parser waits for more.
     fn note(&mut self, at: usize) {
-        let Slot { parser, bit, .. } = &self.slots[at];
-        self.awake = if parser.is_idle() { self.awake & !bit } else { self.awake | bit };
+        self.awake = self.slots[at].among(self.awake);
+    }
+}
+
+impl Slot {
+    /// Those that wait for more, with this one if it does.
+    #[inline]
+    fn among(&self, awake: Formats) -> Formats {
+        if self.parser.is_idle() { awake & !self.bit } else { awake | self.bit }
     }
 }
 

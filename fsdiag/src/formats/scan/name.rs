@@ -93,7 +93,8 @@ static SPELLINGS: LazyLock<NumberMap<Spelling, Op>> = LazyLock::new(|| {
 static NAMES: LazyLock<NumberMap<Spelling, Op>> = LazyLock::new(|| {
     let capitals = Op::all().map(|op| (op.name().to_ascii_uppercase(), op));
     let small = Op::all().map(|op| (op.name().to_ascii_lowercase(), op));
-    capitals.chain(small).filter_map(|(name, op)| Some((filled(&name)?, op))).collect()
+    let plain = Op::all().map(|op| (op.name().to_owned(), op));
+    capitals.chain(small).chain(plain).filter_map(|(name, op)| Some((filled(&name)?, op))).collect()
 });
 
 /// The operation behind a foreign spelling, the names of high-level libraries included.
