@@ -12,6 +12,7 @@ pub mod hash;
 pub mod hints;
 mod ids;
 mod judged;
+mod late;
 mod latency;
 pub mod locks;
 pub mod numbers;
@@ -244,9 +245,16 @@ impl Model {
     /// A request of a foreign log begins, and perhaps a new life with it.
     fn begin(&mut self, call: Box<Call>, at: At, place: Place) {
         let session = self.foreign(place);
+        if session.goes_back(at) && session.has_told(call.key, Some(call.op), at) {
+            return;
+        }
+        let wall = at.wall_us;
         let at = session.speaks(at);
         let key = call.key;
         session.enter(call, at, place);
+        if let Some(end) = session.late.end_of(key, wall) {
+            session.ends_at_once(&end, at, place);
+        }
         if let Some(first) = session.is_anew(key, at) {
             let later = session.split(first);
             let slot = self.start_session(self.stream(place.input), place);

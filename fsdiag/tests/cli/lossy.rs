@@ -1,5 +1,5 @@
 //! What is lossy, of `testdata/lossy`: logs that lose an end in thirty and neither number lines nor name threads, and
-//! event files whose numbers tell that records are missing.
+//! event files whose numbers tell that records are missing. Beside them logs whose lines came late, or twice.
 
 use std::{path::PathBuf, process::Command};
 
@@ -39,6 +39,23 @@ fn what_hangs_beside_lost_ends_is_found_as_old_as_the_last_line_of_its_log_says(
     let suspects = first.culprit.iter().chain(&first.alternatives);
     let suspects: Vec<_> = suspects.filter_map(|one| Some((one.id.as_deref()?, one.age_s?))).collect();
     assert!(suspects[..3].contains(&("501", 27.0)), "{suspects:?}");
+}
+
+#[test]
+fn lines_that_come_late_or_once_more_hang_nowhere() {
+    for file in ["swapped.sshfs.log", "sent-twice.sshfs.log", "sent-twice.seed.log"] {
+        let report = analyze(file);
+        assert!(report.healthy, "{file}: {:?}", report.verdicts.first());
+        assert!(report.notes.iter().all(|note| note.kind != "clock"), "{file}: {:?}", report.notes);
+    }
+}
+
+#[test]
+fn what_hangs_among_lines_that_come_late_and_once_more_is_found() {
+    let report = analyze("hang-swapped-and-sent-twice.seed.log");
+    let [first] = &report.verdicts[..] else { panic!("{:?}", report.verdicts) };
+    let culprit = first.culprit.as_ref().and_then(|culprit| culprit.op.as_deref());
+    assert_eq!((first.cause, culprit, first.waiters.len()), (Cause::LockPileup, Some("Release"), 5), "{first:?}");
 }
 
 #[test]

@@ -19,10 +19,7 @@ impl Model {
         let Fact { place, at, what } = fact;
         match what {
             What::Enter(call) => self.begin(call, at, place),
-            What::Exit(done) => {
-                let (session, at) = self.speaker(place, at);
-                session.exit(&done, at, place);
-            }
+            What::Exit(done) => self.ends(&done, at, place),
             What::Dump(dump) => self.dumped(place, at, dump),
             What::Hint { kind, key, path, text } => {
                 let Some(subject) = self.subject(place, kind, &text) else { return };
@@ -31,6 +28,19 @@ impl Model {
                 session.hints.push(Hint { kind, key, path, text, at, place, served });
             }
             _ => self.take_rare(place, at, what),
+        }
+    }
+
+    /// A request of a foreign log ends.
+    fn ends(&mut self, done: &Done, at: At, place: Place) {
+        let session = self.foreign(place);
+        if session.goes_back(at) && session.has_told(done.key, None, at) {
+            return;
+        }
+        let (wall, lost) = (at.wall_us, session.loss.lone_exits);
+        let at = session.speaks(at);
+        if !session.exit(done, at, place) {
+            session.comes_early(done, wall, lost);
         }
     }
 
@@ -155,7 +165,7 @@ impl Session {
         match body {
             Body::Start(start) => self.started(start, place),
             Body::Enter(enter) => self.enter(call(enter).boxed(), at, place),
-            Body::Exit(exit) => self.exit(&done(exit), at, place),
+            Body::Exit(exit) => _ = self.exit(&done(exit), at, place),
             Body::Phase(change) => self.phase(change, at, place),
             Body::Lock(step) => self.lock(step, at, place),
             Body::Task(task) => self.task(task, at, place),

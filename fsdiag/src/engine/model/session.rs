@@ -11,13 +11,14 @@ use fsd_events::{
 use hashbrown::HashMap;
 
 use super::{
-    answered::{Answer, Answered},
+    answered::Answered,
     clock::Clock,
     deaths::{Deaths, Since},
     gaps::{LossSeen, Sequence},
     hash::NumberMap,
     hints::Hints,
     ids::{Anew, Ids},
+    late::Late,
     locks::Locks,
     numbers::Numbers,
     open::{Glance, OpenOps},
@@ -79,6 +80,8 @@ pub struct Session {
     pub one_sided: bool,
     ids: Ids,
     pub answered: Answered,
+    /// Lines that stand before or behind their place.
+    pub(super) late: Late,
     /// Greatest id that any event has named.
     pub(super) top: u64,
 }
@@ -243,25 +246,26 @@ impl Session {
         self.max_open = self.max_open.max(self.open.len());
     }
 
-    /// A request ends.
-    pub fn exit(&mut self, done: &Done, at: Option<Micros>, place: Place) {
+    /// A request ends. False: its ENTER is not known.
+    pub fn exit(&mut self, done: &Done, at: Option<Micros>, place: Place) -> bool {
         let Some(open) = self.open.remove(&done.key) else {
             // Of what nobody answers (FORGET, DESTROY) no beginning is remembered.
             if done.op.is_none_or(waits_for_an_answer) {
                 self.lone_exit(done, at);
             }
-            return;
+            return false;
         };
         self.closed(&open);
         self.ids.exit(open.order);
-        if let (Key::Num(number), false) = (open.key(), self.is_own()) {
-            self.answered.note(Answer { number, op: open.op(), began: open.at }, done.errno, self.tells_uniques);
+        if !self.is_own() {
+            self.has_served(&open, done, at);
         }
         let us = done.us.or_else(|| u64::try_from(at? - open.at?).ok());
         let op = done.op.unwrap_or(open.op());
         self.clock.measured(open.at, at, done.us);
         self.completed(op, done.key, at, us, done.errno, place).began(at, open.order);
         open.call.ended();
+        true
     }
 
     pub fn completed(

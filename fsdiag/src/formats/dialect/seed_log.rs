@@ -1,10 +1,13 @@
 //! The seed's log: `[FUSE] Release ENTER (id=456)`, the same without ids, `[watchdog]` and store lines.
 
-use std::{collections::VecDeque, iter};
+mod calls;
 
+use std::iter;
+
+use self::calls::Calls;
 use crate::{
     engine::fact::{Call, Done, Fact, Key, Place, What},
-    formats::{Line, Mark, Parser, REMEMBERED, Taken, done, scan, snippet},
+    formats::{Line, Mark, Parser, Taken, done, scan, snippet},
 };
 use fsd_events::op::Op;
 
@@ -14,18 +17,11 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 
 #[derive(Default)]
 struct SeedLog {
-    /// Calls without an id that have not ended, oldest first.
-    open: VecDeque<Open>,
+    /// Calls without an id.
+    calls: Calls,
     /// The daemon starts: told once, when all of its first words are known.
     starting: Option<Fact>,
     watch: Option<Watch>,
-}
-
-/// A call in a log without ids.
-struct Open {
-    op: Op,
-    key: Key,
-    entered_us: Option<u64>,
 }
 
 /// The watchdog's report, line by line.
@@ -77,6 +73,7 @@ impl Parser for SeedLog {
     fn settle(&mut self, out: &mut Vec<Fact>) {
         out.extend(self.starting.take());
         self.reported(out);
+        self.calls.settle(None, out);
     }
 }
 
@@ -96,35 +93,14 @@ impl SeedLog {
             ("ENTER", Some(Ok(id))) => line.enter(call(Key::Num(id), op, details), out),
             ("EXIT", Some(Ok(id))) => line.exit(end(Key::Num(id), op, details), out),
             (_, Some(Err(Cut))) => Taken::Bad,
-            ("ENTER", None) => self.enter_without_id(line, op, details, out),
+            ("ENTER", None) => self.calls.enter(line, call(line.place.key(), op, details), out),
             _ => self.exit_without_id(line, op, details, out),
         }
     }
 
-    fn enter_without_id(&mut self, line: &Line<'_>, op: Op, details: &str, out: &mut Vec<Fact>) -> Taken {
-        let mut call = call(line.place.key(), op, details);
-        call.ambiguous = line.at.wall_us.is_none() && self.open.iter().any(|o| o.op == op);
-        if self.open.len() >= REMEMBERED {
-            self.open.pop_front();
-        }
-        self.open.push_back(Open { op, key: line.place.key(), entered_us: line.at.wall_us });
-        line.enter(call, out)
-    }
-
-    /// The end says only how long it took: it belongs to the call that began that long ago.
     fn exit_without_id(&mut self, line: &Line<'_>, op: Op, details: &str, out: &mut Vec<Fact>) -> Taken {
         let Some(us) = took_us(details) else { return Taken::Bad };
-        let began_us = line.at.wall_us.map(|now| now.saturating_sub(us));
-        let distance = |open: &Open| match (open.entered_us, began_us) {
-            (Some(entered), Some(began)) => entered.abs_diff(began),
-            _ => 0,
-        };
-        let same = self.open.iter().enumerate().filter(|(_, open)| open.op == op);
-        let Some((nearest, _)) = same.min_by_key(|(_, open)| distance(open)) else {
-            return line.exit(end(line.place.key(), op, details), out);
-        };
-        let Some(open) = self.open.remove(nearest) else { return Taken::Bad };
-        line.exit(end(open.key, op, details), out)
+        self.calls.exit(line, end(line.place.key(), op, details), op, us, out)
     }
 
     fn watchdog(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {

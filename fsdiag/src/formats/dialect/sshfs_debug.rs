@@ -16,7 +16,8 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 }
 
 struct SshfsDebug {
-    open: Handful<u64, Op>,
+    /// Some serve no operation.
+    open: Handful<u64, Option<Op>>,
     seen: bool,
     /// Whom requests wait for.
     server: Name,
@@ -91,11 +92,11 @@ impl SshfsDebug {
             return Taken::No;
         }
         self.seen = true;
-        let Some(op) = op else { return Taken::Yes };
         if self.open.len() >= REMEMBERED {
             self.open.clear();
         }
         self.open.insert(number, op);
+        let Some(op) = op else { return Taken::Yes };
         // What is logged here has been sent: whoever has no answer waits for the server.
         let doing = Some((Phase::Upstream, self.server.clone()));
         line.enter(Call { doing, asynchronous: true, ..Call::new(Key::Num(number), op) }, out)
@@ -105,11 +106,14 @@ impl SshfsDebug {
     fn answer(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
         let Some((number, rest)) = numbered(rest) else { return Taken::No };
         let Some((what, took)) = scan::split(rest, "bytes (") else { return Taken::Bad };
-        let Some(op) = self.open.remove(&number) else { return Taken::Yes };
+        let op = match self.open.remove(&number) {
+            Some(None) => return Taken::Yes,
+            known => known.flatten(),
+        };
         let us = scan::duration_us(took);
         let size = || scan::rsplit(what.trim_ascii(), " ").and_then(|(_, n)| n.parse::<u64>().ok());
-        let bytes = if op == Op::Read { size().map(|n| n.saturating_sub(13)) } else { None };
-        line.exit(Done { op: Some(op), us, errno: None, bytes, ..done(Key::Num(number)) }, out)
+        let bytes = if op == Some(Op::Read) { size().map(|n| n.saturating_sub(13)) } else { None };
+        line.exit(Done { op, us, errno: None, bytes, ..done(Key::Num(number)) }, out)
     }
 }
 
