@@ -54,6 +54,13 @@ fn a_machine_that_slept_or_whose_clock_was_set_makes_nothing_hours_old() {
 }
 
 #[test]
+fn a_clock_that_was_set_before_the_machine_slept_makes_nothing_hours_old() {
+    let report = analyze("clock-set-before-the-machine-slept.log");
+    let (first, oldest, notes) = told(&report);
+    assert_eq!((first, oldest), (Some((Cause::LockPileup, Confidence::Low)), 61.6), "{notes:?}");
+}
+
+#[test]
 fn a_hang_behind_which_the_daemon_is_silent_for_long_stays_a_hang() {
     let report = analyze("hang-in-silence.log");
     let (first, oldest, notes) = told(&report);

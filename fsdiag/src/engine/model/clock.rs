@@ -99,6 +99,8 @@ struct Rhythm {
     lines: u32,
     /// Longest time in which nothing was written.
     longest: Micros,
+    /// The one time that was far longer: the clock was set, or the machine slept.
+    once: Micros,
 }
 
 impl Rhythm {
@@ -108,8 +110,13 @@ impl Rhythm {
     const TIMES: Micros = 100;
     const SILENCE: Micros = 600_000_000;
 
+    /// What breaks the rhythm once is none of it; twice it is.
     fn note(&mut self, silence: Micros) {
-        (self.lines, self.longest) = (self.lines.saturating_add(1), self.longest.max(silence));
+        let breaks = self.is_broken_by(silence);
+        self.lines = self.lines.saturating_add(1);
+        let usual = if breaks { self.once.min(silence) } else { silence };
+        self.longest = self.longest.max(usual);
+        self.once = if breaks { self.once.max(silence) } else { self.once };
     }
 
     fn is_broken_by(&self, silence: Micros) -> bool {
@@ -288,6 +295,21 @@ mod tests {
         assert_eq!(shown(2, 30, 599), (599, 0));
         assert_eq!(shown(60, 30, 3_000), (3_000, 0), "it writes once a minute");
         assert_eq!(shown(2, 19, 3_000), (3_000, 0), "so few lines have no rhythm");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_forward_once_makes_no_later_silence_usual() {
+        let passed = |jumps: u64| {
+            let mut clock = Clock::default();
+            let at = |second: u64| At { wall_us: Some((1_000 + second) * 1_000_000), mono_us: None };
+            (0..40).for_each(|n| _ = clock.time(at(n * 2 + 3_600 * jumps.min(n / 20))));
+            (40..80).for_each(|n| _ = clock.time(at(n * 2 + 3_600 * jumps)));
+            let now = at(158 + 3_600 * jumps + 1_200);
+            clock.breaks_silence(now);
+            clock.last.zip(clock.time(now)).map_or(0, |(before, now)| (now - before) / 1_000_000)
+        };
+        assert_eq!((passed(0), passed(1)), (60, 60));
+        assert_eq!(passed(2), 1_200, "it is silent for an hour now and then");
     }
 
     #[test]
