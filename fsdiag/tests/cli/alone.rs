@@ -49,9 +49,15 @@ fn a_client_that_gave_up_stands_for_the_clock_where_there_is_none() {
 fn a_release_that_ends_under_the_new_name_of_its_file_has_ended() {
     let report = analyze("renamed-while-it-closes.log");
     assert!(report.healthy && report.orphans.is_empty(), "{:?} {:?}", report.verdicts, report.orphans);
-    assert_eq!((report.ops["Release"].count, report.loss.lone_exits), (1, 0));
+    assert_eq!((report.ops["Release"].count, report.loss.lone_exits), (2, 0));
     let report = analyze("renamed-above-while-it-closes.log");
     let open: Vec<_> = report.orphans.iter().map(|open| open.path.as_deref().unwrap_or("?")).collect();
     assert_eq!(open, ["day/1/b.mov"], "{:?}", report.verdicts);
     assert_eq!(report.loss.lone_exits, 0);
+}
+
+#[test]
+fn an_error_of_rclone_that_looks_like_a_request_is_none() {
+    let report = analyze("error-in-the-form-of-a-request.log");
+    assert!(report.healthy && report.orphans.is_empty(), "{:?} {:?}", report.verdicts, report.orphans);
 }

@@ -92,7 +92,7 @@ impl Parser for Rclone {
             return self.json(line, out);
         }
         let Some(rest) = after_level(line.text) else { return Taken::No };
-        match step_in(rest) {
+        match step_in(rest).filter(|_| is_trace(line.text)) {
             Some((object, step)) => {
                 let inner = step.op == Op::Open && is_inner_open(&step);
                 let entry = Entry { object, message: rest, inner };
@@ -164,14 +164,20 @@ impl Rclone {
         self.renamed.push_back((below(into, new), below(dir, old)));
     }
 
-    /// The request that ends, where it began under the name before the last one of its object, or of a directory above.
+    /// The request that ends, where it began under a name that its object had before, or a directory above it.
     fn end_of_old<'n>(&mut self, object: &str, op: Op, name: impl Fn() -> &'n str) -> Option<Key> {
-        let now = path(object);
-        let old = self.renamed.iter().rev().find_map(|(new, old)| {
-            let rest = now.strip_prefix(&**new)?;
-            (rest.is_empty() || rest.starts_with('/')).then(|| object.replacen(now, &[old, rest].concat(), 1))
-        })?;
-        self.open.end(&old, op, name)
+        let (before, path, behind) = parts(object);
+        let mut path = Cow::Borrowed(path);
+        for (new, old) in self.renamed.iter().rev() {
+            let below = path.strip_prefix(&**new).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+            let Some(was) = below.map(|rest| [old, rest].concat()) else { continue };
+            let key = self.open.end(&[before, &*was, behind].concat(), op, &name);
+            if key.is_some() {
+                return key;
+            }
+            path = Cow::Owned(was);
+        }
+        None
     }
 
     fn end(&mut self, line: &Line<'_>, entry: &Entry<'_>, step: &Step<'_>, out: &mut Vec<Fact>) -> Taken {
@@ -220,7 +226,14 @@ fn is_protocol(message: &str) -> bool {
 
 /// Whether a line tells of a request, with its envelope already taken off.
 pub(super) fn is_request(text: &str) -> bool {
-    after_level(text).and_then(step_in).is_some()
+    is_trace(text) && after_level(text).and_then(step_in).is_some()
+}
+
+/// Whether a line is of the level that requests are traced with: what goes wrong with one is told in the same form, as
+/// in `ERROR : a.mov: WriteFileHandle: Truncate: Can't change size`, and has no end.
+fn is_trace(text: &str) -> bool {
+    let is_debug = |text: &str| text.starts_with("DEBUG : ");
+    is_debug(text) || numbered(text).is_some_and(|(_, rest)| is_debug(rest))
 }
 
 /// What follows `DEBUG : `: the level is padded to six columns.
@@ -358,8 +371,17 @@ fn last_name(node: &str) -> &str {
 
 /// The path behind an object as rclone prints it: `&{clip.mxf (r)}`, `&{Handle:clip.mxf (rw)}`, `reel/`, `/`.
 fn path(object: &str) -> &str {
-    let handle = object.strip_prefix("&{").and_then(|o| scan::rsplit(o, " (")).map(|(path, _)| path);
-    handle.map(|path| path.strip_prefix("Handle:").unwrap_or(path)).unwrap_or(object)
+    parts(object).1
+}
+
+/// The same with what stands before and behind it.
+fn parts(object: &str) -> (&str, &str, &str) {
+    let begin = ["&{Handle:", "&{"].iter().find(|begin| object.starts_with(**begin)).map_or(0, |begin| begin.len());
+    let end = if begin > 0 { scan::rfind(object, " (").filter(|end| *end >= begin) } else { Some(object.len()) };
+    match end {
+        Some(end) => (&object[..begin], &object[begin..end], &object[end..]),
+        None => ("", object, ""),
+    }
 }
 
 fn below(dir: &str, name: &str) -> Name {
