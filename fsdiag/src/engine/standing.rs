@@ -118,9 +118,11 @@ pub(super) fn told(case: &Case<'_>) -> Option<String> {
     })
 }
 
-/// Native dumps alone, of a program without names or with a FUSE library that is not known (davfs2).
+/// Native dumps and those of Go alone, of a program without names or with a FUSE library that is not known (davfs2).
 fn shows_nothing(case: &Case<'_>) -> bool {
-    let native = |seen: &Seen<'_>| matches!(&*case.model.dumps[seen.dump].1.format, "gdb" | "eu-stack");
+    let native = |seen: &Seen<'_>| {
+        matches!(&*case.model.dumps[seen.dump].1.format, "gdb" | "eu-stack" | "go-stacks" | "seed-stacks")
+    };
     // A read may be that of the device.
     let idle = |seen: &Seen<'_>| seen.doing == Doing::Idle || stacks::reads(seen.thread);
     let known = |seen: &Seen<'_>| seen.serves || idle(seen) || stacks::shows_library(seen.thread);

@@ -98,3 +98,10 @@ fn a_trouble_told_by_a_text_of_no_known_format_is_little_more_than_a_word() {
     let told: Vec<_> = report.verdicts.iter().map(|verdict| (verdict.cause, verdict.confidence)).collect();
     assert_eq!(told, [(Cause::ResourceExhausted, Confidence::Low)]);
 }
+
+#[test]
+fn a_dump_of_go_that_shows_nothing_of_a_fuse_daemon_is_not_called_healthy() {
+    let (report, _) = analyze("../formats/go-stacks/debug-2.txt");
+    assert!(report.healthy && report.ops.is_empty(), "{:?}", report.verdicts);
+    assert!(report.notes.iter().any(|note| note.kind == "cannot_tell"), "{:?}", report.notes);
+}
