@@ -43,6 +43,11 @@ impl Report {
         self.orphans.len() + usize::try_from(self.orphans_left_out).unwrap_or(0)
     }
 
+    /// Whether nothing in it shows how a daemon does.
+    pub fn is_unjudged(&self) -> bool {
+        self.healthy && self.ops.is_empty() && self.notes.iter().any(|note| note.kind == "cannot_tell")
+    }
+
     /// Whether no line of a known format told of anything: such a text does not show how a daemon does.
     pub fn tells_nothing(&self) -> bool {
         self.healthy && self.inputs.iter().all(|input| input.events == 0 || input.format == UNKNOWN)

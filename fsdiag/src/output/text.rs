@@ -38,7 +38,7 @@ fn headline(text: &mut String, report: &Report, paint: Paint) {
         [] if report.inputs.iter().all(|input| input.events == 0) => {
             say!(text, paint, "{}", paint.tone("nothing to judge: no event was found", Tone::Warn));
         }
-        [] if is_unjudged(report) => {
+        [] if report.is_unjudged() => {
             let sentence = "cannot tell whether anything hangs: see the notes";
             say!(text, paint, "{}", paint.tone(sentence, Tone::Warn));
         }
@@ -53,11 +53,6 @@ fn headline(text: &mut String, report: &Report, paint: Paint) {
             say!(text, paint, "  {}", paint.tone(&sure, Tone::Bold));
         }
     }
-}
-
-/// Nothing in it shows how a daemon does.
-fn is_unjudged(report: &Report) -> bool {
-    report.ops.is_empty() && report.notes.iter().any(|note| note.kind == "cannot_tell")
 }
 
 fn one_verdict(text: &mut String, number: usize, verdict: &Verdict, paint: Paint) {

@@ -66,6 +66,11 @@ fn about(source: Source, moment: Option<&Moment<'_>>, report: &Report, trace: &T
         bad_lines: loss.bad_lines,
         workers: beat.map(|beat| (beat.workers_busy, beat.workers)),
         kernel_waiting: report.kernel_waiting,
+        untold: match () {
+            () if report.is_unjudged() => Some("see the notes"),
+            () if !report.inputs.is_empty() && report.tells_nothing() => Some("no line of a known format tells of it"),
+            () => None,
+        },
         ..source
     }
 }

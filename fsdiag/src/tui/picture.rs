@@ -56,6 +56,8 @@ pub struct Source {
     /// Fuser loops busy and in all.
     pub workers: Option<(u32, u32)>,
     pub kernel_waiting: Option<u64>,
+    /// Why nothing can be told, though nothing hangs that is seen.
+    pub untold: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

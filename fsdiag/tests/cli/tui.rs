@@ -53,6 +53,14 @@ fn a_source_that_is_not_there_is_said_and_nothing_hangs() {
 }
 
 #[test]
+fn the_first_line_calls_nothing_healthy_of_which_nothing_is_told() {
+    for file in ["hints/no-log-and-no-trouble.txt", "deaths/client.txt"] {
+        let text = plain(&[&testdata(file)]);
+        assert!(text.contains("~ cannot tell whether anything hangs") && !text.contains("healthy"), "{file}: {text}");
+    }
+}
+
+#[test]
 fn the_page_lists_every_key() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/SCREENS.md");
     let page = std::fs::read_to_string(page).unwrap();

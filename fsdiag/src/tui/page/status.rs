@@ -163,6 +163,10 @@ fn healthy(state: &State) -> Cell {
     match picture.source.state {
         SourceState::Empty | SourceState::Loading { .. } | SourceState::Failed { .. } => Cell::new("", Look::Dim),
         SourceState::Reconnecting { .. } | SourceState::Gone { .. } => Cell::new("~ nothing is known", Look::Slow),
+        _ if picture.source.untold.is_some() => Cell::new(
+            format!("~ cannot tell whether anything hangs: {}", picture.source.untold.unwrap_or_default()),
+            Look::Slow,
+        ),
         _ if picture.source.lost > 0 => Cell::new(
             format!(
                 "~ no stall seen, but {} {} lost: one could hide",

@@ -244,6 +244,14 @@ fn every_state_of_the_source() {
 }
 
 #[test]
+fn who_may_see_nothing_of_a_mount_is_not_told_that_it_is_well() {
+    let mut blind = with_source(SourceState::Live);
+    blind.source.untold = Some("run as root");
+    let shown = screen(blind, &[], (80, 24));
+    assert!(shown.contains("~ cannot tell whether anything hangs: run as root"), "{shown}");
+}
+
+#[test]
 fn the_list_of_mounts() {
     let row = |mount: &str, kind: &str, daemon: &str, waiting, sick| Choice {
         mount: mount.into(),

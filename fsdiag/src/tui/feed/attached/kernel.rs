@@ -91,6 +91,7 @@ impl KernelSide {
         };
         let mut picture = compose::picture(&judged.model, &judged.report, trace, source, now, Vec::new());
         picture.source.kernel_waiting = look.waiting;
+        picture.source.untold = look.is_blind().then_some("run as root");
         picture.operations.iter_mut().for_each(|operation| known(operation, rows));
         picture.stacks = look.daemon().map(|daemon| self.stacks(daemon)).unwrap_or_default();
         picture.notes.extend(look.missing.iter().map(|why| format!("not available: {why}")));
