@@ -32,12 +32,12 @@ fn urls(text: &str) -> String {
         let whole = url[..end].trim_end_matches([')', ']', '}', '>', ',', ';', ':', '.']);
         let end_of_host = whole.find(['/', '?', '#']).unwrap_or(whole.len());
         let (host, path) = whole.split_at(end_of_host);
-        if let Some((_, host)) = host.rsplit_once('@') {
-            shown.push_str(VEIL);
-            shown.push('@');
-            shown.push_str(host);
-        } else {
-            shown.push_str(host);
+        // A line that is cut may end within a password: no port has letters.
+        let is_cut = |port: &str| !host.starts_with('[') && !port.bytes().all(|b| b.is_ascii_digit());
+        match (host.rsplit_once('@'), host.rsplit_once(':')) {
+            (Some((_, host)), _) => [VEIL, "@", host].iter().for_each(|part| shown.push_str(part)),
+            (None, Some((_, port))) if is_cut(port) => shown.push_str(VEIL),
+            _ => shown.push_str(host),
         }
         let (path, query) = path.split_at(memchr(b'?', path.as_bytes()).unwrap_or(path.len()));
         shown.push_str(path);
@@ -99,6 +99,8 @@ mod tests {
             ("(https://h:8080/a/b?c): refused, see http://h.", "(https://h:8080/a/b?***): refused, see http://h."),
             ("http://a:b@c@h/?x and s3://b/k?versionId=9", "http://***@h/?*** and s3://b/k?***"),
             ("nothing://", "nothing://"),
+            ("cut in http://user:pas", "cut in http://***"),
+            ("http://[::1]:80/a, http://[fe80::1]", "http://[::1]:80/a, http://[fe80::1]"),
             ("http://h/what?", "http://h/what?"),
             ("> Authorization: Basic dXNlcjpwYXNz", "> Authorization: ***"),
             (r#"{"authorization":["AWS4-HMAC-SHA256 a/b, c"],"d":1}"#, r#"{"authorization":["***"],"d":1}"#),

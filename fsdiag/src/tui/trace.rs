@@ -12,7 +12,7 @@ use fsd_events::op::Op;
 pub use self::tap::Tap;
 use self::{flow::Flow, heat::Heat, lanes::Lanes};
 use super::picture::{EventLine, HEAT, Lane};
-use crate::engine::report::Verdict;
+use crate::engine::{report::Verdict, veil::veiled};
 
 /// Lines that are kept, and bytes of each.
 const LINES: usize = 5_000;
@@ -50,7 +50,8 @@ pub struct Trace {
 impl Trace {
     /// Keeps a raw line.
     pub fn line(&mut self, number: u64, raw: &[u8]) {
-        let text = String::from_utf8_lossy(&raw[..raw.len().min(LONGEST)]).into_owned();
+        let text = String::from_utf8_lossy(&raw[..raw.len().min(LONGEST)]);
+        let text = veiled(&text).into_owned();
         let loud = LOUD.iter().any(|word| text.contains(word));
         if self.lines.len() == LINES {
             self.lines.pop_front();

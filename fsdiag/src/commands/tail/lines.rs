@@ -14,6 +14,7 @@ use crate::{
         fact::{At, Fact, InputId, Key, Place, Remains, Sink, Writer},
         model::Model,
         plural::count,
+        veil::veiled,
     },
     formats::Mixed,
     output::paint::{Paint, Tone},
@@ -93,6 +94,7 @@ impl Printer {
 
 fn foreign(raw: &[u8]) -> String {
     let text = String::from_utf8_lossy(raw);
+    let text = veiled(&text);
     match text.char_indices().nth(WIDE) {
         Some((at, _)) => format!("{}...", &text[..at]),
         None => text.into_owned(),
