@@ -88,13 +88,19 @@ static ROWS: LazyLock<Vec<usize>> = LazyLock::new(|| {
     WORDS.iter().enumerate().flat_map(row).collect()
 });
 /// The expression of each row, made when it is needed: most logs have a few of these causes.
-static EACH: [OnceLock<Option<Regex>>; TABLE.len()] = [const { OnceLock::new() }; TABLE.len()];
+static EACH: [OnceLock<Regex>; TABLE.len()] = [const { OnceLock::new() }; TABLE.len()];
 
-/// None: the words of that row are all there is to it.
-fn expression_of(row: usize) -> Option<&'static Regex> {
-    let words = TABLE[row].1;
-    let made = || (words.to_ascii_lowercase() != WORDS[row].join("|")).then(|| expression(words));
-    EACH[row].get_or_init(made).as_ref()
+/// Whether that row matches what is not the end of the name of a file: `Unexpected EOF.mkv`.
+fn is_told(row: usize, text: &str) -> bool {
+    let expression = EACH[row].get_or_init(|| expression(TABLE[row].1));
+    expression.find_iter(text).any(|found| !is_ending(&text.as_bytes()[found.end()..]))
+}
+
+/// Whether a text begins with what tells of which kind a file is.
+fn is_ending(text: &[u8]) -> bool {
+    let [b'.', ending @ ..] = text else { return false };
+    let letters = ending.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+    (2..=4).contains(&letters) && ending[..letters].iter().any(u8::is_ascii_alphabetic)
 }
 
 fn expression(words: &str) -> Regex {
@@ -124,7 +130,7 @@ pub(super) fn of(text: &str) -> Option<HintKind> {
     if rows == 0 || super::scan::has(head, REMARK) {
         return None;
     }
-    let tells = |row: &usize| rows & (1 << row) != 0 && expression_of(*row).is_none_or(|words| words.is_match(head));
+    let tells = |row: &usize| rows & (1 << row) != 0 && is_told(*row, head);
     (0..TABLE.len()).find(tells).map(|row| TABLE[row].0)
 }
 
@@ -169,6 +175,9 @@ mod tests {
             ("retries: 3", None),
             ("open /t: errno=EMFILE", Some(HintKind::NoDescriptors)),
             ("os.OpenFile(brokenfile.mov)", None),
+            ("Staged job1 (Unexpected EOF.mkv, 1048576 bytes)", None),
+            ("LOOKUP /Out of Memory.mp4: unexpected EOF.", Some(HintKind::ShortBody)),
+            ("write /tmp/x: no space left on device.5 tries", Some(HintKind::NoSpace)),
             ("Errors:                 1 (retrying may help)", None),
         ] {
             assert_eq!(of(line), want, "{line}");
