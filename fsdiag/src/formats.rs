@@ -124,6 +124,7 @@ pub const PARSERS: &[Entry] = &[
     Entry::new("sshfs-debug", dialect::sshfs_debug::parser).gives_way_to(&["libfuse-debug"]),
     Entry::new("loggedfs", dialect::loggedfs::parser),
     Entry::new("glusterfs", dialect::glusterfs::parser),
+    Entry::new("s3fs", dialect::s3fs::parser),
     Entry::new("fusepy", dialect::fusepy::parser),
     Entry::new("kernel-trace", dialect::kernel_trace::parser),
     Entry::new("strace", dialect::strace::parser).by_thread(),

@@ -131,7 +131,7 @@ fn logged_without(case: &Case<'_>, first: usize, proof: &Conclusion) -> bool {
 
 fn sentence(case: &Case<'_>, proof: &Conclusion, first: usize, culprit: usize, waiters: &[usize]) -> String {
     let seen = &case.threads[first + proof.culprit];
-    let (name, path) = (case.name_of(culprit), of_path(case, culprit));
+    let (name, path) = (called(case, seen, culprit), of_path(case, culprit));
     let age = for_time(case.age_of(culprit));
     let lock = proof.lock.as_deref().unwrap_or("a lock");
     let behind = match waiters.len() {
@@ -162,6 +162,7 @@ fn sentence(case: &Case<'_>, proof: &Conclusion, first: usize, culprit: usize, w
                 seen.activity()
             )
         }
+        _ if age.is_empty() => format!("{name}{path} is {}; {behind}.", seen.activity()),
         _ => format!("{name}{path} has waited{age}, {}; {behind}.", seen.activity()),
     }
 }
@@ -172,6 +173,13 @@ fn enumerated(names: &[String], and: &str) -> String {
         [before @ .., last] if !before.is_empty() => format!("{} {and} {last}", before.join(", ")),
         _ => names.concat(),
     }
+}
+
+/// A program without names shows its callbacks by the library that calls them.
+fn called(case: &Case<'_>, seen: &Seen<'_>, party: usize) -> String {
+    let name = case.name_of(party);
+    let nameless = seen.serves && seen.op.is_none() && case.op_of(party).is_none();
+    if nameless { format!("A callback ({name})") } else { name }
 }
 
 fn activity(doing: Doing, words: &'static str) -> &'static str {

@@ -187,3 +187,25 @@ fn a_thread_that_runs_all_the_time_spins_unless_somebody_else_is_waited_for() {
     let other = Some((Box::from("thread 13 (t)"), Awaited::Process));
     assert_eq!(told(20, daemon(5_000_000, other)), Some((Cause::UpstreamStall, Confidence::Medium)));
 }
+
+#[test]
+fn a_daemon_whose_only_thread_waits_for_a_mount_below_needs_no_more_threads() {
+    let below = |awaits| {
+        let process = DaemonProcess { pid: 9, comm: "d".into(), threads: 1, awaits, ..DaemonProcess::default() };
+        KernelFact::Daemon(Box::new(process))
+    };
+    let told = |awaits| {
+        let [taken, queued] = [(PendingState::InDaemon, 4), (PendingState::Queued, 6)]
+            .map(|(state, unique)| pending(state, unique, Op::Getattr, 30));
+        verdict(&[taken, queued, KernelFact::Readers { idle: 0, threads: 1 }, below(awaits)]).unwrap()
+    };
+    let found = told(Some((Box::from("thread 9 (d)"), Awaited::Mount)));
+    assert_eq!((found.cause, found.confidence), (Cause::WorkerStarvation, Confidence::Certain));
+    assert!(
+        found.sentence.ends_with("queued unread. Its thread 9 (d) waits for another FUSE mount."),
+        "{}",
+        found.sentence
+    );
+    assert_eq!(found.advice, ["find the mount below that hangs: fsdiag mounts"]);
+    assert!(told(None).advice[0].starts_with("give the daemon more threads"));
+}

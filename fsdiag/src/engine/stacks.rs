@@ -168,7 +168,7 @@ impl<'a> Stacks<'a> {
                 let open = first.cause == Cause::DeadlockCycle && first.rests;
                 let named = |at: &usize| first.cycle.contains(at) || !open && first.others.contains(at);
                 let known = |at: &usize| *at == first.culprit || waiters.contains(at) || named(at);
-                let fetches = |at: &usize| self.threads[*at].op.is_some() && self.threads[*at].doing == Doing::Network;
+                let fetches = |at: &usize| self.threads[*at].serves && self.threads[*at].doing == Doing::Network;
                 (0..self.threads.len()).filter(|at| fetches(at) && !known(at)).take(MOST).collect()
             }
             _ => Vec::new(),
@@ -223,8 +223,12 @@ impl<'a> Stacks<'a> {
 
     /// No lock is waited for, but a callback sits in something slow.
     fn stalled(&self) -> Option<Conclusion> {
-        let slow =
-            |seen: &Seen<'_>| seen.op.is_some() && matches!(seen.doing, Doing::Network | Doing::Sleep | Doing::Wait);
+        let slow = |seen: &Seen<'_>| match seen.doing {
+            // Of a program without names the library tells that it is a callback.
+            Doing::Network => seen.serves,
+            Doing::Sleep | Doing::Wait => seen.op.is_some(),
+            _ => false,
+        };
         let age = |seen: &Seen<'_>| seen.thread.since_us.unwrap_or(0);
         let callbacks = self.threads.iter().enumerate().filter(|(_, seen)| slow(seen));
         let (culprit, seen) = callbacks.rev().max_by_key(|(_, seen)| (seen.doing == Doing::Network, age(seen)))?;

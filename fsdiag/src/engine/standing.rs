@@ -157,11 +157,12 @@ fn polls_tasks(seen: &Seen<'_>) -> bool {
     seen.thread.frames.iter().take(3).any(file) || seen.thread.frames.iter().any(reads)
 }
 
-/// Threads that run tasks, and none of a FUSE library, which would show where callbacks are.
+/// Threads that run tasks or wait for events, and none of a FUSE library, which would show where callbacks are.
 fn hides_tasks(case: &Case<'_>) -> bool {
-    let runs = |seen: &Seen<'_>| {
-        seen.thread.frames.iter().any(|frame| frame.function.contains("scheduler::multi_thread::worker"))
-    };
+    let has = |seen: &Seen<'_>, part: &str| seen.thread.frames.iter().any(|frame| frame.function.contains(part));
+    let native = |seen: &Seen<'_>| matches!(&*case.model.dumps[seen.dump].1.format, "gdb" | "eu-stack");
+    let runs =
+        |seen: &Seen<'_>| has(seen, "scheduler::multi_thread::worker") || native(seen) && has(seen, "epoll_wait");
     case.threads.iter().any(runs) && !case.threads.iter().any(|seen| stacks::shows_library(seen.thread))
 }
 

@@ -1,6 +1,7 @@
 //! The report of a case: verdicts in order, and everything around them.
 
 mod restarts;
+mod stops;
 mod unjudged;
 
 use std::collections::BTreeMap;
@@ -274,7 +275,7 @@ fn inversions(session: &Session) -> impl Iterator<Item = (&str, &str)> {
 
 /// What is open without being a verdict.
 fn open_notes(case: &Case<'_>) -> Vec<Note> {
-    let mut notes: Vec<Note> = unjudged::note(case).into_iter().collect();
+    let mut notes: Vec<Note> = unjudged::note(case).into_iter().chain(stops::note(case)).collect();
     let timeless = case.ops.iter().filter(|o| o.age.is_none()).count() as u64 + case.unjudged.timeless;
     if timeless > 0 {
         let text = format!(

@@ -14,6 +14,7 @@ pub(super) mod libfuse_debug;
 pub(super) mod loggedfs;
 pub(super) mod mountpoint_s3;
 pub(super) mod rclone;
+pub(super) mod s3fs;
 pub(super) mod seed_log;
 pub(super) mod sshfs_debug;
 pub(super) mod strace;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use fsdiag::engine::report::{Cause, Confidence};
+use fsdiag::engine::report::{Cause, Confidence, Report};
 
-use super::field::{analyze, first, told};
+use super::field::{analyze, case, first, told};
 
 fn sample(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/formats").join(name)
@@ -25,4 +25,41 @@ fn requests_of_a_library_that_names_no_callers_end_with_error_0() {
     let report = analyze(&[sample("libfuse-debug/ntfs-3g.log")]);
     assert!(report.healthy && report.loss.bad_lines == 0, "{} {:?}", told(&report), report.loss);
     assert_eq!((report.ops["Getattr"].errors, report.ops["Getxattr"].errors), (0, 1));
+}
+
+/// What the notes say that a verdict cannot.
+fn unsure(report: &Report) -> String {
+    report.notes.iter().filter(|note| note.kind == "cannot_tell").map(|note| format!("{}\n", note.text)).collect()
+}
+
+#[test]
+fn callbacks_without_names_that_are_in_network_code_wait_for_it() {
+    for file in ["gdb.txt", "eu-stack.txt"] {
+        let report = case("s3fs-silent-store", &[file]);
+        assert_eq!(first(&report), (Cause::UpstreamStall, Confidence::Low, String::new()), "{}", told(&report));
+        assert_eq!(report.verdicts.len(), 2, "{}", told(&report));
+        assert!(told(&report).contains("A callback (thread 15018) is waiting for the network"), "{}", told(&report));
+    }
+}
+
+#[test]
+fn a_log_of_s3fs_tells_of_requests_and_not_of_answers() {
+    for name in ["work", "store-silent"] {
+        let report = analyze(&[sample(&format!("s3fs/{name}.log"))]);
+        assert!(report.healthy && unsure(&report).contains("never of answers"), "{name}: {}", told(&report));
+    }
+}
+
+#[test]
+fn a_dump_of_a_daemon_that_answers_by_events_shows_no_request() {
+    let report = case("glusterfs-brick-stopped", &[]);
+    assert!(report.healthy && unsure(&report).contains("an event loop at rest"), "{:?}", report.notes);
+}
+
+#[test]
+fn a_log_that_ends_as_a_request_begins_may_be_that_of_a_hang() {
+    let report = case("fuse-overlayfs-on-a-stalled-mount", &[]);
+    assert!(report.healthy, "{}", told(&report));
+    let text = "the log ends 0.0 s after Readdirplus #3794 began, without its answer:";
+    assert!(unsure(&report).contains(text), "{:?}", report.notes);
 }

@@ -2,7 +2,7 @@
 
 use fsd_events::op::Op;
 
-use super::{Case, age_text, has, label};
+use super::{Case, age_text, has, label, taken::MOUNT_BELOW};
 use crate::engine::{
     fact::{BlockedTask, PendingState, Place},
     plural::{count, verb},
@@ -65,21 +65,24 @@ impl Case<'_> {
             return Some(self.citing(verdict, &[*first], &["see the daemon's threads: none of them reads the device"]));
         };
         let sentence = format!(
-            "{} has no thread left ({threads} in all): it sits in {}{}, and {} {} queued unread.",
+            "{} has no thread left ({threads} in all): it sits in {}{}, and {} {} queued unread.{}",
             self.daemon(),
             label(oldest),
             age_text(oldest.age_us),
             count(queued.len(), "more request"),
-            verb(queued.len(), "is", "are")
+            verb(queued.len(), "is", "are"),
+            self.outside(false)
         );
         let known = idle.is_some() && unread.age_us.is_some();
         let confidence = if known { Confidence::Certain } else { Confidence::Medium };
         let verdict = self.verdict(Cause::WorkerStarvation, confidence, sentence, Some(oldest));
-        Some(self.citing(
-            verdict,
-            &[*place, *first],
-            &["give the daemon more threads, and every wait in it a deadline"],
-        ))
+        // More threads would wait there, too.
+        let next = if self.waits_below() {
+            MOUNT_BELOW
+        } else {
+            "give the daemon more threads, and every wait in it a deadline"
+        };
+        Some(self.citing(verdict, &[*place, *first], &[next]))
     }
 
     fn blocked_in(&self, is_it: impl Fn(&BlockedTask) -> bool) -> Option<(Place, &BlockedTask)> {

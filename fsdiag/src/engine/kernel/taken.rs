@@ -11,6 +11,8 @@ use crate::engine::{
     report::{Cause, Confidence, Verdict},
 };
 
+pub(super) const MOUNT_BELOW: &str = "find the mount below that hangs: fsdiag mounts";
+
 impl Case<'_> {
     pub(super) fn in_daemon(&self) -> Option<Verdict> {
         let (place, oldest) = self.oldest()?;
@@ -21,16 +23,7 @@ impl Case<'_> {
             _ => String::new(),
         };
         let awaits = self.state.daemon.as_ref().and_then(|(_, d)| d.awaits.as_ref());
-        let network = match (peers.first(), awaits) {
-            (_, Some((thread, Awaited::Mount))) => format!(" Its {thread} waits for another FUSE mount."),
-            (Some(peer), _) if !on_socket => {
-                format!(" It has {}, the first to {peer}.", count(peers.len(), "TCP connection"))
-            }
-            (None, Some((thread, Awaited::Process))) => {
-                format!(" Its {thread} waits for the process at the other end of a socket or pipe.")
-            }
-            _ => String::new(),
-        };
+        let network = self.outside(on_socket);
         let known = oldest.state == PendingState::InDaemon;
         let took =
             if known { "took it and does not answer" } else { "does not answer; whether it was read is unknown" };
@@ -51,13 +44,32 @@ impl Case<'_> {
             (false, ..) => (Cause::LostReply, Confidence::Low),
         };
         let verdict = self.verdict(cause, confidence, sentence, Some(oldest));
-        let below = awaits.is_some_and(|(_, whom)| *whom == Awaited::Mount);
-        let next = if below {
-            "find the mount below that hangs: fsdiag mounts"
+        let next = if self.waits_below() {
+            MOUNT_BELOW
         } else {
             "take the daemon's stack dump: the kernel cannot tell what it does inside"
         };
         Some(self.citing(verdict, &[*place], &[next]))
+    }
+
+    /// Whom the daemon waits for outside, in a sentence of its own; `on_socket`: its connection is told already.
+    pub(super) fn outside(&self, on_socket: bool) -> String {
+        let Some((_, daemon)) = &self.state.daemon else { return String::new() };
+        match (daemon.peers.first(), &daemon.awaits) {
+            (_, Some((thread, Awaited::Mount))) => format!(" Its {thread} waits for another FUSE mount."),
+            (Some(peer), _) if !on_socket => {
+                format!(" It has {}, the first to {peer}.", count(daemon.peers.len(), "TCP connection"))
+            }
+            (None, Some((thread, Awaited::Process))) => {
+                format!(" Its {thread} waits for the process at the other end of a socket or pipe.")
+            }
+            _ => String::new(),
+        }
+    }
+
+    pub(super) fn waits_below(&self) -> bool {
+        let awaits = self.state.daemon.as_ref().and_then(|(_, daemon)| daemon.awaits.as_ref());
+        awaits.is_some_and(|(_, whom)| *whom == Awaited::Mount)
     }
 
     /// How many kinds of operations the daemon has and does not answer.
