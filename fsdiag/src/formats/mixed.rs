@@ -1,18 +1,21 @@
 //! Mixed input: every parser over one file, each line to the first that takes it.
 
 mod desk;
+mod trust;
 
 use std::sync::LazyLock;
 
 use fsd_events::line::{Decoded, Decoder};
 use memchr::memmem::Finder;
 
-use self::desk::{Desks, Turn};
+use self::{
+    desk::{Desks, Turn},
+    trust::Trust,
+};
 use super::{
     Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
     clock::{Days, Stamp},
     envelope::{self, Margin, Opened},
-    gate::GATE,
     salvage,
     writer::{self, By},
 };
@@ -33,10 +36,7 @@ pub struct Mixed {
     days: Days,
     /// The last time that was told without an event, by a line of somebody else and by one of a known format.
     told: [Option<u64>; 2],
-    /// The last line that a collector stamped, and its time.
-    last: (u64, String),
-    /// What envelopes begin with that were doubtful, and have stood before lines of a known format.
-    believed: Vec<Box<str>>,
+    trust: Trust,
     /// How many objects that somebody shipped are around what is read now.
     depth: u8,
     decoder: Decoder,
@@ -71,8 +71,7 @@ impl Mixed {
             by_thread: false,
             days,
             told,
-            last: Default::default(),
-            believed: Vec::new(),
+            trust: Trust::default(),
             depth: 0,
             decoder,
             own_events,
@@ -170,7 +169,7 @@ impl Mixed {
     /// A line without an envelope that tells who wrote it.
     #[inline]
     fn alone(&mut self, mut line: Line<'_>, sink: &mut dyn Sink) {
-        if !self.desks.is_at_first() || writer::of_line(line.text).is_some() {
+        if !self.desks.is_at_first() || writer::may_tell(line.text) && writer::of_line(line.text).is_some() {
             return self.foreign(line, None, None, sink);
         }
         if line.at.wall_us.is_some() {
@@ -186,7 +185,7 @@ impl Mixed {
 
     fn opened(&mut self, place: Place, opened: &Opened<'_>, sink: &mut dyn Sink) {
         let doubted;
-        let opened = if opened.doubt.is_none() || self.believes(opened) {
+        let opened = if opened.doubt.is_none() || self.trust.believes(opened) {
             opened
         } else {
             doubted = opened.doubted();
@@ -197,7 +196,7 @@ impl Mixed {
             return;
         }
         let at = self.days.at_any(opened.stamp);
-        if opened.collected && self.is_again(at, text) {
+        if opened.collected && self.trust.is_again(at, text) {
             return;
         }
         if text.as_bytes().starts_with(OWN) {
@@ -205,37 +204,6 @@ impl Mixed {
         }
         let by = Some(&opened.by).filter(|by| by.is_known());
         self.foreign(Line { place, text, at }, opened.outer, by, sink);
-    }
-
-    /// Whether an envelope that looks like one is one.
-    #[inline(never)]
-    fn believes(&mut self, opened: &Opened<'_>) -> bool {
-        /// A journal has more names, and tells their processes.
-        const MOST: usize = 64;
-        let Some(doubt) = opened.doubt else { return true };
-        if self.believed.iter().any(|head| **head == *doubt.head) {
-            return true;
-        }
-        let text = opened.text;
-        let known = text.starts_with(['{']) && is_event(text.as_bytes()) || GATE.of_a_format(text);
-        let proven = known && GATE.begun(doubt.with) == 0;
-        if proven && self.believed.len() < MOST {
-            self.believed.push(doubt.head.into());
-        }
-        proven
-    }
-
-    /// Collectors send again what they are not sure of: no daemon says the same twice in one microsecond.
-    fn is_again(&mut self, at: At, text: &str) -> bool {
-        let Some(now) = at.wall_us.or(at.mono_us).filter(|us| us % 1000 != 0) else { return false };
-        let (then, last) = &mut self.last;
-        if *then == now && *last == text {
-            return true;
-        }
-        *then = now;
-        last.clear();
-        last.push_str(text);
-        false
     }
 
     /// A line of fsd's own that is torn: what is left of it may end a request, never begin one.

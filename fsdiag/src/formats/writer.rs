@@ -8,7 +8,10 @@ use std::{
 
 use memchr::memmem::Finder;
 
-use super::dialect::{kernel_trace, rclone};
+use super::{
+    dialect::{kernel_trace, rclone},
+    scan,
+};
 use crate::engine::fact::Writer;
 
 /// Who wrote a line; all empty where nothing tells.
@@ -55,7 +58,18 @@ impl<'a> By<'a> {
 /// The name and the number of a task take no more of a line of the kernel's trace.
 const TASK_BYTES: usize = 40;
 /// What no such line is shorter than.
-const TRACE_BYTES: usize = "-1 [000] 1.0: fuse_request_end: connection 1".len();
+const TRACE_BYTES: usize = "-1 [000] 1.0: fuse_request_end: connection 1 req 2".len();
+
+/// Whether the format of a line without an envelope may tell who wrote it: that of most lines does not, as a look tells.
+#[inline]
+pub(super) fn may_tell(text: &str) -> bool {
+    /// Of the number of a process, and of the level behind it.
+    const NUMBERED: usize = "[1234567890] DEBUG :".len();
+    match text.as_bytes().first() {
+        Some(b'[') => scan::position(&text.as_bytes()[..text.len().min(NUMBERED)], b':').is_some(),
+        _ => text.len() >= TRACE_BYTES,
+    }
+}
 
 /// Who wrote a line without an envelope that tells, where its format does.
 pub(super) fn of_line(text: &str) -> Option<By<'_>> {

@@ -1,0 +1,48 @@
+//! Trust: what of a line is believed: envelopes that may be none, and lines that collectors send twice.
+
+use super::is_event;
+use crate::{
+    engine::fact::At,
+    formats::{envelope::Opened, gate::GATE},
+};
+
+#[derive(Default)]
+pub(super) struct Trust {
+    /// What envelopes begin with that were doubtful, and have stood before lines of a known format.
+    believed: Vec<Box<str>>,
+    /// The last line that a collector stamped, and its time.
+    last: (u64, String),
+}
+
+impl Trust {
+    /// Whether an envelope that looks like one is one.
+    #[inline(never)]
+    pub(super) fn believes(&mut self, opened: &Opened<'_>) -> bool {
+        /// A journal has more names, and tells their processes.
+        const MOST: usize = 64;
+        let Some(doubt) = opened.doubt else { return true };
+        if self.believed.iter().any(|head| **head == *doubt.head) {
+            return true;
+        }
+        let text = opened.text;
+        let known = text.starts_with(['{']) && is_event(text.as_bytes()) || GATE.of_a_format(text);
+        let proven = known && GATE.begun(doubt.with) == 0;
+        if proven && self.believed.len() < MOST {
+            self.believed.push(doubt.head.into());
+        }
+        proven
+    }
+
+    /// Collectors send again what they are not sure of: no daemon says the same twice in one microsecond.
+    pub(super) fn is_again(&mut self, at: At, text: &str) -> bool {
+        let Some(now) = at.wall_us.or(at.mono_us).filter(|us| us % 1000 != 0) else { return false };
+        let (then, last) = &mut self.last;
+        if *then == now && *last == text {
+            return true;
+        }
+        *then = now;
+        last.clear();
+        last.push_str(text);
+        false
+    }
+}
