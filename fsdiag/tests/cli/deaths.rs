@@ -83,6 +83,20 @@ fn the_death_of_a_daemon_is_told_in_the_words_of_shells_systemd_docker_and_the_k
 }
 
 #[test]
+fn what_a_script_or_a_container_says_of_the_program_in_it_is_said_of_the_daemon() {
+    let log = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/corpus/c06/rclone.log");
+    let log = fs::read_to_string(log).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for prefix in ["2026-11-22T10:27:46+00:00 nas start.sh[30305]: ", "media-x7k2p mount ", "[media-x7k2p mount] "] {
+        let path = dir.path().join("log");
+        fs::write(&path, log.lines().map(|line| format!("{prefix}{line}\n")).collect::<String>()).unwrap();
+        let (report, _) = analyze(&[path.to_str().expect("a path of UTF-8")]);
+        assert_eq!(causes(&report), [Cause::DaemonGone], "{prefix}: {:?}", report.notes);
+        assert_eq!(report.verdicts[0].confidence, Confidence::Certain, "{prefix}");
+    }
+}
+
+#[test]
 fn what_hangs_from_the_first_requests_of_a_new_life_on_still_says_what_it_waits_for() {
     // Only ids that are given out again tell of the new life, some requests after it has begun.
     let (report, _) = analyze(&["sshfs-begins-anew.log"]);

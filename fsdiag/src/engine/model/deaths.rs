@@ -5,7 +5,7 @@ mod fit;
 
 use std::collections::VecDeque;
 
-use self::fit::{Fit, by_name, by_number, fit_of_dump, share_a_path};
+use self::fit::{Fit, by_name, by_number, fit_of_dump, is_a_daemon, share_a_path};
 use super::{
     Model,
     ops::Micros,
@@ -201,18 +201,16 @@ impl Model {
         })
     }
 
-    /// A container bears any name; what runs in it may be known by its log, and by that only. Whoever tells of it from
-    /// outside may mean any other container in which the same program runs.
+    /// A container or a script bears any name; what runs in it may be known by its log, and by that only. Whoever tells of
+    /// it from outside may mean any other container in which the same program runs.
     fn fit_by_name(&self, session: &Session, victim: &Victim, told: Told) -> Fit {
         let fit = by_name(self.program(session), victim);
-        let writer = session.about.writer.as_deref();
-        if !writer.is_some_and(|writer| writer.name.is_empty() && writer.pid.is_none()) {
-            return fit;
-        }
+        let Some(writer) = session.about.writer.as_deref() else { return fit };
+        let container = writer.name.is_empty() && writer.pid.is_none();
         match (by_name(self.program_of_format(session), victim), told) {
-            (known @ (Fit::Its | Fit::Likely), Told::Within) => fit.max(known),
-            (Fit::Its | Fit::Likely, Told::Beside) => fit.max(Fit::Perhaps),
-            (Fit::Namesake | Fit::Perhaps | Fit::Not, _) => fit,
+            (known @ (Fit::Its | Fit::Likely), Told::Within) if !is_a_daemon(writer.called()) => fit.max(known),
+            (Fit::Its | Fit::Likely, Told::Beside) if container => fit.max(Fit::Perhaps),
+            _ => fit,
         }
     }
 

@@ -45,9 +45,14 @@ pub(super) fn by_name(own: Option<&str>, victim: &Victim) -> Fit {
     match own {
         Some(own) if has_word(name, own) => Fit::Its,
         Some(_) => Fit::Not,
-        None if PROGRAMS.iter().any(|(_, program)| has_word(name, program)) => Fit::Likely,
+        None if is_a_daemon(name) => Fit::Likely,
         None => Fit::Perhaps,
     }
+}
+
+/// Whether a name is that of one of the programs.
+pub(super) fn is_a_daemon(name: &str) -> bool {
+    PROGRAMS.iter().any(|(_, program)| has_word(name, program))
 }
 
 pub(super) fn fit_of_dump(dump: &Dump, victim: &Victim) -> Fit {
