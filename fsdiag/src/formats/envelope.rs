@@ -1,7 +1,11 @@
 //! Envelopes: what containers, journals, terminals and loggers put in front of a line, taken off again.
 
+mod collected;
 mod containers;
+mod csv;
+mod journal;
 mod pasted;
+mod records;
 mod screen;
 mod shipped;
 mod structured;
@@ -10,7 +14,7 @@ mod wrapped;
 
 use std::borrow::Cow;
 
-pub(super) use self::{pasted::Margin, screen::are_dressed};
+pub(super) use self::{pasted::Margin, records::Form, screen::are_dressed};
 use super::{
     clock::{self, Stamp},
     scan,
@@ -77,15 +81,17 @@ pub(super) fn open<R>(line: &str, dressed: bool, then: impl FnOnce(Opened<'_>) -
         return unwrapped(Opened { made, ..prefixes(&shown) }, then);
     }
     let opened = prefixes(line);
-    if opened.text.starts_with('{') { unwrapped(opened, then) } else { then(opened) }
+    if opened.text.starts_with('{') || opened.text.ends_with("\"}") { unwrapped(opened, then) } else { then(opened) }
 }
 
 /// The same of what may be an object.
 #[inline(never)]
 fn unwrapped<R>(opened: Opened<'_>, then: impl FnOnce(Opened<'_>) -> R) -> R {
-    if !opened.text.starts_with('{') || is_logged(opened.text.as_bytes()) {
+    if is_logged(opened.text.as_bytes()) {
         return then(opened);
     }
+    let object = if opened.text.starts_with('{') { Some(opened) } else { collected::of_fluentd(opened) };
+    let Some(opened) = object else { return then(opened) };
     if let Some(found) = wrapped::read(opened.text) {
         let inner = found.opened();
         let stamp = better(opened.stamp, inner.stamp);
@@ -153,7 +159,7 @@ fn begins(first: u8) -> bool {
 fn is_bracket(text: &str) -> bool {
     let mut inner = text.bytes().skip(1).skip_while(|byte| byte.is_ascii_digit());
     match inner.next() {
-        Some(b' ' | b'.' | b':' | b'-' | b'/' | b'p') => true,
+        Some(b' ' | b'.' | b':' | b'-' | b'/' | b'a'..=b'z') => true,
         Some(b'A'..=b'W') => inner.nth(1).is_some() && inner.next().is_some_and(|b| b == b' ' || b.is_ascii_digit()),
         _ => false,
     }
@@ -221,7 +227,9 @@ fn prefix(text: &str) -> Option<Opened<'_>> {
             None if text.starts_with("1 20") => structured::message(text),
             stamped => pasted::numbered(text, stamped.is_some()).or(stamped).or_else(|| syslog::counted(text)),
         },
-        b'[' if text.as_bytes().get(1)? == &b'p' => containers::pod(text),
+        b'[' if text.as_bytes().get(1)?.is_ascii_lowercase() => {
+            containers::pod(text).or_else(|| collected::of_kubetail(text))
+        }
         b'[' => bracketed(text),
         b'<' => structured::opened(text).or_else(|| priority(text).map(plain)),
         b'@' => syslog::tai(text),

@@ -1,6 +1,7 @@
 //! Mixed input: every parser over one file, each line to the first that takes it.
 
 mod desk;
+mod record;
 mod trust;
 
 use std::sync::LazyLock;
@@ -15,7 +16,7 @@ use self::{
 use super::{
     Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
     clock::{Days, Stamp},
-    envelope::{self, Margin, Opened},
+    envelope::{self, Form, Margin, Opened},
     salvage,
     writer::{self, By},
 };
@@ -30,6 +31,8 @@ pub struct Mixed {
     desks: Desks,
     /// The lines may have what only a terminal understands.
     dressed: bool,
+    /// Whether what is one line may stand in several.
+    form: Form,
     margin: Margin,
     /// Inputs before this one were each of one thread.
     by_thread: bool,
@@ -67,6 +70,7 @@ impl Mixed {
             input,
             desks,
             dressed: true,
+            form: Form::Unknown,
             margin: Margin::default(),
             by_thread: false,
             days,
@@ -85,6 +89,7 @@ impl Mixed {
     pub fn go_on(mut self, input: InputId) -> Self {
         self.input = input;
         self.by_thread = self.is_by_thread();
+        self.form = Form::Unknown;
         (self.own_events, self.counts) = (0, Counts::default());
         self.desks.tally.clear();
         self
@@ -116,7 +121,8 @@ impl Mixed {
         let place = self.next();
         match text.as_bytes().first() {
             Some(b'{' | 0) => self.read(place, text.as_bytes(), Some(text), sink),
-            _ => self.open(place, text, sink),
+            _ if matches!(self.form, Form::Lines) => self.open(place, text, sink),
+            _ => self.read(place, text.as_bytes(), Some(text), sink),
         }
     }
 
@@ -133,10 +139,21 @@ impl Mixed {
 
     fn next(&mut self) -> Place {
         self.counts.lines += 1;
-        Place { input: self.input, line: self.counts.lines }
+        self.place(self.counts.lines)
+    }
+
+    fn place(&self, line: u64) -> Place {
+        Place { input: self.input, line }
     }
 
     fn read(&mut self, place: Place, raw: &[u8], text: Option<&str>, sink: &mut dyn Sink) {
+        if !matches!(self.form, Form::Lines) && self.is_of_a_record(raw, sink) {
+            return;
+        }
+        self.line_of(place, raw, text, sink);
+    }
+
+    fn line_of(&mut self, place: Place, raw: &[u8], text: Option<&str>, sink: &mut dyn Sink) {
         let Some(raw) = self.whole(raw) else { return };
         if raw.first() == Some(&b'{') {
             if is_event(raw) && self.own(place, raw, sink) {
@@ -238,6 +255,10 @@ impl Mixed {
 
     /// The input ended.
     pub fn finish(&mut self, sink: &mut dyn Sink) {
+        if let Form::Records(records) = &mut self.form {
+            let rest = records.rest();
+            self.records(rest, sink);
+        }
         self.each(sink, |parser, out| parser.finish(out));
     }
 

@@ -59,6 +59,20 @@ impl Written<'_> {
         format!("{month} {day:>2} {}", self.time)
     }
 
+    /// Microseconds since 1970: all of them are of November 2026 or March.
+    fn since_1970(&self) -> u64 {
+        let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+        let before = if self.date[5..].starts_with("03") { 59 } else { 304 };
+        let days = 20_454 + before + number(&self.date[8..]) - 1;
+        let of_day = number(&self.time[..2]) * 3600 + number(&self.time[3..5]) * 60 + number(&self.time[6..]);
+        (days * 86_400 + of_day) * 1_000_000 + number(self.fraction)
+    }
+
+    /// The first row of a table stands before the first line.
+    fn row(&self, first: &str, row: &str) -> String {
+        if self.number == 1 { format!("{first}\n{row}") } else { row.to_owned() }
+    }
+
     fn quoted(&self) -> String {
         serde_json::to_string(self.text).expect("a text is JSON")
     }
@@ -95,7 +109,43 @@ const STAMPED: &[Envelope] = &[
     ("aws logs tail", |w| format!("{} fused/a/0123456789abcdef0123456789abcdef {}", w.iso("+00:00"), w.text)),
     ("Elastic", |w| format!(r#"{{"@timestamp":"{}","message":{},"host":{{"name":"nas"}}}}"#, w.iso("Z"), w.quoted())),
     ("Loki", |w| format!(r#"{{"labels":{{"app":"fused"}},"line":{},"timestamp":"{}"}}"#, w.quoted(), w.iso("Z"))),
+    ("fluentd", |w| {
+        let (date, time, text) = (w.date, w.time, w.quoted());
+        format!("{date} {time}.{}000 +0000 docker.fuse: {{\"log\":{text},\"stream\":\"stderr\"}}", w.fraction)
+    }),
+    ("fluentd's files", |w| format!("{}\tdocker.fuse\t{{\"log\":{}}}", w.iso("+00:00"), w.quoted())),
     ("Google's", |w| format!(r#"{{"insertId":"a","textPayload":{},"timestamp":"{}"}}"#, w.quoted(), w.iso("Z"))),
+];
+
+/// What one line is in several.
+const RECORDS: &[Envelope] = &[
+    ("journalctl -o export", |w| {
+        let (time, text) = (w.since_1970(), w.text);
+        format!("__CURSOR=s=1;i={}\n__REALTIME_TIMESTAMP={time}\nMESSAGE={text}\n_PID=42\n_COMM=fused\n", w.number)
+    }),
+    ("journalctl -o verbose", |w| {
+        let head = format!("Sun {} {}.{} UTC [s=1;i={}]", w.date, w.time, w.fraction, w.number);
+        format!("{head}\n    PRIORITY=6\n    _PID=42\n    _COMM=fused\n    _HOSTNAME=nas\n    MESSAGE={}", w.text)
+    }),
+    ("journalctl -o json-pretty", |w| {
+        let (time, text) = (w.since_1970(), w.quoted());
+        format!("{{\n\t\"__REALTIME_TIMESTAMP\" : \"{time}\",\n\t\"_PID\" : \"42\",\n\t\"MESSAGE\" : {text}\n}}")
+    }),
+    ("jq", |w| format!("{{\n  \"time\": \"{}\",\n  \"log\": {}\n}}", w.iso("Z"), w.quoted())),
+    ("a table of Kibana", |w| {
+        let text = w.text.replace('"', "\"\"");
+        let month = if w.date[5..].starts_with("03") { "Mar" } else { "Nov" };
+        let row = format!("\"{month} {}, 2026 @ {}.{}\",nas,\"{text}\"", &w.date[8..], w.time, w.fraction);
+        w.row("\"@timestamp\",\"host.name\",message", &row)
+    }),
+    ("a table of CloudWatch", |w| {
+        let text = w.text.replace('"', "\"\"");
+        w.row("timestamp,message", &format!("{},\"{text}\"", w.since_1970()))
+    }),
+    ("a table of Datadog", |w| {
+        let text = w.text.replace('"', "\"\"");
+        w.row("Date,Host,Service,Content", &format!("\"{}\",\"nas\",\"fused\",\"{text}\"", w.iso("Z")))
+    }),
 ];
 
 const PLAIN: &[Envelope] = &[
@@ -103,6 +153,8 @@ const PLAIN: &[Envelope] = &[
     ("compose, a name of its own", |w| format!("rclone  | {}", w.text)),
     ("a swarm", |w| format!("media_fused.1.k3jd93kd92kd@nas    | {}", w.text)),
     ("stern", |w| format!("fuse-6d4cf56db-x7k2p mounter {}", w.text)),
+    ("kubetail", |w| format!("[fuse-6d4cf56db-x7k2p] {}", w.text)),
+    ("kubetail of several containers", |w| format!("[fuse-6d4cf56db-x7k2p mounter] {}", w.text)),
     ("GELF", |w| format!(r#"{{"version":"1.1","host":"nas","short_message":{}}}"#, w.quoted())),
     ("grep -n", |w| format!("{}:{}", w.number, w.text)),
     ("grep -n -C", |w| format!("{}{}{}", w.number, if w.number % 7 == 3 { ':' } else { '-' }, w.text)),
@@ -185,6 +237,28 @@ fn check(envelopes: &[Envelope]) {
 #[test]
 fn a_log_that_somebody_collected_gives_the_report_of_the_log_itself() {
     check(STAMPED);
+}
+
+#[test]
+fn a_log_whose_lines_are_records_of_several_lines_gives_the_report_of_the_log_itself() {
+    // Only where a line stands is another.
+    let told = |text: &str| {
+        let parts: Vec<&str> = text.split("line ").collect();
+        let digits = |text: &&str| text.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
+        parts.iter().map(digits).collect::<Vec<_>>().join("line ")
+    };
+    let mut faults = String::new();
+    for case in CASES {
+        let text = fs::read_to_string(testdata(case)).unwrap();
+        let plain = told(&super::envelopes::told(&analyze(&text)));
+        for (name, of) in RECORDS {
+            let found = told(&super::envelopes::told(&analyze(&enveloped(&text, *of))));
+            if found != plain {
+                faults += &format!("{case} in {name}:\n  {found}\n  {plain}\n");
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults}");
 }
 
 #[test]

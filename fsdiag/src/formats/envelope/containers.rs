@@ -68,24 +68,35 @@ fn swarm(text: &str) -> Option<Opened<'_>> {
 #[inline(never)]
 fn stern(text: &str, end: usize) -> Option<Opened<'_>> {
     let (pod, rest) = (&text[..end], text[end..].strip_prefix(' ')?);
-    // Few words have a hyphen there.
-    let chance = pod.len().checked_sub(6).and_then(|at| pod[at..].strip_prefix('-'));
-    let letters = |b: u8| b"bcdfghjklmnpqrstvwxz2456789".contains(&b);
-    let by_chance = chance.is_some_and(|chance| chance.bytes().all(letters));
-    if !by_chance && !pod.as_bytes().last()?.is_ascii_digit() {
+    if !by_chance(pod) && !pod.as_bytes().last()?.is_ascii_digit() {
         return None;
     }
     let (container, text) = scan::split(rest, " ")?;
-    let named = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     let by = By { host: pod, name: container, pid: None };
+    let known = container.bytes().all(is_of_a_name) && is_pod(pod, text);
+    known.then(|| Opened { text, by, ..Opened::default() })
+}
+
+/// Whether a name is that of a pod: by the letters at its end, or by a number, where a time follows.
+pub(super) fn is_pod(pod: &str, text: &str) -> bool {
     let numbered = || {
         // No pod stands behind a pod: a line of nothing else would be looked at word by word.
         let timed = !text.starts_with(|c: char| c.is_ascii_lowercase());
         let number = pod.rsplit_once('-').is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit()));
         timed && number && prefix(text).is_some_and(|opened| opened.stamp.is_some())
     };
-    let is_pod = named(pod) && named(container) && (by_chance || numbered());
-    is_pod.then(|| Opened { text, by, ..Opened::default() })
+    pod.bytes().all(is_of_a_name) && (by_chance(pod) || numbered())
+}
+
+/// Few words have a hyphen there.
+fn by_chance(pod: &str) -> bool {
+    let chance = pod.len().checked_sub(6).and_then(|at| pod[at..].strip_prefix('-'));
+    let letters = |b: u8| b"bcdfghjklmnpqrstvwxz2456789".contains(&b);
+    chance.is_some_and(|chance| chance.bytes().all(letters))
+}
+
+pub(super) fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
 }
 
 /// `[pod/fuse-x7k2p/mounter] text` of `kubectl logs --prefix`.

@@ -1,0 +1,172 @@
+//! Csv: the tables that consoles of log stores export: Kibana, CloudWatch, Datadog. The first row names the columns.
+
+use super::records::Record;
+use crate::formats::clock;
+
+/// Such a table, as far as it has been read.
+pub(in crate::formats) struct Table {
+    message: usize,
+    time: Option<usize>,
+    host: Option<usize>,
+    /// A row whose quotes are open, and where it begins.
+    open: String,
+    at: u64,
+    /// The first row, until the second one tells which of them is the later one; then all rows, where the latest stands
+    /// first.
+    held: Vec<Row>,
+    order: Order,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Unknown,
+    Forward,
+    Backward,
+}
+
+struct Row {
+    at: u64,
+    cells: Vec<String>,
+}
+
+const MESSAGES: [&str; 8] =
+    ["message", "@message", "_source.message", "log", "content", "textpayload", "line", "jsonpayload.message"];
+const TIMES: [&str; 6] = ["@timestamp", "timestamp", "time", "date", "_source.@timestamp", "datetime"];
+const HOSTS: [&str; 9] = [
+    "kubernetes.pod_name",
+    "kubernetes.pod.name",
+    "pod_name",
+    "pod",
+    "container_name",
+    "@logstream",
+    "logstreamname",
+    "host.name",
+    "host",
+];
+/// More rows than that are given in the order in which they stand.
+const MOST: usize = 1 << 17;
+/// No cell is longer.
+const LONGEST: usize = 1 << 20;
+
+impl Table {
+    /// By its first row.
+    pub(super) fn of(line: &str) -> Option<Self> {
+        let names = line.trim_start_matches('\u{feff}').to_ascii_lowercase();
+        let names = cells(&names).filter(|names| names.len() > 1)?;
+        let plain = |name: &String| {
+            let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '@' | '.' | '-');
+            !name.is_empty() && name.chars().all(letters)
+        };
+        let column = |known: &[&str]| known.iter().find_map(|known| names.iter().position(|name| name == known));
+        let message = column(&MESSAGES).filter(|_| names.iter().all(plain))?;
+        let (time, host) = (column(&TIMES), column(&HOSTS));
+        let (open, held, order) = (String::new(), Vec::new(), Order::Unknown);
+        // The first row is no record.
+        time.map(|time| Self { message, time: Some(time), host, open, at: 0, held, order }).map(Self::headed)
+    }
+
+    fn headed(mut self) -> Self {
+        self.at = u64::MAX;
+        self
+    }
+
+    pub(super) fn line(&mut self, number: u64, line: &[u8]) -> Vec<Record> {
+        if self.at == u64::MAX {
+            self.at = 0;
+            return Vec::new();
+        }
+        if self.open.is_empty() {
+            self.at = number;
+        } else {
+            self.open.push('\n');
+        }
+        self.open.push_str(&String::from_utf8_lossy(line));
+        match cells(&self.open) {
+            Some(cells) => {
+                self.open.clear();
+                self.row(Row { at: self.at, cells })
+            }
+            None => {
+                if self.open.len() > LONGEST {
+                    self.open.clear();
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// What was held back, oldest first.
+    pub(super) fn rest(&mut self) -> Vec<Record> {
+        let mut held = std::mem::take(&mut self.held);
+        if self.order == Order::Backward {
+            held.reverse();
+        }
+        held.iter().flat_map(|row| self.records(row)).collect()
+    }
+
+    fn row(&mut self, row: Row) -> Vec<Record> {
+        if let (Order::Unknown, Some(first)) = (self.order, self.held.first()) {
+            self.order = match self.time_of(first).cmp(&self.time_of(&row)) {
+                std::cmp::Ordering::Less => Order::Forward,
+                std::cmp::Ordering::Equal => Order::Unknown,
+                std::cmp::Ordering::Greater => Order::Backward,
+            };
+        }
+        if self.order != Order::Forward && self.held.len() < MOST {
+            self.held.push(row);
+            return Vec::new();
+        }
+        let mut records = self.rest();
+        self.order = Order::Forward;
+        records.extend(self.records(&row));
+        records
+    }
+
+    fn time_of(&self, row: &Row) -> String {
+        self.time.and_then(|time| row.cells.get(time)).map(|time| spelled(time)).unwrap_or_default()
+    }
+
+    /// One for each line of its message.
+    fn records(&self, row: &Row) -> Vec<Record> {
+        let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
+        let time = text(&self.time_of(row));
+        let host = self.host.and_then(|host| row.cells.get(host)).map_or("", |host| host);
+        let message = row.cells.get(self.message).map_or("", |message| message);
+        let object =
+            |line: &str| format!("{{\"@timestamp\":{time},\"message\":{},\"host\":{}}}", text(line), text(host));
+        message.lines().zip(row.at..).map(|(line, at)| (at, object(line))).collect()
+    }
+}
+
+/// `Nov 22, 2026 @ 09:43:26.000` of Kibana and milliseconds since 1970 as others write them.
+fn spelled(time: &str) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let of_kibana = || {
+        let (date, of_day) = time.split_once(" @ ")?;
+        let (day, year) = date.split_once(", ")?;
+        let (month, day) = day.split_once(' ')?;
+        let month = MONTHS.iter().position(|known| *known == month)? + 1;
+        Some(format!("{year}-{month:02}-{day:0>2}T{of_day}Z"))
+    };
+    let of_number = || {
+        let us = clock::since_1970(time.parse().ok()?)?;
+        Some(format!("{}.{:06}", us / 1_000_000, us % 1_000_000))
+    };
+    of_kibana().or_else(of_number).unwrap_or_else(|| time.to_owned())
+}
+
+/// The cells of a row; None where a quote is open at its end.
+fn cells(row: &str) -> Option<Vec<String>> {
+    let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
+    let mut chars = row.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.next_if_eq(&'"').is_some() => cell.push('"'),
+            '"' if quoted || cell.is_empty() => quoted = !quoted,
+            ',' if !quoted => cells.push(std::mem::take(&mut cell)),
+            c => cell.push(c),
+        }
+    }
+    cells.push(cell);
+    (!quoted).then_some(cells)
+}

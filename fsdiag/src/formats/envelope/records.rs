@@ -1,0 +1,203 @@
+//! Records: what tools write of one line over several: the journal's own export and its verbose and pretty forms, objects
+//! that were indented for people, tables of values that a console exports. Whether an input is of them its first line
+//! tells; each record becomes the object in which the same line would have been shipped alone.
+
+use super::{csv::Table, journal::Journal};
+
+/// One line of somebody's log, as an object of one line, and where in the input it stands.
+pub(in crate::formats) type Record = (u64, String);
+
+/// How an input is written.
+pub(in crate::formats) enum Form {
+    /// Nothing has been read that tells.
+    Unknown,
+    Lines,
+    Records(Box<Records>),
+}
+
+pub(in crate::formats) enum Records {
+    Journal(Journal),
+    Pretty(Pretty),
+    Table(Table),
+}
+
+impl Form {
+    /// By a line of an input that is not known yet.
+    #[cold]
+    pub(in crate::formats) fn of(line: &[u8]) -> Self {
+        // What journalctl says of itself, and lines of nothing.
+        if line.starts_with(b"-- ") || line.trim_ascii().is_empty() {
+            return Self::Unknown;
+        }
+        let Ok(line) = std::str::from_utf8(line) else { return Self::Lines };
+        let journal = || Journal::of(line).map(Records::Journal);
+        let pretty = || matches!(line.trim_ascii(), "{" | "[").then(|| Records::Pretty(Pretty::default()));
+        let records = journal().or_else(pretty).or_else(|| Table::of(line).map(Records::Table));
+        records.map_or(Self::Lines, |records| Self::Records(Box::new(records)))
+    }
+}
+
+impl Records {
+    /// The records that this line completes.
+    pub(in crate::formats) fn line(&mut self, number: u64, line: &[u8]) -> Vec<Record> {
+        match self {
+            Self::Journal(journal) => journal.line(number, line),
+            Self::Pretty(pretty) => pretty.line(number, line).into_iter().collect(),
+            Self::Table(table) => table.line(number, line),
+        }
+    }
+
+    /// The lines so far, where they are of something else: each is one of its own.
+    pub(in crate::formats) fn refused(&mut self) -> Option<Vec<(u64, Vec<u8>)>> {
+        match self {
+            Self::Pretty(pretty) if pretty.refuses => Some(std::mem::take(&mut pretty.held)),
+            _ => None,
+        }
+    }
+
+    /// What is left where the input ends.
+    pub(in crate::formats) fn rest(&mut self) -> Vec<Record> {
+        match self {
+            Self::Journal(journal) => journal.rest(),
+            Self::Pretty(_) => Vec::new(),
+            Self::Table(table) => table.rest(),
+        }
+    }
+}
+
+/// Objects over several lines, as `journalctl -o json-pretty` and jq write them: each bracket that opens ends a line, and
+/// each that closes begins one.
+#[derive(Default)]
+pub(in crate::formats) struct Pretty {
+    text: String,
+    depth: usize,
+    /// Where the line in it stands.
+    at: u64,
+    /// One was an envelope.
+    known: bool,
+    /// The first one is none, and all that was read: some tools write their dumps so.
+    refuses: bool,
+    held: Vec<(u64, Vec<u8>)>,
+}
+
+/// What is larger is no line of a log.
+const LARGEST: usize = 1 << 20;
+/// Where the line may stand.
+const LINES: [&str; 6] = ["\"MESSAGE\"", "\"message\"", "\"log\"", "\"line\"", "\"short_message\"", "\"textPayload\""];
+
+impl Pretty {
+    fn line(&mut self, number: u64, line: &[u8]) -> Option<Record> {
+        if !self.known {
+            self.held.push((number, line.to_vec()));
+        }
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim_ascii();
+        if line.starts_with(['}', ']']) {
+            self.depth = self.depth.saturating_sub(1);
+        }
+        if self.depth == 0 {
+            return self.between(number, line);
+        }
+        if self.at == 0 && has_text(line) {
+            self.at = number;
+            self.known = true;
+            self.held = Vec::new();
+        }
+        if self.text.len() + line.len() <= LARGEST {
+            // As most write it who write one line.
+            self.text.push_str(&line.replacen("\" : ", "\":", 1));
+        } else {
+            self.refuses = !self.known;
+        }
+        self.depth += usize::from(line.ends_with(['{', '[']));
+        None
+    }
+
+    /// Outside of any object: one begins, or one has ended.
+    fn between(&mut self, number: u64, line: &str) -> Option<Record> {
+        if line == "{" {
+            (self.text, self.depth, self.at) = (String::from("{"), 1, 0);
+            return None;
+        }
+        let ended = line.starts_with('}') && !self.text.is_empty();
+        self.refuses = !self.known && (ended || line != "[");
+        let text = std::mem::take(&mut self.text) + "}";
+        let at = if self.at == 0 { number } else { self.at };
+        ended.then_some((at, text))
+    }
+}
+
+/// Whether that is a field whose text may be a line.
+fn has_text(line: &str) -> bool {
+    let value = LINES.iter().find_map(|key| line.strip_prefix(key));
+    value.is_some_and(|value| {
+        value.trim_ascii_start().strip_prefix(':').is_some_and(|v| v.trim_ascii_start().starts_with('"'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(text: &str) -> Vec<Record> {
+        let mut form = Form::Unknown;
+        let mut all = Vec::new();
+        for (line, number) in text.lines().zip(1..) {
+            if matches!(form, Form::Unknown) {
+                form = Form::of(line.as_bytes());
+            }
+            if let Form::Records(records) = &mut form {
+                all.extend(records.line(number, line.as_bytes()));
+            }
+        }
+        if let Form::Records(records) = &mut form {
+            all.extend(records.rest());
+        }
+        all
+    }
+
+    #[test]
+    fn an_object_over_several_lines_is_one_line() {
+        let text = "[\n{\n\t\"_PID\" : \"12\",\n\t\"MESSAGE\" : \"a : b\",\n\t\"labels\": {\n\t\t\"a\": [\n1\n]\n\t}\n},\n{\n}\n]";
+        let first = r#"{"_PID":"12","MESSAGE":"a : b","labels": {"a": [1]}}"#;
+        assert_eq!(records(text), [(4, first.to_owned()), (12, "{}".to_owned())]);
+        assert_eq!(records("x\n{\n}\n"), []);
+        let mut other = Pretty::default();
+        assert!("[\n{\n\"pid\": 1\n".lines().zip(1..).all(|(line, n)| other.line(n, line.as_bytes()).is_none()));
+        other.line(4, b"}");
+        assert_eq!(Records::Pretty(other).refused().map(|lines| lines.len()), Some(4));
+    }
+
+    #[test]
+    fn a_record_of_the_journal_is_one_line_and_a_message_of_several_is_as_many() {
+        let export = "__CURSOR=s=1\n__REALTIME_TIMESTAMP=1795340606000000\nMESSAGE=a=b\n_PID=12\n_HOSTNAME=nas\n\n";
+        let told = |line, message| {
+            let time = "\"__REALTIME_TIMESTAMP\":\"1795340606000000\"";
+            (line, format!("{{\"MESSAGE\":\"{message}\",\"_HOSTNAME\":\"nas\",\"_PID\":\"12\",{time}}}"))
+        };
+        assert_eq!(records(export), [told(3, "a=b")]);
+        let binary = export.replace("MESSAGE=a=b", "MESSAGE\n\u{5}\0\0\0\0\0\0\0aa\nbb");
+        assert_eq!(records(&binary), [told(4, "aa"), told(5, "bb")]);
+        let verbose = "Sun 2026-11-22 10:43:26.000000 CET [s=1;i=2]\n    MESSAGE=a=b\n    _PID=12\n    _HOSTNAME=nas\n";
+        assert_eq!(records(&format!("-- Logs begin at Sun --\n{verbose}")), [told(3, "a=b")]);
+    }
+
+    #[test]
+    fn a_row_of_a_table_is_one_line_and_the_latest_may_stand_first() {
+        let told = |line, time: &str, text: &str| {
+            (line, format!("{{\"@timestamp\":\"{time}\",\"message\":\"{text}\",\"host\":\"nas\"}}"))
+        };
+        let table =
+            "\"@timestamp\",host,message\n2026-11-22T09:43:26Z,nas,\"a \"\"b\"\", c\"\n2026-11-22T09:43:27Z,nas,d\n";
+        let (first, second) = ("2026-11-22T09:43:26Z", "2026-11-22T09:43:27Z");
+        let ab = "a \\\"b\\\", c";
+        assert_eq!(records(table), [told(2, first, ab), told(3, second, "d")]);
+        let rows: Vec<&str> = table.lines().collect();
+        let upside_down = [rows[0], rows[2], rows[1]].join("\n");
+        assert_eq!(records(&upside_down), [told(3, first, ab), told(2, second, "d")]);
+        let lines = "message,Date,Host\n\"a\nb\",\"Nov 22, 2026 @ 09:43:26.000\",nas\n";
+        let time = "2026-11-22T09:43:26.000Z";
+        assert_eq!(records(lines), [told(2, time, "a"), told(3, time, "b")]);
+        assert_eq!(records("a, b and message\nx"), []);
+    }
+}
