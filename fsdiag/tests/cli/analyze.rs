@@ -341,6 +341,18 @@ fn who_was_in_flight_when_the_kernel_counted_is_not_unread_after_its_end() {
     assert_eq!((code, report.healthy), (0, true), "{:?}", report.verdicts);
 }
 
+/// The first pulse comes before the loops: a worker that is stopped then was said to have none.
+#[test]
+fn a_pulse_that_has_stopped_says_nothing_of_the_loops() {
+    let mut r = Record::new();
+    let beat = Beat { workers: 4, loops_alive: 0, kernel_waiting: Some(1), ..Beat::default() };
+    r.say(0.1, Body::Beat(Box::new(beat)));
+    assert_eq!(verdict(&r.bytes), (Cause::UnreadQueue, Confidence::Certain, String::new()));
+    r.busy(11.0);
+    let (_, report) = analyze(&r.bytes);
+    assert!(report.verdicts.iter().all(|verdict| verdict.cause != Cause::UnreadQueue), "{:?}", report.verdicts);
+}
+
 #[test]
 fn questions_that_nothing_can_answer_are_told_from_healthy_answers() {
     let dir = tempfile::tempdir().unwrap();

@@ -22,9 +22,16 @@ impl Rule for UnreadQueue {
     }
 }
 
+/// The pulse comes every 2 s.
+const STALE_US: i64 = 6_000_000;
+
 fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
     let session = case.lives[life].session;
-    let (beat, _, place) = session.last_beat.as_ref()?;
+    let (beat, at, place) = session.last_beat.as_ref()?;
+    // A pulse that has stopped says nothing of the present: the whole daemon may be stopped.
+    if case.lives[life].now.zip(*at).is_some_and(|(now, at)| now - at > STALE_US) {
+        return None;
+    }
     let unread = case.unread(life).filter(|n| *n > 0)?;
     let dead_loops = beat.workers > 0 && beat.loops_alive == 0;
     // What was in flight when the kernel's requests were counted is not unread, though it has ended since.
