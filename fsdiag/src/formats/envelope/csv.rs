@@ -10,6 +10,7 @@ pub(in crate::formats) struct Table {
     host: Option<usize>,
     /// A row whose quotes are open, and where it begins.
     open: String,
+    quoted: bool,
     at: u64,
     /// The first row, until the second one tells which of them is the later one; then all rows, where the latest stands
     /// first.
@@ -60,9 +61,9 @@ impl Table {
         let column = |known: &[&str]| known.iter().find_map(|known| names.iter().position(|name| name == known));
         let message = column(&MESSAGES).filter(|_| names.iter().all(plain))?;
         let (time, host) = (column(&TIMES), column(&HOSTS));
-        let (open, held, order) = (String::new(), Vec::new(), Order::Unknown);
+        let (open, quoted, held, order) = (String::new(), false, Vec::new(), Order::Unknown);
         // The first row is no record.
-        time.map(|time| Self { message, time: Some(time), host, open, at: 0, held, order }).map(Self::headed)
+        time.map(|time| Self { message, time: Some(time), host, open, quoted, at: 0, held, order }).map(Self::headed)
     }
 
     fn headed(mut self) -> Self {
@@ -81,18 +82,15 @@ impl Table {
             self.open.push('\n');
         }
         self.open.push_str(&String::from_utf8_lossy(line));
-        match cells(&self.open) {
-            Some(cells) => {
-                self.open.clear();
-                self.row(Row { at: self.at, cells })
-            }
-            None => {
-                if self.open.len() > LONGEST {
-                    self.open.clear();
-                }
-                Vec::new()
-            }
+        // Told by its own bytes, so that a row is not read again with each of its lines.
+        self.quoted = ends_quoted(line, self.quoted);
+        if self.open.len() > LONGEST {
+            self.quoted = false;
+        } else if self.quoted {
+            return Vec::new();
         }
+        let row = std::mem::take(&mut self.open);
+        cells(&row).map_or_else(Vec::new, |cells| self.row(Row { at: self.at, cells }))
     }
 
     /// What was held back, oldest first.
@@ -153,6 +151,20 @@ fn spelled(time: &str) -> String {
         Some(format!("{}.{:06}", us / 1_000_000, us % 1_000_000))
     };
     of_kibana().or_else(of_number).unwrap_or_else(|| time.to_owned())
+}
+
+/// Whether a quote is open at the end of a line, where one is or is not at its begin.
+fn ends_quoted(line: &[u8], mut quoted: bool) -> bool {
+    let (mut empty, mut bytes) = (true, line.iter().peekable());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' if quoted && bytes.next_if(|next| **next == b'"').is_some() => empty = false,
+            b'"' if quoted || empty => quoted = !quoted,
+            b',' if !quoted => empty = true,
+            _ => empty = false,
+        }
+    }
+    quoted
 }
 
 /// The cells of a row; None where a quote is open at its end.

@@ -199,5 +199,7 @@ mod tests {
         let time = "2026-11-22T09:43:26.000Z";
         assert_eq!(records(lines), [told(2, time, "a"), told(3, time, "b")]);
         assert_eq!(records("a, b and message\nx"), []);
+        let plain = "@timestamp,host,message\n2026-11-22T09:43:26Z,nas,12\" wide\n2026-11-22T09:43:27Z,nas,d\n";
+        assert_eq!(records(plain), [told(2, first, "12\\\" wide"), told(3, second, "d")]);
     }
 }
