@@ -80,7 +80,7 @@ impl Session {
     pub(super) fn goes_back(&self, at: At) -> bool {
         const JITTER_US: u64 = 1_000;
         let times = at.wall_us.zip(self.clock.wall);
-        times.is_some_and(|(own, latest)| own + JITTER_US < latest) && !self.is_own()
+        times.is_some_and(|(own, latest)| own.saturating_add(JITTER_US) < latest) && !self.is_own()
     }
 
     /// Whether a line that goes back says what has been said: that this request begins, or, without an operation, ends.
