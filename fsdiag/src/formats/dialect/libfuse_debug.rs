@@ -84,6 +84,7 @@ impl Parser for LibfuseDebug {
     fn marks(&self) -> &'static [Mark] {
         &[
             Mark::Starts("unique: "),
+            Mark::Starts("unique=0x"),
             Mark::Starts("dev unique: "),
             Mark::Starts("cqe unique: "),
             Mark::Starts("FUSE library version"),
@@ -102,6 +103,9 @@ impl Parser for LibfuseDebug {
         let bare = text.strip_prefix("dev ").or_else(|| text.strip_prefix("cqe ")).unwrap_or(text);
         if let Some(rest) = bare.strip_prefix("unique: ") {
             return self.begin(line, rest, out);
+        }
+        if let Some(rest) = bare.strip_prefix("unique=0x") {
+            return self.of_mergerfs(line, rest, out);
         }
         if !self.seen {
             return if text.starts_with("FUSE library version") { Taken::Yes } else { Taken::No };
@@ -151,8 +155,12 @@ impl LibfuseDebug {
         self.settle(out);
         let begin = Begin::read(rest).filter(|begin| begin.pid.is_some() || !self.names_callers);
         let Some(begin) = begin else { return self.moved(line, rest, out) };
-        self.seen = true;
         self.names_callers |= begin.pid.is_some();
+        self.enter(line, &begin, out)
+    }
+
+    fn enter(&mut self, line: &Line<'_>, begin: &Begin, out: &mut Vec<Fact>) -> Taken {
+        self.seen = true;
         let Some(op) = begin.op else { return Taken::Yes };
         match op {
             Op::Init => {
@@ -195,6 +203,32 @@ impl LibfuseDebug {
         let size = || scan::num_after(rest, "outsize: ").map(|n| n.saturating_sub(16));
         let bytes = if op == Some(Op::Read) && errno == 0 { size() } else { None };
         line.exit(Done { op, errno: Some(errno), bytes, ..done(Key::Num(unique)) }, out)
+    }
+
+    /// mergerfs has a libfuse of its own: `0000000000000004; opcode=GETATTR (3); nodeid=1; uid=0; gid=0; pid=7; || ...`
+    /// and `...; opcode=RESPONSE; error=0 (Success); len=120; || ...`.
+    fn of_mergerfs(&mut self, line: &Line<'_>, rest: &str, out: &mut Vec<Fact>) -> Taken {
+        self.settle(out);
+        let Some((unique, rest)) = scan::hex(rest) else { return Taken::Bad };
+        let Some(rest) = rest.strip_prefix("; opcode=") else { return Taken::Bad };
+        if let Some(answer) = rest.strip_prefix("RESPONSE; error=") {
+            let Some((errno, _)) = scan::num(answer.trim_start_matches('-')) else { return Taken::Bad };
+            let op = self.open.end(unique);
+            self.seen = true;
+            return line.exit(Done { op, errno: Some(errno as u32), ..done(Key::Num(unique)) }, out);
+        }
+        let number = |key: &str| scan::num_after(rest, key);
+        let (Some(opcode), Some(ino), Some(pid)) = (number(" ("), number("nodeid="), number("pid=")) else {
+            return Taken::Bad;
+        };
+        let op = u32::try_from(opcode).ok().and_then(Op::from_opcode);
+        let taken = self.enter(line, &Begin { unique, op, ino, pid: u32::try_from(pid).ok() }, out);
+        if let (Some(What::Enter(call)), Some(name)) =
+            (self.held.as_mut().map(|fact| &mut fact.what), scan::between(rest, " name=", ';'))
+        {
+            call.path = Some(name.into());
+        }
+        taken
     }
 
     fn detail(&mut self, line: &Line<'_>, out: &mut Vec<Fact>) -> Taken {
