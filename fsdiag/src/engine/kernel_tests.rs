@@ -209,3 +209,25 @@ fn a_daemon_whose_only_thread_waits_for_a_mount_below_needs_no_more_threads() {
     assert_eq!(found.advice, ["find the mount below that hangs: fsdiag mounts"]);
     assert!(told(None).advice[0].starts_with("give the daemon more threads"));
 }
+
+#[test]
+fn a_daemon_that_waits_for_its_child_or_its_storage_is_told_to_do_so() {
+    for (waits, whom) in [
+        ("do_wait < kernel_wait4 < __do_sys_wait4 < do_syscall_64", Some("a process that it has started")),
+        ("percpu_rwsem_wait < mnt_want_write < path_openat", Some("the file system or the disk below")),
+        ("io_schedule < folio_wait_bit_common < filemap_read", Some("the file system or the disk below")),
+        ("request_wait_answer < __fuse_simple_request < fuse_do_getattr", None),
+        ("folio_wait_bit_common < fuse_wait_on_page_writeback", None),
+        ("futex_do_wait < __futex_wait < futex_wait", None),
+    ] {
+        let KernelFact::Pending(request) = pending(PendingState::InDaemon, 4, Op::Create, 30) else { unreachable!() };
+        let request = Pending { thread: Some("thread 9 (d)".into()), thread_waits: Some(waits.into()), ..*request };
+        let process = DaemonProcess { pid: 9, comm: "d".into(), threads: 2, ..DaemonProcess::default() };
+        let facts = [KernelFact::Daemon(Box::new(process)), KernelFact::Pending(Box::new(request))];
+        let found = verdict(&facts).unwrap();
+        let expected = whom.map_or_else(|| format!("in {waits}."), |whom| format!("in {waits}: it waits for {whom}."));
+        assert!(found.sentence.ends_with(&expected), "{}", found.sentence);
+        let outside = (found.cause, found.confidence) == (Cause::UpstreamStall, Confidence::Medium);
+        assert_eq!(outside, whom.is_some(), "{waits}: {found:?}");
+    }
+}

@@ -225,7 +225,7 @@ impl<'a> Stacks<'a> {
     fn stalled(&self) -> Option<Conclusion> {
         let slow = |seen: &Seen<'_>| match seen.doing {
             // Of a program without names the library tells that it is a callback.
-            Doing::Network => seen.serves,
+            Doing::Network | Doing::Child => seen.serves,
             Doing::Sleep | Doing::Wait => seen.op.is_some(),
             _ => false,
         };
@@ -235,7 +235,7 @@ impl<'a> Stacks<'a> {
         if serves::is_only_loop(seen.thread, &self.threads) {
             return Some(self.blame(Cause::WorkerStarvation, Confidence::Medium, culprit));
         }
-        let outside = seen.doing == Doing::Network || seen.doing == Doing::Wait && self.hears();
+        let outside = matches!(seen.doing, Doing::Network | Doing::Child) || seen.doing == Doing::Wait && self.hears();
         outside.then(|| self.blame(Cause::UpstreamStall, Confidence::Low, culprit))
     }
 

@@ -106,6 +106,11 @@ pub(super) fn told(case: &Case<'_>) -> Option<String> {
     if !waiting.is_empty() {
         return Some(told_of(case, &waiting, text));
     }
+    let polling = polling_in_the_only(case);
+    if !polling.is_empty() {
+        let text = "waiting for a descriptor in the only dump, which does not tell for whose: a second one would show whether they move";
+        return Some(told_of(case, &polling, text));
+    }
     if shows_nothing(case) {
         let text = "no thread of the dump reads requests or serves one, as far as its functions have names: it does not show what the daemon does with them";
         return Some(String::from(text));
@@ -181,7 +186,7 @@ fn standing(case: &Case<'_>) -> Vec<usize> {
 fn is_standing(case: &Case<'_>, at: usize) -> bool {
     let seen = &case.threads[at];
     let stands = match seen.doing {
-        Doing::Wait | Doing::Other => true,
+        Doing::Wait | Doing::Child | Doing::Other => true,
         Doing::Sleep | Doing::Disk => seen.thread.since_us.is_some(),
         _ => false,
     };
@@ -201,6 +206,16 @@ fn waiting_in_the_only(case: &Case<'_>) -> Vec<usize> {
         waits && seen.thread.since_us.is_none()
     };
     (0..case.threads.len()).filter(|at| waits(at) && is_awaited(case, *at)).collect()
+}
+
+/// Those that poll in the only dump: for an answer, or for another thread, as those of ruby do.
+fn polling_in_the_only(case: &Case<'_>) -> Vec<usize> {
+    let shown = case.model.dumps.iter().filter(|(_, dump, _)| !is_blind(dump)).count();
+    let polls = |at: &usize| {
+        let seen = &case.threads[*at];
+        seen.thread.since_us.is_none() && seen.doing == Doing::Other && stacks::listens(seen.thread, seen.doing)
+    };
+    (0..case.threads.len()).filter(|at| shown == 1 && polls(at) && is_awaited(case, *at)).collect()
 }
 
 /// The dump says that it does not run, and not why: python shows no function of C, so a read of a file is none.
@@ -237,7 +252,7 @@ fn dumps_at_work(case: &Case<'_>) -> BTreeSet<usize> {
     let works = |at: &usize| {
         let seen = &case.threads[*at];
         let at_work = match seen.doing {
-            Doing::Network | Doing::Disk | Doing::Notify => true,
+            Doing::Network | Doing::Child | Doing::Disk | Doing::Notify => true,
             // Threads of a virtual machine's own run without a frame.
             Doing::Running => !seen.thread.frames.is_empty(),
             // Who rests at its place does nothing for others.

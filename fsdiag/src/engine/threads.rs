@@ -177,6 +177,7 @@ impl Seen<'_> {
             Doing::Network => "waiting for the network",
             Doing::Disk => "working on the disk",
             Doing::Sleep => "sleeping",
+            Doing::Child => "waiting for a process that it has started",
             Doing::Wait => "waiting for another thread",
             Doing::Notify => "notifying the kernel",
             Doing::Running => "running",

@@ -63,3 +63,37 @@ fn a_log_that_ends_as_a_request_begins_may_be_that_of_a_hang() {
     let text = "the log ends 0.0 s after Readdirplus #3794 began, without its answer:";
     assert!(unsure(&report).contains(text), "{:?}", report.notes);
 }
+
+#[test]
+fn a_callback_that_waits_for_a_process_it_has_started_is_told_so() {
+    let told_in = |files: &[&str]| told(&case("afuse-mount-command", files));
+    let sits = "The only FUSE thread sits in Opendir";
+    for file in ["gdb.txt", "eu-stack.txt"] {
+        let told = told_in(&[file]);
+        assert!(told.contains(sits) && told.contains("waiting for a process that it has started"), "{file}: {told}");
+    }
+    let report = case("afuse-mount-command", &["afuse.log", "gdb.txt"]);
+    assert_eq!(first(&report), (Cause::WorkerStarvation, Confidence::Low, "Opendir /hang".into()), "{}", told(&report));
+    assert!(unsure(&case("afuse-mount-command", &["afuse.log"])).contains("after Opendir #16 began"));
+}
+
+#[test]
+fn the_first_of_its_kind_that_stands_while_others_go_on_may_wait_for_its_storage() {
+    // The kernel's stacks beside the log do not make it less.
+    for files in [&["bindfs.log"][..], &["bindfs.log", "proc-stacks.txt"]] {
+        let report = case("bindfs-on-a-frozen-disk", files);
+        assert_eq!(
+            first(&report),
+            (Cause::UpstreamStall, Confidence::Low, "Setattr /new2".into()),
+            "{}",
+            told(&report)
+        );
+    }
+}
+
+#[test]
+fn a_callback_that_polls_in_the_only_dump_is_not_said_to_be_well() {
+    let report = case("ruby-fusefs-nobody-pushes", &[]);
+    let text = "a callback stands waiting for a descriptor in the only dump";
+    assert!(report.healthy && unsure(&report).contains(text), "{} {:?}", told(&report), report.notes);
+}

@@ -2,7 +2,7 @@
 
 use fsd_events::op::Op;
 
-use super::{Case, age_text, has, label, taken::MOUNT_BELOW};
+use super::{Case, age_text, has, label, taken::inside};
 use crate::engine::{
     fact::{BlockedTask, PendingState, Place},
     plural::{count, verb},
@@ -64,24 +64,23 @@ impl Case<'_> {
             let verdict = self.verdict(Cause::UnreadQueue, Confidence::High, sentence, Some(unread));
             return Some(self.citing(verdict, &[*first], &["see the daemon's threads: none of them reads the device"]));
         };
+        let inside = oldest.thread_waits.as_deref().and_then(inside);
+        let whom = inside.map(|inside| format!(", waiting for {}", inside.whom)).unwrap_or_default();
         let sentence = format!(
-            "{} has no thread left ({threads} in all): it sits in {}{}, and {} {} queued unread.{}",
+            "{} has no thread left ({threads} in all): it sits in {}{}{whom}, and {} {} queued unread.{}",
             self.daemon(),
             label(oldest),
             age_text(oldest.age_us),
             count(queued.len(), "more request"),
             verb(queued.len(), "is", "are"),
-            self.outside(false)
+            self.outside(inside.is_some())
         );
         let known = idle.is_some() && unread.age_us.is_some();
         let confidence = if known { Confidence::Certain } else { Confidence::Medium };
         let verdict = self.verdict(Cause::WorkerStarvation, confidence, sentence, Some(oldest));
         // More threads would wait there, too.
-        let next = if self.waits_below() {
-            MOUNT_BELOW
-        } else {
-            "give the daemon more threads, and every wait in it a deadline"
-        };
+        let more = "give the daemon more threads, and every wait in it a deadline";
+        let next = self.elsewhere(inside).unwrap_or(more);
         Some(self.citing(verdict, &[*place, *first], &[next]))
     }
 

@@ -42,7 +42,7 @@ fn finding(case: &Case<'_>, op: usize) -> Option<Finding> {
     let party = case.party_of(op)?;
     let joins = case.graph.out(party).find(|e| e.why == Why::Join);
     let phase = case.ops[op].open.doing() == Some(Phase::Close);
-    let blocked = |doing| matches!(doing, Doing::Wait | Doing::Network | Doing::Sleep | Doing::Disk);
+    let blocked = |doing| matches!(doing, Doing::Wait | Doing::Child | Doing::Network | Doing::Sleep | Doing::Disk);
     let stack = case.parties[party].thread.is_some_and(|at| blocked(case.threads[at].doing));
     let told = case.life_of(op).session.hints.iter().rev().find(|h| h.kind == HintKind::CloseTimedOut);
     let confidence = match () {

@@ -254,7 +254,7 @@ fn since_then(case: &Case<'_>, guess: &Guess) -> &'static str {
 /// A dump that shows the holder blocked outside locks is a second witness; one in which it waits for a lock itself
 /// contradicts.
 fn witnessed(case: &Case<'_>, root: usize, confidence: Confidence) -> Confidence {
-    let slow = |doing| matches!(doing, Doing::Network | Doing::Wait | Doing::Sleep | Doing::Disk | Doing::Notify);
+    let slow = |doing| !matches!(doing, Doing::Idle | Doing::Lock | Doing::Running | Doing::Other);
     let doing = case.parties[root].thread.map(|at| case.threads[at].doing);
     let blocked = doing.is_some_and(slow);
     match confidence {

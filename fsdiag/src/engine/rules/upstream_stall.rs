@@ -187,22 +187,29 @@ fn by_stack(case: &Case<'_>, ops: &[usize]) -> Option<Finding> {
 
 /// The log ends early: one Read is open far longer than any ever took, while later requests have ended.
 fn by_silence(case: &Case<'_>) -> Option<Finding> {
-    if !case.threads.is_empty() || !case.leaks.is_empty() {
-        // A dump tells more than silence does, and where ends are lost it tells nothing.
+    let blind = |seen: &Seen<'_>| standing::is_blind(&case.model.dumps[seen.dump].1);
+    if !case.threads.iter().all(blind) || !case.leaks.is_empty() {
+        // A dump tells more than silence does, unless it is of the kernel; and where ends are lost silence tells nothing.
         return None;
     }
     let silent = |op: &usize| {
         let at = &case.ops[*op];
         let session = case.life_of(*op).session;
-        let (Some(age), Some(began), Some(stats)) = (at.age, at.open.at, session.stats.get(&at.open.op())) else {
-            return false;
+        let (Some(age), Some(began)) = (at.age, at.open.at) else { return false };
+        // The first of its kind is compared with all others.
+        let alike: Vec<_> = match session.stats.get(&at.open.op()) {
+            Some(kind) => vec![kind],
+            None if is_stored(at.open.op()) => session.stats.values().collect(),
+            None => return false,
         };
+        let Some(worst) = alike.iter().map(|kind| kind.latency.max()).max() else { return false };
+        let count: u64 = alike.iter().map(|kind| kind.count).sum();
         let long = if at.open.op() == Op::Read { SILENT } else { case.model.limits.stalled_us };
         // In a long history long waits are normal, and rates tell more.
-        if !is_stored(at.open.op()) && at.open.op() != Op::Read || age < long || stats.count >= 200 {
+        if !is_stored(at.open.op()) && at.open.op() != Op::Read || age < long || alike.len() == 1 && count >= 200 {
             return false;
         }
-        let worst = Micros::try_from(stats.latency.max()).unwrap_or(Micros::MAX);
+        let worst = Micros::try_from(worst).unwrap_or(Micros::MAX);
         let loss = session.loss.lone_exits + session.loss.superseded + session.loss.lost_exits + session.loss.lines;
         // What began later is counted last: it costs most, and a hundred thousand requests may be open.
         let later = || session.stats.values().map(|kind| kind.later_than(began)).sum::<usize>();

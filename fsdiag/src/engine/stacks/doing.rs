@@ -19,6 +19,8 @@ pub enum Doing {
     Lock,
     Network,
     Sleep,
+    /// Waits for a process that it has started to end.
+    Child,
     /// Waits for another thread: a channel, a condition, a join.
     Wait,
     Disk,
@@ -74,6 +76,18 @@ const TABLE: &[(Doing, &[&str])] = &[
     (
         Doing::Sleep,
         &["nanosleep", "time.Sleep", "time_sleep", "Thread.sleep", "thread::sleep", "usleep", "time::sleep"],
+    ),
+    (
+        Doing::Child,
+        &[
+            "wait4",
+            "waitpid",
+            "waitid",
+            "subprocess.py",
+            "os.(*Process).wait",
+            "os.(*Process).Wait",
+            "ProcessImpl.waitFor",
+        ],
     ),
     (
         Doing::Wait,

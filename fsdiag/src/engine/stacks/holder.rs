@@ -192,7 +192,7 @@ pub(super) fn is_held_up(doing: Doing) -> bool {
 /// How much what it does speaks for it.
 fn blocked(doing: Doing) -> u8 {
     match doing {
-        Doing::Network | Doing::Wait | Doing::Sleep | Doing::Disk | Doing::Notify => 2,
+        Doing::Network | Doing::Child | Doing::Wait | Doing::Sleep | Doing::Disk | Doing::Notify => 2,
         Doing::Lock => 1,
         Doing::Idle | Doing::Running | Doing::Other => 0,
     }

@@ -6,6 +6,8 @@ use crate::engine::{
     model::ops::Micros,
     plural::{count, verb},
     report::Note,
+    standing,
+    threads::Seen,
 };
 
 /// What follows a request at once is its details, and lines of others that are about to wait, too.
@@ -13,8 +15,9 @@ const AT_ONCE: Micros = 1_000_000;
 
 /// The oldest of the requests that began just before the end of a log, and are open.
 pub(super) fn note(case: &Case<'_>) -> Option<Note> {
-    // A dump shows what the daemon does, and fsd has a watchdog.
-    if !case.threads.is_empty() {
+    // A dump shows what the daemon does, unless it is of the kernel; and fsd has a watchdog.
+    let blind = |seen: &Seen<'_>| standing::is_blind(&case.model.dumps[seen.dump].1);
+    if !case.threads.iter().all(blind) {
         return None;
     }
     let told = |at: &&OpenAt<'_>| {
