@@ -283,7 +283,7 @@ impl LibfuseDebug {
                 call.off = scan::num_after(from, "from ").or_else(|| scan::num_after(from, "to "));
             }
             if let Some(path) = scan::find(rest, "/").map(|at| &rest[at..]).filter(|_| call.path.is_none()) {
-                call.path = Some(path.into());
+                call.path = Some(without_arguments(name, path).into());
             }
         })
     }
@@ -338,6 +338,26 @@ impl Begin {
     }
 }
 
+/// The path in `truncate /a 0`, `mkdir /a 040755 umask=0022` or `getxattr /a user.b 255`; names may have blanks.
+fn without_arguments<'a>(verb: &str, mut text: &'a str) -> &'a str {
+    let arguments = match verb {
+        "truncate" | "ftruncate" | "chmod" | "access" => 1,
+        "chown" | "utimens" | "mkdir" | "create" | "getxattr" => 2,
+        "mknod" | "setxattr" => 3,
+        _ => 0,
+    };
+    for _ in 0..arguments {
+        let Some((before, last)) = scan::rsplit(text, " ") else { break };
+        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b'x' | b'.' | b'-'));
+        let number = digits(last.strip_prefix("umask=").unwrap_or(last));
+        if !number && !verb.ends_with("xattr") {
+            break;
+        }
+        text = before;
+    }
+    text
+}
+
 /// `flags=0x73fffffb` and the like of the handshake.
 fn is_setting(inner: &str) -> bool {
     const NAMES: [&str; 6] =
@@ -349,4 +369,28 @@ fn is_setting(inner: &str) -> bool {
 fn is_library_line(inner: &str) -> Taken {
     const VERBS: [&str; 8] = ["open[", "read[", "write[", "create[", "opendir[", "readdir[", "statfs", "symlink"];
     if scan::starts(inner, &VERBS) || is_setting(inner) { Taken::Yes } else { Taken::No }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_path_is_no_part_of_it() {
+        for (verb, text) in [
+            ("truncate", "/a 1.mov 0"),
+            ("chmod", "/a 1.mov 0100644"),
+            ("chown", "/a 1.mov 0 18446744073709551615"),
+            ("utimens", "/a 1.mov 1796032643.000000000 -1.1073741822"),
+            ("mkdir", "/a 1.mov 040755 umask=0022"),
+            ("mknod", "/a 1.mov 0100644 0x0 umask=0022"),
+            ("create", "/a 1.mov 0100644 umask=0022"),
+            ("getxattr", "/a 1.mov security.selinux 255"),
+            ("setxattr", "/a 1.mov user.b 4 0x0"),
+            ("getattr", "/a 1.mov"),
+            ("mkdir", "/a 1.mov"),
+        ] {
+            assert_eq!(without_arguments(verb, text), "/a 1.mov", "{verb}");
+        }
+    }
 }
