@@ -133,7 +133,9 @@ fn sentence(case: &Case<'_>, proof: &Conclusion, first: usize, culprit: usize, w
     let seen = &case.threads[first + proof.culprit];
     let (name, path) = (called(case, seen, culprit), of_path(case, culprit));
     let age = for_time(case.age_of(culprit));
-    let lock = proof.lock.as_deref().unwrap_or("a lock");
+    // Of a program without names the place tells nothing.
+    let named = proof.lock.as_deref().filter(|lock| !lock.starts_with("??"));
+    let lock = |kind: &str| named.map_or_else(|| String::from("a lock"), |lock| format!("{kind}`{lock}`"));
     let behind = match waiters.len() {
         0 => String::from("nothing waits for it yet"),
         n => format!("{} {} behind it ({})", count(n, "operation"), verb(n, "waits", "wait"), case.counts(waiters)),
@@ -149,12 +151,14 @@ fn sentence(case: &Case<'_>, proof: &Conclusion, first: usize, culprit: usize, w
                 false => String::new(),
             };
             format!(
-                "Deadlock: {} wait for each other{unless}, {name} for `{lock}`{age}; {rest} more behind them.",
+                "Deadlock: {} wait for each other{unless}, {name} for {}{age}; {rest} more behind them.",
                 enumerated(&names, "and"),
+                lock(""),
             )
         }
         Cause::LockPileup => {
-            format!("{name}{path} holds lock `{lock}`{age} while {}; {behind}.", activity(seen.doing, seen.activity()))
+            let lock = lock("lock ");
+            format!("{name}{path} holds {lock}{age} while {}; {behind}.", activity(seen.doing, seen.activity()))
         }
         Cause::WorkerStarvation => {
             format!(

@@ -63,8 +63,7 @@ pub(super) fn native(frames: &[Frame]) -> Option<LockRef> {
 
 /// Between a lock function and the kernel; nothing but the C library itself is called by its locks.
 fn is_waiting(frame: &Frame) -> bool {
-    let nameless =
-        &*frame.function == "??" && frame.module.as_deref().is_some_and(|module| scan::has(module, "/libc."));
+    let nameless = is_nameless(frame) && frame.module.as_deref().is_some_and(|module| scan::has(module, "/libc."));
     nameless || WAITING.any(&frame.function)
 }
 
@@ -103,7 +102,16 @@ fn address(args: &str) -> Option<String> {
 fn caller(frames: &[Frame]) -> Option<String> {
     let wraps = |f: &Frame| f.function.to_ascii_lowercase().contains("lock");
     let frame = frames.iter().take(4).find(|frame| !wraps(frame)).or(frames.first())?;
+    if is_nameless(frame) {
+        // Not all functions without names want one lock: those that others call are told apart by these.
+        let outer = frames.iter().find(|frame| !is_nameless(frame) && !wraps(frame));
+        return Some(outer.map_or_else(|| "??".into(), |outer| format!("?? below {}", outer.function)));
+    }
     Some(frame.line.map_or_else(|| frame.function.to_string(), |line| format!("{}:{line}", frame.function)))
+}
+
+fn is_nameless(frame: &Frame) -> bool {
+    &*frame.function == "??"
 }
 
 /// The lock that a goroutine waits for: its address where the dump shows it, else the object whose method locks.
@@ -190,6 +198,17 @@ mod tests {
     fn without_arguments_the_caller_names_it() {
         let frames = [frame("__GI___lll_lock_wait", ""), frame("PTHREAD_MUTEX_LOCK", ""), frame("Cache_read", "")];
         assert_eq!(native(&frames).map(|l| l.key), Some("Cache_read".into()));
+    }
+
+    #[test]
+    fn callers_without_names_are_told_apart_by_who_called_them() {
+        let key = |outer: &[&str]| {
+            let frames: Vec<_> = ["lll_lock_wait", "??", "??"].iter().chain(outer).map(|f| frame(f, "")).collect();
+            native(&frames).map(|lock| lock.key)
+        };
+        assert_eq!(key(&["fuse_fs_read_buf", "??"]), Some("?? below fuse_fs_read_buf".into()));
+        assert_ne!(key(&["fuse_fs_read_buf"]), key(&["fuse_fs_getattr"]));
+        assert_eq!(key(&[]), Some("??".into()));
     }
 
     #[test]
