@@ -326,6 +326,18 @@ pub struct Dump {
     pub partial: bool,
 }
 
+impl Dump {
+    /// Whether a debugger took it: it shows every thread of the process down to its system call.
+    pub fn is_native(&self) -> bool {
+        matches!(&*self.format, "gdb" | "eu-stack")
+    }
+
+    /// Whether it shows no functions of the daemon.
+    pub fn is_blind(&self) -> bool {
+        matches!(&*self.format, "strace" | "proc-stacks")
+    }
+}
+
 /// One thread, goroutine or task.
 #[derive(Clone, Debug, Default)]
 pub struct Thread {

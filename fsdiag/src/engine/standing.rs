@@ -15,7 +15,7 @@ use fsd_events::op::{Class, Op};
 use super::{
     advice,
     case::{Case, Who},
-    fact::{Dump, Frame},
+    fact::Frame,
     finding::{Finding, for_time},
     plural::{count, verb},
     report::{Cause, Confidence},
@@ -59,14 +59,9 @@ pub(super) fn finding(case: &Case<'_>) -> Option<Finding> {
 /// hands. Of several daemons a dump does not say whose it is.
 pub(super) fn nobody_serves(case: &Case<'_>) -> bool {
     let lives = case.lives.iter().filter(|life| !life.session.of_dump).count();
-    let shown = || case.threads.iter().filter(|seen| !is_blind(&case.model.dumps[seen.dump].1));
+    let shown = || case.threads.iter().filter(|seen| !case.model.dumps[seen.dump].1.is_blind());
     let library = shown().any(|seen| seen.thread.state.is_none() && stacks::shows_library(seen.thread));
     lives == 1 && library && !shown().any(|seen| seen.serves) && dumps_at_work(case).is_empty()
-}
-
-/// Dumps without functions of the daemon.
-pub(super) fn is_blind(dump: &Dump) -> bool {
-    matches!(&*dump.format, "strace" | "proc-stacks")
 }
 
 /// The one that waits longest, while a thread that serves nobody has waited for the network as long: for it, perhaps.
@@ -126,7 +121,8 @@ pub(super) fn told(case: &Case<'_>) -> Option<String> {
 /// Native dumps and those of Go alone, of a program without names or with a FUSE library that is not known (davfs2).
 fn shows_nothing(case: &Case<'_>) -> bool {
     let native = |seen: &Seen<'_>| {
-        matches!(&*case.model.dumps[seen.dump].1.format, "gdb" | "eu-stack" | "go-stacks" | "seed-stacks")
+        let dump = &case.model.dumps[seen.dump].1;
+        dump.is_native() || matches!(&*dump.format, "go-stacks" | "seed-stacks")
     };
     // A read may be that of the device.
     let idle = |seen: &Seen<'_>| seen.doing == Doing::Idle || stacks::reads(seen.thread);
@@ -195,7 +191,7 @@ fn is_standing(case: &Case<'_>, at: usize) -> bool {
 
 /// Those that wait in the only dump that there is, which has no clock: for a moment, or for ever.
 fn waiting_in_the_only(case: &Case<'_>) -> Vec<usize> {
-    let mut shown = case.model.dumps.iter().map(|(_, dump, _)| dump).filter(|dump| !is_blind(dump));
+    let mut shown = case.model.dumps.iter().map(|(_, dump, _)| dump).filter(|dump| !dump.is_blind());
     let (Some(dump), None) = (shown.next(), shown.next()) else { return Vec::new() };
     if dump.format.starts_with("go-") || !dumps_at_work(case).is_empty() {
         return Vec::new();
@@ -260,7 +256,7 @@ fn dumps_at_work(case: &Case<'_>) -> BTreeSet<usize> {
             Doing::Idle | Doing::Lock | Doing::Sleep | Doing::Wait => false,
         };
         let works = at_work || stacks::listens(seen.thread, seen.doing) || polls_tasks(seen);
-        works && !stacks::dumps(seen.thread) && !is_blind(&case.model.dumps[seen.dump].1)
+        works && !stacks::dumps(seen.thread) && !case.model.dumps[seen.dump].1.is_blind()
     };
     (0..case.threads.len()).filter(works).map(|at| case.threads[at].dump).collect()
 }

@@ -140,8 +140,7 @@ fn origin(thread: &Thread) -> &str {
 
 /// Dumps of one process whose threads have the same numbers and functions.
 fn comparable(a: &Dump, b: &Dump) -> bool {
-    let native = |dump: &Dump| matches!(&*dump.format, "gdb" | "eu-stack");
-    (a.format == b.format || native(a) && native(b)) && same_process(a, b)
+    (a.format == b.format || a.is_native() && b.is_native()) && same_process(a, b)
 }
 
 /// The same thread, in the same callback, and waiting for a lock or not as it does here.

@@ -185,7 +185,8 @@ fn latencies(text: &mut String, report: &Report, paint: Paint) {
     let mut rows: Vec<(&String, &OpSummary)> = report.ops.iter().collect();
     rows.sort_by_key(|(_, summary)| std::cmp::Reverse(summary.count));
     for (op, s) in rows {
-        let [p50, p90, p99, max] = [s.p50_us, s.p90_us, s.p99_us, s.max_us].map(|us| latency(us, s.resolution_us));
+        let [p50, p90, p99, max] =
+            [s.p50_us, s.p90_us, s.p99_us, s.max_us].map(|us| latency(us, s.resolution_us, " ", micros));
         say!(text, paint, "  {op:<14}{:>10}{:>8}{p50:>10}{p90:>10}{p99:>10}{max:>10}", s.count, s.errors);
     }
 }
@@ -230,13 +231,13 @@ fn cut(line: &str) -> String {
     }
 }
 
-/// What a clock without fractions calls nothing may be all of a second.
-fn latency(us: Option<u64>, resolution_us: u64) -> String {
+/// What a clock without fractions calls nothing may be all of a second. `gap`: between a number and its unit.
+pub fn latency(us: Option<u64>, resolution_us: u64, gap: &str, spelled: impl Fn(u64) -> String) -> String {
     match us {
         None => "-".into(),
-        Some(0) if resolution_us >= 1_000_000 => "<1 s".into(),
-        Some(0) if resolution_us >= 1_000 => "<1 ms".into(),
-        Some(us) => micros(us),
+        Some(0) if resolution_us >= 1_000_000 => format!("<1{gap}s"),
+        Some(0) if resolution_us >= 1_000 => format!("<1{gap}ms"),
+        Some(us) => spelled(us),
     }
 }
 

@@ -5,13 +5,53 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use fsd_events::op::Op;
 
 use super::{Case, OpenAt, Party, Who, kin::plain};
-use crate::engine::{model::hash::NumberMap, stacks::doing::Doing};
+use crate::engine::{
+    fact::{Key, Thread},
+    model::hash::NumberMap,
+    stacks::doing::Doing,
+    threads::Seen,
+};
 
 /// The threads of each number: a dump may have tens of thousands.
 type Numbered = NumberMap<u64, Vec<usize>>;
 
 /// The open operations on each path, in order, for a dump may name a path in each of its threads.
 type OnPaths<'m> = HashMap<(Op, &'m str), VecDeque<usize>>;
+
+/// The first open operation of each number and of each thread: a dump may have as many threads as there are requests.
+struct Known<'m> {
+    keys: HashMap<(Key, Op), usize>,
+    tids: HashMap<u32, usize>,
+    names: HashMap<&'m str, usize>,
+}
+
+impl<'m> Known<'m> {
+    fn of(ops: &[OpenAt<'m>]) -> Self {
+        let mut known = Self { keys: HashMap::new(), tids: HashMap::new(), names: HashMap::new() };
+        for (at, op) in ops.iter().enumerate() {
+            known.keys.entry((op.open.key(), op.open.op())).or_insert(at);
+            let call = &op.open.call;
+            if !call.asynchronous {
+                call.tid.into_iter().for_each(|tid| _ = known.tids.entry(tid).or_insert(at));
+                call.thread.as_deref().into_iter().for_each(|name| _ = known.names.entry(name).or_insert(at));
+            }
+        }
+        known
+    }
+
+    /// The operation that a dump itself says a thread serves, or that runs on it.
+    fn op_of(&self, seen: &Seen<'_>) -> Option<usize> {
+        let by_key = seen.op.and_then(|(key, op)| self.keys.get(&(key?, op)));
+        by_key.copied().or_else(|| self.on_thread(seen.thread))
+    }
+
+    fn on_thread(&self, thread: &Thread) -> Option<usize> {
+        let tid = u32::try_from(thread.number).ok().filter(|tid| *tid > 0);
+        let by_tid = tid.and_then(|tid| self.tids.get(&tid));
+        let by_name = thread.name.as_deref().and_then(|name| self.names.get(name));
+        by_tid.into_iter().chain(by_name).min().copied()
+    }
+}
 
 impl<'m> Case<'m> {
     pub(super) fn seat(&mut self) {
@@ -31,22 +71,22 @@ impl<'m> Case<'m> {
         // First the dumps whose threads are known by name or number: they tell whom the others show.
         let mut dumps: Vec<usize> = dumps.into_iter().collect();
         let mut on_paths = self.on_paths();
-        let named = self.named(&mut on_paths);
+        let known = Known::of(&self.ops);
+        let named = self.named(&known, &mut on_paths);
         dumps.sort_by_key(|dump| std::cmp::Reverse(named.get(dump).copied()));
         let mut numbered = Numbered::default();
         (0..self.threads.len()).for_each(|at| numbered.entry(self.threads[at].thread.number).or_default().push(at));
         for dump in dumps {
-            self.seat_dump(dump, &numbered, on_paths.clone());
+            self.seat_dump(dump, (&known, &numbered), on_paths.clone());
         }
     }
 
     /// How many threads of each dump are known.
-    fn named(&self, on_paths: &mut OnPaths<'m>) -> BTreeMap<usize, usize> {
+    fn named(&self, known: &Known<'m>, on_paths: &mut OnPaths<'m>) -> BTreeMap<usize, usize> {
         let none = BTreeSet::new();
-        let known = |at: &usize| self.op_with_key(*at).or_else(|| self.op_on_thread(*at));
         let mut named = BTreeMap::new();
         for at in 0..self.threads.len() {
-            let op = known(&at).or_else(|| self.op_on_path(at, &none, on_paths));
+            let op = known.op_of(&self.threads[at]).or_else(|| self.op_on_path(at, &none, on_paths));
             *named.entry(self.threads[at].dump).or_default() += usize::from(op.is_some());
         }
         named
@@ -62,15 +102,13 @@ impl<'m> Case<'m> {
         on_paths
     }
 
-    fn seat_dump(&mut self, dump: usize, numbered: &Numbered, mut on_paths: OnPaths<'m>) {
+    fn seat_dump(&mut self, dump: usize, (known, numbered): (&Known<'m>, &Numbered), mut on_paths: OnPaths<'m>) {
         let of_dump: Vec<usize> = (0..self.threads.len()).filter(|at| self.threads[*at].dump == dump).collect();
         let mut taken: BTreeSet<usize> = BTreeSet::new();
         let mut free: Vec<usize> = Vec::new();
         for at in self.blamed_first(of_dump) {
-            let known = self.op_with_key(at).or_else(|| self.op_on_thread(at));
-            let known =
-                known.or_else(|| self.op_on_path(at, &taken, &mut on_paths)).or_else(|| self.op_of_twin(at, numbered));
-            match known.filter(|op| !taken.contains(op)) {
+            let op = known.op_of(&self.threads[at]).or_else(|| self.op_on_path(at, &taken, &mut on_paths));
+            match op.or_else(|| self.op_of_twin(at, numbered)).filter(|op| !taken.contains(op)) {
                 Some(op) => {
                     taken.insert(op);
                     self.sit(at, op);
@@ -78,24 +116,37 @@ impl<'m> Case<'m> {
                 None => free.push(at),
             }
         }
-        let kinds: Vec<Option<Op>> = free.iter().map(|at| self.threads[*at].op.map(|(_, op)| op)).collect();
+        self.seat_alike(&free, &taken, numbered);
+    }
+
+    /// Threads of which only the kind is known, among the operations that nobody has taken.
+    fn seat_alike(&mut self, free: &[usize], taken: &BTreeSet<usize>, numbered: &Numbered) {
+        let mut left: BTreeMap<Op, VecDeque<usize>> = BTreeMap::new();
+        for op in (0..self.ops.len()).filter(|op| !taken.contains(op)) {
+            left.entry(plain(self.ops[op].open.op())).or_default().push_back(op);
+        }
+        let kind_of = |case: &Self, at: usize| case.threads[at].op.map(|(_, op)| op);
+        let mut alike: BTreeMap<Op, usize> = BTreeMap::new();
         // Where some of a kind wait for one thing and some for another, it does matter; who waits for a lock came later.
         let mut does: BTreeMap<Op, BTreeSet<Doing>> = BTreeMap::new();
-        for (at, kind) in free.iter().zip(&kinds) {
-            let doing = self.threads[*at].doing;
-            kind.filter(|_| doing != Doing::Lock).map(|kind| does.entry(kind).or_default().insert(doing));
+        for at in free {
+            let (Some(kind), doing) = (kind_of(self, *at), self.threads[*at].doing) else { continue };
+            *alike.entry(kind).or_default() += 1;
+            if doing != Doing::Lock {
+                does.entry(kind).or_default().insert(doing);
+            }
         }
-        does.retain(|kind, doings| doings.len() > 1 && self.free_ops(*kind, &taken).nth(1).is_some());
-        for (at, kind) in free.into_iter().zip(&kinds) {
-            let ops = kind.filter(|kind| !does.contains_key(kind));
-            let ops: Vec<usize> = ops.map(|kind| self.free_ops(kind, &taken).collect()).unwrap_or_default();
+        does.retain(|kind, doings| doings.len() > 1 && left.get(&plain(*kind)).is_some_and(|ops| ops.len() > 1));
+        let mut any = !taken.is_empty();
+        for at in free.iter().copied() {
+            let kind = kind_of(self, at).filter(|kind| !does.contains_key(kind));
+            let ops = kind.and_then(|kind| Some((left.get_mut(&plain(kind))?, alike[&kind])));
             // Which of several alike is which does not matter, so long as there is one for each.
-            match ops.first().filter(|_| {
-                ops.len() >= kinds.iter().filter(|k| *k == kind).count() || !taken.is_empty() || self.is_blamed(at)
-            }) {
+            let enough = |ops: usize, alike: usize| ops >= alike || any || self.is_blamed(at);
+            match ops.and_then(|(ops, alike)| if enough(ops.len(), alike) { ops.pop_front() } else { None }) {
                 Some(op) => {
-                    taken.insert(*op);
-                    self.sit(at, *op);
+                    any = true;
+                    self.sit(at, op);
                 }
                 None => self.sit_alone(at, numbered),
             }
@@ -132,16 +183,6 @@ impl<'m> Case<'m> {
         }
     }
 
-    fn free_ops<'c>(&'c self, kind: Op, taken: &'c BTreeSet<usize>) -> impl Iterator<Item = usize> + 'c {
-        (0..self.ops.len()).filter(move |op| !taken.contains(op) && plain(self.ops[*op].open.op()) == plain(kind))
-    }
-
-    fn op_with_key(&self, at: usize) -> Option<usize> {
-        let (key, kind) = self.threads[at].op?;
-        let key = key?;
-        self.ops.iter().position(|o| o.open.key() == key && o.open.op() == kind)
-    }
-
     /// The operation on the path that a callback was called with, as gdb shows it. A library with paths asks for the
     /// attributes of what it looks up. What is taken stays so, and is not looked at again.
     fn op_on_path(&self, at: usize, taken: &BTreeSet<usize>, on_paths: &mut OnPaths<'m>) -> Option<usize> {
@@ -173,21 +214,77 @@ impl<'m> Case<'m> {
         let same = numbered.get(&own.thread.number).filter(|_| own.thread.number > 1);
         same.into_iter().flatten().copied().filter(|twin| self.threads[*twin].dump != own.dump)
     }
-
-    fn op_on_thread(&self, at: usize) -> Option<usize> {
-        let thread = self.threads[at].thread;
-        let tid = u32::try_from(thread.number).ok().filter(|tid| *tid > 0);
-        let name = thread.name.as_deref();
-        let on = |o: &OpenAt<'_>| {
-            let call = &o.open.call;
-            let named = !call.asynchronous && name.is_some() && call.thread.as_deref() == name;
-            !call.asynchronous && tid.is_some() && call.tid == tid || named
-        };
-        self.ops.iter().position(on)
-    }
 }
 
 /// Paths among arguments, but for the root, which many work on.
 fn quoted_paths(args: &str) -> impl Iterator<Item = &str> {
     args.split('"').skip(1).step_by(2).filter(|text| text.len() > 1 && text.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use fsd_events::op::Op;
+
+    use super::*;
+    use crate::engine::{
+        fact::{At, Call, Dump, Fact, Frame, Place, Sink as _, What},
+        model::{Limits, Model, Now},
+    };
+
+    fn model(calls: Vec<Call>, threads: Vec<Thread>) -> Model {
+        let mut model = Model::new(Limits::default());
+        let input = model.input("log");
+        let enters = calls.into_iter().map(|call| What::Enter(Box::new(call)));
+        let dump = Dump { format: "gdb".into(), threads, ..Dump::default() };
+        for (what, line) in enters.chain([What::Dump(Box::new(dump))]).zip(1..) {
+            model.fact(Fact { place: Place { input, line }, at: At::default(), what });
+        }
+        model
+    }
+
+    fn thread(number: u64, op: Op) -> Thread {
+        Thread { label: format!("thread {number}").into(), number, op: Some((None, op)), ..Thread::default() }
+    }
+
+    #[test]
+    fn a_thread_is_the_request_that_it_serves_by_number_name_path_or_kind() {
+        let call = |id: u64, op: Op| Call::new(Key::Num(id), op);
+        let calls = vec![
+            Call { path: Some("/a".into()), ..call(1, Op::Read) },
+            Call { path: Some("/b".into()), ..call(2, Op::Read) },
+            Call { tid: Some(30), ..call(3, Op::Open) },
+            Call { thread: Some("fuse-4".into()), ..call(4, Op::Open) },
+            call(5, Op::Getattr),
+            call(6, Op::Release),
+            Call { tid: Some(70), asynchronous: true, ..call(7, Op::Open) },
+        ];
+        let frame = |path: &str| vec![Frame { args: format!("p=\"{path}\"").into(), ..Frame::default() }];
+        let threads = vec![
+            Thread { frames: frame("/b"), ..thread(20, Op::Read) },
+            thread(30, Op::Open),
+            Thread { name: Some("fuse-4".into()), ..thread(40, Op::Open) },
+            thread(50, Op::Getattr),
+            Thread { op: Some((Some(Key::Num(6)), Op::Release)), ..thread(60, Op::Release) },
+            thread(70, Op::Lookup),
+        ];
+        let model = model(calls, threads);
+        let case = Case::new(&model, Now::default());
+        let seated = |at: usize| case.op_of(case.seats[at]).map(|op| case.ops[op].open.key());
+        let expected = [Some(2), Some(3), Some(4), Some(5), Some(6), None].map(|id: Option<u64>| id.map(Key::Num));
+        assert_eq!((0..6).map(seated).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn as_many_threads_as_requests_are_seated_at_once() {
+        // Looked up one by one these would take a minute.
+        const MANY: u64 = 20_000;
+        let calls = (1..=MANY).map(|id| Call { tid: Some(id as u32), ..Call::new(Key::Num(id), Op::Open) });
+        let of_kind = (1..=MANY).map(|id| Call::new(Key::Num(MANY + id), Op::Release));
+        let threads =
+            (1..=MANY).map(|id| thread(id, Op::Open)).chain((1..=MANY).map(|id| thread(MANY + id, Op::Release)));
+        let model = model(calls.chain(of_kind).collect(), threads.collect());
+        let mut case = Case::new(&model, Now::default());
+        case.seat();
+        assert!((0..case.threads.len()).all(|at| case.op_of(case.seats[at]).is_some()));
+    }
 }

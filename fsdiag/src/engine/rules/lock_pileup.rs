@@ -311,7 +311,7 @@ fn ownerless_in_dump(case: &Case<'_>) -> Option<Finding> {
     let ((dump, name), waiters) = piles.into_iter().max_by_key(|(_, waiters)| waiters.len())?;
     let finding = without_holder(case, name, &waiters).advice(&[NO_WAY_OUT]);
     // A mutex of the C library knows its owner, one of Go does not.
-    let native = matches!(&*case.model.dumps[dump].1.format, "gdb" | "eu-stack");
+    let native = case.model.dumps[dump].1.is_native();
     let finding = if native { finding.advice(&[OWNER]) } else { finding };
     Some(finding.advice(&[advice::LOCK_EVENTS]))
 }

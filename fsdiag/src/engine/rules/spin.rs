@@ -26,7 +26,7 @@ impl Rule for Spin {
 fn finding(case: &Case<'_>, party: usize) -> Option<Finding> {
     let seen = &case.threads[case.parties[party].thread?];
     let stuck = case.op_of(party).is_some_and(|op| case.is_stuck(op));
-    let runs = seen.doing == Doing::Running || seen.doing == Doing::Other && stuck && is_in_own_code(seen);
+    let runs = seen.doing == Doing::Running || seen.doing == Doing::Other && stuck && is_in_own_code(case, seen);
     if !runs || seen.op.is_none() && !stuck || !(stuck || seen.stays) {
         return None;
     }
@@ -37,13 +37,9 @@ fn finding(case: &Case<'_>, party: usize) -> Option<Finding> {
     Some(finding.advice(&["a second dump and the thread's CPU time show whether it is the same loop"]))
 }
 
-/// Who waits is in a system call, which the C library makes.
-fn is_in_own_code(seen: &Seen<'_>) -> bool {
+/// Who waits is in a system call, which the C library makes. Of interpreters and virtual machines a dump shows none.
+fn is_in_own_code(case: &Case<'_>, seen: &Seen<'_>) -> bool {
     let inner = seen.thread.frames.first();
-    inner.is_some_and(|frame| frame.file.is_some() && !stacks::is_of_libc(frame)) && is_native(seen)
-}
-
-/// Of interpreters and virtual machines a dump shows no system calls.
-fn is_native(seen: &Seen<'_>) -> bool {
-    seen.thread.state.is_none() && seen.thread.label.starts_with("thread ")
+    let own = inner.is_some_and(|frame| frame.file.is_some() && !stacks::is_of_libc(frame));
+    own && case.model.dumps[seen.dump].1.is_native()
 }

@@ -145,7 +145,7 @@ fn by_stacks(case: &Case<'_>, found: &[Finding]) -> Vec<Finding> {
     let covered: BTreeSet<usize> = found.iter().flat_map(|f| f.covers.iter().copied()).collect();
     let known = |party: usize| covered.contains(&party);
     // Kernel stacks show no callback: theirs may be one that another dump shows.
-    let told = |t: &Seen<'_>| !standing::is_blind(&case.model.dumps[t.dump].1);
+    let told = |t: &Seen<'_>| !case.model.dumps[t.dump].1.is_blind();
     let background = case.threads.iter().any(|t| t.op.is_none() && t.doing == Doing::Network && told(t));
     let waiting: Vec<usize> = case.stuck().filter(|op| is_fetching(case, *op, background)).collect();
     let mut groups: Vec<Vec<usize>> = Vec::new();

@@ -5,7 +5,6 @@ use crate::engine::{
     model::{ops::Micros, session::Session},
     plural::{count, verb},
     report::Note,
-    standing,
     threads::Seen,
 };
 
@@ -15,7 +14,7 @@ const SHOWN: usize = 3;
 /// Where there is nothing but kernel stacks, system calls, and the kernel's word on clients.
 pub(super) fn note(case: &Case<'_>) -> Option<Note> {
     let speaks = |session: &Session| session.entered > 0 || !session.stats.is_empty();
-    let blind = |seen: &Seen<'_>| standing::is_blind(&case.model.dumps[seen.dump].1);
+    let blind = |seen: &Seen<'_>| case.model.dumps[seen.dump].1.is_blind();
     let nothing = case.threads.is_empty() && !case.model.kernel.has_only_clients();
     // A log may have stopped with the very request that a client, or the daemon itself, waits behind.
     let stops_open = !case.ops.is_empty() && case.model.kernel.waiting_clients().next().is_some();

@@ -1,6 +1,10 @@
 //! Containers: names that compose, swarms, kubectl, stern and shippers put before a line.
 
-use super::{By, Opened, pasted::of_file, prefix};
+use super::{
+    By, Opened,
+    pasted::{is_end_of_file, of_file},
+    prefix,
+};
 use crate::formats::scan;
 
 /// What the names of services and pods are made of; a table, because every line is asked.
@@ -29,8 +33,7 @@ pub(super) fn named(text: &str) -> Option<Opened<'_>> {
         [b' ', b' ' | b'|', ..] | [b'|', ..] => composed(text, end).or_else(|| stern(text, end)),
         [b' ', ..] if may_be_pod(name) => stern(text, end),
         [b'.', b'0'..=b'9', ..] => swarm(text),
-        [b'.', b'l', b'o', b'g', ..] | [b'.', b't', b'x' | b'r', ..] => of_file(text),
-        [b'.', b'j', b's', b'o', ..] | [b'.', b'o', b'u', ..] | [b'.', b'e', b'r', ..] => of_file(text),
+        [b'.', ..] if is_end_of_file(rest) => of_file(text),
         _ => None,
     }
 }

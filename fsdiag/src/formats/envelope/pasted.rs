@@ -149,10 +149,29 @@ fn starts_with_digit(text: &str) -> bool {
     text.as_bytes().first().is_some_and(u8::is_ascii_digit)
 }
 
+/// How the names of files end that lines are shown of.
+const ENDS: [&str; 7] = [".log", ".txt", ".jsonl", ".json", ".out", ".err", ".trace"];
+
+/// The first letters behind their dots; a table, because names of functions have a dot there as well.
+const ENDS_BEGIN: [bool; 256] = {
+    let (mut table, mut at) = ([false; 256], 0);
+    while at < ENDS.len() {
+        table[ENDS[at].as_bytes()[1] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+/// Whether a text begins as the end of a file's name does.
+#[inline(always)]
+pub(super) fn is_end_of_file(text: &[u8]) -> bool {
+    let may_be = text.get(1).is_some_and(|letter| ENDS_BEGIN[usize::from(*letter)]);
+    may_be && ENDS.iter().any(|end| text.starts_with(end.as_bytes()))
+}
+
 /// `fused.log:text`, `/var/log/fused.log.1:12:text` of grep over files; who wrote it is then told by the file.
 #[inline(never)]
 pub(super) fn of_file(text: &str) -> Option<Opened<'_>> {
-    const ENDS: [&str; 7] = [".log", ".txt", ".jsonl", ".json", ".out", ".err", ".trace"];
     /// Longest name, bytes.
     const LONGEST: usize = 256;
     let word = scan::word(scan::clip(text, LONGEST)).0;

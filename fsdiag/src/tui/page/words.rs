@@ -2,6 +2,8 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+use crate::output::text;
+
 /// Columns that a text takes on a terminal.
 pub fn width(text: &str) -> usize {
     text.width()
@@ -53,14 +55,9 @@ pub fn duration(us: u64) -> String {
     }
 }
 
-/// What a clock without fractions calls nothing may be all of a second.
+/// As in reports, but shorter.
 pub fn latency(us: Option<u64>, resolution_us: u64) -> String {
-    match us {
-        None => "-".to_owned(),
-        Some(0) if resolution_us >= 1_000_000 => "<1s".to_owned(),
-        Some(0) if resolution_us >= 1_000 => "<1ms".to_owned(),
-        Some(us) => duration(us),
-    }
+    text::latency(us, resolution_us, "", duration)
 }
 
 /// `1,234,567`.
