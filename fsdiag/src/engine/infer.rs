@@ -153,12 +153,8 @@ impl View<'_, '_> {
 
     /// A short history proves nothing by rates: then only great age of a quick kind counts, and Reads may be long.
     fn thin(&self, op: usize, age: Micros) -> bool {
-        let kind = self.kind(op);
-        let worst = self.stats(kind).map_or(0, |s| s.latency.max());
-        self.is_quick(op)
-            && age >= self.case.model.limits.stalled_us
-            && u64::try_from(age).unwrap_or(0) > worst.saturating_mul(20)
-            && self.loss() < 0.005
+        let outlasts = self.stats(self.kind(op)).is_none_or(|s| s.are_outlasted_by(age));
+        self.is_quick(op) && age >= self.case.model.limits.stalled_us && outlasts && self.loss() < 0.005
     }
 
     /// The log ends soon after: several quick requests came in over a while, and none of their kinds has ended since.
@@ -178,8 +174,7 @@ impl View<'_, '_> {
     /// Others of its kind go on, e.g. on other files; but none ever took a twentieth of this.
     fn outlasts(&self, op: usize) -> bool {
         let age = self.now - self.at(op);
-        let worst = self.stats(self.kind(op)).map_or(0, |s| s.latency.max());
-        age > STUCK && u64::try_from(age).unwrap_or(0) > worst.saturating_mul(20)
+        age > STUCK && self.stats(self.kind(op)).is_none_or(|s| s.are_outlasted_by(age))
     }
 
     fn is_quick(&self, op: usize) -> bool {
@@ -229,12 +224,19 @@ impl View<'_, '_> {
         said.unwrap_or_else(|| self.session.threads.len().max(self.session.max_open))
     }
 
-    /// Whether no more than that can be in flight. Few that the daemon never exceeded may be all that its clients ask
-    /// for at once.
-    fn is_limit(&self, workers: usize) -> bool {
-        const MANY: usize = 8;
-        let known = self.session.about.workers.is_some() || self.session.threads.len() >= workers;
-        workers >= if known { 2 } else { MANY }
+    /// Whether the log tells how many can be in flight.
+    fn knows_workers(&self, workers: usize) -> bool {
+        self.session.about.workers.is_some() || self.session.threads.len() >= workers
+    }
+
+    /// Whether others went on to ask for other things until all of these were in flight, and now ask for nothing: then
+    /// nobody takes up what they ask. Clients that ask for one kind only have nothing more to ask while each of them waits.
+    fn asks_no_more(&self, kind: Op, first: usize) -> bool {
+        let others = || self.session.stats.keys().copied().filter(move |other| *other != kind);
+        let went_on: usize = others().map(|other| self.later(other, self.at(first))).sum();
+        let full = self.ops.iter().map(|op| self.at(*op)).max().unwrap_or(self.now);
+        let silence = (self.now - full) as f64 / 1e6;
+        went_on > RACES && others().map(|other| self.rate(other)).sum::<f64>() * silence > 14.0
     }
 
     /// R15: the pool filled with one kind while others still completed.
@@ -242,17 +244,21 @@ impl View<'_, '_> {
         let mut counts: BTreeMap<Op, usize> = BTreeMap::new();
         self.ops.iter().for_each(|op| *counts.entry(self.kind(*op)).or_default() += 1);
         let (kind, count) = counts.into_iter().max_by_key(|(_, n)| *n)?;
+        // Few that the daemon never exceeded may be all that its clients ask for at once.
+        const MANY: usize = 8;
         let workers = self.workers();
-        let full = self.is_limit(workers) && self.ops.len() >= workers && count * 10 >= self.ops.len() * 9;
+        let known = self.knows_workers(workers);
+        let least = if known { 2 } else { MANY };
+        let full = workers >= least && self.ops.len() >= workers && count * 10 >= self.ops.len() * 9;
         let first = self.ops.iter().copied().find(|op| self.kind(*op) == kind)?;
         let after: usize = self.session.stats.keys().map(|k| self.later(*k, self.at(first))).sum();
-        if !full || after <= RACES {
+        if !full || after <= RACES || !known && !self.asks_no_more(kind, first) {
             return None;
         }
         let victims: Vec<usize> = self.ops.iter().copied().filter(|op| *op != first).collect();
         Some(Guess {
             kind: GuessKind::Pool(kind),
-            confidence: Confidence::Medium,
+            confidence: if known { Confidence::Medium } else { Confidence::Low },
             culprit: first,
             alternatives: Vec::new(),
             victims,

@@ -118,6 +118,11 @@ impl OpStats {
         count_between(&self.latency, us.saturating_add(us / 100), u64::MAX)
     }
 
+    /// None of them took a twentieth of that: it is no slow one of its kind.
+    pub fn are_outlasted_by(&self, age: Micros) -> bool {
+        u64::try_from(age).is_ok_and(|age| age > self.latency.max().saturating_mul(20))
+    }
+
     /// When the latest of them began, in no order; the same however they were read.
     pub fn latest_starts(&self) -> Vec<Micros> {
         let mut starts = self.starts.clone();

@@ -71,8 +71,8 @@ fn finding(case: &Case<'_>, op: usize, dropped: bool) -> Option<Finding> {
 /// twentieth of it.
 fn is_quick(case: &Case<'_>, at: &OpenAt<'_>) -> bool {
     let session = case.lives[at.life].session;
-    let worst = session.stats.get(&at.open.op()).map_or(0, |kind| kind.latency.max());
-    let outlasts = || at.age.is_none_or(|age| u64::try_from(age).is_ok_and(|age| age > worst.saturating_mul(20)));
+    let kind = session.stats.get(&at.open.op());
+    let outlasts = || at.age.is_none_or(|age| age > 0 && kind.is_none_or(|kind| kind.are_outlasted_by(age)));
     match at.open.op().class() {
         Class::Metadata | Class::Handle => is_witnessed(case, at) || outlasts(),
         Class::Write => at.open.op() != Op::Setlkw && outlasts(),

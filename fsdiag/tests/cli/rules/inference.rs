@@ -211,6 +211,35 @@ fn r14_of_two_that_came_early_the_one_is_likelier_that_is_not_of_the_kind_that_w
 }
 
 #[test]
+fn r15_clients_that_ask_for_one_kind_only_are_no_pool_and_those_that_fall_silent_with_it_are() {
+    let told = |others: bool| {
+        let mut log = Log::new();
+        let mut id = 1;
+        let mut ask = |log: &mut Log, ms: u64, op: Op, ends: bool| {
+            log.at(ms, enter(id, op));
+            if ends {
+                log.at(ms + 5, exit(id));
+            }
+            id += 1;
+        };
+        // Eight readers, of which one more hangs each second; while one still reads, somebody else asks for names.
+        for ms in (0..=27_000_u64).step_by(100) {
+            if ms >= 20_000 && ms % 1000 == 0 {
+                ask(&mut log, ms, Op::Read, false);
+            }
+            let hung = ms.checked_sub(20_000).map_or(0, |ms| ms / 1000 + 1);
+            (hung..8).for_each(|n| ask(&mut log, ms + 10 + 5 * n, Op::Read, true));
+            if others && hung < 8 {
+                ask(&mut log, ms + 60, Op::Getattr, true);
+            }
+        }
+        first(&log.until(60)).map(|first| (first.0, first.1))
+    };
+    assert_ne!(told(false).map(|told| told.0), Some(Cause::WorkerStarvation), "{:?}", told(false));
+    assert_eq!(told(true).map(|told| told.0), Some(Cause::WorkerStarvation));
+}
+
+#[test]
 fn r17_many_getattrs_are_said_to_wait_for_release_only_where_a_release_is_blamed() {
     let told = |root: Op| {
         let mut log = Log::new();
