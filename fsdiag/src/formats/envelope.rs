@@ -14,7 +14,11 @@ mod wrapped;
 
 use std::borrow::Cow;
 
-pub(super) use self::{pasted::Margin, records::Form, screen::are_dressed};
+pub(super) use self::{
+    pasted::Margin,
+    records::{Form, Record},
+    screen::are_dressed,
+};
 use super::{
     clock::{self, Stamp},
     scan,

@@ -256,8 +256,8 @@ impl Mixed {
     /// The input ended.
     pub fn finish(&mut self, sink: &mut dyn Sink) {
         if let Form::Records(records) = &mut self.form {
-            let rest = records.rest();
-            self.records(rest, sink);
+            let (rest, refused) = (records.rest(), records.refused());
+            self.records(rest, refused, sink);
         }
         self.each(sink, |parser, out| parser.finish(out));
     }

@@ -114,6 +114,11 @@ impl Session {
         self.exit(&end.done, at, place);
     }
 
+    /// Of a life that is over none comes late.
+    pub(super) fn forget_lines(&mut self) {
+        self.late = Late::default();
+    }
+
     fn wall(&self, at: Option<Micros>) -> Option<u64> {
         u64::try_from(self.clock.wall_of(at?)?).ok()
     }

@@ -24,7 +24,8 @@ impl Past {
     /// A restart loop has no end, and each life would keep its latencies.
     const KEPT: usize = 16;
 
-    pub(super) fn add(&mut self, session: Box<Session>) {
+    pub(super) fn add(&mut self, mut session: Box<Session>) {
+        session.forget_lines();
         self.latest.push_back(session);
         if self.latest.len() > Self::KEPT
             && let Some(oldest) = self.latest.pop_front()

@@ -59,7 +59,10 @@ impl Records {
     pub(in crate::formats) fn rest(&mut self) -> Vec<Record> {
         match self {
             Self::Journal(journal) => journal.rest(),
-            Self::Pretty(_) => Vec::new(),
+            Self::Pretty(pretty) => {
+                pretty.refuses = !pretty.known;
+                Vec::new()
+            }
             Self::Table(table) => table.rest(),
         }
     }

@@ -1,7 +1,10 @@
 //! Records: inputs in which one line of a log stands in several, or in a cell of a table.
 
 use super::Mixed;
-use crate::{engine::fact::Sink, formats::envelope::Form};
+use crate::{
+    engine::fact::Sink,
+    formats::envelope::{Form, Record},
+};
 
 impl Mixed {
     /// Whether a line is but a part of what is one line of the log.
@@ -13,15 +16,16 @@ impl Mixed {
         let Form::Records(records) = &mut self.form else { return false };
         let whole = records.line(self.counts.lines, raw);
         let refused = records.refused();
-        self.records(whole, sink);
-        if let Some(lines) = refused {
-            self.form = Form::Lines;
-            lines.iter().for_each(|(line, raw)| self.line_of(self.place(*line), raw, None, sink));
-        }
+        self.records(whole, refused, sink);
         true
     }
 
-    pub(super) fn records(&mut self, whole: Vec<(u64, String)>, sink: &mut dyn Sink) {
+    /// Records that are whole, and lines that belong to none, because the input is of something else.
+    pub(super) fn records(&mut self, whole: Vec<Record>, refused: Option<Vec<(u64, Vec<u8>)>>, sink: &mut dyn Sink) {
         whole.iter().for_each(|(line, text)| self.open(self.place(*line), text, sink));
+        for (line, raw) in refused.iter().flatten() {
+            self.form = Form::Lines;
+            self.line_of(self.place(*line), raw, None, sink);
+        }
     }
 }
