@@ -21,7 +21,7 @@ use crate::{
     },
     engine::{
         fact::InputId,
-        model::{Limits, Model},
+        model::{Limits, Model, Now},
         report::Report,
     },
     formats::Mixed,
@@ -94,7 +94,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match outcome {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(error.into()),
-        Ok(()) => Ok(ExitCode::from(u8::from(tail.watch.is_sick()))),
+        Ok(()) if tail.watch.is_sick() => Ok(ExitCode::from(1)),
+        Ok(()) if tail.model.report(Now::default()).tells_nothing() => Ok(ExitCode::from(NO_INPUT)),
+        Ok(()) => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -320,6 +320,13 @@ fn tail_says_when_a_stall_forms() {
 }
 
 #[test]
+fn tail_of_nothing_that_is_known_ends_as_analyze_does() {
+    assert_eq!(run(&["tail", "-"], b"").0, 3);
+    assert_eq!(run(&["tail", "-"], b"When you unmount it, retry.\n").0, 3);
+    assert_eq!(run(&["tail", "-"], b"[FUSE] Read ENTER (id=1)\n[FUSE] Read EXIT (id=1)\n").0, 0);
+}
+
+#[test]
 fn tail_in_json_is_the_report_with_its_lines() {
     let (_, text, _) = run(&["tail", "--format", "json", "-"], &pile_up().bytes);
     let report: Report = serde_json::from_str(text.lines().last().unwrap()).unwrap();
