@@ -87,13 +87,24 @@ static ROWS: LazyLock<Vec<usize>> = LazyLock::new(|| {
     let row = |(row, words): (usize, &&[&str])| vec![row; words.len()];
     WORDS.iter().enumerate().flat_map(row).collect()
 });
-/// The expression of each row, made when it is needed: most logs have a few of these causes.
-static EACH: [OnceLock<Regex>; TABLE.len()] = [const { OnceLock::new() }; TABLE.len()];
+/// The expression of each row, and whether its words are all there is to it; made when it is needed: most logs have a
+/// few of these causes.
+static EACH: [OnceLock<(Regex, bool)>; TABLE.len()] = [const { OnceLock::new() }; TABLE.len()];
 
-/// Whether that row matches what is not the end of the name of a file: `Unexpected EOF.mkv`.
-fn is_told(row: usize, text: &str) -> bool {
-    let expression = EACH[row].get_or_init(|| expression(TABLE[row].1));
-    expression.find_iter(text).any(|found| !is_ending(&text.as_bytes()[found.end()..]))
+/// Whether that row matches a text that has one of its words; `named`: what it matches may be the end of a name.
+fn is_told(row: usize, text: &str, named: bool) -> bool {
+    let words = TABLE[row].1;
+    let made = || (expression(words), words.to_ascii_lowercase() == WORDS[row].join("|"));
+    let (expression, plain) = EACH[row].get_or_init(made);
+    match named {
+        true => expression.find_iter(text).any(|found| !is_ending(&text.as_bytes()[found.end()..])),
+        false => *plain || expression.is_match(text),
+    }
+}
+
+/// Whether a file is named in it: `Unexpected EOF.mkv` is no message.
+fn has_name(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'.', text).any(|at| is_ending(&text[at..]))
 }
 
 /// Whether a text begins with what tells of which kind a file is.
@@ -130,7 +141,8 @@ pub(super) fn of(text: &str) -> Option<HintKind> {
     if rows == 0 || super::scan::has(head, REMARK) {
         return None;
     }
-    let tells = |row: &usize| rows & (1 << row) != 0 && is_told(*row, head);
+    let named = has_name(head.as_bytes());
+    let tells = |row: &usize| rows & (1 << row) != 0 && is_told(*row, head, named);
     (0..TABLE.len()).find(tells).map(|row| TABLE[row].0)
 }
 
