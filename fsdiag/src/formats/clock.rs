@@ -168,7 +168,8 @@ fn day_first(text: &str) -> Option<(Stamp, &str)> {
 
 /// `1700000000.123456`.
 fn epoch(text: &str) -> Option<(Stamp, &str)> {
-    let (seconds, rest) = scan::num(text)?;
+    // An address has fewer digits before its first dot.
+    let (seconds, rest) = scan::num(text).filter(|(_, rest)| text.len() - rest.len() == 10)?;
     let (us, len) = scan::fraction_us(rest.strip_prefix('.')?);
     (len >= 3).then(|| (Stamp::Wall(seconds * 1_000_000 + us), &rest[1 + len..]))
 }
@@ -336,7 +337,16 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_left_alone() {
-        for text in ["", "12", "unique: 2", "2026-13-01 10:00:00 x", "99:00:00 x", "123456 read(3", "10.0.0.1 - -"] {
+        for text in [
+            "",
+            "12",
+            "unique: 2",
+            "2026-13-01 10:00:00 x",
+            "99:00:00 x",
+            "123456 read(3",
+            "10.0.0.1 - -",
+            "192.168.10.20 - -",
+        ] {
             assert_eq!(leading(text), None, "{text}");
         }
     }
