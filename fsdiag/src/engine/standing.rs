@@ -206,7 +206,7 @@ fn waiting_in_the_only(case: &Case<'_>) -> Vec<usize> {
 
 /// Those that poll in the only dump: for an answer, or for another thread, as those of ruby do.
 fn polling_in_the_only(case: &Case<'_>) -> Vec<usize> {
-    let shown = case.model.dumps.iter().filter(|(_, dump, _)| !is_blind(dump)).count();
+    let shown = case.model.dumps.iter().filter(|(_, dump, _)| !dump.is_blind()).count();
     let polls = |at: &usize| {
         let seen = &case.threads[*at];
         seen.thread.since_us.is_none() && seen.doing == Doing::Other && stacks::listens(seen.thread, seen.doing)

@@ -187,7 +187,7 @@ fn by_stack(case: &Case<'_>, ops: &[usize]) -> Option<Finding> {
 
 /// The log ends early: one Read is open far longer than any ever took, while later requests have ended.
 fn by_silence(case: &Case<'_>) -> Option<Finding> {
-    let blind = |seen: &Seen<'_>| standing::is_blind(&case.model.dumps[seen.dump].1);
+    let blind = |seen: &Seen<'_>| case.model.dumps[seen.dump].1.is_blind();
     if !case.threads.iter().all(blind) || !case.leaks.is_empty() {
         // A dump tells more than silence does, unless it is of the kernel; and where ends are lost silence tells nothing.
         return None;

@@ -6,7 +6,6 @@ use crate::engine::{
     model::ops::Micros,
     plural::{count, verb},
     report::Note,
-    standing,
     threads::Seen,
 };
 
@@ -16,7 +15,7 @@ const AT_ONCE: Micros = 1_000_000;
 /// The oldest of the requests that began just before the end of a log, and are open.
 pub(super) fn note(case: &Case<'_>) -> Option<Note> {
     // A dump shows what the daemon does, unless it is of the kernel; and fsd has a watchdog.
-    let blind = |seen: &Seen<'_>| standing::is_blind(&case.model.dumps[seen.dump].1);
+    let blind = |seen: &Seen<'_>| case.model.dumps[seen.dump].1.is_blind();
     if !case.threads.iter().all(blind) {
         return None;
     }
