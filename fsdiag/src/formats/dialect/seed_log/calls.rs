@@ -48,6 +48,8 @@ struct Early {
 const TOLD: usize = 2048;
 /// The two lines of a call do not lie further apart than they say they do.
 const APART_US: u64 = 100_000;
+/// So many ends wait at the most.
+const EARLY: usize = 64;
 /// So long a line may be under way.
 const LATE_US: u64 = 200_000;
 
@@ -80,6 +82,10 @@ impl Calls {
         match (began_us, self.nearest(op, began_us)) {
             (Some(began_us), nearest) if self.fine && nearest.is_none_or(|(_, distance)| distance > APART_US) => {
                 self.early.push_back(Early { began_us, op, end });
+                // In a log whose times go to and fro none would ever be late.
+                if self.early.len() > EARLY {
+                    self.wait_no_longer(out);
+                }
             }
             (_, nearest) => self.close(nearest, end, out),
         }
@@ -93,10 +99,15 @@ impl Calls {
             now_us.is_none_or(|now_us| now_us > ended_us + LATE_US)
         };
         while self.early.front().is_some_and(is_late) {
-            let Some(Early { began_us, op, end }) = self.early.pop_front() else { return };
-            let nearest = self.nearest(op, Some(began_us));
-            self.close(nearest, end, out);
+            self.wait_no_longer(out);
         }
+    }
+
+    /// The end that has waited longest belongs to whatever call is nearest.
+    fn wait_no_longer(&mut self, out: &mut Vec<Fact>) {
+        let Some(Early { began_us, op, end }) = self.early.pop_front() else { return };
+        let nearest = self.nearest(op, Some(began_us));
+        self.close(nearest, end, out);
     }
 
     fn close(&mut self, nearest: Option<(usize, u64)>, end: Fact, out: &mut Vec<Fact>) {
@@ -148,5 +159,25 @@ fn of_call(end: Fact, key: Key) -> Fact {
     match end.what {
         What::Exit(done) => Fact { what: What::Exit(Done { key, ..done }), ..end },
         what => Fact { what, ..end },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engine::fact::{At, Place},
+        formats::done,
+    };
+
+    #[test]
+    fn ends_without_a_beginning_do_not_wait_for_ever_where_time_does_not_go_on() {
+        let (mut calls, mut out) = (Calls::default(), Vec::new());
+        for line in 0..1000 {
+            let place = Place { line, ..Place::default() };
+            let at = At { wall_us: Some(1_795_340_606_000_001), mono_us: None };
+            calls.exit(&Line { place, text: "", at }, done(place.key()), Op::Read, 10, &mut out);
+        }
+        assert_eq!((calls.early.len(), out.len()), (EARLY, 1000 - EARLY));
     }
 }
