@@ -6,7 +6,7 @@ use fsd_events::op::Op;
 
 use crate::{
     engine::fact::{Call, Done, Fact, Key, What},
-    formats::{Line, REMEMBERED, Taken},
+    formats::{Line, Taken},
 };
 
 /// Calls that have not ended, and what came out of its order.
@@ -48,6 +48,8 @@ struct Early {
 const TOLD: usize = 2048;
 /// The two lines of a call do not lie further apart than they say they do.
 const APART_US: u64 = 100_000;
+/// So many calls are looked through for the end of one: no daemon has more handlers, and what is older has lost its end.
+const OPEN: usize = 4096;
 /// So many ends wait at the most.
 const EARLY: usize = 64;
 /// So long a line may be under way.
@@ -61,7 +63,7 @@ impl Calls {
         self.settle(line.at.wall_us, out);
         let (op, key, entered_us) = (call.op, call.key, line.at.wall_us);
         call.ambiguous = entered_us.is_none() && self.open.iter().any(|open| open.op == op);
-        if self.open.len() >= REMEMBERED {
+        if self.open.len() >= OPEN {
             self.open.pop_front();
         }
         line.enter(call, out);
