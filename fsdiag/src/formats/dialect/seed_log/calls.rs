@@ -1,9 +1,13 @@
 //! Calls of a log without ids: an end tells how long it took, and belongs to the call that began that long ago.
 
+mod open;
+mod told;
+
 use std::collections::VecDeque;
 
 use fsd_events::op::Op;
 
+use self::{open::Open, told::Told};
 use crate::{
     engine::fact::{Call, Done, Fact, Key, What},
     formats::{Line, Taken},
@@ -12,30 +16,15 @@ use crate::{
 /// Calls that have not ended, and what came out of its order.
 #[derive(Default)]
 pub(super) struct Calls {
-    /// Oldest first.
-    open: VecDeque<Open>,
+    open: Open,
     /// Ends that wait a moment for the line of their beginning.
     early: VecDeque<Early>,
-    /// The latest lines, by what tells one from any other: collectors send blocks of them again.
-    told: VecDeque<Told>,
+    /// The latest lines: collectors send blocks of them again.
+    told: Told,
     /// The latest time.
     now_us: u64,
     /// Times have fractions of a second.
     fine: bool,
-}
-
-struct Open {
-    op: Op,
-    key: Key,
-    entered_us: Option<u64>,
-}
-
-#[derive(PartialEq, Eq)]
-struct Told {
-    at_us: u64,
-    op: Op,
-    /// Its last bytes.
-    tail: [u8; 8],
 }
 
 struct Early {
@@ -44,12 +33,8 @@ struct Early {
     end: Fact,
 }
 
-/// So many lines are remembered.
-const TOLD: usize = 2048;
 /// The two lines of a call do not lie further apart than they say they do.
 const APART_US: u64 = 100_000;
-/// So many calls are looked through for the end of one: no daemon has more handlers, and what is older has lost its end.
-const OPEN: usize = 4096;
 /// So many ends wait at the most.
 const EARLY: usize = 64;
 /// So long a line may be under way.
@@ -62,14 +47,11 @@ impl Calls {
         }
         self.settle(line.at.wall_us, out);
         let (op, key, entered_us) = (call.op, call.key, line.at.wall_us);
-        call.ambiguous = entered_us.is_none() && self.open.iter().any(|open| open.op == op);
-        if self.open.len() >= OPEN {
-            self.open.pop_front();
-        }
+        call.ambiguous = entered_us.is_none() && self.open.has(op);
         line.enter(call, out);
         match self.end_of(op, entered_us) {
             Some(end) => out.push(of_call(end, key)),
-            None => self.open.push_back(Open { op, key, entered_us }),
+            None => self.open.insert(op, key, entered_us),
         }
         Taken::Yes
     }
@@ -81,15 +63,15 @@ impl Calls {
         self.settle(line.at.wall_us, out);
         let end = line.fact(What::Exit(done));
         let began_us = line.at.wall_us.map(|now| now.saturating_sub(us));
-        match (began_us, self.nearest(op, began_us)) {
-            (Some(began_us), nearest) if self.fine && nearest.is_none_or(|(_, distance)| distance > APART_US) => {
+        match (began_us, self.open.nearest(op, began_us)) {
+            (Some(began_us), nearest) if self.fine && nearest.is_none_or(|nearest| nearest.distance_us > APART_US) => {
                 self.early.push_back(Early { began_us, op, end });
                 // In a log whose times go to and fro none would ever be late.
                 if self.early.len() > EARLY {
                     self.wait_no_longer(out);
                 }
             }
-            (_, nearest) => self.close(nearest, end, out),
+            (_, nearest) => out.push(self.ended(nearest, end)),
         }
         Taken::Yes
     }
@@ -108,23 +90,15 @@ impl Calls {
     /// The end that has waited longest belongs to whatever call is nearest.
     fn wait_no_longer(&mut self, out: &mut Vec<Fact>) {
         let Some(Early { began_us, op, end }) = self.early.pop_front() else { return };
-        let nearest = self.nearest(op, Some(began_us));
-        self.close(nearest, end, out);
+        let nearest = self.open.nearest(op, Some(began_us));
+        out.push(self.ended(nearest, end));
     }
 
-    fn close(&mut self, nearest: Option<(usize, u64)>, end: Fact, out: &mut Vec<Fact>) {
-        match nearest.and_then(|(at, _)| self.open.remove(at)) {
-            Some(open) => out.push(of_call(end, open.key)),
-            None => out.push(end),
+    fn ended(&mut self, call: Option<open::Nearest>, end: Fact) -> Fact {
+        match call.and_then(|call| self.open.remove(call)) {
+            Some(key) => of_call(end, key),
+            None => end,
         }
-    }
-
-    /// The call of that kind that began next to that time, and how far from it.
-    fn nearest(&self, op: Op, began_us: Option<u64>) -> Option<(usize, u64)> {
-        let distance =
-            |open: &Open| open.entered_us.zip(began_us).map_or(0, |(entered, began)| entered.abs_diff(began));
-        let same = self.open.iter().enumerate().filter(|(_, open)| open.op == op);
-        same.map(|(at, open)| (at, distance(open))).min_by_key(|(_, distance)| *distance)
     }
 
     /// The end that stood before its beginning.
@@ -144,16 +118,9 @@ impl Calls {
         if at_us % 1_000 == 0 {
             return false;
         }
-        let told = Told { at_us, op, tail: line.text.as_bytes().last_chunk().copied().unwrap_or_default() };
-        if at_us + JITTER_US < self.now_us && self.told.contains(&told) {
-            return true;
-        }
+        let is_late = at_us + JITTER_US < self.now_us;
         self.now_us = self.now_us.max(at_us);
-        if self.told.len() == TOLD {
-            self.told.pop_front();
-        }
-        self.told.push_back(told);
-        false
+        self.told.is_again(at_us, op, line.text) && is_late
     }
 }
 
