@@ -8,12 +8,12 @@ use std::{
 
 use super::{Options, generate, measure::Task};
 
-/// Requests in the smaller log; the larger one has four times as many.
-const MANY: u64 = 1_000_000;
+/// Requests in a log; the last two tell what each takes.
+const MANY: [u64; 4] = [0, 131_072, 1_000_000, 4_000_000];
 
 pub(crate) fn table(dir: &Path, options: &Options) -> io::Result<String> {
     let mut text = String::from(PREFACE);
-    let many = if options.quick { MANY / 10 } else { MANY };
+    let many = MANY.map(|many| if options.quick { many / 10 } else { many });
     let own = |path: &Path, count| generate::never_ended(count, File::create(path)?);
     for (name, write) in [("fsd's own events", own as fn(&Path, u64) -> io::Result<u64>), ("libfuse -d", libfuse)] {
         let peak = |count| -> io::Result<f64> {
@@ -23,21 +23,35 @@ pub(crate) fn table(dir: &Path, options: &Options) -> io::Result<String> {
             fs::remove_file(&path)?;
             Ok(figure.peak_mib())
         };
-        let (none, some, more) = (peak(0)?, peak(many)?, peak(4 * many)?);
-        let each = (more - some) * f64::from(1 << 20) / (3 * many) as f64;
-        text += &format!("| {name} | {none:.1} | {some:.1} | {more:.1} | {each:.0} |\n");
+        let mut peaks = [0.0; MANY.len()];
+        for (count, mib) in many.iter().zip(&mut peaks) {
+            *mib = peak(*count)?;
+        }
+        let [.., some, more] = peaks;
+        let each = (more - some) * f64::from(1 << 20) / (many[3] - many[2]) as f64;
+        text += &format!("| {name} |{} {each:.0} |\n", cells(peaks));
     }
+    text += &format!("| allowed: 64 MiB, and 48 bytes each |{} 48 |\n", cells(many.map(allowed_mib)));
     Ok(text)
 }
 
-const PREFACE: &str = "\n\
-Memory of requests without an end, MiB: none, a million, four million (with `--quick` a tenth of that). The last
-column is what each of the last three million takes, bytes: its numbers and its place in the table, not its path,
-which is kept once for all requests that name it, in about 80 bytes and its length. Whatever the log, up to 131,072 of
-them are judged one by one, which takes most of the first 64 MiB.
+fn cells(mib: [f64; MANY.len()]) -> String {
+    mib.iter().map(|mib| format!(" {mib:.1} |")).collect()
+}
 
-| log | none | a million | four million | bytes each |
-|---|---|---|---|---|
+/// What so many open requests may take.
+fn allowed_mib(many: u64) -> f64 {
+    64.0 + (many * 48) as f64 / f64::from(1 << 20)
+}
+
+const PREFACE: &str = "\n\
+Memory of requests without an end, MiB (with `--quick` a tenth of them). The last column is what each of the last three
+million takes, bytes: its numbers and its place in the table, not its path, which is kept once for all requests that
+name it, in about 80 bytes and its length. Whatever the log, up to 98,304 of them are judged one by one, which takes
+most of the first 64 MiB.
+
+| log | none | 131,072 | a million | four million | bytes each |
+|---|---|---|---|---|---|
 ";
 
 /// The log of a libfuse daemon that answers nothing.

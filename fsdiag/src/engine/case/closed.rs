@@ -22,6 +22,10 @@ pub(super) fn part<'m>(
     for (trace, kin) in lives.iter().zip(kin).filter_map(|(life, kin)| Some((life.session, (*kin)?))) {
         witnesses.entry(kin.of).or_default().push(Witness::new(lives[kin.of].session, trace, kin.apart));
     }
+    // The rule; and of a crowd no second list is made.
+    if witnesses.is_empty() {
+        return (ops, Vec::new());
+    }
     let of = |op: &OpenAt<'m>| witnesses.get(&op.life).into_iter().flatten();
     ops.into_iter().partition(|op| op.watched || !of(op).any(|witness| witness.shows(op)))
 }

@@ -1,6 +1,6 @@
 //! Seats: which operation, task or thread is one party, so that nobody waits for himself under another name.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use fsd_events::op::Op;
 
@@ -26,10 +26,16 @@ struct Known<'m> {
 }
 
 impl<'m> Known<'m> {
-    fn of(ops: &[OpenAt<'m>]) -> Self {
+    fn of(ops: &[OpenAt<'m>], threads: &[Seen<'m>]) -> Self {
         let mut known = Self { keys: HashMap::new(), tids: HashMap::new(), names: HashMap::new() };
+        // Of a crowd a dump names few.
+        let named: HashSet<(Key, Op)> =
+            threads.iter().filter_map(|seen| seen.op.and_then(|(key, op)| Some((key?, op)))).collect();
         for (at, op) in ops.iter().enumerate() {
-            known.keys.entry((op.open.key(), op.open.op())).or_insert(at);
+            let name = (op.open.key(), op.open.op());
+            if named.contains(&name) {
+                known.keys.entry(name).or_insert(at);
+            }
             let call = &op.open.call;
             if !call.asynchronous {
                 call.tid.into_iter().for_each(|tid| _ = known.tids.entry(tid).or_insert(at));
@@ -67,11 +73,14 @@ impl<'m> Case<'m> {
     /// A thread is the same party as the operation that it serves, and as the same thread in another dump.
     fn seat_threads(&mut self) {
         self.seats = vec![usize::MAX; self.threads.len()];
+        if self.threads.is_empty() {
+            return;
+        }
         let dumps: BTreeSet<usize> = self.threads.iter().map(|t| t.dump).collect();
         // First the dumps whose threads are known by name or number: they tell whom the others show.
         let mut dumps: Vec<usize> = dumps.into_iter().collect();
         let mut on_paths = self.on_paths();
-        let known = Known::of(&self.ops);
+        let known = Known::of(&self.ops, &self.threads);
         let named = self.named(&known, &mut on_paths);
         dumps.sort_by_key(|dump| std::cmp::Reverse(named.get(dump).copied()));
         let mut numbered = Numbered::default();

@@ -51,7 +51,7 @@ pub struct Unjudged {
 /// Most that are kept as they came.
 const LATEST: usize = 8192;
 /// Most of a crowd that a report weighs one by one; the others it counts.
-const JUDGED: usize = 1 << 17;
+const JUDGED: usize = 3 << 15;
 
 impl OpenOps {
     pub fn len(&self) -> usize {
