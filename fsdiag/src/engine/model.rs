@@ -203,12 +203,17 @@ impl Model {
     }
 
     /// The session that a foreign fact belongs to.
+    #[inline]
     fn foreign(&mut self, place: Place) -> &mut Session {
         let latest = self.last_foreign.filter(|(input, _)| *input == place.input);
-        let at = latest.map_or_else(|| self.foreign_session(place), |(_, at)| at);
+        let at = match latest {
+            Some((_, at)) => at,
+            None => self.foreign_session(place),
+        };
         &mut self.sessions[at]
     }
 
+    #[inline(never)]
     fn foreign_session(&mut self, place: Place) -> usize {
         let stream = self.stream(place.input);
         let known = self.voices.session(stream);

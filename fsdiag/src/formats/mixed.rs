@@ -304,6 +304,7 @@ impl Mixed {
     }
 
     /// Offers a line to the parsers of its writer, and hands over what comes of it.
+    #[inline]
     fn offer(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
         match self.desks.read(line, &mut self.facts) {
             Taken::Bad => self.counts.bad_lines += 1,
@@ -365,6 +366,7 @@ impl Mixed {
         sink.writer(self.input, self.desks.writer(), false);
     }
 
+    #[inline(always)]
     fn hand_over(&mut self, sink: &mut dyn Sink) {
         self.counts.events += self.facts.len() as u64;
         // One is the rule, and costs less than a list.

@@ -65,7 +65,10 @@ const TRACE_BYTES: usize = "-1 [000] 1.0: fuse_request_end: connection 1 req 2".
 pub(super) fn may_tell(text: &str) -> bool {
     /// Of the number of a process, and of the level behind it.
     const NUMBERED: usize = "[1234567890] DEBUG :".len();
+    /// With the shortest number, and any message at all.
+    const SHORTEST: usize = "[1] DEBUG : exit".len();
     match text.as_bytes().first() {
+        Some(b'[') if text.len() < SHORTEST => false,
         Some(b'[') => scan::position(&text.as_bytes()[..text.len().min(NUMBERED)], b':').is_some(),
         _ => text.len() >= TRACE_BYTES,
     }

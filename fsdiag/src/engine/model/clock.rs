@@ -133,7 +133,15 @@ const FORWARD: Micros = 10_000_000;
 
 impl Clock {
     /// The session time of a fact, noting steps.
+    #[inline]
     pub fn time(&mut self, at: At) -> Option<Micros> {
+        match at {
+            At { mono_us: None, wall_us: None } => self.last.filter(|_| self.monotonic),
+            _ => self.told(at),
+        }
+    }
+
+    fn told(&mut self, at: At) -> Option<Micros> {
         let mono = at.mono_us.and_then(|us| Micros::try_from(us).ok());
         let wall = at.wall_us.and_then(|us| Micros::try_from(us).ok());
         self.wall = self.wall.max(at.wall_us);

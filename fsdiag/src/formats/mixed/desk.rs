@@ -124,6 +124,7 @@ impl Desks {
     }
 
     /// Offers a line to the parsers of its writer.
+    #[inline(always)]
     pub(super) fn read(&mut self, line: &Line<'_>, facts: &mut Vec<Fact>) -> Taken {
         self.all[self.at].read(line, &mut self.tally, facts)
     }
@@ -163,23 +164,27 @@ impl Desk {
         self.slots.iter_mut().for_each(|slot| slot.parser.named(tid));
     }
 
+    #[inline(always)]
     fn read(&mut self, line: &Line<'_>, tally: &mut Tally, facts: &mut Vec<Fact>) -> Taken {
-        let before = self.recent;
-        let mut taken = before.map_or(Taken::No, |at| self.in_turn(at, line, tally, facts));
-        if taken == Taken::No {
-            let next = self.taker(self.awake | GATE.of(line.text), line, tally, facts);
-            taken = next.map_or(Taken::No, |(_, taken)| taken);
-            let next = next.map(|(at, _)| at);
-            // A blank line parts the blocks of one dump.
-            if next.is_some() || !line.text.is_empty() {
-                self.recent = next.filter(|at| self.slots[*at].parser.format() != UNKNOWN);
-            }
-            if let Some(before) = before.filter(|_| next.is_some()) {
-                self.settle_first(before, tally, facts);
-            }
-        }
+        let taken = self.recent.map_or(Taken::No, |at| self.in_turn(at, line, tally, facts));
+        let taken = if taken == Taken::No { self.by_another(line, tally, facts) } else { taken };
         self.worth.0 |= !facts.is_empty() && self.recent.is_some();
         taken
+    }
+
+    /// A line that the parser of the line before refuses.
+    #[inline(never)]
+    fn by_another(&mut self, line: &Line<'_>, tally: &mut Tally, facts: &mut Vec<Fact>) -> Taken {
+        let before = self.recent;
+        let next = self.taker(self.awake | GATE.of(line.text), line, tally, facts);
+        // A blank line parts the blocks of one dump.
+        if next.is_some() || !line.text.is_empty() {
+            self.recent = next.map(|(at, _)| at).filter(|at| self.slots[*at].parser.format() != UNKNOWN);
+        }
+        if let Some(before) = before.filter(|_| next.is_some()) {
+            self.settle_first(before, tally, facts);
+        }
+        next.map_or(Taken::No, |(_, taken)| taken)
     }
 
     /// The first of the `asked` formats that takes a line; the one that took the line before has refused it already.
@@ -214,6 +219,7 @@ impl Desk {
     }
 
     /// Offers a line to one parser, after those that it yields to.
+    #[inline(always)]
     fn in_turn(&mut self, at: usize, line: &Line<'_>, tally: &mut Tally, facts: &mut Vec<Fact>) -> Taken {
         for first in 0..self.slots[at].yields_to.len() {
             let taken = self.offer(self.slots[at].yields_to[first], line, tally, facts);
@@ -224,6 +230,7 @@ impl Desk {
         self.offer(at, line, tally, facts)
     }
 
+    #[inline(always)]
     fn offer(&mut self, at: usize, line: &Line<'_>, tally: &mut Tally, facts: &mut Vec<Fact>) -> Taken {
         let slot = &mut self.slots[at];
         let taken = slot.parser.line(line, facts);
@@ -282,6 +289,7 @@ impl Tally {
         self.0.clear();
     }
 
+    #[inline]
     fn at(&mut self, format: usize) -> &mut (u64, u64) {
         if self.0.len() <= format {
             self.0.resize(format + 1, (0, 0));
