@@ -10,6 +10,7 @@ pub mod finding;
 pub mod infer;
 pub mod kernel;
 pub mod leaks;
+pub(crate) mod methods;
 pub mod model;
 pub mod plural;
 pub mod report;

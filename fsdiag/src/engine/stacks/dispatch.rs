@@ -5,7 +5,11 @@ use std::sync::LazyLock;
 use fsd_events::op::Op;
 
 use super::serves::{is_of_libc, is_of_libfuse};
-use crate::engine::{fact::Frame, words::Words};
+use crate::engine::{
+    fact::Frame,
+    methods::{ALIASES, OF_FILES},
+    words::Words,
+};
 
 /// What functions have in their names that hand a request to a callback.
 const DISPATCHERS: &[&str] = &[
@@ -106,43 +110,6 @@ fn of_method(method: &str) -> Option<Op> {
     let ends = plain.match_indices('_').map(|(at, _)| &plain[at + 1..]);
     of_file.or_else(|| spelled(plain)).or_else(|| ends.filter(|end| !end.is_empty()).find_map(spelled))
 }
-
-/// Methods of jacobsa/fuse that are not called like their operation. Elsewhere helpers may be called so.
-const OF_FILES: &[(&str, Op)] = &[
-    ("LookUpInode", Op::Lookup),
-    ("GetInodeAttributes", Op::Getattr),
-    ("SetInodeAttributes", Op::Setattr),
-    ("ForgetInode", Op::Forget),
-    ("MkNode", Op::Mknod),
-    ("CreateFile", Op::Create),
-    ("CreateLink", Op::Link),
-    ("CreateSymlink", Op::Symlink),
-    ("ReadSymlink", Op::Readlink),
-    ("OpenFile", Op::Open),
-    ("ReadFile", Op::Read),
-    ("WriteFile", Op::Write),
-    ("SyncFile", Op::Fsync),
-    ("FlushFile", Op::Flush),
-    ("ReleaseFileHandle", Op::Release),
-    ("ReleaseDirHandle", Op::Releasedir),
-];
-
-/// Callbacks that are not called like their operation.
-const ALIASES: &[(&str, Op)] = &[
-    ("attr", Op::Getattr),
-    ("fgetattr", Op::Getattr),
-    ("readall", Op::Read),
-    ("readdirall", Op::Readdir),
-    ("readbuf", Op::Read),
-    ("writebuf", Op::Write),
-    ("remove", Op::Unlink),
-    ("truncate", Op::Setattr),
-    ("ftruncate", Op::Setattr),
-    ("chmod", Op::Setattr),
-    ("chown", Op::Setattr),
-    ("utimens", Op::Setattr),
-    ("fsyncfile", Op::Fsync),
-];
 
 pub(super) fn spelled(name: &str) -> Option<Op> {
     let name = name.trim_end_matches('_');

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use fsd_events::op::Op;
 
-use crate::engine::model::hash::NumberMap;
+use crate::engine::{methods, model::hash::NumberMap};
 
 /// The errno behind a name (`ENOENT`) or the usual words of a C library (`no such file or directory`).
 pub(in crate::formats) fn errno(text: &str) -> Option<u32> {
@@ -42,37 +42,10 @@ pub(in crate::formats) fn errno(text: &str) -> Option<u32> {
         .map(|row| row.2)
 }
 
-/// Spellings that differ from the operation's name by more than case and punctuation.
+/// What logs call operations besides; in stacks many a function is called so that is none.
 const ALIASES: &[(&str, Op)] = &[
-    ("attr", Op::Getattr),
-    ("fgetattr", Op::Getattr),
-    ("getinodeattributes", Op::Getattr),
-    ("setinodeattributes", Op::Setattr),
-    ("lookupinode", Op::Lookup),
-    ("forgetinode", Op::Forget),
-    ("batchforget", Op::BatchForget),
-    ("readfile", Op::Read),
-    ("readbuf", Op::Read),
-    ("writefile", Op::Write),
-    ("writebuf", Op::Write),
-    ("openfile", Op::Open),
-    ("syncfile", Op::Fsync),
-    ("flushfile", Op::Flush),
-    ("createfile", Op::Create),
-    ("createsymlink", Op::Symlink),
-    ("createlink", Op::Link),
-    ("releasefilehandle", Op::Release),
-    ("releasedirhandle", Op::Releasedir),
-    ("readdirall", Op::Readdir),
-    ("readsymlink", Op::Readlink),
-    ("remove", Op::Unlink),
-    ("truncate", Op::Setattr),
-    ("ftruncate", Op::Setattr),
-    ("chmod", Op::Setattr),
-    ("chown", Op::Setattr),
-    ("utimens", Op::Setattr),
-    ("utime", Op::Setattr),
     ("setattrx", Op::Setattr),
+    ("utime", Op::Setattr),
     ("statvfs", Op::Statfs),
     ("listdir", Op::Readdir),
     ("close", Op::Release),
@@ -85,7 +58,7 @@ type Spelling = (u64, u64, u64);
 
 static SPELLINGS: LazyLock<NumberMap<Spelling, Op>> = LazyLock::new(|| {
     let names = Op::all().map(|op| (op.name(), op));
-    let all = ALIASES.iter().copied().chain(names);
+    let all = [ALIASES, methods::ALIASES, methods::OF_FILES].into_iter().flatten().copied().chain(names);
     all.filter_map(|(name, op)| Some((spelling(name)?, op))).collect()
 });
 
