@@ -81,6 +81,9 @@ pub trait Sink {
     /// Whose the facts that follow from that input are. `speaks`: it has written a line, and does not only hand over
     /// what it wrote before.
     fn writer(&mut self, _input: InputId, _writer: Option<&Writer>, _speaks: bool) {}
+    /// Whoever writes into that input now is one of too many to be told apart: which end is that of what it began without
+    /// a number is not known from here on.
+    fn leaves(&mut self, _input: InputId) {}
     /// A line that tells nothing but that time went on. `own`: of a format that the input's daemon writes.
     fn passed(&mut self, _input: InputId, _at: At, _own: bool) {}
     /// An event of fsd itself; nothing is copied on the way.

@@ -3,6 +3,7 @@
 pub mod answered;
 pub mod block;
 pub mod clock;
+pub mod crowd;
 pub mod deaths;
 mod dumped;
 mod fold;
@@ -33,6 +34,7 @@ use fsd_events::{
 };
 
 use self::{
+    crowd::GivenUp,
     deaths::Unplaced,
     dumped::Told,
     hash::NumberMap,
@@ -91,6 +93,7 @@ pub struct Model {
     last_run: Option<(RunId, usize)>,
     /// What the dumps of each daemon tell.
     told: Vec<Told>,
+    pub given_up: GivenUp,
 }
 
 impl Model {
@@ -292,6 +295,10 @@ impl Sink for Model {
         let stream = self.stream(input);
         self.last_foreign = None;
         self.voices.turn_to(stream, writer, speaks);
+    }
+
+    fn leaves(&mut self, input: InputId) {
+        self.leave(input);
     }
 
     fn passed(&mut self, input: InputId, at: At, own: bool) {

@@ -1,5 +1,6 @@
 //! The report of a case: verdicts in order, and everything around them.
 
+mod crowd;
 mod restarts;
 mod stops;
 mod unjudged;
@@ -129,14 +130,7 @@ fn note(kind: &str, op: Option<Op>, id: Option<String>, text: String) -> Note {
 
 fn notes(case: &Case<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
-    if case.unjudged.count() > 0 {
-        let text = format!(
-            "{} {} open; only the oldest are judged one by one",
-            count(case.unjudged.count(), "more request"),
-            verb(case.unjudged.count(), "is", "are")
-        );
-        notes.push(note("crowd", None, None, text));
-    }
+    notes.extend(crowd::notes(case));
     for session in case.model.lives() {
         // Where the clock shows whole seconds, a moment may look like one.
         let long = |slow: &&Slow| slow.us >= SLOW_US + session.clock.blur_us();

@@ -1,6 +1,7 @@
 //! Mixed input: every parser over one file, each line to the first that takes it.
 
 mod desk;
+mod desks;
 mod record;
 mod trust;
 
@@ -10,7 +11,8 @@ use fsd_events::line::{Decoded, Decoder};
 use memchr::memmem::Finder;
 
 use self::{
-    desk::{Desks, Turn},
+    desk::Desk,
+    desks::{Desks, Turn},
     trust::Trust,
 };
 use super::{
@@ -101,7 +103,7 @@ impl Mixed {
             // The times of another thread begin anew.
             self.days = Days::default();
         }
-        self.desks.all[0].named(tid);
+        self.desks.named(tid);
     }
 
     /// Whether its program writes a file for each thread: a next number in a name is another thread then.
@@ -334,12 +336,24 @@ impl Mixed {
         match self.desks.turn_to(by, text) {
             Turn::Stays => {}
             Turn::To => sink.writer(self.input, self.desks.writer(), true),
-            Turn::Instead(mut left) => {
-                left.each(&mut self.desks.tally, &mut self.facts, |parser, out| parser.finish(out));
-                sink.writer(self.input, left.writer(), false);
-                self.hand_over(sink);
+            Turn::Instead(left) => {
+                left.into_iter().for_each(|desk| self.put_away(desk, sink));
                 sink.writer(self.input, self.desks.writer(), true);
             }
+        }
+    }
+
+    /// There are more writers than desks: what one of them began without a number has no end from here on.
+    fn put_away(&mut self, mut desk: Desk, sink: &mut dyn Sink) {
+        desk.each(&mut self.desks.tally, &mut self.facts, |parser, out| parser.finish(out));
+        desk.weigh(&self.facts);
+        if self.facts.is_empty() && desk.open() == 0 {
+            return;
+        }
+        sink.writer(self.input, desk.writer(), false);
+        self.hand_over(sink);
+        if desk.open() > 0 {
+            sink.leaves(self.input);
         }
     }
 
@@ -355,11 +369,10 @@ impl Mixed {
     }
 
     fn each(&mut self, sink: &mut dyn Sink, step: fn(&mut dyn Parser, &mut Vec<Fact>)) {
-        for at in 0..self.desks.all.len() {
-            let desk = &mut self.desks.all[at];
-            desk.each(&mut self.desks.tally, &mut self.facts, step);
+        for at in 0..self.desks.len() {
+            let writer = self.desks.each(at, &mut self.facts, step);
             if !self.facts.is_empty() {
-                sink.writer(self.input, desk.writer(), false);
+                sink.writer(self.input, writer, false);
                 self.hand_over(sink);
             }
         }

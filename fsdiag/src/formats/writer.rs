@@ -43,6 +43,10 @@ impl<'a> By<'a> {
         self.pid == writer.pid && same && *self.host == *writer.host
     }
 
+    pub(super) fn of(writer: &'a Writer) -> Self {
+        Self { host: &writer.host, name: &writer.name, pid: writer.pid }
+    }
+
     pub(super) fn writer(&self) -> Writer {
         let mut hasher = DefaultHasher::new();
         self.host.hash(&mut hasher);

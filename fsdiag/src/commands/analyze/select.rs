@@ -85,6 +85,10 @@ impl Sink for Windowed<'_> {
         self.model.writer(input, writer, speaks);
     }
 
+    fn leaves(&mut self, input: InputId) {
+        self.model.leaves(input);
+    }
+
     fn passed(&mut self, input: InputId, at: At, own: bool) {
         if self.window.has(at.wall_us) {
             self.model.passed(input, at, own);

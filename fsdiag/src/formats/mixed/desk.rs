@@ -1,174 +1,134 @@
-//! Desks: the parsers of one writer, one desk for each daemon of a log, so that none pairs what is another's.
+//! Desk: the parsers of one writer, one desk for each daemon of a log, so that none pairs what is another's.
 
 use crate::{
-    engine::fact::{At, Fact, Writer},
+    engine::fact::{Fact, Key, What, Writer},
     formats::{
         Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
-        clock::{Stamp, Zone},
+        clock::Zone,
         gate::{Formats, GATE},
-        writer::By,
     },
 };
 
 /// All parsers, as one writer has used them so far.
 pub(super) struct Desk {
     writer: Option<Writer>,
-    zone: Zone,
+    pub(super) zone: Zone,
+    /// The formats that are read at all.
+    formats: Formats,
+    /// Those that a line was offered to: most of a log never see one.
     slots: Vec<Slot>,
-    /// Their bits, and the slot of each.
-    bits: Formats,
-    of_bit: [u8; Formats::BITS as usize],
+    /// Where each of them is.
+    of_format: [u8; Formats::BITS as usize],
     /// Who took the line before: lines of one format come in runs.
     recent: Option<usize>,
     /// Formats that wait for more: they are offered every line.
     awake: Formats,
-    /// Facts that came of it, and when it was used last.
-    worth: (bool, u64),
+    /// Formats that have taken a line.
+    seen: Formats,
+    /// Of which thread the lines are, as the input's name tells.
+    tid: Option<u64>,
+    worth: Worth,
 }
 
 struct Slot {
     parser: Box<dyn Parser>,
-    bit: Formats,
-    /// Slots that are asked before this one.
-    yields_to: Vec<usize>,
-    /// Slots that will be, once they have taken a line.
-    gives_way_to: Vec<usize>,
-    /// It has taken one.
-    seen: bool,
+    /// Its place among all formats.
+    format: usize,
+    /// Those that are asked before it.
+    yields_to: Formats,
+    /// Those that will be, once they have taken a line.
+    gives_way_to: Formats,
 }
 
-/// What each format gave in all, in the order of the entries.
+/// What would be lost with a desk, the greatest loss first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Worth {
+    /// Its lines have no numbers, and only here it is known which request an end means.
+    open: u32,
+    /// It told of something.
+    told: bool,
+    /// When it was used last.
+    turn: u64,
+}
+
+/// What each format gave in all, by its place: lines and events.
 #[derive(Default)]
-pub(super) struct Tally(Vec<(u64, u64)>);
+pub(super) struct Tally([(u64, u64); Formats::BITS as usize]);
 
-/// The desks of one input; the first is that of lines of which nobody knows who wrote them.
-pub(super) struct Desks {
-    entries: &'static [Entry],
-    pub(super) all: Vec<Desk>,
-    at: usize,
-    turns: u64,
-    pub(super) tally: Tally,
+/// The bits of formats, by their names.
+fn bits(formats: &[&str]) -> Formats {
+    let of = |format: &&str| PARSERS.iter().position(|entry| entry.format == *format).map_or(0, |at| 1 << at);
+    formats.iter().map(of).fold(0, |all, bit: Formats| all | bit)
 }
 
-/// Whose line it is.
-pub(super) enum Turn {
-    /// Of the same writer as the line before.
-    Stays,
-    To,
-    /// Of a new writer, whose desk took the place of that one.
-    Instead(Box<Desk>),
-}
-
-/// A journal names thousands of processes; so many at once are remembered.
-const MOST: usize = 64;
-
-impl Desks {
-    pub(super) fn new(entries: &'static [Entry]) -> Self {
-        let all = vec![Desk::new(entries, None)];
-        Self { entries, all, at: 0, turns: 0, tally: Tally::default() }
-    }
-
-    /// Who wrote the line before.
-    pub(super) fn writer(&self) -> Option<&Writer> {
-        self.all[self.at].writer()
-    }
-
-    /// Whether the line before was of nobody that is known.
-    pub(super) fn is_at_first(&self) -> bool {
-        self.at == 0
-    }
-
-    /// Finds the desk for a line.
-    pub(super) fn turn_to(&mut self, by: Option<&By<'_>>, text: &str) -> Turn {
-        let Some(by) = by else {
-            // What follows in a dump may stand there without an envelope.
-            let goes_on = self.all[self.at].awake != 0 && text.starts_with([' ', '\t']) || text.is_empty();
-            return if goes_on { Turn::Stays } else { self.go_to(0) };
-        };
-        if self.writer().is_some_and(|writer| by.is(writer)) {
-            return Turn::Stays;
-        }
-        match self.all.iter().position(|desk| desk.writer().is_some_and(|writer| by.is(writer))) {
-            Some(at) => self.go_to(at),
-            None if GATE.of(text) == 0 => self.go_to(0),
-            None => self.open(Desk::new(self.entries, Some(by.writer()))),
-        }
-    }
-
-    fn go_to(&mut self, at: usize) -> Turn {
-        if at == self.at {
-            return Turn::Stays;
-        }
-        self.at = at;
-        self.turns += 1;
-        self.all[at].worth.1 = self.turns;
-        Turn::To
-    }
-
-    fn open(&mut self, desk: Desk) -> Turn {
-        if self.all.len() < MOST {
-            self.all.push(desk);
-            return self.go_to(self.all.len() - 1);
-        }
-        // Those that never told of a request first: most processes of a journal are no daemons.
-        let least = (1..self.all.len()).min_by_key(|at| self.all[*at].worth).unwrap_or(0);
-        let left = std::mem::replace(&mut self.all[least], desk);
-        self.at = 0;
-        self.go_to(least);
-        Turn::Instead(Box::new(left))
-    }
-
-    /// The time of a line of the present writer by that one's clock.
-    pub(super) fn own(&mut self, at: At, around: Option<Stamp>) -> At {
-        self.all[self.at].zone.own(at, around)
-    }
-
-    /// Offers a line to the parsers of its writer.
-    #[inline(always)]
-    pub(super) fn read(&mut self, line: &Line<'_>, facts: &mut Vec<Fact>) -> Taken {
-        self.all[self.at].read(line, &mut self.tally, facts)
-    }
-
-    /// The format that gave most events, or most lines where none gave an event, and its events.
-    pub(super) fn best(&self) -> Option<(&'static str, u64)> {
-        let of = |(at, entry): (usize, &Entry)| (entry.format, self.tally.0.get(at).copied().unwrap_or_default());
-        let known = self.entries.iter().enumerate().map(of);
-        let known = known.filter(|(format, (lines, _))| *lines > 0 && *format != UNKNOWN);
-        known.rev().max_by_key(|(_, (lines, events))| (*events, *lines)).map(|(format, (_, events))| (format, events))
-    }
-}
+/// No parser was made.
+const NONE: u8 = u8::MAX;
 
 impl Desk {
-    fn new(entries: &[Entry], writer: Option<Writer>) -> Self {
-        let place = |format: &&str| entries.iter().position(|entry| entry.format == *format);
-        let bit = |entry: &Entry| PARSERS.iter().position(|other| other.format == entry.format).map_or(0, |at| 1 << at);
-        let slot = |entry: &Entry| Slot {
-            parser: (entry.make)(),
-            bit: bit(entry),
-            yields_to: entry.yields_to.iter().filter_map(place).collect(),
-            gives_way_to: entry.gives_way_to.iter().filter_map(place).collect(),
-            seen: false,
-        };
-        let slots: Vec<Slot> = entries.iter().map(slot).collect();
-        let mut of_bit = [0; Formats::BITS as usize];
-        slots.iter().zip(0..).for_each(|(slot, at)| of_bit[slot.bit.trailing_zeros() as usize] = at);
-        let bits = slots.iter().fold(0, |bits, slot| bits | slot.bit);
-        Self { writer, zone: Zone::default(), slots, bits, of_bit, recent: None, awake: 0, worth: (false, 0) }
+    pub(super) fn new(formats: Formats, writer: Option<Writer>) -> Self {
+        let of_format = [NONE; Formats::BITS as usize];
+        Self {
+            writer,
+            zone: Zone::default(),
+            formats,
+            slots: Vec::new(),
+            of_format,
+            recent: None,
+            awake: 0,
+            seen: 0,
+            tid: None,
+            worth: Worth::default(),
+        }
     }
 
     pub(super) fn writer(&self) -> Option<&Writer> {
         self.writer.as_ref()
     }
 
+    /// Whether a parser waits for more lines.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.awake != 0
+    }
+
     pub(super) fn named(&mut self, tid: u64) {
+        self.tid = Some(tid);
         self.slots.iter_mut().for_each(|slot| slot.parser.named(tid));
     }
 
+    /// It is used now.
+    pub(super) fn turns(&mut self, turn: u64) {
+        self.worth.turn = turn;
+    }
+
+    pub(super) fn worth(&self) -> Worth {
+        self.worth
+    }
+
+    /// Requests whose ends nobody else would know.
+    pub(super) fn open(&self) -> u32 {
+        self.worth.open
+    }
+
+    /// Notes what begins and ends that has no number.
+    pub(super) fn weigh(&mut self, facts: &[Fact]) {
+        let open = &mut self.worth.open;
+        for fact in facts {
+            match &fact.what {
+                What::Enter(call) if matches!(call.key, Key::Line(_)) => *open = open.saturating_add(1),
+                // The end of what began before the log is named by its own line.
+                What::Exit(done) if matches!(done.key, Key::Line(_)) && done.key != fact.place.key() => {
+                    *open = open.saturating_sub(1);
+                }
+                _ => {}
+            }
+        }
+    }
+
     #[inline(always)]
-    fn read(&mut self, line: &Line<'_>, tally: &mut Tally, facts: &mut Vec<Fact>) -> Taken {
+    pub(super) fn read(&mut self, line: &Line<'_>, tally: &mut Tally, facts: &mut Vec<Fact>) -> Taken {
         let taken = self.recent.map_or(Taken::No, |at| self.in_turn(at, line, tally, facts));
         let taken = if taken == Taken::No { self.by_another(line, tally, facts) } else { taken };
-        self.worth.0 |= !facts.is_empty() && self.recent.is_some();
+        self.worth.told |= !facts.is_empty() && self.recent.is_some();
         taken
     }
 
@@ -195,10 +155,8 @@ impl Desk {
         tally: &mut Tally,
         facts: &mut Vec<Fact>,
     ) -> Option<(usize, Taken)> {
-        let mut left = asked & self.bits;
-        while left != 0 {
-            let at = usize::from(self.of_bit[left.trailing_zeros() as usize]);
-            left &= left - 1;
+        for format in each(asked & self.formats) {
+            let at = self.slot(format);
             if Some(at) != self.recent {
                 let taken = self.offer(at, line, tally, facts);
                 if taken != Taken::No {
@@ -209,20 +167,41 @@ impl Desk {
         None
     }
 
+    /// The parser of a format, made when it is asked for the first time.
+    #[inline]
+    fn slot(&mut self, format: usize) -> usize {
+        if self.of_format[format] == NONE { self.make(format) } else { usize::from(self.of_format[format]) }
+    }
+
+    #[inline(never)]
+    fn make(&mut self, format: usize) -> usize {
+        let Entry { make, yields_to, gives_way_to, .. } = &PARSERS[format];
+        let mut parser = make();
+        self.tid.into_iter().for_each(|tid| parser.named(tid));
+        let at = self.slots.len();
+        let slot = Slot { parser, format, yields_to: bits(yields_to), gives_way_to: bits(gives_way_to) };
+        self.slots.push(slot);
+        self.of_format[format] = u8::try_from(at).unwrap_or(NONE);
+        at
+    }
+
     /// Another format goes on: what the one before held back comes before the facts of this line.
     fn settle_first(&mut self, before: usize, tally: &mut Tally, facts: &mut Vec<Fact>) {
         let later = facts.len();
         self.slots[before].parser.settle(facts);
         self.note(before);
-        tally.at(before).1 += (facts.len() - later) as u64;
+        tally.at(self.slots[before].format).1 += (facts.len() - later) as u64;
         facts.rotate_left(later);
     }
 
     /// Offers a line to one parser, after those that it yields to.
     #[inline(always)]
     fn in_turn(&mut self, at: usize, line: &Line<'_>, tally: &mut Tally, facts: &mut Vec<Fact>) -> Taken {
-        for first in 0..self.slots[at].yields_to.len() {
-            let taken = self.offer(self.slots[at].yields_to[first], line, tally, facts);
+        let slot = &self.slots[at];
+        let first = slot.yields_to | slot.gives_way_to & self.seen;
+        for format in each(first & self.formats) {
+            let first = self.slot(format);
+            let taken = self.offer(first, line, tally, facts);
             if taken != Taken::No {
                 return taken;
             }
@@ -234,38 +213,30 @@ impl Desk {
     fn offer(&mut self, at: usize, line: &Line<'_>, tally: &mut Tally, facts: &mut Vec<Fact>) -> Taken {
         let slot = &mut self.slots[at];
         let taken = slot.parser.line(line, facts);
-        if taken == Taken::No && self.awake & slot.bit == 0 {
+        if taken == Taken::No && self.awake & slot.bit() == 0 {
             debug_assert!(slot.parser.is_idle(), "{} begins to wait by a line that it refuses", slot.parser.format());
             return taken;
         }
         self.awake = slot.among(self.awake);
         if taken != Taken::No {
-            if !slot.seen {
-                self.give_way(at);
-            }
-            let (lines, events) = tally.at(at);
+            self.seen |= slot.bit();
+            let (lines, events) = tally.at(slot.format);
             *lines += u64::from(taken.is_own());
             *events += facts.len() as u64;
         }
         taken
     }
 
-    /// It has seen its own: from here on it is asked before those that give way to it.
-    fn give_way(&mut self, seen: usize) {
-        self.slots[seen].seen = true;
-        for slot in &mut self.slots {
-            let known = slot.gives_way_to.iter().position(|first| *first == seen);
-            slot.yields_to.extend(known.map(|at| slot.gives_way_to.remove(at)));
-        }
-    }
-
     /// One step of every parser; what comes of it stands in the order of the lines.
     pub(super) fn each(&mut self, tally: &mut Tally, facts: &mut Vec<Fact>, step: fn(&mut dyn Parser, &mut Vec<Fact>)) {
-        for at in 0..self.slots.len() {
+        // Whichever was asked first.
+        for format in 0..self.of_format.len() {
+            let at = usize::from(self.of_format[format]);
+            let Some(slot) = self.slots.get_mut(at) else { continue };
             let before = facts.len();
-            step(self.slots[at].parser.as_mut(), facts);
+            step(slot.parser.as_mut(), facts);
+            tally.at(format).1 += (facts.len() - before) as u64;
             self.note(at);
-            tally.at(at).1 += (facts.len() - before) as u64;
         }
         facts.sort_by_key(|fact| fact.place.line);
     }
@@ -276,24 +247,40 @@ impl Desk {
     }
 }
 
+/// The places of these formats.
+fn each(formats: Formats) -> impl Iterator<Item = usize> {
+    let mut left = formats;
+    std::iter::from_fn(move || {
+        let format = (left != 0).then(|| left.trailing_zeros() as usize);
+        left &= left.wrapping_sub(1);
+        format
+    })
+}
+
 impl Slot {
+    #[inline]
+    fn bit(&self) -> Formats {
+        1 << self.format
+    }
+
     /// Those that wait for more, with this one if it does.
     #[inline]
     fn among(&self, awake: Formats) -> Formats {
-        if self.parser.is_idle() { awake & !self.bit } else { awake | self.bit }
+        if self.parser.is_idle() { awake & !self.bit() } else { awake | self.bit() }
     }
 }
 
 impl Tally {
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
+    }
+
+    pub(super) fn of(&self, format: usize) -> (u64, u64) {
+        self.0[format]
     }
 
     #[inline]
     fn at(&mut self, format: usize) -> &mut (u64, u64) {
-        if self.0.len() <= format {
-            self.0.resize(format + 1, (0, 0));
-        }
         &mut self.0[format]
     }
 }

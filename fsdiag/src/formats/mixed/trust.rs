@@ -1,5 +1,7 @@
 //! Trust: what of a line is believed: envelopes that may be none, and lines that collectors send twice.
 
+use hashbrown::HashSet;
+
 use super::is_event;
 use crate::{
     engine::fact::At,
@@ -9,7 +11,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Trust {
     /// What envelopes begin with that were doubtful, and have stood before lines of a known format.
-    believed: Vec<Box<str>>,
+    believed: HashSet<Box<str>>,
     /// The last line that a collector stamped, and its time.
     last: (u64, String),
 }
@@ -18,17 +20,17 @@ impl Trust {
     /// Whether an envelope that looks like one is one.
     #[inline(never)]
     pub(super) fn believes(&mut self, opened: &Opened<'_>) -> bool {
-        /// A journal has more names, and tells their processes.
-        const MOST: usize = 64;
+        /// A journal has more names, and tells their processes; a cluster has as many hosts.
+        const MOST: usize = 4096;
         let Some(doubt) = opened.doubt else { return true };
-        if self.believed.iter().any(|head| **head == *doubt.head) {
+        if self.believed.contains(doubt.head) {
             return true;
         }
         let text = opened.text;
         let known = text.starts_with(['{']) && is_event(text.as_bytes()) || GATE.of_a_format(text);
         let proven = known && GATE.begun(doubt.with) == 0;
         if proven && self.believed.len() < MOST {
-            self.believed.push(doubt.head.into());
+            self.believed.insert(doubt.head.into());
         }
         proven
     }

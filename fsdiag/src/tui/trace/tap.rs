@@ -108,6 +108,10 @@ impl Sink for Tap<'_> {
         self.model.writer(input, writer, speaks);
     }
 
+    fn leaves(&mut self, input: InputId) {
+        self.model.leaves(input);
+    }
+
     fn passed(&mut self, input: InputId, at: At, own: bool) {
         self.model.passed(input, at, own);
     }

@@ -1,0 +1,35 @@
+//! Crowd: notes on what is so many that not each of them is looked at.
+
+use super::note;
+use crate::engine::{
+    case::Case,
+    model::crowd::GivenUp,
+    plural::{count, verb},
+    report::Note,
+};
+
+pub(super) fn notes(case: &Case<'_>) -> impl Iterator<Item = Note> {
+    unjudged(case).into_iter().chain(given_up(case.model.given_up))
+}
+
+fn unjudged(case: &Case<'_>) -> Option<Note> {
+    let open = case.unjudged.count();
+    let text = || {
+        let are = verb(open, "is", "are");
+        format!("{} {are} open; only the oldest are judged one by one", count(open, "more request"))
+    };
+    (open > 0).then(|| note("crowd", None, None, text()))
+}
+
+fn given_up(all: GivenUp) -> Option<Note> {
+    let GivenUp { daemons, requests } = all;
+    let text = || {
+        format!(
+            "more daemons write into one log than are told apart: whether {} of {} {} ended is not known; read the logs of fewer daemons at once",
+            count(requests, "request"),
+            count(daemons, "daemon"),
+            verb(requests, "has", "have"),
+        )
+    };
+    (requests > 0).then(|| note("cannot_tell", None, None, text()))
+}
