@@ -143,18 +143,18 @@ impl Model {
 
     /// Sessions that are not followed by another life of the same daemon.
     pub fn current(&self) -> impl Iterator<Item = (usize, &Session)> {
-        let foreign = self.voices.current();
+        let foreign = self.voices.current(self.told_of());
         self.sessions.iter().enumerate().filter(move |(at, _)| !self.is_over(*at, foreign))
     }
 
     /// Whether a later session took over from this one.
     pub fn is_past(&self, at: usize) -> bool {
-        self.is_over(at, self.voices.current())
+        self.is_over(at, self.voices.current(self.told_of()))
     }
 
     /// The session of whoever wrote into the same log under that name next.
     pub fn follower(&self, at: usize) -> Option<&Session> {
-        self.voices.follower(at).map(|next| &self.sessions[next])
+        self.voices.follower(at, self.told_of()).map(|next| &self.sessions[next])
     }
 
     fn is_over(&self, at: usize, foreign: &BTreeSet<usize>) -> bool {
@@ -240,14 +240,15 @@ impl Model {
         }
         // A dump's session is known by its number: it stays where it is.
         let before = self.voices.session(stream).filter(|at| !self.sessions[*at].of_dump);
-        if let Some(at) = before.or_else(|| self.voices.spare()) {
-            self.past.add(Box::new(std::mem::replace(&mut self.sessions[at], session)));
-            self.voices.set_session(stream, at);
-            return at;
-        }
-        self.sessions.push(session);
-        self.voices.set_session(stream, self.sessions.len() - 1);
-        self.sessions.len() - 1
+        let at = match before {
+            Some(at) => {
+                self.past.add(Box::new(std::mem::replace(&mut self.sessions[at], session)));
+                at
+            }
+            None => self.seat(session),
+        };
+        self.voices.set_session(stream, at);
+        at
     }
 
     /// A request of a foreign log begins, and perhaps a new life with it.
@@ -294,7 +295,7 @@ impl Sink for Model {
     fn writer(&mut self, input: InputId, writer: Option<&Writer>, speaks: bool) {
         let stream = self.stream(input);
         self.last_foreign = None;
-        self.voices.turn_to(stream, writer, speaks);
+        self.turn(stream, writer, speaks);
     }
 
     fn leaves(&mut self, input: InputId) {
@@ -308,8 +309,7 @@ impl Sink for Model {
             self.sessions[of].writes(at);
         }
         // Whoever wrote it: those who write into one log read one clock.
-        let spoke = self.voices.spoke(stream).filter(|(_, of)| self.sessions[*of].has_entered_anything());
-        if let Some((_, latest)) = spoke.max() {
+        if let Some(latest) = self.voices.heard(stream, |of| self.sessions[of].has_entered_anything()) {
             self.sessions[latest].passes(at);
         }
     }

@@ -36,6 +36,21 @@ impl Past {
         }
     }
 
+    /// What somebody did who may write again, but has nothing open.
+    pub(super) fn count(&mut self, session: &Session) {
+        self.counted.sum.absorb(session);
+    }
+
+    /// One that was taken for over writes again: its session, if it is still whole. `open`: what had been open there.
+    pub(super) fn rises(&mut self, its: impl Fn(&Session) -> bool, open: u64) -> Option<Session> {
+        if let Some(at) = self.latest.iter().position(|session| its(session)) {
+            return self.latest.remove(at).map(|session| *session);
+        }
+        let Counted { lives, killed, .. } = &mut self.counted;
+        (*lives, *killed) = (lives.saturating_sub(1), killed.saturating_sub(open));
+        None
+    }
+
     /// The latest ones, oldest first.
     pub fn latest(&self) -> impl Iterator<Item = &Session> {
         self.latest.iter().map(|session| &**session)
@@ -48,6 +63,6 @@ impl Past {
 
     /// Everything that past lives did, in as few sessions as are left of them.
     pub(super) fn all(&self) -> impl Iterator<Item = &Session> {
-        self.counted().map(|counted| &counted.sum).into_iter().chain(self.latest())
+        std::iter::once(&self.counted.sum).chain(self.latest())
     }
 }

@@ -175,6 +175,11 @@ impl Session {
         self.first_key.is_some()
     }
 
+    /// The number of the first request that it tells of.
+    pub(super) fn first_key(&self) -> Option<u64> {
+        self.first_key
+    }
+
     /// Whether a request has begun.
     pub(super) fn has_entered(&self) -> bool {
         self.first_key.is_some()

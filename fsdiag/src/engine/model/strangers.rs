@@ -53,7 +53,7 @@ impl Model {
     }
 
     pub(super) fn daemons(&self, stream: InputId) -> Vec<usize> {
-        self.voices.sessions(stream).into_iter().filter(|at| self.is_daemon(*at)).collect()
+        self.voices.sessions(stream, self.told_of()).into_iter().filter(|at| self.is_daemon(*at)).collect()
     }
 
     pub(super) fn is_daemon(&self, at: usize) -> bool {

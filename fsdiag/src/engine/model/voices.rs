@@ -1,13 +1,16 @@
 //! Rule R0 where lines tell who wrote them: two that write by turns are two daemons, and one that begins after the
 //! last word of another of the same name is the same daemon, started again.
 
+mod follow;
+mod spare;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::OnceLock,
 };
 
-use hashbrown::HashMap;
-
+use self::spare::Found;
+pub(super) use self::{follow::Told, spare::Spare};
 use super::hash::NumberMap;
 use crate::engine::fact::{InputId, Writer};
 
@@ -18,13 +21,21 @@ pub(super) struct Voices {
     /// Those that have a session: few, in a journal of many processes.
     living: Vec<usize>,
     known: NumberMap<(InputId, u64), usize>,
+    /// Whose each session is.
+    of_session: NumberMap<usize, usize>,
     /// Whose the facts of a stream are now.
     speaking: BTreeMap<InputId, usize>,
+    /// The session of whoever has asked a daemon's questions in that stream last, before the present one.
+    heard: BTreeMap<InputId, usize>,
     turns: u64,
-    /// So many have to live before it is worth looking again for one that was followed.
+    /// So many have to live before it is worth looking again for those whose sessions others may have.
     crowd: usize,
+    /// Those, as far as they have not spoken since, the best one last.
+    spares: Vec<Found>,
     /// What of them all was asked since the last turn.
     lives: OnceLock<Lives>,
+    /// The same, as long as it makes no difference to who followed whom.
+    roster: OnceLock<Lives>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -42,29 +53,74 @@ struct Voice {
     writer: Option<Writer>,
     /// Where its requests are.
     session: Option<usize>,
+    /// Its session became another's, because another one had followed it; so much was open then.
+    buried: Option<u64>,
     /// When it took its first and its last turn.
     first: u64,
     last: u64,
 }
 
 /// A journal of a restart loop has no end; so many lives of named writers stay whole.
-pub(super) const MOST_LIVES: usize = 64;
+pub(super) const MOST_LIVES: usize = 512;
+/// So many daemons of all logs are told apart.
+pub(super) const MOST_DAEMONS: usize = 4096;
+/// More writers have no place: those that told nothing are forgotten.
+const MOST_VOICES: usize = 1 << 16;
 
 impl Voices {
-    /// From here on the facts of that stream are those of `writer`.
-    pub(super) fn turn_to(&mut self, stream: InputId, writer: Option<&Writer>, speaks: bool) {
+    /// From here on the facts of that stream are those of `writer`. Some: it was buried, and lives; so much had been open.
+    pub(super) fn turn_to(&mut self, stream: InputId, writer: Option<&Writer>, speaks: bool) -> Option<u64> {
         let identity = writer.map_or(0, |writer| writer.identity);
-        let turn = self.turns + 1;
+        let at = match self.known.get(&(stream, identity)) {
+            Some(at) => *at,
+            None => self.add(stream, writer, identity),
+        };
         self.lives.take();
-        let at = *self.known.entry((stream, identity)).or_insert_with(|| {
-            self.all.push(Voice { stream, writer: writer.cloned(), session: None, first: turn, last: turn });
-            self.all.len() - 1
-        });
-        if speaks {
-            self.turns = turn;
-            self.all[at].last = turn;
-        }
         self.speaking.insert(stream, at);
+        if !speaks {
+            return None;
+        }
+        // Who was followed was not, after all.
+        if self.roster.get().is_some_and(|lives| lives.followed.contains_key(&at)) {
+            self.roster.take();
+        }
+        self.turns += 1;
+        self.all[at].last = self.turns;
+        self.all[at].buried.take()
+    }
+
+    fn add(&mut self, stream: InputId, writer: Option<&Writer>, identity: u64) -> usize {
+        if self.all.len() >= MOST_VOICES {
+            self.forget();
+        }
+        let turn = self.turns + 1;
+        let (writer, session, buried) = (writer.cloned(), None, None);
+        self.all.push(Voice { stream, writer, session, buried, first: turn, last: turn });
+        self.known.insert((stream, identity), self.all.len() - 1);
+        self.all.len() - 1
+    }
+
+    /// The older half of those that have no session, and are not asked for one now.
+    fn forget(&mut self) {
+        let mut turns: Vec<u64> = self.all.iter().map(|voice| voice.last).collect();
+        let middle = turns.len() / 2;
+        let older = *turns.select_nth_unstable(middle).1;
+        let present: BTreeSet<usize> = self.speaking.values().copied().collect();
+        let stays =
+            |(at, voice): (usize, &Voice)| voice.session.is_some() || voice.last > older || present.contains(&at);
+        let kept: Vec<bool> = self.all.iter().enumerate().map(stays).collect();
+        let mut places = Vec::with_capacity(kept.len());
+        kept.iter().fold(0, |place, stays| {
+            places.push(place);
+            place + usize::from(*stays)
+        });
+        let mut stays = kept.iter();
+        self.all.retain(|_| stays.next() == Some(&true));
+        self.known.retain(|_, at| kept[*at]);
+        let known = self.known.values_mut().chain(self.of_session.values_mut()).chain(self.speaking.values_mut());
+        known.chain(&mut self.living).for_each(|at| *at = places[*at]);
+        self.spares.clear();
+        self.roster.take();
     }
 
     /// The session of whoever speaks.
@@ -78,6 +134,8 @@ impl Voices {
         }
         let at = self.speaking[&stream];
         self.lives.take();
+        self.roster.take();
+        self.of_session.insert(session, at);
         if self.all[at].session.replace(session).is_none() {
             self.living.push(at);
         }
@@ -89,126 +147,56 @@ impl Voices {
     }
 
     /// The sessions that are the present one of their writer, where nobody followed that writer.
-    pub(super) fn current(&self) -> &BTreeSet<usize> {
-        &self.lives().current
+    pub(super) fn current(&self, told: impl Fn(usize) -> Told) -> &BTreeSet<usize> {
+        &self.lives.get_or_init(|| self.look(told)).current
     }
 
     /// The session of whoever followed the writer of that one.
-    pub(super) fn follower(&self, session: usize) -> Option<usize> {
-        let (at, _) = self.living().find(|(_, voice)| voice.session == Some(session))?;
-        self.all[*self.lives().followed.get(&at)?].session
+    pub(super) fn follower(&self, session: usize, told: impl Fn(usize) -> Told) -> Option<usize> {
+        let at = self.of_session.get(&session)?;
+        self.all[*self.lives.get_or_init(|| self.look(told)).followed.get(at)?].session
     }
 
-    /// The present sessions of that stream.
-    pub(super) fn sessions(&self, stream: InputId) -> Vec<usize> {
-        let followed = &self.lives().followed;
-        let of_it = self.living().filter(|(_, voice)| voice.stream == stream);
-        of_it.filter(|(at, _)| !followed.contains_key(at)).filter_map(|(_, voice)| voice.session).collect()
+    /// The present sessions of that stream, as it is read.
+    pub(super) fn sessions(&self, stream: InputId, told: impl Fn(usize) -> Told) -> Vec<usize> {
+        let current = &self.roster.get_or_init(|| self.look(told)).current;
+        let of_it = |session: &&usize| self.of_session.get(session).is_some_and(|at| self.all[*at].stream == stream);
+        current.iter().filter(of_it).copied().collect()
     }
 
-    /// When each of that stream spoke last, and where its requests are.
-    pub(super) fn spoke(&self, stream: InputId) -> impl Iterator<Item = (u64, usize)> {
-        let of_it = self.living().filter(move |(_, voice)| voice.stream == stream);
-        of_it.filter_map(|(_, voice)| Some((voice.last, voice.session?)))
+    /// The session of the daemon that spoke last in that stream.
+    pub(super) fn heard(&self, stream: InputId, is_daemon: impl Fn(usize) -> bool) -> Option<usize> {
+        let present = self.session(stream).filter(|session| is_daemon(*session));
+        let is_its = |session: &&usize| self.of_session.get(session).is_some_and(|at| self.all[*at].stream == stream);
+        present.or_else(|| self.heard.get(&stream).filter(is_its).copied())
     }
 
-    /// The turn that is taken now, and the last one of whom that session belongs to.
+    /// Remembers the session of whoever speaks as that of the daemon that spoke last.
+    pub(super) fn hears(&mut self, stream: InputId, is_daemon: impl Fn(usize) -> bool) {
+        if let Some(session) = self.session(stream).filter(|session| is_daemon(*session)) {
+            self.heard.insert(stream, session);
+        }
+    }
+
+    /// Whether whom that session belongs to took its last turn by then.
     pub(super) fn silent_since(&self, session: usize, turn: u64) -> bool {
-        self.living().any(|(_, voice)| voice.session == Some(session) && voice.last <= turn)
+        self.of_session.get(&session).is_some_and(|at| self.all[*at].last <= turn)
     }
 
     pub(super) fn turn(&self) -> u64 {
         self.turns
     }
 
-    /// Where too many lives are told apart: the session of one that was followed, which is nobody's from now on.
-    pub(super) fn spare(&mut self) -> Option<usize> {
-        if self.living.len() < self.crowd.max(MOST_LIVES)
-            || self.living().filter(|(_, voice)| voice.writer.is_some()).count() < MOST_LIVES
-        {
-            return None;
-        }
-        let Some(oldest) = self.lives().followed.keys().copied().min_by_key(|at| self.all[*at].last) else {
-            // A log of very many that all live is not searched anew for each of them.
-            self.crowd = self.living.len() + self.living.len() / 4;
-            return None;
-        };
-        self.lives.take();
-        self.living.retain(|at| *at != oldest);
-        self.all[oldest].session.take()
-    }
-
-    fn lives(&self) -> &Lives {
-        self.lives.get_or_init(|| {
-            let followed = self.followed();
-            let current = self.living().filter(|(at, _)| !followed.contains_key(at));
-            let current = current.filter_map(|(_, voice)| voice.session).collect();
-            Lives { followed, current }
-        })
+    fn look(&self, told: impl Fn(usize) -> Told) -> Lives {
+        let followed = if self.living.len() < 2 { BTreeMap::new() } else { follow::followed(self.living(), told) };
+        let current = self.living().filter(|(at, _)| !followed.contains_key(at));
+        let current = current.filter_map(|(_, voice)| voice.session).collect();
+        Lives { followed, current }
     }
 
     fn living(&self) -> impl Iterator<Item = (usize, &Voice)> {
         self.living.iter().map(|at| (*at, &self.all[*at]))
     }
-
-    /// Who was followed by whom. Nobody follows two, and of several that fell silent the latest is followed.
-    fn followed(&self) -> BTreeMap<usize, usize> {
-        let mut followed = BTreeMap::new();
-        if self.living.len() < 2 {
-            return followed;
-        }
-        let mut lives = self.living.clone();
-        lives.sort_by_key(|at| self.all[*at].first);
-        let mut alike: HashMap<Kind<'_>, Vec<usize>> = HashMap::new();
-        for at in &lives {
-            self.all[*at].kinds().for_each(|kind| alike.entry(kind).or_default().push(*at));
-        }
-        for later in &lives {
-            let own = &self.all[*later];
-            let earlier = own.kinds().filter_map(|kind| alike.get(&kind)).flatten();
-            let free = earlier.filter(|at| self.all[**at].last < own.first && !followed.contains_key(*at));
-            if let Some(latest) = free.max_by_key(|at| self.all[**at].last) {
-                followed.insert(*latest, *later);
-            }
-        }
-        followed
-    }
-}
-
-/// What writers have in common that may be one daemon in several processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind<'a> {
-    /// With numbers, on one machine.
-    Numbered {
-        stream: InputId,
-        host: &'a str,
-        name: &'a str,
-    },
-    Replica {
-        stream: InputId,
-        of: (&'a str, &'a str),
-        name: &'a str,
-        pid: Option<u32>,
-    },
-}
-
-impl Voice {
-    fn kinds(&self) -> impl Iterator<Item = Kind<'_>> {
-        let (stream, writer) = (self.stream, self.writer.as_ref());
-        let numbered = writer.filter(|own| own.pid.is_some());
-        let numbered = numbered.map(|own| Kind::Numbered { stream, host: &own.host, name: &own.name });
-        let replica = writer
-            .and_then(|own| Some(Kind::Replica { stream, of: replica(&own.host)?, name: &own.name, pid: own.pid }));
-        numbered.into_iter().chain(replica)
-    }
-}
-
-/// What all pods of one kind are called, one after the other: `fuse-x7k2p/mounter` without the letters by chance.
-fn replica(host: &str) -> Option<(&str, &str)> {
-    let (pod, container) = host.split_once('/').unwrap_or((host, ""));
-    let (name, chance) = pod.rsplit_once('-')?;
-    let letters = |b: u8| b"bcdfghjklmnpqrstvwxz2456789".contains(&b);
-    (chance.len() == 5 && chance.bytes().all(letters)).then_some((name, container))
 }
 
 #[cfg(test)]
@@ -234,7 +222,7 @@ mod tests {
                 voices.set_session(LOG, at);
             }
         }
-        voices.current().iter().copied().collect()
+        voices.current(|_| Told::default()).iter().copied().collect()
     }
 
     #[test]
@@ -257,27 +245,66 @@ mod tests {
         assert_eq!(current(&[&pod("x7k2p"), &pod("zw4bd")]), [1]);
     }
 
+    /// The same for lives of that many seconds each, and whether each shows its beginning.
+    fn current_of(turns: &[&Writer], spans: &[(i64, i64)], begins: bool) -> usize {
+        let mut voices = Voices::default();
+        for (at, writer) in turns.iter().enumerate() {
+            voices.turn_to(LOG, Some(writer), true);
+            if voices.session(LOG).is_none() {
+                voices.set_session(LOG, at);
+            }
+        }
+        let told = |at: usize| Told { span: Some((spans[at].0 * 1_000_000, spans[at].1 * 1_000_000)), begins };
+        voices.current(told).len()
+    }
+
+    #[test]
+    fn pods_whose_lines_stand_in_blocks_one_behind_the_other_all_live() {
+        let pods = ["x7k2p", "zw4bd", "9sdfg"].map(|chance| writer(&format!("fuse-{chance}/mounter"), "", None));
+        let turns: Vec<&Writer> = pods.iter().collect();
+        assert_eq!(current_of(&turns, &[(0, 60), (2, 61), (1, 59)], true), 3);
+        assert_eq!(current_of(&turns, &[(0, 60), (61, 120), (121, 180)], true), 1);
+    }
+
+    #[test]
+    fn whoever_falls_silent_in_a_crowd_is_not_followed_by_one_whose_log_began_earlier() {
+        let pods: Vec<Writer> = ["x7k2p", "zw4bd", "9sdfg", "bbbbb", "ccccc"]
+            .iter()
+            .map(|chance| writer(&format!("fuse-{chance}/mounter"), "", None))
+            .collect();
+        let turns: Vec<&Writer> = pods.iter().collect();
+        let spans = [(0, 10), (0, 60), (0, 60), (0, 60), (20, 60)];
+        assert_eq!(current_of(&turns, &spans, false), 5);
+        assert_eq!(current_of(&turns, &spans, true), 4);
+    }
+
     #[test]
     fn hundreds_of_machines_in_one_log_all_live() {
         let mut voices = Voices::default();
         for host in 0..1000 {
             voices.turn_to(LOG, Some(&writer(&format!("host{host}"), "sshfs", Some(12))), true);
-            assert_eq!(voices.spare(), None);
+            assert_eq!(voices.spare(|_| Told::default(), |_| true), None);
             voices.set_session(LOG, host);
         }
-        assert_eq!((voices.current().len(), voices.sessions(LOG).len()), (1000, 1000));
+        assert_eq!(
+            (voices.current(|_| Told::default()).len(), voices.sessions(LOG, |_| Told::default()).len()),
+            (1000, 1000)
+        );
     }
 
     #[test]
     fn a_restart_loop_gives_its_oldest_lives_back() {
         let mut voices = Voices::default();
         let mut made = 0;
-        for pid in 0..1000 {
+        for pid in 0..3000 {
             voices.turn_to(LOG, Some(&writer("nas", "sshfs", Some(pid))), true);
-            let session = voices.spare().unwrap_or(made);
+            let session = match voices.spare(|_| Told::default(), |_| true) {
+                Some(Spare::Past { session, .. } | Spare::Quiet { session }) => session,
+                None => made,
+            };
             made = made.max(session + 1);
             voices.set_session(LOG, session);
         }
-        assert_eq!((made, voices.sessions(LOG).len()), (MOST_LIVES, 1));
+        assert_eq!((made, voices.sessions(LOG, |_| Told::default()).len()), (MOST_LIVES, 1));
     }
 }
