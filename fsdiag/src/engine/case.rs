@@ -4,6 +4,7 @@ mod apart;
 mod called;
 mod closed;
 mod kin;
+mod places;
 mod present;
 mod seats;
 mod twins;
@@ -12,14 +13,15 @@ use std::collections::BTreeSet;
 
 use fsd_events::op::Op;
 
-use self::kin::Kin;
 pub(super) use self::{apart::label, called::named};
+use self::{kin::Kin, places::Places};
 use super::{
     fact::Place,
     infer::{self, Guess},
     leaks,
     model::{
         Model, Now,
+        deaths::Fates,
         open::Unjudged,
         ops::{Micros, OpenOp},
         session::{Ended, Session},
@@ -38,6 +40,12 @@ pub struct Case<'m> {
     pub lives: Vec<Life<'m>>,
     /// For each life, whose second witness it is.
     pub kin: Vec<Option<Kin>>,
+    /// Whether any is.
+    joined: bool,
+    /// How daemons ended, in the present or before.
+    pub fates: Fates<'m>,
+    /// The operations of each life, and of each whose course tells what holds them up.
+    places: Places,
     /// Requests without an answer, oldest first within a life.
     pub ops: Vec<OpenAt<'m>>,
     /// Those that another witness shows answered: their log lost the end.
@@ -113,7 +121,8 @@ pub enum Who<'m> {
 
 impl<'m> Case<'m> {
     pub fn new(model: &'m Model, now: Now) -> Self {
-        let lives = present::lives(model, now);
+        let fates = model.fates();
+        let lives = present::lives(model, now, &fates);
         let kin = kin::of(&lives);
         let (ops, answered) = closed::part(twins::open_ops(&lives, &kin), &lives, &kin);
         let unjudged = twins::unjudged(&lives);
@@ -121,7 +130,10 @@ impl<'m> Case<'m> {
         let mut case = Self {
             model,
             lives,
+            joined: kin.iter().any(Option::is_some),
             kin,
+            fates,
+            places: Places::of(&ops),
             ops,
             answered,
             threads,

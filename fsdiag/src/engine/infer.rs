@@ -76,8 +76,8 @@ fn view<'c, 'm>(case: &'c Case<'m>, life: usize) -> Option<View<'c, 'm>> {
 }
 
 fn ops_of(case: &Case<'_>, life: usize) -> Vec<usize> {
-    let mut ops: Vec<usize> =
-        (0..case.ops.len()).filter(|op| case.ops[*op].daemon == life && case.ops[*op].at.is_some()).collect();
+    let timed = case.ops_served(life).iter().copied().filter(|op| case.ops[*op].at.is_some());
+    let mut ops: Vec<usize> = timed.collect();
     ops.retain(|op| !case.leaks.contains(op));
     ops.sort_by_key(|op| (case.ops[*op].at, case.ops[*op].open.order));
     ops

@@ -16,7 +16,7 @@ const KINDS: usize = 3;
 
 /// The open requests of that life whose ends are lost; none where they may as well hang.
 pub fn of(case: &Case<'_>, life: usize) -> Vec<usize> {
-    let left: Vec<usize> = (0..case.ops.len()).filter(|op| case.ops[*op].life == life && is_left(case, *op)).collect();
+    let left: Vec<usize> = case.ops_of(life).iter().copied().filter(|op| is_left(case, *op)).collect();
     let op = |at: &usize| &case.ops[*at];
     let kinds: BTreeSet<Op> = left.iter().map(|at| op(at).open.op()).collect();
     let paths: BTreeSet<&str> = left.iter().filter_map(|at| op(at).open.call.path.as_deref()).collect();

@@ -176,8 +176,8 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
     notes.extend(case.lives.iter().flat_map(|life| healed(case, life.session)));
     notes.extend(case.earlier_dumps.iter().map(|(earlier, later)| earlier_dump(case, *earlier, *later)));
     notes.extend(case.answered.iter().map(|op| answered(case, op)));
-    notes.extend(restarts::notes(case.model));
-    notes.extend(case.model.unplaced_ends().map(|end| {
+    notes.extend(restarts::notes(case));
+    notes.extend(case.fates.unplaced().map(|end| {
         let text =
             format!("something died ({}): it does not say whether it is a daemon of this log, and which", end.text);
         note("cannot_tell", None, None, text)

@@ -1,8 +1,10 @@
 //! Daemons that share a log are told apart, and called by their names.
 
+use std::collections::HashMap;
+
 use super::{Case, Life};
 use crate::engine::{
-    fact::Writer,
+    fact::{InputId, Writer},
     model::session::{About, Session},
 };
 
@@ -30,12 +32,24 @@ impl Case<'_> {
     }
 }
 
+/// A log that several write, each under a name of its own.
+///
+/// A trace may tell of the same daemon as the log that it stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Log {
+    stream: InputId,
+    of_traces: bool,
+}
+
+/// The log in which it writes under its name.
+pub(super) fn log(session: &Session) -> Option<Log> {
+    let named = session.about.writer.is_some() && session.entered > 0;
+    named.then(|| Log { stream: session.about.stream, of_traces: session.is_trace() })
+}
+
 /// Whether they write into one log, each under a name of its own.
 pub(super) fn share_a_log(one: &Session, two: &Session) -> bool {
-    let named = |session: &Session| session.about.writer.is_some() && session.entered > 0;
-    // A trace may tell of the same daemon as the log that it stands in.
-    let alike = one.is_trace() == two.is_trace();
-    named(one) && named(two) && alike && one.about.stream == two.about.stream
+    log(one).is_some_and(|own| log(two) == Some(own))
 }
 
 /// Whether it tells of a daemon's requests in the daemon's own words: a trace or a dump may be of any of them.
@@ -46,15 +60,19 @@ fn serves(session: &Session) -> bool {
 /// Gives names to those of which there are several in one log.
 pub(super) fn name(lives: &mut [Life<'_>]) {
     let own = lives.iter().filter(|life| life.session.is_own()).count();
-    for at in 0..lives.len() {
-        let session = lives[at].session;
-        let others = lives.iter().map(|life| life.session).filter(|other| !std::ptr::eq(*other, session));
-        let others: Vec<&Session> = others.filter(|other| share_a_log(session, other)).collect();
-        let host = |session: &Session| session.about.writer.as_ref().map(|writer| writer.host.clone());
-        let elsewhere = others.iter().any(|other| host(other) != host(session));
-        let writer = session.about.writer.as_deref().filter(|_| !others.is_empty());
-        let mounted = (session.is_own() && own > 1).then(|| of_mount(&session.about));
-        lives[at].called = writer.map(|writer| label(writer, elsewhere)).or(mounted);
+    // How many write each log, and whether on several machines.
+    let mut logs: HashMap<Log, (usize, &str, bool)> = HashMap::new();
+    for (log, writer) in lives.iter().filter_map(|life| log(life.session).zip(life.session.about.writer.as_deref())) {
+        let (count, host, elsewhere) = logs.entry(log).or_insert((0, &writer.host, false));
+        *count += 1;
+        *elsewhere |= **host != *writer.host;
+    }
+    for life in lives {
+        let about = &life.session.about;
+        let several = log(life.session).map(|log| logs[&log]).filter(|(count, ..)| *count > 1);
+        let named = several.zip(about.writer.as_deref()).map(|((_, _, elsewhere), writer)| label(writer, elsewhere));
+        let mounted = || (life.session.is_own() && own > 1).then(|| of_mount(about));
+        life.called = named.or_else(mounted);
     }
 }
 

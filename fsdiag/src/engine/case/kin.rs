@@ -57,6 +57,9 @@ impl Case<'_> {
     /// Whether what that life counts of that kind is counted: of several witnesses of one daemon the one is believed
     /// that saw most, or whose clock is finer.
     pub fn speaks(&self, session: &Session, op: Op) -> bool {
+        if !self.joined {
+            return true;
+        }
         let Some(own) = self.lives.iter().position(|life| std::ptr::eq(life.session, session)) else { return true };
         let family = (0..self.lives.len()).filter(|life| self.root(*life) == self.root(own));
         let count = |life: &usize| self.lives[*life].session.stats.get(&op).map_or(0, |stats| stats.count);

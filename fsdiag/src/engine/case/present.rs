@@ -1,44 +1,72 @@
 //! Present: which lives go on, and what time it is for each of them.
 
-use super::{Life, apart};
+use std::collections::HashMap;
+
+use super::{
+    Life,
+    apart::{self, Log},
+};
 use crate::engine::{
-    model::{Model, Now, ops::Micros, session::Session},
+    model::{Model, Now, deaths::Fates, ops::Micros, session::Session},
     report::Confidence,
 };
 
-pub(super) fn lives(model: &Model, now: Now) -> Vec<Life<'_>> {
-    let latest_dump = model.dumps.iter().filter_map(|d| d.2).max();
-    let current: Vec<(usize, &Session)> = model.current().collect();
-    let walls: Vec<(&Session, u64)> = current.iter().filter_map(|(_, s)| Some((*s, s.clock.wall?))).collect();
-    let latest_wall = walls.iter().map(|(_, wall)| *wall).max();
-    let life = |(_, session): (usize, &'_ Session)| -> Option<Micros> {
-        const SAME_INCIDENT: u64 = 600_000_000;
-        let own = session.clock.wall?;
-        let near = |wall: &u64| *wall >= own && *wall - own <= SAME_INCIDENT;
-        let of_log = walls.iter().filter(|other| apart::share_a_log(session, other.0)).map(|other| other.1);
-        let told = [latest_dump, latest_wall].into_iter().flatten().filter(near).chain(of_log);
-        let wall = now.wall_us.into_iter().chain(told).max();
-        session.clock.at_wall(wall?)
-    };
-    // Those who write into one log without the time of day read one clock.
-    let one_clock = |session: &Session| {
-        let others = current.iter().map(|(_, other)| other).filter(|other| apart::share_a_log(session, other));
-        let alike = others.filter(|other| other.clock.is_monotonic() && session.clock.is_monotonic());
-        alike.filter_map(|other| other.clock.last).max()
-    };
-    let alive = |(at, session): (usize, &'_ Session)| {
-        let now = session.clock.last.max(life((at, session))).max(one_clock(session));
-        now.or(session.clock.last)
-    };
-    let made = current.iter().copied().map(|(at, session)| {
-        let fate = model.fate(at);
+pub(super) fn lives<'m>(model: &'m Model, now: Now, fates: &Fates<'m>) -> Vec<Life<'m>> {
+    let clocks = Clocks::of(model, now);
+    let made = model.current().map(|(at, session)| {
+        let fate = fates.of(at);
         let ended = fate.map(|fate| fate.ended);
         // Whoever may live is judged as one that does.
         let dead = fate.is_some_and(|fate| fate.ended.crash && fate.sure >= Confidence::High);
-        let now = if dead { session.clock.last } else { alive((at, session)) };
+        let now = if dead { session.clock.last } else { clocks.now(session) };
         Life { session, now, dead, ended, sure: fate.map(|fate| fate.sure), called: None }
     });
-    let mut lives: Vec<Life<'_>> = made.collect();
+    let mut lives: Vec<Life<'m>> = made.collect();
     apart::name(&mut lives);
     lives
+}
+
+/// What time it is, by all that tell it.
+struct Clocks {
+    now: Now,
+    /// By the latest dump, and by whoever wrote last.
+    latest: [Option<u64>; 2],
+    logs: HashMap<Log, Latest>,
+}
+
+/// The latest times in one log that several write.
+#[derive(Default)]
+struct Latest {
+    wall: Option<u64>,
+    /// Of those that read one clock without the time of day.
+    monotonic: Option<Micros>,
+}
+
+impl Clocks {
+    fn of(model: &Model, now: Now) -> Self {
+        let mut logs: HashMap<Log, Latest> = HashMap::new();
+        for (log, session) in model.current().filter_map(|(_, session)| Some((apart::log(session)?, session))) {
+            let latest = logs.entry(log).or_default();
+            latest.wall = latest.wall.max(session.clock.wall);
+            let last = session.clock.last.filter(|_| session.clock.is_monotonic());
+            latest.monotonic = latest.monotonic.max(last);
+        }
+        let dump = model.dumps.iter().filter_map(|dump| dump.2).max();
+        let wall = model.current().filter_map(|(_, session)| session.clock.wall).max();
+        Self { now, latest: [dump, wall], logs }
+    }
+
+    fn now(&self, session: &Session) -> Option<Micros> {
+        let log = apart::log(session).and_then(|log| self.logs.get(&log));
+        let monotonic = log.and_then(|log| log.monotonic).filter(|_| session.clock.is_monotonic());
+        session.clock.last.max(self.wall(session, log)).max(monotonic)
+    }
+
+    fn wall(&self, session: &Session, log: Option<&Latest>) -> Option<Micros> {
+        const SAME_INCIDENT: u64 = 600_000_000;
+        let own = session.clock.wall?;
+        let near = |wall: &u64| *wall >= own && *wall - own <= SAME_INCIDENT;
+        let told = self.latest.into_iter().flatten().filter(near).chain(log.and_then(|log| log.wall));
+        session.clock.at_wall(self.now.wall_us.into_iter().chain(told).max()?)
+    }
 }

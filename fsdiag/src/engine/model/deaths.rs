@@ -1,10 +1,12 @@
 //! Deaths: who died in a daemon's log or beside it, as a shell, the init system or the kernel tells it. On a machine any
 //! program may die, so a death is a daemon's only as far as number and name fit it.
 
+mod fates;
 mod fit;
 
 use std::collections::VecDeque;
 
+pub use self::fates::Fates;
 use self::fit::{Fit, by_name, by_number, fit_of_dump, is_a_daemon, share_a_path};
 use super::{
     Model,
@@ -97,40 +99,25 @@ impl Model {
             let named = self.named(&daemons, &ended.text);
             let says = self.voices.writer(stream).is_some() || victim.is_some_and(|victim| !victim.is_nameless());
             let of_anything = named.is_empty() && says;
-            self.unplaced.push(Unplaced { stream, turn: self.voices.turn(), ended, named, of_anything });
+            let told = Unplaced { stream, turn: self.voices.turn(), ended, named, of_anything };
+            self.keep(told);
         }
     }
 
-    /// How that life ended, as it or somebody else says.
-    pub fn fate(&self, at: usize) -> Option<Fate<'_>> {
-        let own = self.sessions[at].last_word();
-        let sure = |told: &&Unplaced| !told.of_anything && self.whose(told) == [at];
-        let told = || self.unplaced.iter().find(sure).map(|told| Fate::of(&told.ended, Confidence::Certain));
-        let its = |(log, death): (usize, &'_ Death)| self.whose_death(log, death).filter(|(whose, _)| *whose == at);
-        let others =
-            || self.deaths().filter_map(move |(log, death)| Some(Fate::of(&death.ended, its((log, death))?.1)));
-        own.or_else(told).or_else(|| others().max_by_key(|fate| fate.sure))
+    /// Services may die in a journal without end: those that may be anybody's are forgotten first.
+    fn keep(&mut self, told: Unplaced) {
+        const MOST: usize = 1024;
+        if self.unplaced.len() >= MOST {
+            let oldest = self.unplaced.iter().position(|told| told.of_anything).unwrap_or(0);
+            self.unplaced.remove(oldest);
+        }
+        self.unplaced.push(told);
     }
 
-    /// The same for a life that is over, as far as its own log tells.
+    /// How a life that is over ended, as far as its own log tells.
     pub fn fate_of_past<'m>(&self, life: &'m Session) -> Option<Fate<'m>> {
         let told = |death: &'m Death| Some(Fate::of(&death.ended, self.in_log(life, death)?));
         life.last_word().or_else(|| life.deaths.0.iter().filter_map(told).max_by_key(|fate| fate.sure))
-    }
-
-    /// Deaths that may be of several daemons, or of none of them.
-    pub fn unplaced_ends(&self) -> impl Iterator<Item = &Ended> {
-        let doubtful = |told: &&Unplaced| match &self.whose(told)[..] {
-            [] => false,
-            [one] => told.of_anything && !self.sessions[*one].open.is_empty(),
-            _ => !told.of_anything,
-        };
-        let outlived = self.sessions.iter().filter(|session| session.outlived());
-        let unplaced = self.unplaced.iter().filter(doubtful).map(|told| &told.ended);
-        let of_nobody = self.deaths().filter(|(log, death)| self.whose_death(*log, death).is_none());
-        unplaced
-            .chain(outlived.filter_map(|session| session.ended.as_ref()))
-            .chain(of_nobody.map(|(_, death)| &death.ended))
     }
 
     /// Those that it may be about: who has written since is not dead.

@@ -19,7 +19,7 @@ use crate::engine::fact::{InputId, Writer};
 pub(super) struct Voices {
     all: Vec<Voice>,
     /// Those that have a session: few, in a journal of many processes.
-    living: Vec<usize>,
+    living: BTreeSet<usize>,
     known: NumberMap<(InputId, u64), usize>,
     /// Whose each session is.
     of_session: NumberMap<usize, usize>,
@@ -118,7 +118,8 @@ impl Voices {
         self.all.retain(|_| stays.next() == Some(&true));
         self.known.retain(|_, at| kept[*at]);
         let known = self.known.values_mut().chain(self.of_session.values_mut()).chain(self.speaking.values_mut());
-        known.chain(&mut self.living).for_each(|at| *at = places[*at]);
+        known.for_each(|at| *at = places[*at]);
+        self.living = self.living.iter().map(|at| places[*at]).collect();
         self.spares.clear();
         self.roster.take();
     }
@@ -136,9 +137,8 @@ impl Voices {
         self.lives.take();
         self.roster.take();
         self.of_session.insert(session, at);
-        if self.all[at].session.replace(session).is_none() {
-            self.living.push(at);
-        }
+        self.all[at].session = Some(session);
+        self.living.insert(at);
     }
 
     /// Whoever speaks, if it is known.

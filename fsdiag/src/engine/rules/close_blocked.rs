@@ -34,7 +34,7 @@ pub(super) fn closes(case: &Case<'_>, op: usize) -> bool {
 /// A log loses as many ends as beginnings, and of these the lone ends tell.
 fn may_be_lost(case: &Case<'_>, op: usize) -> bool {
     let life = case.ops[op].life;
-    let old = case.stuck().filter(|other| case.ops[*other].life == life).count() as u64;
+    let old = case.stuck_of(life).count() as u64;
     !case.ops[op].watched && case.lives[life].session.loss.lone_exits >= old
 }
 

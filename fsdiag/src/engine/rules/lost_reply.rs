@@ -91,7 +91,7 @@ fn is_witnessed(case: &Case<'_>, at: &OpenAt<'_>) -> bool {
 /// Of a log of which nothing else is missing it is the only one that is open for long: a log that loses ends loses more.
 fn is_alone(case: &Case<'_>, op: usize) -> bool {
     let life = case.ops[op].life;
-    let mut others = case.stuck().filter(|other| *other != op && case.ops[*other].life == life);
+    let mut others = case.stuck_of(life).filter(|other| *other != op);
     case.lives[life].session.has_all_numbers() && others.next().is_none()
 }
 

@@ -43,7 +43,7 @@ fn single(case: &Case<'_>, life: usize) -> Option<Finding> {
     if about.workers != Some(1) && !about.flags.debug_fskit_single_thread {
         return None;
     }
-    let op = case.stuck().find(|op| case.ops[*op].life == life && !was_passed(case, *op))?;
+    let op = case.stuck_of(life).find(|op| !was_passed(case, *op))?;
     let stated = case.lives[life].session.is_own() || case.ops[op].watched;
     Some(only_worker(case, op, if stated { Confidence::Certain } else { Confidence::High }))
 }
@@ -102,7 +102,7 @@ fn all_busy(case: &Case<'_>, life: usize) -> Option<Finding> {
     if beat.workers == 0 || beat.workers_busy < beat.workers {
         return None;
     }
-    let op = case.stuck().find(|op| case.ops[*op].life == life)?;
+    let op = case.stuck_of(life).next()?;
     let party = case.party_of(op)?;
     let all = match beat.workers {
         1 => String::from("The only worker is busy,"),

@@ -6,7 +6,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::note;
 use crate::engine::{
-    case::{label, seconds},
+    case::{Case, label, seconds},
     model::{
         Model,
         ops::Micros,
@@ -18,11 +18,12 @@ use crate::engine::{
 };
 
 /// One for each run that another followed, oldest first.
-pub(super) fn notes(model: &Model) -> Vec<Note> {
+pub(super) fn notes(case: &Case<'_>) -> Vec<Note> {
+    let model = case.model;
     // A stack dump is no run of its own.
     let current: BTreeSet<usize> = model.current().map(|(at, _)| at).collect();
     let past = (0..model.sessions.len()).filter(|at| !current.contains(at) && !model.sessions[*at].of_dump);
-    let past = past.map(|at| (&model.sessions[at], model.fate(at), model.follower(at)));
+    let past = past.map(|at| (&model.sessions[at], case.fates.of(at), model.follower(at)));
     let before = model.past.latest().map(|session| (session, model.fate_of_past(session), None));
     let told = before.chain(past).map(|(session, fate, follower)| {
         let ended = fate.map(|fate| fate.ended);

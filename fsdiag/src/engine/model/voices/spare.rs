@@ -66,7 +66,7 @@ impl Voices {
             if let Some(session) = self.all[at].session.take_if(|_| silent) {
                 self.lives.take();
                 self.roster.take();
-                self.living.retain(|living| *living != at);
+                self.living.remove(&at);
                 self.of_session.remove(&session);
                 return Some(if past { Spare::Past { voice: at, session } } else { Spare::Quiet { session } });
             }
