@@ -215,7 +215,7 @@ impl Mixed {
             return;
         }
         let at = self.days.at_any(opened.stamp);
-        if opened.collected && self.trust.is_again(at, text) {
+        if opened.collected && self.trust.is_again(at, &opened.by, text) {
             return;
         }
         if text.as_bytes().starts_with(OWN) {

@@ -12,7 +12,7 @@ use super::{
     dialect::{kernel_trace, rclone},
     scan,
 };
-use crate::engine::fact::Writer;
+use crate::engine::{fact::Writer, model::hash::NumberHasher};
 
 /// Who wrote a line; all empty where nothing tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -41,6 +41,17 @@ impl<'a> By<'a> {
     pub(super) fn is(&self, writer: &Writer) -> bool {
         let same = self.pid.is_some() || *self.name == *writer.name;
         self.pid == writer.pid && same && *self.host == *writer.host
+    }
+
+    /// The same for all that [`By::is`] calls one.
+    pub(super) fn number(&self) -> u64 {
+        let mut hasher = NumberHasher::default();
+        self.host.hash(&mut hasher);
+        match self.pid {
+            Some(pid) => hasher.write_u64(pid.into()),
+            None => self.name.hash(&mut hasher),
+        }
+        hasher.finish()
     }
 
     pub(super) fn of(writer: &'a Writer) -> Self {

@@ -1,15 +1,10 @@
 //! Desks of an input: one for each daemon that writes into it, found by who wrote a line.
 
-use std::hash::{Hash as _, Hasher as _};
-
 use hashbrown::HashTable;
 
 use super::desk::{Desk, Tally};
 use crate::{
-    engine::{
-        fact::{At, Fact, Writer},
-        model::hash::NumberHasher,
-    },
+    engine::fact::{At, Fact, Writer},
     formats::{
         Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
         clock::Stamp,
@@ -79,7 +74,7 @@ impl Desks {
             return Turn::Stays;
         }
         let its = |at: &usize| self.all[*at].writer().is_some_and(|writer| by.is(writer));
-        match self.places.find(place_of(by), its).copied() {
+        match self.places.find(by.number(), its).copied() {
             Some(at) => self.go_to(at),
             None if GATE.of(text) == 0 => self.go_to(0),
             None => self.open(by),
@@ -106,7 +101,7 @@ impl Desks {
 
     fn seat(&mut self, at: usize) {
         let all = &self.all;
-        let place = |at: &usize| all[*at].writer().map_or(0, |writer| place_of(&By::of(writer)));
+        let place = |at: &usize| all[*at].writer().map_or(0, |writer| By::of(writer).number());
         self.places.insert_unique(place(&at), at, place);
     }
 
@@ -161,17 +156,6 @@ impl Desks {
         let known = known.filter(|(format, (lines, _))| *lines > 0 && *format != UNKNOWN);
         known.rev().max_by_key(|(_, (lines, events))| (*events, *lines)).map(|(format, (_, events))| (format, events))
     }
-}
-
-/// The same for all that [`By::is`] calls one.
-fn place_of(by: &By<'_>) -> u64 {
-    let mut hasher = NumberHasher::default();
-    by.host.hash(&mut hasher);
-    match by.pid {
-        Some(pid) => hasher.write_u64(pid.into()),
-        None => by.name.hash(&mut hasher),
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -5,15 +5,15 @@ use hashbrown::HashSet;
 use super::is_event;
 use crate::{
     engine::fact::At,
-    formats::{envelope::Opened, gate::GATE},
+    formats::{envelope::Opened, gate::GATE, writer::By},
 };
 
 #[derive(Default)]
 pub(super) struct Trust {
     /// What envelopes begin with that were doubtful, and have stood before lines of a known format.
     believed: HashSet<Box<str>>,
-    /// The last line that a collector stamped, and its time.
-    last: (u64, String),
+    /// The last line that a collector stamped: its time, whose it was, and what it said.
+    last: (u64, u64, String),
 }
 
 impl Trust {
@@ -36,15 +36,29 @@ impl Trust {
     }
 
     /// Collectors send again what they are not sure of: no daemon says the same twice in one microsecond.
-    pub(super) fn is_again(&mut self, at: At, text: &str) -> bool {
+    pub(super) fn is_again(&mut self, at: At, by: &By<'_>, text: &str) -> bool {
         let Some(now) = at.wall_us.or(at.mono_us).filter(|us| us % 1000 != 0) else { return false };
-        let (then, last) = &mut self.last;
-        if *then == now && *last == text {
+        let (then, whose, last) = &mut self.last;
+        if *then == now && *last == text && *whose == by.number() {
             return true;
         }
-        *then = now;
+        (*then, *whose) = (now, by.number());
         last.clear();
         last.push_str(text);
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_machines_that_say_the_same_in_one_microsecond_are_no_repetition() {
+        let at = At { mono_us: None, wall_us: Some(1_795_340_606_770_833) };
+        let [one, two] = ["node1", "node2"].map(|host| By { host, ..By::default() });
+        let mut trust = Trust::default();
+        let told = [one, two, two, one].map(|by| trust.is_again(at, &by, "   unique: 4, success, outsize: 120"));
+        assert_eq!(told, [false, false, true, false]);
     }
 }

@@ -17,7 +17,15 @@ pub(in crate::engine::model) enum Spare {
 pub(super) struct Found {
     at: usize,
     last: u64,
-    past: bool,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Past,
+    Quiet,
+    /// There are so many that not even those with something open have room.
+    Oldest,
 }
 
 impl Voices {
@@ -27,32 +35,32 @@ impl Voices {
         told: impl Fn(usize) -> Told,
         is_quiet: impl Fn(usize) -> bool,
     ) -> Option<Spare> {
-        if let Some(spare) = self.next_spare() {
+        if let Some(spare) = self.next_spare(&is_quiet) {
             return Some(spare);
         }
         let named = || self.living().filter(|(_, voice)| voice.writer.is_some()).count();
         if self.living.len() < self.crowd.max(MOST_LIVES) || named() < MOST_LIVES {
             return None;
         }
-        self.find_spares(told, is_quiet);
+        self.find_spares(told, &is_quiet);
         // A log of very many that all live is not searched anew for each of them.
         self.crowd = if self.spares.is_empty() { self.living.len() + self.living.len() / 4 } else { 0 };
-        self.next_spare()
+        self.next_spare(&is_quiet)
     }
 
-    fn find_spares(&mut self, told: impl Fn(usize) -> Told, is_quiet: impl Fn(usize) -> bool) {
+    fn find_spares(&mut self, told: impl Fn(usize) -> Told, is_quiet: &impl Fn(usize) -> bool) {
         self.roster.take();
         let lives = self.look(told);
-        let found = |at: usize, past: bool| Found { at, last: self.all[at].last, past };
-        let mut spares: Vec<Found> = lives.followed.keys().map(|at| found(*at, true)).collect();
+        let found = |at: usize, why: Why| Found { at, last: self.all[at].last, why };
+        let mut spares: Vec<Found> = lives.followed.keys().map(|at| found(*at, Why::Past)).collect();
         if spares.is_empty() && self.living.len() >= MOST_DAEMONS {
-            let quiet = |at: &usize| self.all[*at].session.is_some_and(&is_quiet);
-            spares = self.living.iter().filter(|at| quiet(at)).map(|at| found(*at, false)).collect();
+            let quiet = |at: &usize| self.all[*at].session.is_some_and(is_quiet);
+            spares = self.living.iter().filter(|at| quiet(at)).map(|at| found(*at, Why::Quiet)).collect();
             spares.sort_by_key(|found| found.last);
             spares.truncate(self.living.len() / 2);
         }
         if spares.is_empty() && self.living.len() >= 4 * MOST_DAEMONS {
-            spares = self.living.iter().map(|at| found(*at, false)).collect();
+            spares = self.living.iter().map(|at| found(*at, Why::Oldest)).collect();
             spares.sort_by_key(|found| found.last);
             spares.truncate(self.living.len() / 8);
         }
@@ -60,14 +68,17 @@ impl Voices {
         self.spares = spares;
     }
 
-    fn next_spare(&mut self) -> Option<Spare> {
-        while let Some(Found { at, last, past }) = self.spares.pop() {
+    fn next_spare(&mut self, is_quiet: &impl Fn(usize) -> bool) -> Option<Spare> {
+        while let Some(Found { at, last, why }) = self.spares.pop() {
             let silent = self.all[at].last == last && !self.speaking.values().any(|speaking| *speaking == at);
-            if let Some(session) = self.all[at].session.take_if(|_| silent) {
+            // What it had said before may have been handed over since.
+            let free = |session: &mut usize| silent && (why != Why::Quiet || is_quiet(*session));
+            if let Some(session) = self.all[at].session.take_if(free) {
                 self.lives.take();
                 self.roster.take();
                 self.living.remove(&at);
                 self.of_session.remove(&session);
+                let past = why == Why::Past;
                 return Some(if past { Spare::Past { voice: at, session } } else { Spare::Quiet { session } });
             }
         }
