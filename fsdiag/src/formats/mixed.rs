@@ -2,30 +2,25 @@
 
 mod desk;
 mod desks;
+mod own;
 mod record;
 mod trust;
 
-use std::sync::LazyLock;
-
-use fsd_events::line::{Decoded, Decoder};
-use memchr::memmem::Finder;
+use fsd_events::line::Decoder;
 
 use self::{
     desk::Desk,
     desks::{Desks, Turn},
+    own::{OWN, is_event},
     trust::Trust,
 };
 use super::{
     Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
     clock::{Days, Stamp},
     envelope::{self, Form, Margin, Opened},
-    salvage,
     writer::{self, By},
 };
 use crate::engine::fact::{At, Fact, InputId, Place, Sink};
-
-/// How fsd writes its lines, and nobody else.
-const OWN: &[u8] = b"{\"run\":";
 
 /// All parsers over one input, anew for each daemon that writes into it.
 pub struct Mixed {
@@ -225,14 +220,6 @@ impl Mixed {
         self.foreign(Line { place, text, at }, opened.outer, by, sink);
     }
 
-    /// A line of fsd's own that is torn: what is left of it may end a request, never begin one.
-    fn damaged(&mut self, place: Place, text: &str, sink: &mut dyn Sink) {
-        self.counts.bad_lines += 1;
-        if let Some(remains) = salvage::event(text) {
-            sink.remains(place, remains);
-        }
-    }
-
     /// A line without the NULs that a crash of the machine leaves before it; None: there is nothing else.
     fn whole<'a>(&mut self, raw: &'a [u8]) -> Option<&'a [u8]> {
         if raw.first() != Some(&0) {
@@ -275,21 +262,6 @@ impl Mixed {
             _ if self.own_events > 0 => "fsd-events",
             _ => UNKNOWN,
         }
-    }
-
-    /// fsd's own events need no parser here: their scanner is in `fsd-events`.
-    fn own(&mut self, place: Place, raw: &[u8], sink: &mut dyn Sink) -> bool {
-        match self.decoder.decode(raw) {
-            Decoded::Event(event) => sink.event(place, &event),
-            Decoded::Unknown { run, seq, ts_us } => {
-                sink.unknown(place, run, seq, ts_us);
-                return true;
-            }
-            Decoded::Malformed => return false,
-        }
-        self.own_events += 1;
-        self.counts.events += 1;
-        true
     }
 
     #[inline(never)]
@@ -389,10 +361,4 @@ impl Mixed {
             self.facts.drain(..).for_each(|fact| sink.fact(fact));
         }
     }
-}
-
-/// Whether it is worth reading a line as an event of fsd.
-fn is_event(raw: &[u8]) -> bool {
-    static NAMED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"ev\""));
-    raw.starts_with(OWN) || !envelope::is_logged(raw) && NAMED.find(raw).is_some()
 }

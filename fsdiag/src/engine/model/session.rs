@@ -1,15 +1,17 @@
 //! One life of one daemon, as its events or its log tell it.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsd_events::{
     event::{Beat, Start},
-    flags::DebugFlags,
     ids::RunId,
     op::Op,
 };
 use hashbrown::HashMap;
 
+pub use self::told::{About, Ended, Hint, StallSeen};
 use super::{
     answered::Answered,
     clock::Clock,
@@ -26,7 +28,7 @@ use super::{
     slow::{Slow, Slowest},
     tasks::{Task, Waiting},
 };
-use crate::engine::fact::{At, Call, Done, HintKind, InputId, Key, Place, Writer};
+use crate::engine::fact::{At, Call, Done, Key, Place};
 
 /// Everything between a start and an end.
 #[derive(Clone, Debug, Default)]
@@ -93,51 +95,6 @@ pub enum Origin {
     /// Whatever else; the number of its stream.
     #[default]
     Foreign,
-}
-
-/// What the daemon says of itself.
-#[derive(Clone, Debug, Default)]
-pub struct About {
-    pub pid: Option<u32>,
-    /// Who writes its log, where the lines tell.
-    pub writer: Option<Box<Writer>>,
-    pub workers: Option<u32>,
-    pub flags: DebugFlags,
-    pub mount: Box<str>,
-    pub max_background: u32,
-    pub started: Option<Place>,
-    /// What it said when it started.
-    pub banner: Box<str>,
-    pub input: Place,
-    /// The first input of the log that it writes.
-    pub stream: InputId,
-}
-
-#[derive(Clone, Debug)]
-pub struct StallSeen {
-    pub place: Place,
-    pub at: Option<Micros>,
-    pub kernel_waiting: Option<u64>,
-    pub stacks: Option<Box<str>>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Ended {
-    pub crash: bool,
-    pub text: Box<str>,
-    pub place: Place,
-}
-
-#[derive(Clone, Debug)]
-pub struct Hint {
-    pub kind: HintKind,
-    pub key: Option<Key>,
-    pub path: Option<Box<str>>,
-    pub text: Box<str>,
-    pub at: Option<Micros>,
-    pub place: Place,
-    /// How much had been served by then, what was under way included.
-    pub served: u64,
 }
 
 /// Rule R4.
