@@ -161,6 +161,31 @@ fn d3_readers_behind_a_queued_writer_wait_for_the_reader_that_holds() {
 }
 
 #[test]
+fn d3_whoever_has_ended_has_most_likely_let_go_where_lines_are_missing() {
+    let held = |missing: bool| {
+        let mut log = Log::new();
+        (1..4).for_each(|id| _ = log.at(id, enter(id, Op::Release)));
+        if missing {
+            log.at(5, exit(9));
+        }
+        log.lock(10, 1, "tree", LockMode::Read, Step::Hold).at(11, exit(1));
+        log.lock(12, 2, "tree", LockMode::Write, Step::Wait);
+        first(&log.at(40_000, What::Lost { lines: 0 }).report()).map(|first| (first.1, first.2.map(str::to_owned)))
+    };
+    assert_eq!(held(false), Some((Confidence::Certain, Some("1".to_owned()))));
+    assert_eq!(held(true), Some((Confidence::Low, Some("1".to_owned()))));
+}
+
+#[test]
+fn d3_a_reader_that_has_a_lock_shows_that_the_writer_before_let_go() {
+    let mut log = Log::new();
+    (1..5).for_each(|id| _ = log.at(id, enter(id, Op::Getattr)));
+    log.lock(10, 1, "tree", LockMode::Write, Step::Hold).lock(11, 2, "tree", LockMode::Read, Step::Hold);
+    let report = log.lock(12, 3, "tree", LockMode::Write, Step::Wait).at(40_000, What::Lost { lines: 0 }).report();
+    assert_eq!(first(&report), Some((Cause::LockPileup, Confidence::Certain, Some("2"))));
+}
+
+#[test]
 fn d4_a_lock_whose_holder_is_not_in_the_data_is_no_deadlock() {
     let mut log = Log::new();
     (1..3).for_each(|id| _ = log.at(id, enter(id, Op::Getattr)).lock(10, id, "tree", LockMode::Write, Step::Wait));

@@ -14,6 +14,11 @@ pub struct LossSeen {
 }
 
 impl LossSeen {
+    /// Lines, in all.
+    pub(super) fn count(&self) -> u64 {
+        self.lone_exits + self.superseded + self.lost_exits + self.lines
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         self.lone_exits += other.lone_exits;
         self.superseded += other.superseded;

@@ -170,8 +170,10 @@ impl Lock {
     }
 
     fn settle_holder(&mut self, id: u64, hold: Use) {
-        if self.kind != LockKind::Permit && hold.mode == LockMode::Write {
-            self.holders.retain(|other, _| *other == id);
+        // Whoever had it in a way that this one cannot share it has let go, whether its line is there or not.
+        if self.kind != LockKind::Permit {
+            let shares = |other: &Use| other.mode == LockMode::Read && hold.mode == LockMode::Read;
+            self.holders.retain(|other, held| *other == id || shares(held));
         }
         let place = self.holders.get(&id).filter(|h| h.stated).map_or(hold.place, |h| h.place);
         self.holders.insert(id, Use { place, ..hold });

@@ -20,12 +20,17 @@ impl Numbers {
         *(if number.is_multiple_of(2) { &mut self.even } else { &mut self.odd }) = true;
     }
 
-    /// Whether none is missing between the first and the last. Newer kernels count in steps of two: the odd numbers are
-    /// those of interrupts.
+    /// Whether none is missing between the first and the last.
     pub fn are_whole(&self) -> bool {
+        self.count >= FEWEST && !self.have_gaps()
+    }
+
+    /// Whether one is missing, or came twice. Newer kernels count in steps of two: the odd numbers are those of
+    /// interrupts.
+    pub fn have_gaps(&self) -> bool {
         let Some((first, last)) = self.ends else { return false };
         let step = if self.even && self.odd { 1 } else { 2 };
-        self.count >= FEWEST && (last - first) / step + 1 == self.count
+        (last - first) / step + 1 != self.count
     }
 }
 

@@ -123,8 +123,12 @@ impl Session {
 
     /// Whether none of its requests is missing, and no line of a pair that can be known to be.
     pub fn has_all_numbers(&self) -> bool {
-        let LossSeen { lone_exits, superseded, lost_exits, lines } = self.loss;
-        lone_exits + superseded + lost_exits + lines == 0 && self.numbers.are_whole()
+        self.loss.count() == 0 && self.numbers.are_whole()
+    }
+
+    /// Whether a request is missing in it, or a line of a pair.
+    pub fn misses_any(&self) -> bool {
+        self.loss.count() > 0 || self.numbers.have_gaps()
     }
 
     /// Whether its requests have numbers of their own.

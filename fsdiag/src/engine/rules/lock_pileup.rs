@@ -86,11 +86,19 @@ fn known(case: &Case<'_>, root: usize) -> Option<Finding> {
     Some(advised(case, finding, root, confidence))
 }
 
-/// Where records are missing, whoever has ended since has most likely given back what it held.
+/// Where records are missing, whoever has ended since has most likely given back what it held, and who has not may have.
 fn given_back(case: &Case<'_>, root: usize, mut finding: Finding) -> Finding {
-    let ended = matches!(case.parties[root].who, Who::Ended { .. });
-    if ended && finding.verdict.confidence < Confidence::Certain {
-        finding.verdict.confidence = Confidence::Low;
+    let said = &mut finding.verdict.confidence;
+    // Events have numbers, which tell what is missing; elsewhere the pairs tell that something is.
+    let loses = |life: usize| {
+        let session = case.lives[life].session;
+        !session.is_own() && session.misses_any()
+    };
+    if case.life_of_party(root).is_some_and(loses) {
+        *said = (*said).min(Confidence::High);
+    }
+    if matches!(case.parties[root].who, Who::Ended { .. }) && *said < Confidence::Certain {
+        *said = Confidence::Low;
     }
     finding
 }

@@ -65,7 +65,7 @@ impl Scenario {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Losses {
     None,
     Share(f64),
@@ -73,7 +73,7 @@ pub(super) enum Losses {
     Hole,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) workers: usize,
     /// Requests a second.
