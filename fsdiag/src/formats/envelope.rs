@@ -229,7 +229,10 @@ fn prefix(text: &str) -> Option<Opened<'_>> {
         b'0'..=b'9' => match syslog::dated(text) {
             Some(opened) if !opened.text.starts_with(':') => Some(opened),
             None if text.starts_with("1 20") => structured::message(text),
-            stamped => pasted::numbered(text, stamped.is_some()).or(stamped).or_else(|| syslog::counted(text)),
+            stamped => pasted::numbered(text, stamped.is_some())
+                .or(stamped)
+                .or_else(|| syslog::counted(text))
+                .or_else(|| containers::hosted(text)),
         },
         b'[' if text.as_bytes().get(1)?.is_ascii_lowercase() => {
             containers::pod(text).or_else(|| collected::of_kubetail(text))
@@ -237,7 +240,7 @@ fn prefix(text: &str) -> Option<Opened<'_>> {
         b'[' => bracketed(text),
         b'<' => structured::opened(text).or_else(|| priority(text).map(plain)),
         b'@' => syslog::tai(text),
-        b'.' | b'/' => pasted::of_file(text),
+        b'.' | b'/' => pasted::of_file(text).or_else(|| containers::hosted(text)),
         b'A'..=b'W' => syslog::named_day(text),
         b'a'..=b'z' => containers::named(text),
         _ => None,

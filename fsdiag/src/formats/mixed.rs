@@ -2,23 +2,25 @@
 
 mod desk;
 mod desks;
+mod heading;
 mod own;
 mod record;
+mod shared;
 mod trust;
 
 use fsd_events::line::Decoder;
 
 use self::{
-    desk::Desk,
-    desks::{Desks, Turn},
+    desks::Desks,
+    heading::Headings,
     own::{OWN, is_event},
     trust::Trust,
 };
 use super::{
-    Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
-    clock::{Days, Stamp},
+    Entry, Line, PARSERS, Taken, UNKNOWN,
+    clock::Days,
     envelope::{self, Form, Margin, Opened},
-    writer::{self, By},
+    writer,
 };
 use crate::engine::fact::{At, Fact, InputId, Place, Sink};
 
@@ -31,6 +33,7 @@ pub struct Mixed {
     /// Whether what is one line may stand in several.
     form: Form,
     margin: Margin,
+    headings: Headings,
     /// Inputs before this one were each of one thread.
     by_thread: bool,
     days: Days,
@@ -69,6 +72,7 @@ impl Mixed {
             dressed: true,
             form: Form::Unknown,
             margin: Margin::default(),
+            headings: Headings::default(),
             by_thread: false,
             days,
             told,
@@ -168,6 +172,10 @@ impl Mixed {
 
     fn open(&mut self, place: Place, text: &str, sink: &mut dyn Sink) {
         let text = self.margin.off(text);
+        if (heading::may_be(text) || self.headings.are_ruled()) && self.headings.read(text, &mut self.days) {
+            // Whatever follows is no part of what was said above.
+            return self.turn_to(None, text, sink);
+        }
         if envelope::is_bare(text, self.dressed) {
             return self.alone(Line { place, text, at: At::default() }, sink);
         }
@@ -183,7 +191,10 @@ impl Mixed {
     /// A line without an envelope that tells who wrote it.
     #[inline]
     fn alone(&mut self, mut line: Line<'_>, sink: &mut dyn Sink) {
-        if !self.desks.is_at_first() || writer::may_tell(line.text) && writer::of_line(line.text).is_some() {
+        if !self.desks.is_at_first()
+            || self.headings.are_there()
+            || writer::may_tell(line.text) && writer::of_line(line.text).is_some()
+        {
             return self.foreign(line, None, None, sink);
         }
         if line.at.wall_us.is_some() {
@@ -264,19 +275,6 @@ impl Mixed {
         }
     }
 
-    #[inline(never)]
-    fn foreign(&mut self, mut line: Line<'_>, around: Option<Stamp>, by: Option<&By<'_>>, sink: &mut dyn Sink) {
-        let of_line = if by.is_none() { writer::of_line(line.text) } else { None };
-        let by = by.or(of_line.as_ref());
-        if by.is_some() || !self.desks.is_at_first() {
-            self.turn_to(by, line.text, sink);
-        }
-        if line.at.wall_us.is_some() {
-            line.at = self.desks.own(line.at, around);
-        }
-        self.offer(&line, sink);
-    }
-
     /// Offers a line to the parsers of its writer, and hands over what comes of it.
     #[inline]
     fn offer(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
@@ -304,31 +302,6 @@ impl Mixed {
         is_one
     }
 
-    fn turn_to(&mut self, by: Option<&By<'_>>, text: &str, sink: &mut dyn Sink) {
-        match self.desks.turn_to(by, text) {
-            Turn::Stays => {}
-            Turn::To => sink.writer(self.input, self.desks.writer(), true),
-            Turn::Instead(left) => {
-                left.into_iter().for_each(|desk| self.put_away(desk, sink));
-                sink.writer(self.input, self.desks.writer(), true);
-            }
-        }
-    }
-
-    /// There are more writers than desks: what one of them began without a number has no end from here on.
-    fn put_away(&mut self, mut desk: Desk, sink: &mut dyn Sink) {
-        desk.each(&mut self.desks.tally, &mut self.facts, |parser, out| parser.finish(out));
-        desk.weigh(&self.facts);
-        if self.facts.is_empty() && desk.open() == 0 {
-            return;
-        }
-        sink.writer(self.input, desk.writer(), false);
-        self.hand_over(sink);
-        if desk.open() > 0 {
-            sink.leaves(self.input);
-        }
-    }
-
     /// A daemon that only chats, or is silent while others write, is not finished: its requests grow older.
     fn passed(&mut self, at: At, own: bool, sink: &mut dyn Sink) {
         const WORTH_A_WORD: u64 = 100_000;
@@ -338,17 +311,6 @@ impl Mixed {
             *told = Some(now);
             sink.passed(self.input, at, own);
         }
-    }
-
-    fn each(&mut self, sink: &mut dyn Sink, step: fn(&mut dyn Parser, &mut Vec<Fact>)) {
-        for at in 0..self.desks.len() {
-            let writer = self.desks.each(at, &mut self.facts, step);
-            if !self.facts.is_empty() {
-                sink.writer(self.input, writer, false);
-                self.hand_over(sink);
-            }
-        }
-        sink.writer(self.input, self.desks.writer(), false);
     }
 
     #[inline(always)]

@@ -83,7 +83,7 @@ impl Session {
         const FIRST: u64 = 64;
         let first = self.clock.first.and_then(|first| self.clock.wall_of(first));
         let last = self.clock.wall.and_then(|wall| Micros::try_from(wall).ok());
-        let begins = self.about.started.is_some() || self.first_key().is_some_and(|key| key < FIRST);
+        let begins = self.about.started.is_some() || self.first_key.is_some_and(|key| key < FIRST);
         Told { span: first.zip(last), begins }
     }
 

@@ -71,7 +71,8 @@ pub struct Session {
     pub entered: u64,
     /// Those of its requests, where it is no event file: that has numbers for all of its records.
     numbers: Numbers,
-    first_key: Option<u64>,
+    /// The number of the first request that it tells of.
+    pub(super) first_key: Option<u64>,
     /// Only ids that are given out again tell that another life followed (rule R0).
     pub by_ids: bool,
     /// When that one began.
@@ -134,11 +135,6 @@ impl Session {
     /// Whether its requests have numbers of their own.
     pub fn has_numbers(&self) -> bool {
         self.first_key.is_some()
-    }
-
-    /// The number of the first request that it tells of.
-    pub(super) fn first_key(&self) -> Option<u64> {
-        self.first_key
     }
 
     /// Whether a request has begun.

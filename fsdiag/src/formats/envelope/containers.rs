@@ -1,7 +1,7 @@
 //! Containers: names that compose, swarms, kubectl, stern and shippers put before a line.
 
 use super::{
-    By, Opened,
+    By, Doubt, Opened, is_head,
     pasted::{is_end_of_file, of_file},
     prefix,
 };
@@ -34,8 +34,27 @@ pub(super) fn named(text: &str) -> Option<Opened<'_>> {
         [b' ', ..] if may_be_pod(name) => stern(text, end),
         [b'.', b'0'..=b'9', ..] => swarm(text),
         [b'.', ..] if is_end_of_file(rest) => of_file(text),
+        [b':' | b'\t' | b'.' | b'/', ..] if !is_head(text) => hosted(text),
         _ => None,
     }
+}
+
+/// `node17: text` of pdsh and clush, `node17.lan\ttext` of parallel --tag, `node17/var/log/syslog:text` of grep.
+#[inline(never)]
+pub(super) fn hosted(text: &str) -> Option<Opened<'_>> {
+    let is_host = |b: u8| SERVICE[usize::from(b)] || matches!(b, b'.' | b'/') || b.is_ascii_uppercase();
+    let end = text.bytes().take(2 * LONGEST).position(|b| !is_host(b))?;
+    let (host, rest) = text.split_at(end);
+    let inner = match rest.as_bytes() {
+        [b':', b' ', ..] => &rest[2..],
+        [b'\t', ..] => &rest[1..],
+        // A name without an end, as that of a log of the system is.
+        [b':', ..] if host.contains('/') => &rest[1..],
+        _ => return None,
+    };
+    let told = host.bytes().any(|b| b.is_ascii_alphanumeric()) && !inner.is_empty();
+    let doubt = Some(Doubt { with: text, head: &text[..text.len() - inner.len()], ..Doubt::default() });
+    told.then(|| Opened { text: inner, by: By { host, ..By::default() }, doubt, ..Opened::default() })
 }
 
 /// Whether a name ends as that of a pod may: in five letters behind a hyphen, or in a number.

@@ -66,9 +66,7 @@ impl Desks {
     /// Finds the desk for a line.
     pub(super) fn turn_to(&mut self, by: Option<&By<'_>>, text: &str) -> Turn {
         let Some(by) = by else {
-            // What follows in a dump may stand there without an envelope.
-            let goes_on = self.all[self.at].is_waiting() && text.starts_with([' ', '\t']) || text.is_empty();
-            return if goes_on { Turn::Stays } else { self.go_to(0) };
+            return if self.goes_on(text) { Turn::Stays } else { self.go_to(0) };
         };
         if self.writer().is_some_and(|writer| by.is(writer)) {
             return Turn::Stays;
@@ -79,6 +77,11 @@ impl Desks {
             None if GATE.of(text) == 0 => self.go_to(0),
             None => self.open(by),
         }
+    }
+
+    /// Whether a line belongs to what the present writer says: what follows in a dump may stand there without an envelope.
+    pub(super) fn goes_on(&self, text: &str) -> bool {
+        self.all[self.at].is_waiting() && text.starts_with([' ', '\t']) || text.is_empty()
     }
 
     fn go_to(&mut self, at: usize) -> Turn {
