@@ -173,7 +173,8 @@ impl Mixed {
     fn open(&mut self, place: Place, text: &str, sink: &mut dyn Sink) {
         let text = self.margin.off(text);
         if (heading::may_be(text) || self.headings.are_ruled()) && self.headings.read(text, &mut self.days) {
-            // Whatever follows is no part of what was said above.
+            // Whatever follows is no part of what was said above, nor said again.
+            self.trust.forgets();
             return self.turn_to(None, text, sink);
         }
         if envelope::is_bare(text, self.dressed) {

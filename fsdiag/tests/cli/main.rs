@@ -23,6 +23,7 @@ mod inputs;
 mod joined;
 mod languages;
 mod lossy;
+mod many;
 mod names;
 mod old_events;
 mod pipes;

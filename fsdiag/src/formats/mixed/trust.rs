@@ -35,6 +35,11 @@ impl Trust {
         proven
     }
 
+    /// Somebody else's lines follow.
+    pub(super) fn forgets(&mut self) {
+        self.last.0 = 0;
+    }
+
     /// Collectors send again what they are not sure of: no daemon says the same twice in one microsecond.
     pub(super) fn is_again(&mut self, at: At, by: &By<'_>, text: &str) -> bool {
         let Some(now) = at.wall_us.or(at.mono_us).filter(|us| us % 1000 != 0) else { return false };
