@@ -41,11 +41,13 @@ impl Rule for UpstreamStall {
         found.extend(dumped::findings(case, self.cause()));
         if found.is_empty() {
             found.extend(standing::on_network(case).map(|finding| finding.advice(ADVICE)));
-            found.extend(by_pattern(case));
         }
-        if found.is_empty() {
-            found.extend(by_hint(case).or_else(|| by_silence(case)));
-        }
+        // Of each daemon what tells most.
+        let told = Told::of(case, &found);
+        found.extend(by_pattern(case).into_iter().filter(|finding| told.is_untold(case, finding.party)));
+        let mut told = Told::of(case, &found);
+        found.extend(by_hint(case, &mut told));
+        found.extend(by_silence(case, told));
         found.extend(super::unread_queue::by_kernel(case, Cause::UpstreamStall));
         found
     }
@@ -186,12 +188,14 @@ fn by_stack(case: &Case<'_>, ops: &[usize]) -> Option<Finding> {
 }
 
 /// The log ends early: one Read is open far longer than any ever took, while later requests have ended.
-fn by_silence(case: &Case<'_>) -> Option<Finding> {
+fn by_silence(case: &Case<'_>, mut told: Told) -> Vec<Finding> {
     let blind = |seen: &Seen<'_>| case.model.dumps[seen.dump].1.is_blind();
-    if !case.threads.iter().all(blind) || !case.leaks.is_empty() {
-        // A dump tells more than silence does, unless it is of the kernel; and where ends are lost silence tells nothing.
-        return None;
+    if !case.threads.iter().all(blind) {
+        // A dump tells more than silence does, unless it is of the kernel.
+        return Vec::new();
     }
+    // Where ends are lost silence tells nothing.
+    told.lives.extend(case.leaks.iter().map(|op| case.ops[*op].life));
     let silent = |op: &usize| {
         let at = &case.ops[*op];
         let session = case.life_of(*op).session;
@@ -216,7 +220,15 @@ fn by_silence(case: &Case<'_>) -> Option<Finding> {
         age / 2 > worst && loss == 0 && later() >= 3
     };
     let alive = |op: &usize| !case.life_of(*op).dead;
-    let op = (0..case.ops.len()).filter(alive).filter(silent).max_by_key(|op| case.ops[*op].age)?;
+    let mut ops: Vec<usize> =
+        (0..case.ops.len()).filter(alive).filter(|op| told.may_tell(case, *op)).filter(silent).collect();
+    // Of one age the one that was told last.
+    ops.sort_by_key(|op| std::cmp::Reverse((case.ops[*op].age, *op)));
+    ops.retain(|op| told.tells(case, *op));
+    ops.into_iter().filter_map(|op| is_silent(case, op)).collect()
+}
+
+fn is_silent(case: &Case<'_>, op: usize) -> Option<Finding> {
     let party = case.party_of(op)?;
     let sentence = format!(
         "{}{} has not ended{} when the log ends, though no other took half as long: it may wait for {}.",
@@ -273,20 +285,21 @@ fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
 }
 
 /// Somebody says that a READ is stuck (a watchdog, a client that gave up), and nothing says why.
-fn by_hint(case: &Case<'_>) -> Option<Finding> {
-    let told = |op: &usize| {
+fn by_hint(case: &Case<'_>, told: &mut Told) -> Vec<Finding> {
+    let moves = |op: usize| case.ops[op].open.op().class() == Class::Data || is_stored(case.ops[op].open.op());
+    let hinted = |op: &usize| {
         let at = &case.ops[*op];
         let spoken = case.life_of(*op).session.hints.iter().any(|h| h.kind == HintKind::Upstream && h.at >= at.open.at);
-        let moves = at.open.op().class() == Class::Data || is_stored(at.open.op());
-        moves && (at.watched || at.open.interrupted || spoken)
+        moves(*op) && (at.watched || at.open.interrupted || spoken)
     };
-    let op = case.stuck().find(told)?;
-    let party = case.party_of(op)?;
     // Others stand behind it, or both behind something else: content would not stop names.
-    let moves = |op: usize| case.ops[op].open.op().class() == Class::Data || is_stored(case.ops[op].open.op());
-    if case.stuck().any(|other| case.ops[other].life == case.ops[op].life && case.ops[other].watched && !moves(other)) {
-        return None;
-    }
+    let names = |op: &usize| case.stuck_of(case.ops[*op].life).any(|other| case.ops[other].watched && !moves(other));
+    let ops = case.stuck().filter(hinted).filter(|op| told.tells(case, *op)).filter(|op| !names(op));
+    ops.filter_map(|op| hinted_at(case, op)).collect()
+}
+
+fn hinted_at(case: &Case<'_>, op: usize) -> Option<Finding> {
+    let party = case.party_of(op)?;
     let hint = case
         .life_of(op)
         .session
@@ -304,4 +317,38 @@ fn by_hint(case: &Case<'_>) -> Option<Finding> {
     );
     let finding = Finding::new(Cause::UpstreamStall, confidence, sentence).blames(case, party);
     Some(finding.evidence(case, hint.map(|h| h.place)).advice(&[advice::DUMP_NOW]))
+}
+
+/// Of whose daemons something is said.
+struct Told {
+    lives: BTreeSet<usize>,
+    /// A dump does not tell whose it is.
+    of_any: bool,
+}
+
+impl Told {
+    fn of(case: &Case<'_>, found: &[Finding]) -> Self {
+        let lives = |finding: &Finding| finding.covers.iter().filter_map(|party| case.life_of_party(*party)).collect();
+        let lives: Vec<BTreeSet<usize>> = found.iter().map(lives).collect();
+        Self { of_any: lives.iter().any(BTreeSet::is_empty), lives: lives.into_iter().flatten().collect() }
+    }
+
+    /// Whether nothing is said of the daemon of that operation, nor of one that may be the same.
+    fn may_tell(&self, case: &Case<'_>, op: usize) -> bool {
+        let life = case.ops[op].life;
+        !self.of_any && !self.lives.contains(&life) && self.lives.iter().all(|told| case.are_apart(life, *told))
+    }
+
+    /// The same, and it is said now.
+    fn tells(&mut self, case: &Case<'_>, op: usize) -> bool {
+        let first = self.may_tell(case, op);
+        if first {
+            self.lives.insert(case.ops[op].life);
+        }
+        first
+    }
+
+    fn is_untold(&self, case: &Case<'_>, party: Option<usize>) -> bool {
+        party.and_then(|party| case.op_of(party)).is_none_or(|op| self.may_tell(case, op))
+    }
 }
