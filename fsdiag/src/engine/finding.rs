@@ -145,7 +145,10 @@ const ALTERNATIVES: usize = 100;
 /// Surest first, then as the rules stand in their table; what an earlier one explains is dropped.
 pub fn in_order(found: Vec<(usize, Finding)>) -> Vec<Verdict> {
     let mut found = found;
-    found.sort_by_key(|(rule, f)| (std::cmp::Reverse(f.verdict.confidence), *rule, std::cmp::Reverse(f.covers.len())));
+    found.sort_by(|(one, a), (two, b)| {
+        let by_order = (b.verdict.confidence, one, b.covers.len()).cmp(&(a.verdict.confidence, two, a.covers.len()));
+        by_order.then_with(|| age(&b.verdict).total_cmp(&age(&a.verdict)))
+    });
     let mut explained: HashSet<usize> = HashSet::new();
     let mut verdicts: Vec<Verdict> = Vec::new();
     // By the id of the culprit: of a crowd each has its own.
@@ -169,6 +172,11 @@ pub fn in_order(found: Vec<(usize, Finding)>) -> Vec<Verdict> {
         verdicts.push(finding.verdict);
     }
     verdicts
+}
+
+/// Of several in one trouble the one that is in it for longest comes first.
+fn age(verdict: &Verdict) -> f64 {
+    verdict.culprit.as_ref().and_then(|culprit| culprit.age_s).unwrap_or(0.0)
 }
 
 /// `34.2 s`, or nothing where there is no clock.

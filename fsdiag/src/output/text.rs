@@ -1,5 +1,7 @@
 //! The report for people: the verdict first, then what it rests on, then the rest.
 
+mod crowd;
+
 use super::paint::{Paint, Tone};
 use crate::engine::{
     plural::count,
@@ -15,9 +17,9 @@ const SNIPPET: usize = 160;
 pub fn render(report: &Report, paint: Paint) -> String {
     let mut text = String::new();
     headline(&mut text, report, paint);
-    for (number, verdict) in report.verdicts.iter().enumerate() {
-        one_verdict(&mut text, number, verdict, paint);
-    }
+    let (alone, crowds) = crowd::parted(&report.verdicts);
+    alone.into_iter().for_each(|(number, verdict)| one_verdict(&mut text, number, verdict, paint));
+    crowds.iter().for_each(|crowd| crowd.tell(&mut text, paint));
     orphans(&mut text, report, paint);
     episodes(&mut text, report, paint);
     notes(&mut text, report, paint);
@@ -295,6 +297,22 @@ mod tests {
         );
         assert!(text.contains("waiting   Getattr #457") && text.contains("2 bad"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() < 200), "{text}");
+    }
+
+    #[test]
+    fn of_forty_daemons_in_one_trouble_the_first_is_told_in_full_and_the_others_in_rows() {
+        let mut report = stalled();
+        let first = report.verdicts[0].clone();
+        for n in 0..39 {
+            let mut verdict = first.clone();
+            verdict.confidence = Confidence::Low;
+            verdict.culprit.as_mut().expect("a culprit").daemon = Some(format!("sshfs on node{n}"));
+            report.verdicts.push(verdict);
+        }
+        let text = render(&report, Paint::default());
+        assert!(text.contains("also: 39 more verdicts tell of lock_pileup (39 low)"), "{text}");
+        assert!(text.contains("  Release #456                34.2 s  sshfs on node7  1 waits"), "{text}");
+        assert!(text.contains("  and 27 more\n") && text.lines().count() < 40, "{text}");
     }
 
     #[test]

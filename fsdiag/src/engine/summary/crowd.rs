@@ -9,7 +9,17 @@ use crate::engine::{
 };
 
 pub(super) fn notes(case: &Case<'_>) -> impl Iterator<Item = Note> {
-    unjudged(case).into_iter().chain(given_up(case.model.given_up))
+    daemons(case).into_iter().chain(unjudged(case)).chain(given_up(case.model.given_up))
+}
+
+/// How many share logs: whoever knows the cluster sees whether they were told apart as they should be.
+fn daemons(case: &Case<'_>) -> Option<Note> {
+    /// Fewer are counted at a glance.
+    const MANY: usize = 8;
+    let shared: Vec<usize> = (0..case.lives.len()).filter(|life| case.daemon(*life).is_some()).collect();
+    let stuck = shared.iter().filter(|life| case.stuck_of(**life).next().is_some()).count();
+    let text = || format!("{} are told apart; in {stuck} of them a request is old", count(shared.len(), "daemon"));
+    (shared.len() >= MANY).then(|| note("daemons", None, None, text()))
 }
 
 fn unjudged(case: &Case<'_>) -> Option<Note> {
