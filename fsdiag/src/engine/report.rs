@@ -217,7 +217,7 @@ pub struct OpSummary {
 
 impl OpSummary {
     /// `resolution_us`: how exactly the `times` are told.
-    pub fn new(count: u64, errors: u64, times: &Histogram<u64>, resolution_us: u64) -> Self {
+    pub fn new(count: u64, errors: u64, times: &Histogram<u32>, resolution_us: u64) -> Self {
         // Nothing less is recorded.
         let told = |us: u64| if us > 1 || resolution_us == 1 { us } else { 0 };
         let max = (!times.is_empty()).then(|| times.max());

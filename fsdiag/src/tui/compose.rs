@@ -97,6 +97,6 @@ fn histogram(model: &Model, op: &str) -> Vec<u64> {
     each.reduce(|sum, more| sum.iter().zip(more).map(|(a, b)| a + b).collect()).unwrap_or_default()
 }
 
-pub fn buckets(latency: &Histogram<u64>) -> Vec<u64> {
+pub fn buckets(latency: &Histogram<u32>) -> Vec<u64> {
     (0..BUCKETS).map(|n| count_between(latency, 1 << n, (2 << n) - 1)).collect()
 }

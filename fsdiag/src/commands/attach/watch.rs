@@ -36,13 +36,13 @@ pub(super) struct Watched {
     pub dropped: u64,
     pub cancelled: u64,
     pub missing: Vec<String>,
-    ops: BTreeMap<String, (Histogram<u64>, u64)>,
+    ops: BTreeMap<String, (Histogram<u32>, u64)>,
 }
 
 impl Watched {
     /// Latencies of what was answered.
     pub(super) fn summaries(&self) -> BTreeMap<String, OpSummary> {
-        let summary = |(times, errors): &(Histogram<u64>, u64)| OpSummary::new(times.len(), *errors, times, 1);
+        let summary = |(times, errors): &(Histogram<u32>, u64)| OpSummary::new(times.len(), *errors, times, 1);
         self.ops.iter().map(|(op, times)| (op.clone(), summary(times))).collect()
     }
 

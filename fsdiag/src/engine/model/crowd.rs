@@ -39,13 +39,18 @@ impl Model {
     }
 
     /// A place for a session: a new one, or that of somebody who needs it no more.
-    pub(super) fn seat(&mut self, session: Session) -> usize {
+    pub(super) fn seat(&mut self, mut session: Session) -> usize {
+        session.is_one_of(self.sessions.len());
         let sessions = &self.sessions;
         let spare = self.voices.spare(|at| sessions[at].told(), |at| sessions[at].open.is_empty());
         match spare {
             None => {
                 self.sessions.push(session);
-                self.sessions.len() - 1
+                let many = self.sessions.len();
+                if many.is_power_of_two() {
+                    self.sessions.iter_mut().for_each(|session| session.is_one_of(many));
+                }
+                many - 1
             }
             Some(Spare::Past { voice, session: at }) => {
                 let before = std::mem::replace(&mut self.sessions[at], session);

@@ -17,6 +17,8 @@ use crate::engine::fact::{At, Done, Key, Place};
 pub(super) struct Late {
     ended: VecDeque<Ended>,
     early: VecDeque<Early>,
+    /// How many write into their logs.
+    writers: usize,
 }
 
 /// A request, with the times of day of its two lines.
@@ -38,14 +40,26 @@ pub(super) struct Early {
 }
 
 impl Late {
-    /// Blocks that are sent again are not longer, as a rule.
+    /// Blocks that are sent again are not longer, as a rule, and hold the lines of all who write.
     const ENDED: usize = 1024;
+    const FEWEST: usize = 32;
     const EARLY: usize = 64;
     /// So far lines of one log are apart that several threads or connections write at once.
     pub(super) const APART_US: u64 = 100_000;
 
     pub(super) fn ended(&mut self, request: Ended) {
-        push(&mut self.ended, request, Self::ENDED);
+        let room = self.room();
+        push(&mut self.ended, request, room);
+    }
+
+    pub(super) fn writers(&self) -> usize {
+        self.writers
+    }
+
+    fn room(&self) -> usize {
+        /// Fewer have enough room each.
+        const FEW: usize = 16;
+        (Self::ENDED * FEW / self.writers.max(FEW)).max(Self::FEWEST)
     }
 
     pub(super) fn early(&mut self, end: Early) {
@@ -75,6 +89,16 @@ impl Late {
 }
 
 impl Session {
+    /// So many write into logs: each remembers less of what it need not.
+    pub(super) fn is_one_of(&mut self, writers: usize) {
+        self.late.writers = writers;
+        let room = self.late.room();
+        let ended = &mut self.late.ended;
+        ended.drain(..ended.len().saturating_sub(room));
+        ended.shrink_to_fit();
+        self.stats.values_mut().for_each(|stats| stats.is_one_of(writers));
+    }
+
     /// Whether a line is older than those before it, and by more than the threads of a daemon get in each other's way.
     #[inline]
     pub(super) fn goes_back(&self, at: At) -> bool {
@@ -125,7 +149,7 @@ impl Session {
 }
 
 fn push<T>(list: &mut VecDeque<T>, item: T, most: usize) {
-    if list.len() == most {
+    if list.len() >= most {
         list.pop_front();
     }
     list.push_back(item);

@@ -1,7 +1,8 @@
 //! Latency: how long the requests of one kind took, exact in number, two digits precise in time.
 //!
 //! Most kinds of most lives end a handful of times, e.g. where a daemon restarts again and again: those are kept as
-//! they are, and become a histogram only when they are many, or when somebody asks.
+//! they are, and become a histogram only when they are many, or when somebody asks. Of hundreds of daemons each is told
+//! with one digit: their histograms would be most of what is remembered.
 
 use std::{ops::Deref, sync::OnceLock};
 
@@ -11,8 +12,9 @@ use hdrhistogram::Histogram;
 pub struct Latency {
     /// Microseconds; only as long as there is no histogram.
     few: Vec<u64>,
-    whole: OnceLock<Box<Histogram<u64>>>,
+    whole: OnceLock<Box<Histogram<u32>>>,
     unit: Unit,
+    coarse: bool,
 }
 
 /// The greatest unit of which all of them are whole numbers: so exactly they were told.
@@ -39,6 +41,8 @@ impl Unit {
 
 /// Precision, decimal digits.
 const DIGITS: u8 = 2;
+/// The same where there are so many of them that it matters.
+const FEW_DIGITS: u8 = 1;
 /// Latencies beyond a day count as a day.
 const LONGEST_US: u64 = 86_400_000_000;
 /// So many are cheaper as a list.
@@ -59,6 +63,15 @@ impl Latency {
         }
         // It cannot fail: it grows.
         _ = self.whole().record(us);
+    }
+
+    /// Tells them with one digit from now on.
+    pub(super) fn coarsen(&mut self) {
+        self.coarse = true;
+        if let Some(fine) = self.whole.take() {
+            let whole = self.whole();
+            _ = whole.add(&*fine);
+        }
     }
 
     /// How exactly they are told, microseconds: a second where a log's clock has no fraction.
@@ -84,19 +97,20 @@ impl Latency {
         }
     }
 
-    fn whole(&mut self) -> &mut Histogram<u64> {
-        let _made: &Histogram<u64> = self;
+    fn whole(&mut self) -> &mut Histogram<u32> {
+        let _made: &Histogram<u32> = self;
         self.few = Vec::new();
         self.whole.get_mut().expect("it was made above")
     }
 }
 
 impl Deref for Latency {
-    type Target = Histogram<u64>;
+    type Target = Histogram<u32>;
 
     fn deref(&self) -> &Self::Target {
         self.whole.get_or_init(|| {
-            let mut whole = Histogram::new_with_bounds(1, 2, DIGITS).expect("two digits are a valid precision");
+            let digits = if self.coarse { FEW_DIGITS } else { DIGITS };
+            let mut whole = Histogram::new_with_bounds(1, 2, digits).expect("that is a valid precision");
             // It grows with what it records: most kinds never take long.
             whole.auto(true);
             self.few.iter().for_each(|us| _ = whole.record(*us));
@@ -127,6 +141,17 @@ mod tests {
                 assert_eq!(plain.resolution_us(), latency.resolution_us());
             }
         }
+    }
+
+    #[test]
+    fn what_is_told_with_one_digit_is_nearly_what_it_was() {
+        let mut latency = Latency::default();
+        (0..500).for_each(|us| latency.record(us * 37));
+        let (count, median) = (latency.len(), latency.value_at_quantile(0.5));
+        latency.coarsen();
+        latency.record(9_250);
+        assert_eq!(latency.len(), count + 1);
+        assert!(latency.value_at_quantile(0.5).abs_diff(median) * 10 < median);
     }
 
     #[test]

@@ -64,6 +64,21 @@ pub struct OpStats {
 }
 
 impl OpStats {
+    /// Those of one of so many daemons.
+    pub(super) fn one_of(writers: usize) -> Self {
+        let mut stats = Self::default();
+        stats.is_one_of(writers);
+        stats
+    }
+
+    /// So many daemons have such statistics.
+    pub(super) fn is_one_of(&mut self, writers: usize) {
+        const MANY: usize = 256;
+        if writers >= MANY {
+            self.latency.coarsen();
+        }
+    }
+
     /// `resolution_us`: how exactly its source tells times.
     pub fn summary(&self, resolution_us: u64) -> OpSummary {
         OpSummary::new(self.count, self.errors, &self.latency, resolution_us)
@@ -138,7 +153,7 @@ impl OpStats {
 }
 
 /// How many lie between two values. A histogram counts what lies beyond its end as its last value.
-pub fn count_between(latency: &Histogram<u64>, from: u64, to: u64) -> u64 {
+pub fn count_between(latency: &Histogram<u32>, from: u64, to: u64) -> u64 {
     if from > latency.max() { 0 } else { latency.count_between(from, to) }
 }
 
@@ -151,7 +166,7 @@ struct Latest {
 impl Latest {
     const KEPT: usize = 64;
     /// So many are thinned out at once.
-    const ROOM: usize = 8 * Self::KEPT;
+    const ROOM: usize = 2 * Self::KEPT;
 
     fn push(&mut self, t: Micros) {
         self.times.push(t);

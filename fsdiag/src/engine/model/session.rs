@@ -242,7 +242,8 @@ impl Session {
         if let Some(us) = us {
             self.slow.add(Slow { op, key, us, place });
         }
-        let stats = self.stats.entry(op).or_default();
+        let writers = self.late.writers();
+        let stats = self.stats.entry(op).or_insert_with(|| OpStats::one_of(writers));
         stats.add(at, us, errno);
         stats
     }

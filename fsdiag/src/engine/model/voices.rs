@@ -63,7 +63,7 @@ struct Voice {
 /// A journal of a restart loop has no end; so many lives of named writers stay whole.
 pub(super) const MOST_LIVES: usize = 512;
 /// So many daemons of all logs are told apart.
-pub(super) const MOST_DAEMONS: usize = 4096;
+pub(super) const MOST_DAEMONS: usize = 2048;
 /// More writers have no place: those that told nothing are forgotten.
 const MOST_VOICES: usize = 1 << 16;
 
