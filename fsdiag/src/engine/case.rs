@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use fsd_events::op::Op;
 
-pub(super) use self::{apart::label, called::named};
+pub(super) use self::called::named;
 use self::{kin::Kin, places::Places};
 use super::{
     fact::Place,

@@ -69,6 +69,17 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// `rclone[812]`, `rclone[812] on nas`, `fuse-1`.
+    pub fn label(&self, with_host: bool) -> String {
+        let Self { host, name, pid, .. } = self;
+        let pid = pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
+        match (name.is_empty(), with_host && !host.is_empty()) {
+            (true, _) => format!("{host}{pid}"),
+            (false, true) => format!("{name}{pid} on {host}"),
+            (false, false) => format!("{name}{pid}"),
+        }
+    }
+
     /// What others call it; may be empty.
     pub fn called(&self) -> &str {
         if self.name.is_empty() { &self.host } else { &self.name }

@@ -170,6 +170,8 @@ pub enum Rank {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Operation {
     pub id: String,
+    /// Which of several that share a log; empty where there is one.
+    pub daemon: String,
     pub op: String,
     pub rank: Rank,
     pub age_us: u64,

@@ -56,6 +56,7 @@ impl Watch {
     fn mark(&mut self, model: &Model, now: Now, text: &mut String) -> bool {
         let mut old = false;
         let mut alive = HashMap::new();
+        let shared = model.current().filter(|(_, session)| session.about.writer.is_some()).nth(1).is_some();
         for (at, session) in model.current() {
             let present = now.wall_us.and_then(|w| session.clock.at_wall(w)).max(session.clock.last);
             for open in session.judged() {
@@ -66,8 +67,10 @@ impl Watch {
                 let seen = self.marked.get(&(at, *key)).copied().unwrap_or(0);
                 if passed > seen && self.format == Format::Text {
                     let path = open.call.path.as_deref().unwrap_or("");
-                    let line =
-                        format!("?  {} #{key} {path} has been open for {}", open.op(), micros(age.unsigned_abs()));
+                    let of = session.about.writer.as_deref().filter(|_| shared);
+                    let of = of.map(|writer| format!("of {} ", writer.label(true))).unwrap_or_default();
+                    let age = micros(age.unsigned_abs());
+                    let line = format!("?  {} #{key} {of}{path} has been open for {age}", open.op());
                     text.push_str(&self.paint.line(&self.paint.tone(&line, Tone::Warn)));
                     text.push('\n');
                 }
@@ -83,7 +86,7 @@ impl Watch {
     fn judge(&mut self, mut report: Report, quote: impl FnOnce(&mut Report), text: &mut String) {
         let first = report.verdicts.first();
         let same = |a: &Verdict, b: &Verdict| {
-            let id = |v: &Verdict| v.culprit.as_ref().map(|c| (c.op.clone(), c.id.clone()));
+            let id = |v: &Verdict| v.culprit.as_ref().map(|c| (c.op.clone(), c.id.clone(), c.daemon.clone()));
             a.cause == b.cause && id(a) == id(b) && a.confidence >= b.confidence
         };
         let news = match (&self.verdict, first) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Case, Life};
 use crate::engine::{
-    fact::{InputId, Writer},
+    fact::InputId,
     model::session::{About, Session},
 };
 
@@ -70,7 +70,7 @@ pub(super) fn name(lives: &mut [Life<'_>]) {
     for life in lives {
         let about = &life.session.about;
         let several = log(life.session).map(|log| logs[&log]).filter(|(count, ..)| *count > 1);
-        let named = several.zip(about.writer.as_deref()).map(|((_, _, elsewhere), writer)| label(writer, elsewhere));
+        let named = several.zip(about.writer.as_deref()).map(|((_, _, elsewhere), writer)| writer.label(elsewhere));
         let mounted = || (life.session.is_own() && own > 1).then(|| of_mount(about));
         life.called = named.or_else(mounted);
     }
@@ -81,15 +81,4 @@ fn of_mount(about: &About) -> String {
     let pid = about.pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
     let mount = if about.mount.is_empty() { String::new() } else { format!(" at {}", about.mount) };
     format!("fsd{pid}{mount}")
-}
-
-/// `rclone[812]`, `rclone[812] on nas`, `fuse-1`.
-pub(in crate::engine) fn label(writer: &Writer, with_host: bool) -> String {
-    let Writer { host, name, pid, .. } = writer;
-    let pid = pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
-    match (name.is_empty(), with_host && !host.is_empty()) {
-        (true, _) => format!("{host}{pid}"),
-        (false, true) => format!("{name}{pid} on {host}"),
-        (false, false) => format!("{name}{pid}"),
-    }
 }

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::engine::{
         fact::{At, Call, Done, Fact, Place, Sink as _, What},
-        model::{Limits, Now},
+        model::{Limits, Now, voices::MOST_DAEMONS},
         report::Report,
     };
 
@@ -144,8 +144,9 @@ mod tests {
 
     #[test]
     fn of_more_daemons_than_are_told_apart_those_with_nothing_open_are_only_counted() {
-        let report = report(2 * crate::engine::model::voices::MOST_DAEMONS as u32, 3);
-        assert_eq!((report.ops["Read"].count, report.orphans.len()), (3 * 8192 - 1, 1));
+        const MANY: u32 = 2 * MOST_DAEMONS as u32;
+        let report = report(MANY, 3);
+        assert_eq!((report.ops["Read"].count, report.orphans.len()), (3 * u64::from(MANY) - 1, 1));
         assert_eq!(report.orphans[0].daemon.as_deref(), Some("sshfs[3]"));
     }
 }

@@ -6,7 +6,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::note;
 use crate::engine::{
-    case::{Case, label, seconds},
+    case::{Case, seconds},
     model::{
         Model,
         ops::Micros,
@@ -48,7 +48,7 @@ pub(super) fn notes(case: &Case<'_>) -> Vec<Note> {
                 format!("; {} ended with it{}{waited}", were_open(open), doubt(session, ended))
             }
         };
-        let daemon = session.about.writer.as_deref().map_or_else(|| String::from("the daemon"), |w| label(w, false));
+        let daemon = session.about.writer.as_deref().map_or_else(|| String::from("the daemon"), |w| w.label(false));
         note("restart", None, None, format!("an earlier run of {daemon} {how}{killed}"))
     });
     model.past.counted().map(earlier).into_iter().chain(told).collect()

@@ -18,63 +18,72 @@ const SLOW_US: u64 = 1_000_000;
 /// A party of the tree and whom it waits for.
 struct Node {
     row: Operation,
-    parent: Option<String>,
+    parent: Option<Name>,
 }
+
+/// Daemons give out the same numbers: which life, and the number there.
+type Name = (usize, String);
 
 /// Roots by the worst rank of their tree, then by age; whoever waits stands below whom it waits for.
 pub(super) fn tree(report: &Report, moments: &[Moment<'_>]) -> Vec<Operation> {
-    let (ranks, open) = (Ranks::of(report), open(moments));
-    let mut nodes: HashMap<String, Node> = HashMap::new();
+    let (ranks, open) = (Ranks::of(report), open(report, moments));
+    let mut nodes: HashMap<Name, Node> = HashMap::new();
     for orphan in &report.orphans {
-        let known = open.get(orphan.id.as_str()).copied();
-        nodes.insert(orphan.id.clone(), operation(orphan, known, &ranks));
+        let known = open.get(&(orphan.input.as_str(), orphan.line, orphan.id.clone())).copied();
+        // What no log tells stands for itself.
+        let life = known.map_or(moments.len() + nodes.len(), |known| known.0);
+        nodes.insert((life, orphan.id.clone()), operation(orphan, known, moments, &ranks));
     }
-    for (id, node) in moments.iter().flat_map(|moment| tasks(moment, &ranks)) {
-        nodes.entry(id).or_insert(node);
+    for (life, moment) in moments.iter().enumerate() {
+        tasks(life, moment, &ranks).into_iter().for_each(|(name, node)| _ = nodes.entry(name).or_insert(node));
     }
     Forest::of(nodes).rows()
 }
 
-type Known<'a> = (&'a Moment<'a>, &'a OpenOp);
+/// A request, and the life that tells of it.
+type Known<'a> = (usize, &'a OpenOp);
 
-/// What is open, by the id that the report gives it.
-fn open<'a>(moments: &'a [Moment<'a>]) -> HashMap<String, Known<'a>> {
-    let each = |moment: &'a Moment<'a>| moment.session.judged().map(move |op| (op.key().to_string(), (moment, op)));
-    moments.iter().flat_map(each).collect()
+/// What is open, by where it stands and the id that the report gives it.
+fn open<'a>(report: &'a Report, moments: &'a [Moment<'a>]) -> HashMap<(&'a str, u64, String), Known<'a>> {
+    let input = |op: &OpenOp| report.inputs.get(usize::from(op.place.input.0)).map_or("", |input| input.path.as_str());
+    let named = |op: &OpenOp| (input(op), op.place.line, op.key().to_string());
+    let lives = moments.iter().enumerate();
+    lives.flat_map(|(life, moment)| moment.session.judged().map(move |op| (named(op), (life, op)))).collect()
 }
 
-fn operation(orphan: &Orphan, known: Option<Known<'_>>, ranks: &Ranks<'_>) -> Node {
+fn operation(orphan: &Orphan, known: Option<Known<'_>>, moments: &[Moment<'_>], ranks: &Ranks<'_>) -> Node {
     let age_us = (orphan.age_s.unwrap_or(0.0) * 1e6) as u64;
     let id = orphan.id.parse::<u64>().ok();
-    let at = known.zip(id).map(|((moment, _), id)| (moment, id));
+    let at = known.zip(id).map(|((life, _), id)| (life, &moments[life], id));
     let thread = known.and_then(|(_, op)| op.call.thread.as_deref()).unwrap_or("");
     let row = Operation {
         id: orphan.id.clone(),
+        daemon: orphan.daemon.clone().unwrap_or_default(),
         op: orphan.op.clone(),
-        rank: ranks.rank(&orphan.id, age_us),
+        rank: ranks.rank(Some(orphan.daemon.as_deref()), &orphan.id, age_us),
         age_us,
         thread: thread.to_owned(),
         path: orphan.path.clone().unwrap_or_default(),
-        waits: at.map(|(moment, id)| moment.waits(id)).unwrap_or_default(),
+        waits: at.map(|(_, moment, id)| moment.waits(id)).unwrap_or_default(),
         depth: 0,
         place: if orphan.line == 0 { String::new() } else { format!("{}:{}", orphan.input, orphan.line) },
     };
-    Node { row, parent: at.and_then(|(moment, id)| parent(moment, id)) }
+    Node { row, parent: at.and_then(|(life, moment, id)| parent(life, moment, id)) }
 }
 
 /// The first that it waits for.
-fn parent(moment: &Moment<'_>, id: u64) -> Option<String> {
-    moment.waits_for(id).first().map(u64::to_string)
+fn parent(life: usize, moment: &Moment<'_>, id: u64) -> Option<Name> {
+    moment.waits_for(id).first().map(|other| (life, other.to_string()))
 }
 
 /// Tasks that somebody waits for, directly or through another, or that a verdict names.
-fn tasks(moment: &Moment<'_>, ranks: &Ranks<'_>) -> BTreeMap<String, Node> {
+fn tasks(life: usize, moment: &Moment<'_>, ranks: &Ranks<'_>) -> BTreeMap<Name, Node> {
     let number = |op: &OpenOp| match op.key() {
         Key::Num(id) => Some(id),
         _ => None,
     };
     let mut wanted: Vec<u64> = moment.session.judged().filter_map(number).collect();
-    wanted.extend(ranks.culprits.iter().filter_map(|id| id.parse::<u64>().ok()));
+    wanted.extend(ranks.culprits.iter().filter_map(|(_, id)| id.parse::<u64>().ok()));
     let mut seen: HashSet<u64> = HashSet::new();
     let mut found = BTreeMap::new();
     while let Some(id) = wanted.pop() {
@@ -87,37 +96,44 @@ fn tasks(moment: &Moment<'_>, ranks: &Ranks<'_>) -> BTreeMap<String, Node> {
             let row = Operation {
                 id: name.clone(),
                 op: task.kind.name().to_owned(),
-                rank: ranks.rank(&name, 0),
+                rank: ranks.rank(None, &name, 0),
                 age_us: moment.since(task.since).unwrap_or(0),
                 path: task.path.as_deref().unwrap_or("").to_owned(),
                 waits: moment.waits(id),
                 ..Operation::default()
             };
-            found.insert(name, Node { row, parent: parent(moment, id) });
+            found.insert((life, name), Node { row, parent: parent(life, moment, id) });
         }
     }
     found
 }
 
-/// Whom the verdicts name.
+/// Whom the verdicts name, with the daemon where there are several.
 struct Ranks<'a> {
-    culprits: HashSet<&'a str>,
-    waiters: HashSet<&'a str>,
+    culprits: HashSet<(Option<&'a str>, &'a str)>,
+    waiters: HashSet<(Option<&'a str>, &'a str)>,
 }
 
 impl<'a> Ranks<'a> {
     fn of(report: &'a Report) -> Self {
         let verdicts = &report.verdicts;
+        let culprits = verdicts.iter().filter_map(|verdict| verdict.culprit.as_ref());
+        let waiters = verdicts.iter().flat_map(|verdict| &verdict.waiters);
         Self {
-            culprits: verdicts.iter().filter_map(|verdict| verdict.culprit.as_ref()?.id.as_deref()).collect(),
-            waiters: verdicts.iter().flat_map(|v| &v.waiters).filter_map(|waiter| waiter.id.as_deref()).collect(),
+            culprits: culprits.filter_map(|one| Some((one.daemon.as_deref(), one.id.as_deref()?))).collect(),
+            waiters: waiters.filter_map(|one| Some((one.daemon.as_deref(), one.id.as_deref()?))).collect(),
         }
     }
 
-    fn rank(&self, id: &str, age_us: u64) -> Rank {
+    /// `daemon`: None where it is not known which of them it is of.
+    fn rank(&self, daemon: Option<Option<&str>>, id: &str, age_us: u64) -> Rank {
+        let named = |all: &HashSet<(Option<&str>, &str)>| match daemon {
+            Some(daemon) => all.contains(&(daemon, id)),
+            None => all.iter().any(|(_, other)| *other == id),
+        };
         match () {
-            () if self.culprits.contains(id) => Rank::Culprit,
-            () if self.waiters.contains(id) => Rank::Victim,
+            () if named(&self.culprits) => Rank::Culprit,
+            () if named(&self.waiters) => Rank::Victim,
             () if age_us >= 10 * SLOW_US => Rank::Orphan,
             () if age_us >= SLOW_US => Rank::Slow,
             () => Rank::Normal,
@@ -127,14 +143,14 @@ impl<'a> Ranks<'a> {
 
 /// The nodes with their children, and the order of the roots.
 struct Forest {
-    nodes: HashMap<String, Node>,
-    children: HashMap<String, Vec<String>>,
+    nodes: HashMap<Name, Node>,
+    children: HashMap<Name, Vec<Name>>,
     rows: Vec<Operation>,
 }
 
 impl Forest {
-    fn of(nodes: HashMap<String, Node>) -> Self {
-        let mut children: HashMap<String, Vec<String>> = HashMap::new();
+    fn of(nodes: HashMap<Name, Node>) -> Self {
+        let mut children: HashMap<Name, Vec<Name>> = HashMap::new();
         for (id, node) in &nodes {
             if let Some(parent) = node.parent.as_ref().filter(|parent| nodes.contains_key(*parent)) {
                 children.entry(parent.clone()).or_default().push(id.clone());
@@ -145,7 +161,7 @@ impl Forest {
 
     fn rows(mut self) -> Vec<Operation> {
         let is_child = |node: &Node| node.parent.as_ref().is_some_and(|parent| self.nodes.contains_key(parent));
-        let mut roots: Vec<(Rank, std::cmp::Reverse<u64>, String)> = Vec::new();
+        let mut roots: Vec<(Rank, std::cmp::Reverse<u64>, Name)> = Vec::new();
         for (id, node) in self.nodes.iter().filter(|(_, node)| !is_child(node)) {
             roots.push((self.worst(id, &mut HashSet::new()), std::cmp::Reverse(node.row.age_us), id.clone()));
         }
@@ -159,16 +175,16 @@ impl Forest {
         self.rows
     }
 
-    fn worst(&self, id: &str, seen: &mut HashSet<String>) -> Rank {
-        if !seen.insert(id.to_owned()) {
+    fn worst(&self, id: &Name, seen: &mut HashSet<Name>) -> Rank {
+        if !seen.insert(id.clone()) {
             return Rank::Normal;
         }
         let below = self.children.get(id).into_iter().flatten().map(|child| self.worst(child, seen)).min();
         below.unwrap_or_default().min(self.nodes.get(id).map(|node| node.row.rank).unwrap_or_default())
     }
 
-    fn draw(&mut self, id: &str, depth: u16, drawn: &mut HashSet<String>) {
-        if !drawn.insert(id.to_owned()) {
+    fn draw(&mut self, id: &Name, depth: u16, drawn: &mut HashSet<Name>) {
+        if !drawn.insert(id.clone()) {
             return;
         }
         if let Some(node) = self.nodes.get(id) {
@@ -183,6 +199,6 @@ impl Forest {
     }
 }
 
-fn order((id, node): (&String, &Node)) -> (Rank, std::cmp::Reverse<u64>, String) {
+fn order((id, node): (&Name, &Node)) -> (Rank, std::cmp::Reverse<u64>, Name) {
     (node.row.rank, std::cmp::Reverse(node.row.age_us), id.clone())
 }

@@ -7,7 +7,8 @@ use crate::{
 
 pub fn verdict(verdict: &report::Verdict) -> Verdict {
     let culprit = verdict.culprit.clone().unwrap_or_default();
-    let parts = [culprit.op, culprit.id.map(|id| format!("#{id}")), culprit.thread, culprit.lock, culprit.path];
+    let id = culprit.id.map(|id| format!("#{id}"));
+    let parts = [culprit.op, id, culprit.daemon, culprit.thread, culprit.lock, culprit.path];
     let evidence = |e: &report::Evidence| format!("{}:{} {}", e.input, e.line, e.text);
     Verdict {
         cause: verdict.cause.name().to_owned(),

@@ -190,3 +190,23 @@ fn a_dump_that_is_read_again_with_its_names_is_still_one_dump() {
     assert!(record.dump(&dump));
     assert_eq!(record.model.dumps.iter().map(|(_, dump, _)| dump.threads.len()).collect::<Vec<_>>(), [threads]);
 }
+
+#[test]
+fn requests_of_two_daemons_with_one_number_are_two_rows() {
+    let mut record = Record::new(LIMITS);
+    let stream = record.stream(Path::new("cluster.log"));
+    for second in 0..30 {
+        for node in ["a", "b", "c"] {
+            let at = format!("2026-11-22T09:43:{second:02}.000000+00:00 {node} fused[7]: ");
+            let begins = format!("{at}[FUSE] Read ENTER (id={})", second + 1);
+            record.line(stream, begins.as_bytes());
+            if second != 10 || node == "b" {
+                record.line(stream, format!("{at}[FUSE] Read EXIT (id={}, elapsed=9µs)", second + 1).as_bytes());
+            }
+        }
+    }
+    let picture = record.picture(None, Source::default(), Vec::new());
+    let mut rows: Vec<(&str, &str)> = picture.operations.iter().map(|o| (o.id.as_str(), o.daemon.as_str())).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [("11", "fused[7] on a"), ("11", "fused[7] on c")]);
+}

@@ -123,7 +123,13 @@ fn row(state: &State, ascii: bool) -> Vec<Row> {
         Screen::Overview | Screen::Operations => picture.operations.get(at).map_or_else(Vec::new, |o| {
             let line = |name: &str, text: &str| (!text.is_empty()).then(|| format!("{name:<8}{text}"));
             let head = format!("{} {}, open for {}", o.op, o.id, words::duration(o.age_us));
-            let rest = [("path", &o.path), ("thread", &o.thread), ("waits", &o.waits), ("record", &o.place)];
+            let rest = [
+                ("daemon", &o.daemon),
+                ("path", &o.path),
+                ("thread", &o.thread),
+                ("waits", &o.waits),
+                ("record", &o.place),
+            ];
             std::iter::once(head).chain(rest.into_iter().filter_map(|(name, text)| line(name, text))).collect()
         }),
         Screen::Locks => {

@@ -16,15 +16,18 @@ pub fn page(state: &State, canvas: Canvas) -> Page {
     }
     let wide = canvas.width >= NARROW;
     let operations = &state.picture.operations;
-    let rows = rows.into_iter().filter_map(|at| operations.get(at)).map(|o| cells(o, state, canvas, wide)).collect();
-    let names: &[&str] = match wide {
-        true => &["", "age", "operation", "id", "thread", "waits for", "path"],
-        false => &["", "age", "operation", "id", "waits for", "path"],
-    };
-    table(names, rows, canvas.width)
+    // Of several daemons each row says of which it is.
+    let shared = operations.iter().any(|operation| !operation.daemon.is_empty());
+    let rows =
+        rows.into_iter().filter_map(|at| operations.get(at)).map(|o| cells(o, state, canvas, (wide, shared))).collect();
+    let mut names = vec!["", "age", "operation", "id"];
+    names.extend(shared.then_some("daemon"));
+    names.extend(wide.then_some("thread"));
+    names.extend(["waits for", "path"]);
+    table(&names, rows, canvas.width)
 }
 
-fn cells(operation: &Operation, state: &State, canvas: Canvas, wide: bool) -> Vec<Cell> {
+fn cells(operation: &Operation, state: &State, canvas: Canvas, (wide, shared): (bool, bool)) -> Vec<Cell> {
     let (letter, look) = mark(operation.rank);
     let branch = if canvas.ascii { "`-" } else { "└ " };
     let tree = match usize::from(operation.depth) {
@@ -38,6 +41,9 @@ fn cells(operation: &Operation, state: &State, canvas: Canvas, wide: bool) -> Ve
         Cell::new(format!("{tree}{}", operation.op), look),
         found(&operation.id, Look::Plain),
     ];
+    if shared {
+        cells.push(found(&operation.daemon, Look::Plain));
+    }
     if wide {
         cells.push(found(&operation.thread, Look::Dim));
     }

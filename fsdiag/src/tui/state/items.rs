@@ -42,9 +42,10 @@ impl State {
             return choice.map_or_else(String::new, |c| format!("{} {} {} {}", c.health, c.mount, c.kind, c.daemon));
         }
         let text = match self.screen {
-            Screen::Overview | Screen::Operations => {
-                picture.operations.get(item).map(|o| format!("{} {} {} {} {}", o.op, o.id, o.thread, o.path, o.waits))
-            }
+            Screen::Overview | Screen::Operations => picture
+                .operations
+                .get(item)
+                .map(|o| format!("{} {} {} {} {} {}", o.op, o.id, o.daemon, o.thread, o.path, o.waits)),
             Screen::Locks => picture.locks.get(item).map(|lock| {
                 let waiters: Vec<&str> = lock.waiters.iter().map(|waiter| waiter.name.as_str()).collect();
                 format!("{} {} {}", lock.name, lock.holder, waiters.join(" "))
@@ -67,7 +68,9 @@ impl State {
             return picture.mounts.get(item).map(|choice| choice.mount.clone()).unwrap_or_default();
         }
         match self.screen {
-            Screen::Overview | Screen::Operations => picture.operations.get(item).map(|o| o.id.clone()),
+            Screen::Overview | Screen::Operations => {
+                picture.operations.get(item).map(|o| format!("{}{}", o.id, o.daemon))
+            }
             Screen::Locks => picture.locks.get(item).map(|lock| lock.name.clone()),
             Screen::Stacks => picture.stacks.get(item).map(|s| s.frames.join("\n")),
             Screen::Events => picture.events.get(item).map(|e| e.line.to_string()),

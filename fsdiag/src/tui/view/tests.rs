@@ -26,6 +26,7 @@ fn operation(rank: Rank, op: &str, id: u64, age_us: u64, depth: u16, waits: &str
     let thread = format!("fuser-{}", id % 4);
     Operation {
         id: id.to_string(),
+        daemon: String::new(),
         op: op.into(),
         rank,
         age_us,
