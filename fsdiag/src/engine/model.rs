@@ -12,6 +12,7 @@ pub mod handful;
 pub mod hash;
 pub mod hints;
 mod ids;
+mod join;
 mod judged;
 mod late;
 mod latency;
@@ -296,6 +297,10 @@ impl Sink for Model {
         let stream = self.stream(input);
         self.last_foreign = None;
         self.turn(stream, writer, speaks);
+    }
+
+    fn joins(&mut self, input: InputId, other: &Writer, daemon: &Writer) {
+        self.join(input, other, daemon);
     }
 
     fn leaves(&mut self, input: InputId) {

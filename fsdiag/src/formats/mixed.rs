@@ -6,6 +6,7 @@ mod heading;
 mod own;
 mod record;
 mod shared;
+mod threads;
 mod trust;
 
 use fsd_events::line::Decoder;

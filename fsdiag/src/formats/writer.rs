@@ -54,6 +54,14 @@ impl<'a> By<'a> {
         hasher.finish()
     }
 
+    /// The same for all whose names or numbers may be those of one daemon's threads.
+    pub(super) fn like(&self) -> u64 {
+        let mut hasher = NumberHasher::default();
+        self.name.hash(&mut hasher);
+        self.pid.map(|_| self.host).hash(&mut hasher);
+        hasher.finish()
+    }
+
     pub(super) fn of(writer: &'a Writer) -> Self {
         Self { host: &writer.host, name: &writer.name, pid: writer.pid }
     }

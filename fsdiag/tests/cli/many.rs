@@ -230,6 +230,33 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn threads_under_names_of_their_own_are_one_daemon(
+        daemon in daemon(),
+        threads in 2..6_usize,
+        crossing: bool,
+        numbers: bool,
+    ) {
+        prop_assume!(!matches!(daemon.kind, Kind::Rclone));
+        let log = daemon.log();
+        let (mut plain, mut split) = (String::new(), String::new());
+        for (at, (us, line)) in log.iter().enumerate() {
+            // Each request has two lines.
+            let step = if crossing { at } else { at / 2 };
+            let thread = step * 7 % 11 % threads;
+            let name = if numbers { format!("nas fused[{}]", 812 + thread) } else { format!("Thread-{thread} store") };
+            writeln!(plain, "{} {line}", stamp(*us)).unwrap();
+            writeln!(split, "{} {name}: {line}", stamp(*us)).unwrap();
+        }
+        let (plain, split) = (report(&plain, None), report(&split, None));
+        prop_assert_eq!(told([&split]), told([&plain]));
+        prop_assert_eq!(counted([&split]), counted([&plain]));
+        prop_assert_eq!((split.loss.lone_exits, split.loss.superseded), (0, 0));
+    }
+}
+
 #[test]
 fn three_hundred_daemons_are_told_apart_in_each_form() {
     let trouble = |n: u64| match n {

@@ -138,6 +138,20 @@ impl Session {
         self.exit(&end.done, at, place);
     }
 
+    /// Under one name or the other an end came whose beginning stands under the other one.
+    pub(super) fn ends_what_ended_elsewhere(&mut self, other: Late) {
+        let early: Vec<Early> = self.late.early.drain(..).chain(other.early).collect();
+        for end in early {
+            let began = self.open.get(&end.done.key).map(|open| (open.at, open.place));
+            match began {
+                Some((at, place)) if self.wall(at).is_none_or(|wall| wall <= end.at + Late::APART_US) => {
+                    self.ends_at_once(&end, self.clock.at_wall(end.at), place);
+                }
+                _ => self.late.early(end),
+            }
+        }
+    }
+
     /// Of a life that is over none comes late.
     pub(super) fn forget_lines(&mut self) {
         self.late = Late::default();

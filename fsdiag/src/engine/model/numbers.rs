@@ -20,6 +20,15 @@ impl Numbers {
         *(if number.is_multiple_of(2) { &mut self.even } else { &mut self.odd }) = true;
     }
 
+    pub(super) fn join(&mut self, other: &Self) {
+        self.ends = match (self.ends, other.ends) {
+            (Some(own), Some(theirs)) => Some((own.0.min(theirs.0), own.1.max(theirs.1))),
+            (own, theirs) => own.or(theirs),
+        };
+        self.count += other.count;
+        (self.even, self.odd) = (self.even | other.even, self.odd | other.odd);
+    }
+
     /// Whether none is missing between the first and the last.
     pub fn are_whole(&self) -> bool {
         self.count >= FEWEST && !self.have_gaps()

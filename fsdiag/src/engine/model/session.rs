@@ -70,7 +70,7 @@ pub struct Session {
     pub max_open: usize,
     pub entered: u64,
     /// Those of its requests, where it is no event file: that has numbers for all of its records.
-    numbers: Numbers,
+    pub(super) numbers: Numbers,
     /// The number of the first request that it tells of.
     pub(super) first_key: Option<u64>,
     /// Only ids that are given out again tell that another life followed (rule R0).
@@ -81,6 +81,8 @@ pub struct Session {
     pub tells_uniques: bool,
     /// Its log tells of requests, never of answers.
     pub one_sided: bool,
+    /// Nothing is here: it was told under the name of a thread, and is where its daemon's is.
+    pub joined: bool,
     ids: Ids,
     pub answered: Answered,
     /// Lines that stand before or behind their place.

@@ -129,6 +129,19 @@ impl Voices {
         self.all[*self.speaking.get(&stream)?].session
     }
 
+    pub(super) fn session_of(&self, stream: InputId, writer: &Writer) -> Option<usize> {
+        self.all[*self.known.get(&(stream, writer.identity))?].session
+    }
+
+    /// That session is nobody's any more.
+    pub(super) fn take_session(&mut self, session: usize) {
+        let Some(at) = self.of_session.remove(&session) else { return };
+        self.all[at].session = None;
+        self.living.remove(&at);
+        self.lives.take();
+        self.roster.take();
+    }
+
     pub(super) fn set_session(&mut self, stream: InputId, session: usize) {
         if !self.speaking.contains_key(&stream) {
             self.turn_to(stream, None, true);

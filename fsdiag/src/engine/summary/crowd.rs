@@ -9,7 +9,7 @@ use crate::engine::{
 };
 
 pub(super) fn notes(case: &Case<'_>) -> impl Iterator<Item = Note> {
-    daemons(case).into_iter().chain(unjudged(case)).chain(given_up(case.model.given_up))
+    daemons(case).into_iter().chain(threads(case)).chain(unjudged(case)).chain(given_up(case.model.given_up))
 }
 
 /// How many share logs: whoever knows the cluster sees whether they were told apart as they should be.
@@ -20,6 +20,20 @@ fn daemons(case: &Case<'_>) -> Option<Note> {
     let stuck = shared.iter().filter(|life| case.stuck_of(**life).next().is_some()).count();
     let text = || format!("{} are told apart; in {stuck} of them a request is old", count(shared.len(), "daemon"));
     (shared.len() >= MANY).then(|| note("daemons", None, None, text()))
+}
+
+/// Whoever reads a name in the report that is missing in it sees why.
+fn threads(case: &Case<'_>) -> Option<Note> {
+    let joined = case.model.sessions.iter().filter(|session| session.joined).count();
+    let text = || {
+        format!(
+            "{} that {} where a host's or a process's does {} of a thread, as its requests tell: what it wrote is taken for the daemon's",
+            count(joined, "name"),
+            verb(joined, "stands", "stand"),
+            verb(joined, "is that", "are those"),
+        )
+    };
+    (joined > 0).then(|| note("threads", None, None, text()))
 }
 
 fn unjudged(case: &Case<'_>) -> Option<Note> {

@@ -28,6 +28,8 @@ pub(super) struct Desk {
     /// Of which thread the lines are, as the input's name tells.
     tid: Option<u64>,
     worth: Worth,
+    /// What it says may show that its writer is a thread.
+    pub(super) watched: bool,
 }
 
 struct Slot {
@@ -78,6 +80,7 @@ impl Desk {
             seen: 0,
             tid: None,
             worth: Worth::default(),
+            watched: false,
         }
     }
 

@@ -2,7 +2,10 @@
 
 use hashbrown::HashTable;
 
-use super::desk::{Desk, Tally};
+use super::{
+    desk::{Desk, Tally},
+    threads::{Joined, Threads},
+};
 use crate::{
     engine::fact::{At, Fact, Writer},
     formats::{
@@ -22,6 +25,8 @@ pub(super) struct Desks {
     places: HashTable<usize>,
     at: usize,
     turns: u64,
+    threads: Threads,
+    joined: Option<Joined>,
     pub(super) tally: Tally,
     /// Room for so many.
     most: usize,
@@ -46,7 +51,8 @@ impl Desks {
         let bits = PARSERS.iter().zip(0..).map(|(entry, at)| Formats::from(named(entry.format)) << at);
         let formats = bits.fold(0, |formats, bit| formats | bit);
         let (all, places) = (vec![Desk::new(formats, None)], HashTable::new());
-        Self { formats, all, places, at: 0, turns: 0, tally: Tally::default(), most: MOST }
+        let (threads, tally) = (Threads::default(), Tally::default());
+        Self { formats, all, places, at: 0, turns: 0, threads, joined: None, tally, most: MOST }
     }
 
     /// Who wrote the line before.
@@ -71,11 +77,18 @@ impl Desks {
         if self.writer().is_some_and(|writer| by.is(writer)) {
             return Turn::Stays;
         }
+        let by = &self.threads.daemon(by).map_or(*by, By::of);
+        if self.writer().is_some_and(|writer| by.is(writer)) {
+            return Turn::Stays;
+        }
         let its = |at: &usize| self.all[*at].writer().is_some_and(|writer| by.is(writer));
         match self.places.find(by.number(), its).copied() {
             Some(at) => self.go_to(at),
             None if GATE.of(text) == 0 => self.go_to(0),
-            None => self.open(by),
+            None => {
+                let writer = by.writer();
+                self.open(writer)
+            }
         }
     }
 
@@ -94,9 +107,12 @@ impl Desks {
         Turn::To
     }
 
-    fn open(&mut self, by: &By<'_>) -> Turn {
+    fn open(&mut self, writer: Writer) -> Turn {
         let left = if self.all.len() < self.most { Vec::new() } else { self.put_away() };
-        self.all.push(Desk::new(self.formats, Some(by.writer())));
+        let watched = self.threads.watches(&writer);
+        let mut desk = Desk::new(self.formats, Some(writer));
+        desk.watched = watched;
+        self.all.push(desk);
         self.seat(self.all.len() - 1);
         self.go_to(self.all.len() - 1);
         if left.is_empty() { Turn::To } else { Turn::Instead(left) }
@@ -132,8 +148,33 @@ impl Desks {
         let taken = desk.read(line, &mut self.tally, facts);
         if self.at > 0 {
             desk.weigh(facts);
+            if desk.watched && !facts.is_empty() {
+                self.watch(facts);
+            }
         }
         taken
+    }
+
+    #[inline(never)]
+    fn watch(&mut self, facts: &[Fact]) {
+        let desk = &mut self.all[self.at];
+        let Some(writer) = desk.writer() else { return };
+        let (joined, watched) = self.threads.look(writer, facts);
+        desk.watched = watched;
+        self.joined = joined;
+    }
+
+    /// Writers of whom it has just shown that they are threads of one daemon, with their desks.
+    pub(super) fn joined(&mut self) -> Option<(Joined, Vec<usize>)> {
+        let joined = self.joined.take()?;
+        let of = |writer: &Writer| {
+            let by = By::of(writer);
+            let its = |at: &usize| self.all[*at].writer().is_some_and(|writer| by.is(writer));
+            self.places.find(by.number(), its).copied()
+        };
+        let desks = joined.others.iter().filter_map(of).collect();
+        self.at = of(&joined.daemon).unwrap_or(0);
+        Some((joined, desks))
     }
 
     pub(super) fn len(&self) -> usize {

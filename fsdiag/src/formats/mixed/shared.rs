@@ -1,6 +1,6 @@
 //! Shared logs: each line goes to the desk of whoever wrote it, as its envelope, its format or a heading above it tells.
 
-use super::{Mixed, desk::Desk, desks::Turn, heading};
+use super::{Mixed, desk::Desk, desks::Turn, heading, threads::Joined};
 use crate::{
     engine::fact::{Fact, Sink},
     formats::{
@@ -35,6 +35,20 @@ impl Mixed {
             line.at = self.desks.own(line.at, around);
         }
         self.offer(&line, sink);
+        if let Some((joined, desks)) = self.desks.joined() {
+            self.join(&joined, &desks, sink);
+        }
+    }
+
+    /// What those desks held back is told, and from here on it is one that writes.
+    fn join(&mut self, joined: &Joined, desks: &[usize], sink: &mut dyn Sink) {
+        for at in desks {
+            let writer = self.desks.each(*at, &mut self.facts, |parser, out| parser.finish(out));
+            sink.writer(self.input, writer, false);
+            self.hand_over(sink);
+        }
+        joined.others.iter().for_each(|other| sink.joins(self.input, other, &joined.daemon));
+        sink.writer(self.input, Some(&joined.daemon), false);
     }
 
     pub(super) fn turn_to(&mut self, by: Option<&By<'_>>, text: &str, sink: &mut dyn Sink) {

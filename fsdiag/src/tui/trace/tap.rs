@@ -108,6 +108,10 @@ impl Sink for Tap<'_> {
         self.model.writer(input, writer, speaks);
     }
 
+    fn joins(&mut self, input: InputId, other: &Writer, daemon: &Writer) {
+        self.model.joins(input, other, daemon);
+    }
+
     fn leaves(&mut self, input: InputId) {
         self.model.leaves(input);
     }
