@@ -21,6 +21,9 @@ struct S3fs {
 
 const LEVELS: [&str; 6] = ["[DBG] ", "[INF] ", "[WAN] ", "[ERR] ", "[CRT] ", "[CURL DBG] "];
 
+/// Older ones begin with the place.
+const FILES: [&str; 2] = ["s3fs.cpp:", "curl.cpp:"];
+
 impl Parser for S3fs {
     fn format(&self) -> &'static str {
         "s3fs"
@@ -43,6 +46,10 @@ impl Parser for S3fs {
         let level = LEVELS.iter().find(|level| line.text.starts_with(*level));
         if level == LEVELS.last() {
             return Taken::Chat(line.at);
+        }
+        // Without a level it is of another one's, or behind a time that is torn.
+        if level.is_none() && !FILES.iter().any(|file| scan::unindented(line.text).starts_with(file)) {
+            return Taken::No;
         }
         let Some((function, message)) = message(&line.text[level.map_or(0, |level| level.len())..]) else {
             return Taken::No;
