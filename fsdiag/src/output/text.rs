@@ -10,6 +10,8 @@ use crate::engine::{
 
 /// Notes, orphans and evidence lines shown at the most; the JSON form has all.
 const SHOWN: usize = 12;
+/// Inputs shown at the most.
+const LISTED: usize = 24;
 /// Longest piece of an input's line.
 const SNIPPET: usize = 160;
 
@@ -195,11 +197,14 @@ fn latencies(text: &mut String, report: &Report, paint: Paint) {
 
 fn inputs(text: &mut String, report: &Report, paint: Paint) {
     text.push('\n');
-    for input in &report.inputs {
+    for input in report.inputs.iter().take(LISTED) {
         let bad = if input.bad_lines > 0 { format!(", {} bad", input.bad_lines) } else { String::new() };
         let (lines, events) = (count(input.lines, "line"), count(input.events, "event"));
         let line = format!("{}: {}, {lines}, {events}{bad}", input.path, input.format);
         say!(text, paint, "{}", paint.tone(&line, Tone::Dim));
+    }
+    if report.inputs.len() > LISTED {
+        say!(text, paint, "and {}", count(report.inputs.len() - LISTED, "more input"));
     }
     let Loss { seq_gaps, lone_exits, superseded, .. } = report.loss;
     if seq_gaps + lone_exits + superseded > 0 {

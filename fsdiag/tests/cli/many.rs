@@ -1,7 +1,11 @@
 //! Many daemons in one log: whatever lines of others stand between theirs, what is said of each is what its own log says
 //! at that moment.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    process::{Command, Stdio},
+};
 
 use fsdiag::{
     engine::{
@@ -271,4 +275,23 @@ fn three_hundred_daemons_are_told_apart_in_each_form() {
     for form in FORMS {
         is_told_alike(&daemons, form).unwrap_or_else(|error| panic!("{form:?}: {error}"));
     }
+}
+
+/// Who hangs writes nothing more: what time it is the others tell.
+#[test]
+fn tail_tells_of_one_that_is_silent_by_the_lines_of_the_others() {
+    let trouble = |n: u64| if n == 3 { Trouble::Release } else { Trouble::None };
+    let daemons = (0..8).map(|n| Daemon { kind: Kind::Libfuse, trouble: trouble(n), seed: n * 7919 + 13 });
+    let logs: Vec<Vec<Said>> = daemons.map(Daemon::log).collect();
+    let mut tail = Command::new(env!("CARGO_BIN_EXE_fsdiag"))
+        .args(["tail", "--quiet", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    tail.stdin.take().unwrap().write_all(Form::Kubectl.joined(&logs).as_bytes()).unwrap();
+    let output = tail.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("!! lock_pileup") && told.contains("of fuse-3/mounter"), "{told}");
+    assert_eq!(output.status.code(), Some(1));
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::{Format, lines::micros};
 use crate::{
     engine::{
-        fact::Key,
-        model::{Model, Now},
+        fact::{InputId, Key},
+        model::{Model, Now, session::Session},
         report::{Report, Verdict},
     },
     output::paint::{Paint, Tone},
@@ -56,9 +56,12 @@ impl Watch {
     fn mark(&mut self, model: &Model, now: Now, text: &mut String) -> bool {
         let mut old = false;
         let mut alive = HashMap::new();
-        let shared = model.current().filter(|(_, session)| session.about.writer.is_some()).nth(1).is_some();
+        let shared = model.current().filter(|(_, session)| is_named(session)).nth(1).is_some();
+        let logs = latest(model);
         for (at, session) in model.current() {
-            let present = now.wall_us.and_then(|w| session.clock.at_wall(w)).max(session.clock.last);
+            // Whoever hangs is silent: the others of its log tell what time it is.
+            let wall = now.wall_us.or_else(|| logs.get(&session.about.stream).copied().filter(|_| is_named(session)));
+            let present = wall.and_then(|wall| session.clock.at_wall(wall)).max(session.clock.last);
             for open in session.judged() {
                 let key = &open.key();
                 let Some(age) = session.age(open.at, present) else { continue };
@@ -120,4 +123,18 @@ impl Watch {
         }
         text
     }
+}
+
+/// What time it is in each log that several write, by the last of them.
+fn latest(model: &Model) -> HashMap<InputId, u64> {
+    let mut logs = HashMap::new();
+    for (_, session) in model.current().filter(|(_, session)| is_named(session)) {
+        let latest = logs.entry(session.about.stream).or_insert(0);
+        *latest = session.clock.wall.unwrap_or(0).max(*latest);
+    }
+    logs
+}
+
+fn is_named(session: &Session) -> bool {
+    session.about.writer.is_some()
 }

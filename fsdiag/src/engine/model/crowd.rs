@@ -85,7 +85,7 @@ impl GivenUp {
 impl Session {
     fn told(&self) -> Told {
         /// Whoever has just begun gives out such numbers.
-        const FIRST: u64 = 64;
+        const FIRST: u64 = 16;
         let first = self.clock.first.and_then(|first| self.clock.wall_of(first));
         let last = self.clock.wall.and_then(|wall| Micros::try_from(wall).ok());
         let begins = self.about.started.is_some() || self.first_key.is_some_and(|key| key < FIRST);

@@ -289,6 +289,9 @@ mod tests {
         let spans = [(0, 10), (0, 60), (0, 60), (0, 60), (20, 60)];
         assert_eq!(current_of(&turns, &spans, false), 5);
         assert_eq!(current_of(&turns, &spans, true), 4);
+        // Of each the last lines only.
+        let tails = [(0, 10), (40, 60), (41, 60), (42, 60), (43, 60)];
+        assert_eq!(current_of(&turns, &tails, false), 5);
     }
 
     #[test]

@@ -76,7 +76,8 @@ fn row(verdict: &Verdict) -> String {
     let op = culprit.op.as_deref().unwrap_or_default();
     let id = culprit.id.as_ref().map(|id| format!(" #{id}")).unwrap_or_default();
     let age = culprit.age_s.map_or_else(|| "?".to_owned(), |age| format!("{age:.1} s"));
-    let daemon = culprit.daemon.as_deref().unwrap_or("");
+    let input = verdict.evidence.first().map_or("", |evidence| evidence.input.as_str());
+    let daemon = culprit.daemon.as_deref().unwrap_or(input);
     let path = culprit.path.as_deref().map(|path| format!("  {path}")).unwrap_or_default();
     let waits = match verdict.waiting() {
         0 => String::new(),

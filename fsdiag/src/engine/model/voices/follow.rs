@@ -75,15 +75,18 @@ fn of_kind(lives: &mut [Life<'_>], followed: &mut BTreeMap<usize, usize>, next: 
 fn may_follow(later: &Life<'_>, earlier: &Life<'_>, all: &[Life<'_>]) -> bool {
     // Blocks of a log that stand one behind the other tell of one time.
     let overlap = later.told.span.zip(earlier.told.span).is_some_and(|(next, own)| next.0 + LATE < own.1);
-    let between = || all.iter().filter(|other| spans(other, earlier, later)).take(CROWD).count();
-    !overlap && (later.told.begins || between() < CROWD)
+    let beside = || {
+        let others = all.iter().filter(|other| other.at != later.at && other.at != earlier.at);
+        others.filter(|other| meet(other, earlier) || meet(other, later)).take(CROWD).count()
+    };
+    !overlap && (later.told.begins || beside() < CROWD)
 }
 
-/// Whether it wrote both before the last word of the one and after the first word of the other.
-fn spans(other: &Life<'_>, earlier: &Life<'_>, later: &Life<'_>) -> bool {
-    match (other.told.span, earlier.told.span, later.told.span) {
-        (Some(other), Some(earlier), Some(later)) => other.0 <= earlier.1 && other.1 >= later.0,
-        _ => other.voice.first < earlier.voice.last && other.voice.last > later.voice.first,
+/// Whether two wrote at one time.
+fn meet(one: &Life<'_>, two: &Life<'_>) -> bool {
+    match (one.told.span, two.told.span) {
+        (Some(one), Some(two)) => one.0 <= two.1 && one.1 >= two.0,
+        _ => one.voice.first < two.voice.last && one.voice.last > two.voice.first,
     }
 }
 
