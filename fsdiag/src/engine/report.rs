@@ -133,7 +133,7 @@ pub struct Evidence {
 /// Something worth knowing that is no verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Note {
-    /// `slow`, `open`, `loss`, `clock`, `restart`, `latent`, `handover`, `client_gone`, `cannot_tell`, ...
+    /// `slow`, `open`, `loss`, `clock`, `restart`, `latent`, `handover`, `client_gone`, `cannot_tell`, `daemons`, ...
     pub kind: String,
     pub op: Option<String>,
     pub id: Option<String>,
