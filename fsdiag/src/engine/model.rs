@@ -82,6 +82,8 @@ pub struct Model {
     pub kernel_waiting: Option<u64>,
     pub kernel_seen: bool,
     pub inputs: Vec<Input>,
+    /// Those whose latest line stands first, and how many of the earliest were left out.
+    pub turned: Vec<(InputId, u64)>,
     by_run: NumberMap<u64, usize>,
     /// The input of the latest foreign fact, and its session.
     last_foreign: Option<(InputId, usize)>,
@@ -120,6 +122,11 @@ impl Model {
         if let Some(slot) = self.inputs.get_mut(usize::from(input.0)) {
             *slot = Input { path: slot.path.clone(), format: format.to_owned(), lines, events, bad_lines };
         }
+    }
+
+    /// An input was read from its end to its begin, but for so many of the earliest lines.
+    pub fn turned(&mut self, input: InputId, left_out: u64) {
+        self.turned.push((input, left_out));
     }
 
     /// The worker of that run is known to be dead, though it did not say goodbye.

@@ -13,7 +13,7 @@ use super::{
     advice,
     case::{Case, Life, OpenAt, named, seconds},
     episode,
-    fact::{HintKind, Place},
+    fact::{HintKind, InputId, Place},
     finding::{self, Rule},
     model::{
         Model, Now,
@@ -176,6 +176,7 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
     notes.extend(case.lives.iter().flat_map(|life| healed(case, life.session)));
     notes.extend(case.earlier_dumps.iter().map(|(earlier, later)| earlier_dump(case, *earlier, *later)));
     notes.extend(case.answered.iter().map(|op| answered(case, op)));
+    notes.extend(case.model.turned.iter().map(|(input, left_out)| turned(case, *input, *left_out)));
     notes.extend(restarts::notes(case));
     notes.extend(case.fates.unplaced().map(|end| {
         let text =
@@ -183,6 +184,19 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         note("cannot_tell", None, None, text)
     }));
     few_of_a_kind(notes, ("clock", case.model.lives().map(|session| session.clock.steps.more).sum()))
+}
+
+/// Its latest line stands first.
+fn turned(case: &Case<'_>, input: InputId, left_out: u64) -> Note {
+    let name = case.input_name(Place { input, ..Place::default() });
+    let mut text = format!("the latest line of {name} stands first: it was read from its end to its begin");
+    if left_out > 0 {
+        text += &format!(
+            ", without the {} that stand last, for which there was no room: what they tell is not known",
+            count(left_out, "earliest line")
+        );
+    }
+    note(if left_out > 0 { "loss" } else { "order" }, None, None, text)
 }
 
 fn stepped(step: &Step) -> String {

@@ -113,6 +113,12 @@ fn unwrapped<R>(opened: Opened<'_>, then: impl FnOnce(Opened<'_>) -> R) -> R {
     }
 }
 
+/// The time that a line tells, in whatever is around it.
+pub(super) fn time_of(line: &str) -> Option<Stamp> {
+    let object = |opened: &Opened<'_>| shipped::read(opened.text).and_then(|found| found.opened().stamp);
+    open(line, true, |opened| opened.stamp.or_else(|| object(&opened)))
+}
+
 /// What no parser takes may be the object of some log shipper.
 pub(super) fn shipped<R>(line: &str, then: impl FnOnce(Opened<'_>) -> R) -> Option<R> {
     shipped::read(line).map(|found| then(found.opened()))

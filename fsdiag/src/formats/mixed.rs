@@ -2,7 +2,9 @@
 
 mod desk;
 mod desks;
+mod front;
 mod heading;
+mod held;
 mod own;
 mod record;
 mod shared;
@@ -15,6 +17,7 @@ use self::{
     desks::Desks,
     heading::Headings,
     own::{OWN, is_event},
+    record::Rank,
     trust::Trust,
 };
 use super::{
@@ -33,6 +36,7 @@ pub struct Mixed {
     dressed: bool,
     /// Whether what is one line may stand in several.
     form: Form,
+    rank: Rank,
     margin: Margin,
     headings: Headings,
     /// Inputs before this one were each of one thread.
@@ -56,6 +60,10 @@ pub struct Counts {
     pub events: u64,
     /// Lines of a known format that were cut or garbled. What no parser knows is somebody else's, not bad.
     pub bad_lines: u64,
+    /// The latest line stands first: they were read the other way round.
+    pub turned: bool,
+    /// The earliest of those, where there were too many.
+    pub left_out: u64,
 }
 
 impl Mixed {
@@ -72,6 +80,7 @@ impl Mixed {
             desks,
             dressed: true,
             form: Form::Unknown,
+            rank: Rank::default(),
             margin: Margin::default(),
             headings: Headings::default(),
             by_thread: false,
@@ -91,7 +100,7 @@ impl Mixed {
     pub fn go_on(mut self, input: InputId) -> Self {
         self.input = input;
         self.by_thread = self.is_by_thread();
-        self.form = Form::Unknown;
+        (self.form, self.rank) = (Form::Unknown, Rank::default());
         (self.own_events, self.counts) = (0, Counts::default());
         self.desks.tally.clear();
         self
@@ -243,8 +252,15 @@ impl Mixed {
         text
     }
 
+    /// Whether lines wait until it is known in which order they stand, or are to be turned round: those behind them must
+    /// not be read before them.
+    pub fn holds_back(&self) -> bool {
+        self.counts.lines > 0 && !matches!(self.rank, Rank::Forward)
+    }
+
     /// Counts lines that the block reader has read already: events of fsd, all of them.
     pub fn skip(&mut self, lines: u64) {
+        self.rank = Rank::Forward;
         self.counts.lines += lines;
         self.counts.events += lines;
         self.own_events += lines;
@@ -252,15 +268,22 @@ impl Mixed {
 
     /// No further line is there for now: parsers hand over what they held back to join it with later lines.
     pub fn settle(&mut self, sink: &mut dyn Sink) {
+        self.release(sink);
         self.each(sink, |parser, out| parser.settle(out));
     }
 
-    /// The input ended.
-    pub fn finish(&mut self, sink: &mut dyn Sink) {
+    /// The input ended, whether or not the same log goes on in another one.
+    pub fn end(&mut self, sink: &mut dyn Sink) {
         if let Form::Records(records) = &mut self.form {
             let (rest, refused) = (records.rest(), records.refused());
             self.records(rest, refused, sink);
         }
+        self.release(sink);
+    }
+
+    /// The log ended.
+    pub fn finish(&mut self, sink: &mut dyn Sink) {
+        self.end(sink);
         self.each(sink, |parser, out| parser.finish(out));
     }
 

@@ -136,7 +136,8 @@ impl One<'_> {
     fn fold(&mut self, bytes: &[u8], block: Option<&Block>) {
         let first = self.mixed.counts().lines + 1;
         self.again.keep(first, self.lines.is_between(), bytes);
-        match block.filter(|block| self.lines.is_between() && self.model.block(self.id, first, block)) {
+        let between = self.lines.is_between() && !self.mixed.holds_back();
+        match block.filter(|block| between && self.model.block(self.id, first, block)) {
             Some(block) => self.mixed.skip(block.lines),
             None => {
                 let mut sink = self.window.before(self.model, &mut self.inside);
@@ -159,11 +160,21 @@ impl One<'_> {
         if !self.lines.rest().is_empty() {
             self.mixed.line(self.lines.rest(), &mut sink);
         }
+        self.mixed.end(&mut sink);
         if !self.mixed.is_by_thread() || !goes_on() {
             self.mixed.finish(&mut sink);
         }
         let (counts, format) = (self.mixed.counts(), self.mixed.format());
-        self.model.counted(self.id, format, counts.lines, counts.events, counts.bad_lines + self.lines.cut);
+        self.model.counted(
+            self.id,
+            format,
+            counts.lines,
+            counts.events,
+            counts.bad_lines + counts.left_out + self.lines.cut,
+        );
+        if counts.turned {
+            self.model.turned(self.id, counts.left_out);
+        }
         self.progress.done();
         self.mixed
     }

@@ -11,6 +11,8 @@ pub(in crate::formats) type Record = (u64, String);
 pub(in crate::formats) enum Form {
     /// Nothing has been read that tells.
     Unknown,
+    /// A line is a line, but it is not known yet whether the latest stands first.
+    Asked,
     Lines,
     Records(Box<Records>),
 }
@@ -29,11 +31,11 @@ impl Form {
         if line.starts_with(b"-- ") || line.trim_ascii().is_empty() {
             return Self::Unknown;
         }
-        let Ok(line) = std::str::from_utf8(line) else { return Self::Lines };
+        let Ok(line) = std::str::from_utf8(line) else { return Self::Asked };
         let journal = || Journal::of(line).map(Records::Journal);
         let pretty = || matches!(line.trim_ascii(), "{" | "[").then(|| Records::Pretty(Pretty::default()));
         let records = journal().or_else(pretty).or_else(|| Table::of(line).map(Records::Table));
-        records.map_or(Self::Lines, |records| Self::Records(Box::new(records)))
+        records.map_or(Self::Asked, |records| Self::Records(Box::new(records)))
     }
 }
 

@@ -1,31 +1,111 @@
-//! Records: inputs in which one line of a log stands in several, or in a cell of a table.
+//! Records: inputs in which one line of a log stands in several, or in a cell of a table, or whose latest line stands
+//! first.
 
-use super::Mixed;
+use super::{
+    Mixed,
+    front::{Front, Order},
+    held::Held,
+};
 use crate::{
     engine::fact::Sink,
     formats::envelope::{Form, Record},
 };
 
+/// In which order the lines of an input stand.
+pub(super) enum Rank {
+    Asked(Front),
+    Forward,
+    Backward(Held),
+}
+
+impl Default for Rank {
+    fn default() -> Self {
+        Self::Asked(Front::default())
+    }
+}
+
 impl Mixed {
-    /// Whether a line is but a part of what is one line of the log.
+    /// Whether a line is but a part of what is one line of the log, or is held back.
     #[inline(never)]
     pub(super) fn is_of_a_record(&mut self, raw: &[u8], sink: &mut dyn Sink) -> bool {
         if matches!(self.form, Form::Unknown) {
             self.form = Form::of(raw);
         }
-        let Form::Records(records) = &mut self.form else { return false };
-        let whole = records.line(self.counts.lines, raw);
-        let refused = records.refused();
-        self.records(whole, refused, sink);
+        if matches!((&self.form, &self.rank), (Form::Asked, Rank::Forward)) {
+            self.form = Form::Lines;
+        }
+        match &mut self.form {
+            Form::Unknown | Form::Lines => return false,
+            Form::Asked => self.ranked(self.counts.lines, raw, sink),
+            Form::Records(records) => {
+                let whole = records.line(self.counts.lines, raw);
+                let refused = records.refused();
+                self.records(whole, refused, sink);
+            }
+        }
         true
     }
 
     /// Records that are whole, and lines that belong to none, because the input is of something else.
     pub(super) fn records(&mut self, whole: Vec<Record>, refused: Option<Vec<(u64, Vec<u8>)>>, sink: &mut dyn Sink) {
-        whole.iter().for_each(|(line, text)| self.open(self.place(*line), text, sink));
+        whole.iter().for_each(|(line, text)| self.ranked(*line, text.as_bytes(), sink));
         for (line, raw) in refused.iter().flatten() {
-            self.form = Form::Lines;
-            self.line_of(self.place(*line), raw, None, sink);
+            self.form = Form::Asked;
+            self.ranked(*line, raw, sink);
         }
+    }
+
+    /// A line of the log, which is read when it is known what stands before it.
+    fn ranked(&mut self, number: u64, raw: &[u8], sink: &mut dyn Sink) {
+        match &mut self.rank {
+            Rank::Forward => self.line_of(self.place(number), raw, None, sink),
+            Rank::Backward(held) => held.add(number, raw),
+            Rank::Asked(front) => {
+                front.add(number, raw);
+                if let Some(order) = front.order() {
+                    self.rank_as(order, sink);
+                }
+            }
+        }
+    }
+
+    /// Reads what was held back until its order was known, or goes on to hold it back.
+    fn rank_as(&mut self, order: Order, sink: &mut dyn Sink) {
+        let Rank::Asked(front) = std::mem::replace(&mut self.rank, Rank::Forward) else { return };
+        match order {
+            Order::Forward => self.go_forward(|mixed| {
+                front.held.iter().for_each(|(number, raw)| mixed.line_of(mixed.place(*number), raw, None, sink));
+            }),
+            Order::Backward => {
+                let mut held = Held::default();
+                front.held.iter().for_each(|(number, raw)| held.add(*number, raw));
+                self.rank = Rank::Backward(held);
+                self.counts.turned = true;
+            }
+        }
+    }
+
+    /// From here on lines are read as they come, behind those that `before` reads.
+    fn go_forward(&mut self, before: impl FnOnce(&mut Self)) {
+        if matches!(self.form, Form::Asked) {
+            self.form = Form::Lines;
+        }
+        // They may be of an earlier block.
+        let dressed = std::mem::replace(&mut self.dressed, true);
+        before(self);
+        self.dressed = dressed;
+    }
+
+    /// No line that is held back waits any longer for others.
+    pub(super) fn release(&mut self, sink: &mut dyn Sink) {
+        if let Rank::Asked(front) = &self.rank {
+            let order = front.likely();
+            self.rank_as(order, sink);
+        }
+        let Rank::Backward(held) = &mut self.rank else { return };
+        let held = std::mem::take(held);
+        self.rank = Rank::Forward;
+        self.counts.left_out += held.left_out;
+        self.go_forward(|mixed| held.turned(|number, raw| mixed.line_of(mixed.place(number), raw, None, sink)));
     }
 }

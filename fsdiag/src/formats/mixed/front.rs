@@ -1,0 +1,121 @@
+//! Front: the first lines of an input, held back until their times tell whether the latest stands first, as stores of
+//! logs show and export what they keep.
+
+use fsd_events::line::{Decoded, decode};
+
+use crate::formats::{clock::Stamp, envelope};
+
+/// Lines of which it is not known yet in which order they stand.
+#[derive(Default)]
+pub(super) struct Front {
+    pub(super) held: Vec<(u64, Vec<u8>)>,
+    bytes: usize,
+    order: Watch,
+}
+
+/// How lines of a log follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Forward,
+    Backward,
+}
+
+/// How times followed each other so far.
+#[derive(Default)]
+struct Watch {
+    last: Option<(u8, u64)>,
+    up: u32,
+    down: u32,
+}
+
+/// So many lines without a time have none.
+const UNTIMED: usize = 64;
+/// So many steps of time tell the direction.
+const STEPS: u32 = 8;
+/// More is not held back for it, bytes: the lines are all of one second.
+const MOST: usize = 4 << 20;
+
+impl Front {
+    pub(super) fn add(&mut self, number: u64, line: &[u8]) {
+        self.bytes += line.len();
+        self.order.see(time_of(line));
+        self.held.push((number, line.to_vec()));
+    }
+
+    /// None: the lines so far do not tell.
+    pub(super) fn order(&self) -> Option<Order> {
+        let untimed = self.order.last.is_none() && self.held.len() >= UNTIMED;
+        let enough = self.order.up + self.order.down >= STEPS || self.bytes >= MOST || untimed;
+        enough.then(|| self.likely())
+    }
+
+    /// The same where no further line comes.
+    pub(super) fn likely(&self) -> Order {
+        /// Once a clock was set, or two files were put together.
+        const MORE_THAN_ONCE: u32 = 2;
+        let Watch { up, down, .. } = self.order;
+        if down >= MORE_THAN_ONCE && down > 3 * up { Order::Backward } else { Order::Forward }
+    }
+}
+
+impl Watch {
+    fn see(&mut self, time: Option<(u8, u64)>) {
+        let Some((clock, now)) = time else { return };
+        match self.last.replace((clock, now)) {
+            Some((before, then)) if before == clock => {
+                self.up += u32::from(now > then);
+                self.down += u32::from(now < then);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The time of a line and by which kind of clock.
+pub(super) fn time_of(line: &[u8]) -> Option<(u8, u64)> {
+    if let Decoded::Event(event) = decode(line) {
+        return Some((0, event.head.ts_us));
+    }
+    let number = |stamp| match stamp {
+        Stamp::Wall(us) => (0, us),
+        Stamp::OfDay(us) => (1, us),
+        Stamp::OfYear(us) => (2, us),
+        Stamp::Mono(us) => (3, us),
+    };
+    envelope::time_of(&String::from_utf8_lossy(line)).map(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn front(times: &[u32]) -> Front {
+        let mut front = Front::default();
+        for (time, number) in times.iter().zip(1..) {
+            front.add(number, format!("2026-11-22T09:43:{time:02}Z x").as_bytes());
+        }
+        front
+    }
+
+    #[test]
+    fn times_that_fall_tell_that_the_latest_line_stands_first() {
+        let down: Vec<u32> = (0..20).rev().collect();
+        assert_eq!(front(&down).order(), Some(Order::Backward));
+        assert_eq!(front(&[9, 9, 8, 8, 7]).order(), None);
+        assert_eq!(front(&[9, 9, 8, 8, 7]).likely(), Order::Backward);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_once_turns_no_log_round() {
+        assert_eq!(front(&[1, 2, 3, 1, 2, 3, 4, 5, 6, 7]).order(), Some(Order::Forward));
+        assert_eq!(front(&[9, 9, 1]).likely(), Order::Forward);
+        assert_eq!(front(&[]).likely(), Order::Forward);
+    }
+
+    #[test]
+    fn lines_without_times_stand_as_they_were_written() {
+        let mut front = Front::default();
+        (0..UNTIMED as u64).for_each(|number| front.add(number, b"unique: 2, opcode: LOOKUP (1)"));
+        assert_eq!(front.order(), Some(Order::Forward));
+    }
+}
