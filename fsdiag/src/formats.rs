@@ -10,6 +10,7 @@ mod dump;
 mod envelope;
 mod gate;
 mod hint;
+mod leaves;
 mod mixed;
 mod nodes;
 mod object;

@@ -183,7 +183,7 @@ mod tests {
             let input = model.input(&format!("stacks-{wall}.log"));
             let dump = Dump { format: "fsd-stacks".into(), pid: Some(7), tables, ..Dump::default() };
             let at = At { wall_us: Some(wall * 1_000_000), mono_us: None };
-            model.apply(&Fact { place: Place { input, line: 1 }, at, what: What::Dump(Box::new(dump)) });
+            model.apply(&Fact { place: Place { input, line: 1, part: 0 }, at, what: What::Dump(Box::new(dump)) });
         }
         model
     }

@@ -27,17 +27,21 @@ pub struct Place {
     pub input: InputId,
     /// 1-based line; for binary sources the record's number.
     pub line: u64,
+    /// Which of them, where a line of the input has many lines of a log.
+    pub part: u16,
 }
 
 impl Place {
     /// The name of a request that began here and has none of its own.
     pub fn key(self) -> Key {
-        Key::Line((u64::from(self.input.0) << INPUT_SHIFT) | self.line)
+        Key::Line((u64::from(self.input.0) << INPUT_SHIFT) | (u64::from(self.part) << PART_SHIFT) | self.line)
     }
 }
 
 /// Where the number of the input stands in [`Key::Line`]: a rotated set is one session with many lines of one number.
-const INPUT_SHIFT: u32 = 44;
+const INPUT_SHIFT: u32 = 48;
+/// The same of the part; no input has as many lines as fit below.
+const PART_SHIFT: u32 = 32;
 
 /// When a fact happened, as far as its source knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,7 +138,7 @@ impl fmt::Display for Key {
         match self {
             Self::Num(n) => write!(f, "{n}"),
             Self::Hex(n) => write!(f, "{n:#x}"),
-            Self::Line(n) => write!(f, "line {}", n & ((1 << INPUT_SHIFT) - 1)),
+            Self::Line(n) => write!(f, "line {}", n & ((1 << PART_SHIFT) - 1)),
             Self::Thread(n) => write!(f, "thread {n}"),
         }
     }

@@ -205,7 +205,7 @@ mod tests {
         let input = model.input("log");
         let mut tell = |line: u64, second: u64, what| {
             let at = At { mono_us: Some(second * 1_000_000), wall_us: None };
-            model.fact(Fact { place: Place { input, line }, at, what });
+            model.fact(Fact { place: Place { input, line, part: 0 }, at, what });
         };
         for id in 1..=50 {
             let key = Key::Num(id);

@@ -133,7 +133,7 @@ impl Model {
     pub fn died(&mut self, run: RunId, input: InputId, text: &str) {
         let Some(session) = self.by_run.get(&run.0).map(|at| &mut self.sessions[*at]) else { return };
         if session.ended.is_none() && session.handed_over.is_none() {
-            let place = Place { input, line: 0 };
+            let place = Place { input, line: 0, part: 0 };
             session.ended = Some(session::Ended { crash: true, text: text.into(), place });
         }
     }

@@ -83,6 +83,7 @@ impl<'d> Latest<'d> {
             place: Place {
                 input: seen.thread.input.unwrap_or(place.input),
                 line: if seen.thread.line > 0 { seen.thread.line } else { place.line },
+                part: 0,
             },
             dump: number,
             stays: earlier.as_ref().is_some_and(|dump| any(dump, seen, |thread| same(thread, seen.thread))),

@@ -79,7 +79,7 @@ mod tests {
         let mut say = |ms: u64, what: What| {
             line += 1;
             let at = At { mono_us: Some(ms * 1000), wall_us: None };
-            model.apply(&Fact { place: Place { input, line }, at, what });
+            model.apply(&Fact { place: Place { input, line, part: 0 }, at, what });
         };
         let enter = |id: u64, op: Op| What::Enter(Box::new(Call { pid: Some(70), ..Call::new(Key::Num(id), op) }));
         let exit = |id: u64| What::Exit(Done { key: Key::Num(id), op: None, us: None, errno: Some(0), bytes: None });

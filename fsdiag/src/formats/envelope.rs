@@ -3,6 +3,8 @@
 mod collected;
 mod containers;
 mod csv;
+mod document;
+mod entries;
 mod journal;
 mod pasted;
 mod records;
@@ -14,6 +16,7 @@ mod wrapped;
 
 use std::borrow::Cow;
 
+use self::shipped::Shipped;
 pub(super) use self::{
     pasted::Margin,
     records::{Form, Record},
@@ -37,6 +40,8 @@ pub(super) struct Opened<'a> {
     pub(super) made: bool,
     /// It was stamped by a collector, to the nanosecond.
     pub(super) collected: bool,
+    /// Which of them, where a line has many.
+    pub(super) part: u16,
     pub(super) doubt: Option<Doubt<'a>>,
 }
 
@@ -74,54 +79,80 @@ impl<'a> Opened<'a> {
 
 /// Takes off every envelope that is known; `dressed`: there may be what only a terminal understands.
 ///
-/// What was inside may live no longer than `then`, which every line goes through: so nothing of it is copied.
-pub(super) fn open<R>(line: &str, dressed: bool, then: impl FnOnce(Opened<'_>) -> R) -> R {
+/// What was inside may live no longer than `each`, which every line goes through: so nothing of it is copied.
+pub(super) fn open(line: &str, dressed: bool, each: impl FnMut(Opened<'_>)) {
     let ends = line.bytes().rev().take_while(|byte| ends(*byte)).count();
     let line = &line[..line.len() - ends];
     let line = if line.starts_with('\0') { line.trim_start_matches('\0') } else { line };
     if dressed {
         let shown = screen::shown(line);
         let made = matches!(shown, Cow::Owned(_));
-        return unwrapped(Opened { made, ..prefixes(&shown) }, then);
+        return unwrapped(Opened { made, ..prefixes(&shown) }, each);
     }
-    let opened = prefixes(line);
-    if opened.text.starts_with('{') || opened.text.ends_with("\"}") { unwrapped(opened, then) } else { then(opened) }
+    one(prefixes(line), each);
+}
+
+#[inline(always)]
+fn one(opened: Opened<'_>, mut each: impl FnMut(Opened<'_>)) {
+    if is_object(opened.text) || opened.text.ends_with("\"}") { unwrapped(opened, each) } else { each(opened) }
 }
 
 /// The same of what may be an object.
 #[inline(never)]
-fn unwrapped<R>(opened: Opened<'_>, then: impl FnOnce(Opened<'_>) -> R) -> R {
+fn unwrapped(opened: Opened<'_>, mut each: impl FnMut(Opened<'_>)) {
     if is_logged(opened.text.as_bytes()) {
-        return then(opened);
+        return each(opened);
     }
-    let object = if opened.text.starts_with('{') { Some(opened) } else { collected::of_fluentd(opened) };
-    let Some(opened) = object else { return then(opened) };
+    let object = if is_object(opened.text) { Some(opened) } else { collected::of_fluentd(opened) };
+    let Some(opened) = object else { return each(opened) };
     if let Some(found) = wrapped::read(opened.text) {
-        let inner = found.opened();
-        let stamp = better(opened.stamp, inner.stamp);
-        let outer = around(opened.stamp, inner.stamp).or(inner.outer);
-        let doubt = inner.doubt.map(|doubt| doubt.within(opened.stamp, opened.by));
-        return then(Opened { stamp, outer, by: opened.by.around(inner.by), doubt, ..inner });
-    }
-    match shipped::begins(opened.text).then(|| shipped::read(opened.text)).flatten() {
-        Some(found) => {
-            let inner = found.opened();
-            let doubt = inner.doubt.map(|doubt| doubt.within(None, opened.by));
-            then(Opened { by: opened.by.around(inner.by), doubt, ..inner })
+        for (inner, part) in found.lines().zip(0..) {
+            let stamp = better(opened.stamp, inner.stamp);
+            let outer = around(opened.stamp, inner.stamp).or(inner.outer);
+            let doubt = inner.doubt.map(|doubt| doubt.within(opened.stamp, opened.by));
+            each(Opened { stamp, outer, by: opened.by.around(inner.by), part, doubt, ..inner });
         }
-        None => then(opened),
+        return;
+    }
+    if !shipped::begins(opened.text) {
+        return each(opened);
+    }
+    let known = shipped(opened.text, |inner| {
+        let doubt = inner.doubt.map(|doubt| doubt.within(None, opened.by));
+        each(Opened { by: opened.by.around(inner.by), doubt, ..inner });
+    });
+    if !known {
+        each(opened);
     }
 }
 
 /// The time that a line tells, in whatever is around it.
 pub(super) fn time_of(line: &str) -> Option<Stamp> {
-    let object = |opened: &Opened<'_>| shipped::read(opened.text).and_then(|found| found.opened().stamp);
-    open(line, true, |opened| opened.stamp.or_else(|| object(&opened)))
+    let mut found = None;
+    open(line, true, |opened| {
+        let object = || shipped::read(opened.text)?.lines().next()?.stamp;
+        let inner = || if opened.text.starts_with('{') { object() } else { None };
+        found = found.or(opened.stamp).or_else(inner);
+    });
+    found
 }
 
-/// What no parser takes may be the object of some log shipper.
-pub(super) fn shipped<R>(line: &str, then: impl FnOnce(Opened<'_>) -> R) -> Option<R> {
-    shipped::read(line).map(|found| then(found.opened()))
+/// What no parser takes may be the object of some log shipper, or the answer of a store. False: it is neither.
+pub(super) fn shipped(line: &str, mut each: impl FnMut(Opened<'_>)) -> bool {
+    let alone = if line.starts_with('{') { shipped::read(line) } else { None };
+    let many = if alone.is_some() { Vec::new() } else { entries::of(line) };
+    let all = alone.iter().chain(&many).flat_map(Shipped::lines);
+    all.zip((0..u16::MAX).cycle()).for_each(|(opened, part)| each(Opened { part, ..opened }));
+    alone.is_some() || !many.is_empty()
+}
+
+/// Whether a text may be an object or a list of them.
+pub(super) fn is_object(text: &str) -> bool {
+    match text.as_bytes() {
+        [b'{', ..] => true,
+        [b'[', rest @ ..] => matches!(rest.trim_ascii_start().first(), Some(b'{' | b'"')),
+        _ => false,
+    }
 }
 
 /// Whether there is nothing to take off such a line, as its ends tell: most lines of most dumps are so.
@@ -134,7 +165,7 @@ pub(super) fn is_bare(line: &str, dressed: bool) -> bool {
     if is_head(line) {
         return true;
     }
-    if *first == b'[' { !is_bracket(line) } else { !begins(*first) && !matches!(first, b'{' | 0) }
+    if *first == b'[' { !is_bracket(line) && !is_object(line) } else { !begins(*first) && !matches!(first, b'{' | 0) }
 }
 
 /// Whether a line begins as those of daemons do, and no envelope does: most lines of most logs, told by one look.
@@ -209,7 +240,7 @@ fn prefixes(line: &str) -> Opened<'_> {
         let doubt = all.doubt.or(doubt.map(|doubt| doubt.within(all.stamp, all.by)));
         let (stamp, outer) = (better(all.stamp, stamp), around(all.stamp, stamp).or(all.outer));
         let (by, collected) = (all.by.around(by), all.collected || collected);
-        all = Opened { text, stamp, outer, by, made: false, collected, doubt };
+        all = Opened { text, stamp, outer, by, collected, doubt, ..Opened::default() };
     }
     all
 }
@@ -282,7 +313,9 @@ mod tests {
     use super::*;
 
     fn opened(line: &str) -> (String, Option<Stamp>) {
-        open(line, true, |opened| (opened.text.to_owned(), opened.stamp))
+        let mut all = Vec::new();
+        open(line, true, |opened| all.push((opened.text.to_owned(), opened.stamp)));
+        all.pop().unwrap_or_default()
     }
 
     #[test]
@@ -354,7 +387,11 @@ mod tests {
     #[test]
     fn who_wrote_a_line_is_told_by_its_envelope() {
         let text = "[FUSE] Release ENTER (id=456)";
-        let by = |line: String| open(&line, true, |Opened { by, .. }| (by.host.to_owned(), by.name.to_owned(), by.pid));
+        let by = |line: String| {
+            let mut told = Default::default();
+            open(&line, true, |Opened { by, .. }| told = (by.host.to_owned(), by.name.to_owned(), by.pid));
+            told
+        };
         let told = |host: &str, name: &str, pid| (host.to_owned(), name.to_owned(), pid);
         let journal = "\"_HOSTNAME\":\"nas\",\"SYSLOG_IDENTIFIER\":\"fused\",\"_PID\":\"12\"";
         for (line, expected) in [

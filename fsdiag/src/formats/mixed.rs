@@ -154,7 +154,7 @@ impl Mixed {
     }
 
     fn place(&self, line: u64) -> Place {
-        Place { input: self.input, line }
+        Place { input: self.input, line, part: 0 }
     }
 
     fn read(&mut self, place: Place, raw: &[u8], text: Option<&str>, sink: &mut dyn Sink) {
@@ -228,6 +228,7 @@ impl Mixed {
             &doubted
         };
         let text = opened.text;
+        let place = Place { part: place.part.max(opened.part), ..place };
         if text.starts_with('{') && is_event(text.as_bytes()) && self.own(place, text.as_bytes(), sink) {
             return;
         }
@@ -305,7 +306,7 @@ impl Mixed {
     fn offer(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
         match self.desks.read(line, &mut self.facts) {
             Taken::Bad => self.counts.bad_lines += 1,
-            Taken::No if line.text.starts_with('{') && self.shipped(line, sink) => return,
+            Taken::No if envelope::is_object(line.text) && self.shipped(line, sink) => return,
             // The time of day may stand in the line itself.
             Taken::Chat(at) if self.facts.is_empty() => return self.passed(at, true, sink),
             taken if self.facts.is_empty() => return self.passed(line.at, taken.is_own(), sink),
@@ -322,7 +323,7 @@ impl Mixed {
             return false;
         }
         self.depth += 1;
-        let is_one = envelope::shipped(line.text, |opened| self.opened(line.place, &opened, sink)).is_some();
+        let is_one = envelope::shipped(line.text, |opened| self.opened(line.place, &opened, sink));
         self.depth -= 1;
         is_one
     }

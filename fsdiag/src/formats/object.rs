@@ -51,7 +51,7 @@ fn text(from: &str) -> Option<(Cow<'_, str>, &str)> {
 }
 
 /// The same where a backslash stands at `at`.
-fn escaped(body: &str, mut at: usize) -> Option<(String, &str)> {
+pub(super) fn escaped(body: &str, mut at: usize) -> Option<(String, &str)> {
     let mut text = String::with_capacity(body.len().min(256));
     let mut rest = body;
     loop {

@@ -15,12 +15,12 @@ use fsdiag::{
     sources::file::Input,
 };
 
-fn testdata(path: &str) -> PathBuf {
+pub(super) fn testdata(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata").join(path)
 }
 
 /// Hangs and healthy ones: logs with numbers, without them, of objects and of fsd itself, and dumps of four tools.
-const CASES: [&str; 12] = [
+pub(super) const CASES: [&str; 12] = [
     "corpus/c48/fusestream.log",
     "corpus/c18/rclone.log",
     "corpus/c32/rclone.log",
@@ -36,9 +36,9 @@ const CASES: [&str; 12] = [
 ];
 
 /// A line, and the time at which it was written as its own stamp or the one before says.
-struct Written<'a> {
+pub(super) struct Written<'a> {
     number: usize,
-    text: &'a str,
+    pub(super) text: &'a str,
     /// `2026-11-22`
     date: &'a str,
     /// `10:35:32`
@@ -48,7 +48,7 @@ struct Written<'a> {
 }
 
 impl Written<'_> {
-    fn iso(&self, zone: &str) -> String {
+    pub(super) fn iso(&self, zone: &str) -> String {
         format!("{}T{}.{}{zone}", self.date, self.time, self.fraction)
     }
 
@@ -60,7 +60,7 @@ impl Written<'_> {
     }
 
     /// Microseconds since 1970: all of them are of November 2026 or March.
-    fn since_1970(&self) -> u64 {
+    pub(super) fn since_1970(&self) -> u64 {
         let number = |text: &str| text.parse::<u64>().unwrap_or(0);
         let before = if self.date[5..].starts_with("03") { 59 } else { 304 };
         let days = 20_454 + before + number(&self.date[8..]) - 1;
@@ -73,14 +73,14 @@ impl Written<'_> {
         if self.number == 1 { format!("{first}\n{row}") } else { row.to_owned() }
     }
 
-    fn quoted(&self) -> String {
+    pub(super) fn quoted(&self) -> String {
         serde_json::to_string(self.text).expect("a text is JSON")
     }
 }
 
-type Envelope = (&'static str, fn(&Written<'_>) -> String);
+pub(super) type Envelope = (&'static str, fn(&Written<'_>) -> String);
 
-const STAMPED: &[Envelope] = &[
+pub(super) const STAMPED: &[Envelope] = &[
     ("docker logs -t", |w| format!("{} {}", w.iso("000Z"), w.text)),
     ("docker's files", |w| format!(r#"{{"log":{},"stream":"stderr","time":"{}"}}"#, w.quoted(), w.iso("Z"))),
     ("a node of Kubernetes", |w| format!("{} stderr F {}", w.iso("000Z"), w.text)),
@@ -175,10 +175,10 @@ const PLAIN: &[Envelope] = &[
     ("blanks that do not break", |w| w.text.replace("  ", " \u{a0}")),
 ];
 
-/// The text in envelopes; those that look at times see each line's own, else that of the line before.
-fn enveloped(text: &str, of: fn(&Written<'_>) -> String) -> String {
+/// The lines in envelopes; those that look at times see each line's own, else that of the line before.
+pub(super) fn lines(text: &str, of: fn(&Written<'_>) -> String) -> Vec<String> {
     let (mut date, mut time, mut fraction) = ("2026-11-22".to_owned(), "09:43:26".to_owned(), "000001".to_owned());
-    let mut all = String::new();
+    let mut all = Vec::new();
     for (at, text) in text.lines().enumerate() {
         if let Some(stamp) = text.find("2026").filter(|at| *at < 12 || text.starts_with('{')) {
             let moment = text.get(stamp..stamp + 19).filter(|moment| moment.as_bytes()[13] == b':');
@@ -190,13 +190,16 @@ fn enveloped(text: &str, of: fn(&Written<'_>) -> String) -> String {
                 fraction = format!("{digits:0<6}");
             }
         }
-        all += &of(&Written { number: at + 1, text, date: &date, time: &time, fraction: &fraction });
-        all.push('\n');
+        all.push(of(&Written { number: at + 1, text, date: &date, time: &time, fraction: &fraction }));
     }
     all
 }
 
-fn analyze(text: &str) -> Report {
+fn enveloped(text: &str, of: fn(&Written<'_>) -> String) -> String {
+    lines(text, of).iter().map(|line| format!("{line}\n")).collect()
+}
+
+pub(super) fn analyze(text: &str) -> Report {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     fs::write(&path, text).unwrap();
@@ -207,7 +210,7 @@ fn analyze(text: &str) -> Report {
 }
 
 /// What must not change.
-fn told(report: &Report) -> String {
+pub(super) fn told(report: &Report) -> String {
     let mut told = String::new();
     if let Some(verdict) = report.verdicts.first() {
         let culprit = verdict.culprit.clone().unwrap_or_default();
@@ -217,6 +220,14 @@ fn told(report: &Report) -> String {
     let mut open: Vec<String> = report.orphans.iter().map(|open| format!("{} {}", open.op, open.id)).collect();
     open.sort();
     format!("{told} open {open:?}")
+}
+
+/// The same where only the numbers of the lines are others.
+pub(super) fn told_elsewhere(report: &Report) -> String {
+    let text = told(report);
+    let parts: Vec<&str> = text.split("line ").collect();
+    let digits = |text: &&str| text.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
+    parts.iter().map(digits).collect::<Vec<_>>().join("line ")
 }
 
 fn check(envelopes: &[Envelope]) {
@@ -241,18 +252,12 @@ fn a_log_that_somebody_collected_gives_the_report_of_the_log_itself() {
 
 #[test]
 fn a_log_whose_lines_are_records_of_several_lines_gives_the_report_of_the_log_itself() {
-    // Only where a line stands is another.
-    let told = |text: &str| {
-        let parts: Vec<&str> = text.split("line ").collect();
-        let digits = |text: &&str| text.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
-        parts.iter().map(digits).collect::<Vec<_>>().join("line ")
-    };
     let mut faults = String::new();
     for case in CASES {
         let text = fs::read_to_string(testdata(case)).unwrap();
-        let plain = told(&super::envelopes::told(&analyze(&text)));
+        let plain = told_elsewhere(&analyze(&text));
         for (name, of) in RECORDS {
-            let found = told(&super::envelopes::told(&analyze(&enveloped(&text, *of))));
+            let found = told_elsewhere(&analyze(&enveloped(&text, *of)));
             if found != plain {
                 faults += &format!("{case} in {name}:\n  {found}\n  {plain}\n");
             }

@@ -31,6 +31,7 @@ mod rules;
 mod shared;
 mod simulation;
 mod stacks;
+mod stores;
 mod triage;
 mod trials;
 mod tui;

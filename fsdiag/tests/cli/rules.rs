@@ -28,7 +28,7 @@ impl Log {
 
     fn say(&mut self, at: At, what: What) -> &mut Self {
         self.line += 1;
-        self.model.apply(&Fact { place: Place { input: self.input, line: self.line }, at, what });
+        self.model.apply(&Fact { place: Place { input: self.input, line: self.line, part: 0 }, at, what });
         self
     }
 

@@ -236,7 +236,7 @@ pub fn undrained(mount: &Mount, rings: &[Event<'_>], model: &mut Model, window: 
     let mut line = 0;
     for event in rings {
         line += 1;
-        let place = crate::engine::fact::Place { input: id, line };
+        let place = crate::engine::fact::Place { input: id, line, part: 0 };
         crate::engine::fact::Sink::event(&mut window.before(model, &mut true), place, event);
     }
     if !mount.alive {

@@ -117,7 +117,7 @@ mod tests {
             for (n, (op, ms, ended)) in (1..).zip(requests) {
                 let us = ms * 1000;
                 let wall = 1_795_000_000_000_000 + if whole { us / 1_000_000 * 1_000_000 } else { us + 300 };
-                let place = Place { input, line: n };
+                let place = Place { input, line: n, part: 0 };
                 let (at, key) = match is_log {
                     true => (At { mono_us: None, wall_us: Some(wall) }, Key::Line(n)),
                     false => (At { mono_us: Some(77_000_000 + us), wall_us: None }, Key::Num(n * 2)),

@@ -246,7 +246,7 @@ mod tests {
         let enters = calls.into_iter().map(|call| What::Enter(Box::new(call)));
         let dump = Dump { format: "gdb".into(), threads, ..Dump::default() };
         for (what, line) in enters.chain([What::Dump(Box::new(dump))]).zip(1..) {
-            model.fact(Fact { place: Place { input, line }, at: At::default(), what });
+            model.fact(Fact { place: Place { input, line, part: 0 }, at: At::default(), what });
         }
         model
     }

@@ -105,7 +105,7 @@ impl Session {
         self.peaked(block.peak);
         for kept in &block.kept {
             self.entered = before + kept.entered;
-            let place = Place { input, line: first + u64::from(kept.line) };
+            let place = Place { input, line: first + u64::from(kept.line), part: 0 };
             let at = Micros::try_from(kept.event.head.mono_us).ok();
             self.take_own(place, at, &kept.event.body);
             self.peaked(kept.peak);
@@ -113,7 +113,7 @@ impl Session {
         self.entered = before + block.entered;
         self.top = self.top.max(block.top);
         for pair in &block.pairs {
-            let place = Place { input, line: first + u64::from(pair.line) };
+            let place = Place { input, line: first + u64::from(pair.line), part: 0 };
             self.completed(pair.op, Key::Num(pair.id), Some(pair.at), Some(pair.us), Some(pair.errno), place);
         }
     }

@@ -123,7 +123,7 @@ mod tests {
                 let writer = Writer { identity: pid.into(), host: "nas".into(), name: "sshfs".into(), pid: Some(pid) };
                 model.writer(input, Some(&writer), true);
                 line += 1;
-                let (place, key) = (Place { input, line }, Key::Num(round * 2 + 4));
+                let (place, key) = (Place { input, line, part: 0 }, Key::Num(round * 2 + 4));
                 let at = At { mono_us: None, wall_us: Some(1_795_000_000_000_000 + round * 2_000_000 + line) };
                 model.fact(Fact { place, at, what: What::Enter(Box::new(Call::new(key, Op::Read))) });
                 if (pid, round) != (3, 1) {

@@ -202,7 +202,11 @@ mod tests {
         for (second, pid, ids) in dumps {
             let input = model.input("stacks");
             let at = At { wall_us: Some(second * 1_000_000), mono_us: None };
-            model.apply(&Fact { place: Place { input, line: 1 }, at, what: What::Dump(Box::new(dump(*pid, ids))) });
+            model.apply(&Fact {
+                place: Place { input, line: 1, part: 0 },
+                at,
+                what: What::Dump(Box::new(dump(*pid, ids))),
+            });
         }
         model.current().flat_map(|(_, session)| session.open.glances()).map(|open| open.key).collect()
     }
@@ -234,7 +238,7 @@ mod tests {
         let mut model = Model::new(Limits::default());
         let input = model.input("events");
         let at = At { wall_us: Some(1_000_000), mono_us: None };
-        model.apply(&Fact { place: Place { input, line: 1 }, at, what: What::Dump(Box::new(dump(7, &[1]))) });
+        model.apply(&Fact { place: Place { input, line: 1, part: 0 }, at, what: What::Dump(Box::new(dump(7, &[1]))) });
         let mut start = |run: u64, pid: u32| {
             let own = Origin::Own { run: RunId(run), mount_run: RunId(1) };
             let mut session = Session::default();

@@ -76,7 +76,7 @@ mod tests {
                 _ => What::Exit(Done { key, op: None, us: None, errno: Some(0), bytes: None }),
             };
             let at = At { mono_us: Some(line as u64 * 1_000_000), wall_us: None };
-            model.apply(&Fact { place: Place { input, line: line as u64 + 1 }, at, what });
+            model.apply(&Fact { place: Place { input, line: line as u64 + 1, part: 0 }, at, what });
         }
         model.report(Default::default())
     }

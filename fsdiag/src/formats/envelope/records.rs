@@ -2,7 +2,7 @@
 //! that were indented for people, tables of values that a console exports. Whether an input is of them its first line
 //! tells; each record becomes the object in which the same line would have been shipped alone.
 
-use super::{csv::Table, journal::Journal};
+use super::{csv::Table, document::Document, journal::Journal};
 
 /// One line of somebody's log, as an object of one line, and where in the input it stands.
 pub(in crate::formats) type Record = (u64, String);
@@ -19,7 +19,7 @@ pub(in crate::formats) enum Form {
 
 pub(in crate::formats) enum Records {
     Journal(Journal),
-    Pretty(Pretty),
+    Document(Document),
     Table(Table),
 }
 
@@ -33,8 +33,12 @@ impl Form {
         }
         let Ok(line) = std::str::from_utf8(line) else { return Self::Asked };
         let journal = || Journal::of(line).map(Records::Journal);
-        let pretty = || matches!(line.trim_ascii(), "{" | "[").then(|| Records::Pretty(Pretty::default()));
-        let records = journal().or_else(pretty).or_else(|| Table::of(line).map(Records::Table));
+        let document = || {
+            // A list or a field opens at the end of the line at the latest.
+            let begins = matches!(line.trim_ascii(), "{" | "[" | "[{" | "[ {");
+            begins.then(|| Records::Document(Document::default()))
+        };
+        let records = journal().or_else(document).or_else(|| Table::of(line).map(Records::Table));
         records.map_or(Self::Asked, |records| Self::Records(Box::new(records)))
     }
 }
@@ -44,7 +48,7 @@ impl Records {
     pub(in crate::formats) fn line(&mut self, number: u64, line: &[u8]) -> Vec<Record> {
         match self {
             Self::Journal(journal) => journal.line(number, line),
-            Self::Pretty(pretty) => pretty.line(number, line).into_iter().collect(),
+            Self::Document(document) => document.line(number, line),
             Self::Table(table) => table.line(number, line),
         }
     }
@@ -52,7 +56,7 @@ impl Records {
     /// The lines so far, where they are of something else: each is one of its own.
     pub(in crate::formats) fn refused(&mut self) -> Option<Vec<(u64, Vec<u8>)>> {
         match self {
-            Self::Pretty(pretty) if pretty.refuses => Some(std::mem::take(&mut pretty.held)),
+            Self::Document(document) if document.refuses => Some(std::mem::take(&mut document.held)),
             _ => None,
         }
     }
@@ -61,83 +65,13 @@ impl Records {
     pub(in crate::formats) fn rest(&mut self) -> Vec<Record> {
         match self {
             Self::Journal(journal) => journal.rest(),
-            Self::Pretty(pretty) => {
-                pretty.refuses = !pretty.known;
+            Self::Document(document) => {
+                document.refuses = document.is_unknown();
                 Vec::new()
             }
             Self::Table(table) => table.rest(),
         }
     }
-}
-
-/// Objects over several lines, as `journalctl -o json-pretty` and jq write them: each bracket that opens ends a line, and
-/// each that closes begins one.
-#[derive(Default)]
-pub(in crate::formats) struct Pretty {
-    text: String,
-    depth: usize,
-    /// Where the line in it stands.
-    at: u64,
-    /// One was an envelope.
-    known: bool,
-    /// The first one is none, and all that was read: some tools write their dumps so.
-    refuses: bool,
-    held: Vec<(u64, Vec<u8>)>,
-}
-
-/// What is larger is no line of a log.
-const LARGEST: usize = 1 << 20;
-/// Where the line may stand.
-const LINES: [&str; 6] = ["\"MESSAGE\"", "\"message\"", "\"log\"", "\"line\"", "\"short_message\"", "\"textPayload\""];
-
-impl Pretty {
-    fn line(&mut self, number: u64, line: &[u8]) -> Option<Record> {
-        if !self.known {
-            self.held.push((number, line.to_vec()));
-        }
-        let line = String::from_utf8_lossy(line);
-        let line = line.trim_ascii();
-        if line.starts_with(['}', ']']) {
-            self.depth = self.depth.saturating_sub(1);
-        }
-        if self.depth == 0 {
-            return self.between(number, line);
-        }
-        if self.at == 0 && has_text(line) {
-            self.at = number;
-            self.known = true;
-            self.held = Vec::new();
-        }
-        if self.text.len() + line.len() <= LARGEST {
-            // As most write it who write one line.
-            self.text.push_str(&line.replacen("\" : ", "\":", 1));
-        } else {
-            self.refuses = !self.known;
-        }
-        self.depth += usize::from(line.ends_with(['{', '[']));
-        None
-    }
-
-    /// Outside of any object: one begins, or one has ended.
-    fn between(&mut self, number: u64, line: &str) -> Option<Record> {
-        if line == "{" {
-            (self.text, self.depth, self.at) = (String::from("{"), 1, 0);
-            return None;
-        }
-        let ended = line.starts_with('}') && !self.text.is_empty();
-        self.refuses = !self.known && (ended || line != "[");
-        let text = std::mem::take(&mut self.text) + "}";
-        let at = if self.at == 0 { number } else { self.at };
-        ended.then_some((at, text))
-    }
-}
-
-/// Whether that is a field whose text may be a line.
-fn has_text(line: &str) -> bool {
-    let value = LINES.iter().find_map(|key| line.strip_prefix(key));
-    value.is_some_and(|value| {
-        value.trim_ascii_start().strip_prefix(':').is_some_and(|v| v.trim_ascii_start().starts_with('"'))
-    })
 }
 
 #[cfg(test)]
@@ -164,13 +98,9 @@ mod tests {
     #[test]
     fn an_object_over_several_lines_is_one_line() {
         let text = "[\n{\n\t\"_PID\" : \"12\",\n\t\"MESSAGE\" : \"a : b\",\n\t\"labels\": {\n\t\t\"a\": [\n1\n]\n\t}\n},\n{\n}\n]";
-        let first = r#"{"_PID":"12","MESSAGE":"a : b","labels": {"a": [1]}}"#;
-        assert_eq!(records(text), [(4, first.to_owned()), (12, "{}".to_owned())]);
+        let first = r#"{"_PID":"12","MESSAGE":"a : b","labels":{"a":[1]}}"#;
+        assert_eq!(records(text), [(4, first.to_owned())]);
         assert_eq!(records("x\n{\n}\n"), []);
-        let mut other = Pretty::default();
-        assert!("[\n{\n\"pid\": 1\n".lines().zip(1..).all(|(line, n)| other.line(n, line.as_bytes()).is_none()));
-        other.line(4, b"}");
-        assert_eq!(Records::Pretty(other).refused().map(|lines| lines.len()), Some(4));
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Transcript {
     /// Adds any fact with its line.
     pub fn what(&mut self, line: String, what: What) {
         self.lines.push(line);
-        let place = Place { input: self.input, line: self.lines.len() as u64 };
+        let place = Place { input: self.input, line: self.lines.len() as u64, part: 0 };
         self.facts.push(Fact { place, at: self.at, what });
     }
 

@@ -104,7 +104,7 @@ impl Record {
         let events = rings::undrained(mount);
         let mut tap = Tap { model: &mut self.model, trace: &mut self.trace };
         for (line, event) in (1..).zip(&events) {
-            crate::engine::fact::Sink::event(&mut tap, crate::engine::fact::Place { input, line }, event);
+            crate::engine::fact::Sink::event(&mut tap, crate::engine::fact::Place { input, line, part: 0 }, event);
         }
         let count = events.len() as u64;
         self.model.counted(input, "fsd-events", count, count, 0);

@@ -34,7 +34,7 @@ impl Log {
     /// An event of fsd itself, with its number.
     fn event(&mut self, ms: u64, seq: u64, body: Body<'static>) {
         self.line += 1;
-        let place = Place { input: self.input, line: self.line };
+        let place = Place { input: self.input, line: self.line, part: 0 };
         let head = Head { run: RunId(1), mount_run: RunId(1), seq, ts_us: 0, mono_us: ms * 1000 };
         self.model.apply_event(place, &Event { head, carried: false, late: false, body });
     }

@@ -340,7 +340,7 @@ impl Daemon {
     }
 
     fn say(&mut self, now: u64, what: What) {
-        let place = Place { input: InputId(0), line: self.facts.len() as u64 + 1 };
+        let place = Place { input: InputId(0), line: self.facts.len() as u64 + 1, part: 0 };
         self.facts.push(Fact { place, at: At { mono_us: Some(now), wall_us: None }, what });
     }
 

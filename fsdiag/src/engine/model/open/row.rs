@@ -184,7 +184,7 @@ impl Row {
         let (flags, op, key) = from.head(base);
         let has = |bit: u32| flags & (4 << bit) != 0;
         let order = from.near(base.order);
-        let place = Place { input: from.input(), line: from.near(base.line) };
+        let place = Place { input: from.input(), line: from.near(base.line), part: 0 };
         let at = has(0).then(|| from.near(base.at).cast_signed());
         let unique = has(1).then(|| from.near(base.unique));
         let [thread, path, tid, pid] = [2, 3, 4, 5].map(|bit| has(bit).then(|| from.number() as u32));
@@ -192,7 +192,7 @@ impl Row {
         let phase = has(14).then(|| Doing {
             phase: Phase::ALL[usize::from(from.byte())],
             detail: from.number() as u32,
-            place: Place { input: from.input(), line: from.near(base.line) },
+            place: Place { input: from.input(), line: from.near(base.line), part: 0 },
             since: has(15).then(|| from.near(base.at).cast_signed()),
         });
         let [asynchronous, resent, ambiguous, interrupted] = [10, 11, 12, 13].map(has);

@@ -12,7 +12,7 @@ use crate::engine::{
 };
 
 fn place() -> impl Strategy<Value = Place> {
-    (any::<u16>(), any::<u64>()).prop_map(|(input, line)| Place { input: InputId(input), line })
+    (any::<u16>(), any::<u64>()).prop_map(|(input, line)| Place { input: InputId(input), line, part: 0 })
 }
 
 fn key() -> impl Strategy<Value = Key> {
@@ -111,7 +111,7 @@ proptest! {
 
 fn read(id: u64) -> OpenOp {
     let call = Call { path: Some(format!("/f{}", id % 10).into()), ..Call::new(Key::Num(id), Op::Read) };
-    let place = Place { input: InputId(0), line: id };
+    let place = Place { input: InputId(0), line: id, part: 0 };
     OpenOp { call: Box::new(call), place, at: Some(id as i64 * 10), order: id, phase: None, interrupted: false }
 }
 
