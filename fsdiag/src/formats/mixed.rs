@@ -71,6 +71,11 @@ impl Mixed {
         Self::with(input, PARSERS)
     }
 
+    /// The same for lines that are to be read as they come, e.g. because they are still being written.
+    pub fn live(input: InputId) -> Self {
+        Self { rank: Rank::Forward, ..Self::new(input) }
+    }
+
     /// Only these formats; a fuzz target runs one alone.
     pub fn with(input: InputId, entries: &'static [Entry]) -> Self {
         let (days, decoder, counts) = (Days::default(), Decoder::default(), Counts::default());

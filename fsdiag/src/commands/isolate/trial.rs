@@ -225,7 +225,7 @@ impl Record {
     fn open(events: &Path, limits: Limits) -> Self {
         let mut model = Model::new(limits);
         let input = model.input(&events.display().to_string());
-        Self { follow: Follow::new(events), mixed: Mixed::new(input), model, input }
+        Self { follow: Follow::new(events), mixed: Mixed::live(input), model, input }
     }
 
     fn report(&mut self) -> io::Result<Report> {

@@ -57,7 +57,7 @@ impl Record {
     /// A file whose lines will come.
     pub(super) fn stream(&mut self, path: &Path) -> StreamId {
         let input = self.model.input(&path.display().to_string());
-        self.streams.push(Stream { path: path.to_owned(), input, mixed: Mixed::new(input) });
+        self.streams.push(Stream { path: path.to_owned(), input, mixed: Mixed::live(input) });
         self.streams.len() - 1
     }
 
