@@ -224,14 +224,14 @@ fn zone(text: &str) -> (i64, &str) {
     (east * (hours * 60 + minutes) as i64 * 60_000_000, &text[5 + colon..])
 }
 
-/// The same behind a blank, ` +0000]`: there it may be any number, unless it is of the size of a zone.
+/// The same behind a blank, ` +0000]` or ` +00:00: `: there it may be any number, unless it is of the size of a zone.
 fn zone_apart(text: &str) -> Option<(i64, &str)> {
     const QUARTER: i64 = 900_000_000;
     const FARTHEST: i64 = 14 * 4 * QUARTER;
-    let apart = text[1..].starts_with(['+', '-']) && matches!(text.as_bytes().get(6)?, b']' | b' ');
+    let apart = text[1..].starts_with(['+', '-']);
     let (offset_us, rest) = apart.then(|| zone(&text[1..]))?;
-    (rest.len() + 6 == text.len() && offset_us.abs() <= FARTHEST && offset_us % QUARTER == 0)
-        .then_some((offset_us, rest))
+    let ends = rest.starts_with([']', ' ', ':']) && matches!(text.len() - rest.len(), 6 | 7);
+    (ends && offset_us.abs() <= FARTHEST && offset_us % QUARTER == 0).then_some((offset_us, rest))
 }
 
 /// `Nov 22 09:26:51`: syslog's stamp, which says no year; comparable within one log only.

@@ -8,6 +8,7 @@ mod entries;
 mod journal;
 mod pasted;
 mod records;
+mod runners;
 mod screen;
 mod shipped;
 mod structured;
@@ -77,13 +78,16 @@ impl<'a> Opened<'a> {
     }
 }
 
+/// What `journalctl -o json-seq` begins a line with.
+const SEPARATOR: u8 = 0x1e;
+
 /// Takes off every envelope that is known; `dressed`: there may be what only a terminal understands.
 ///
 /// What was inside may live no longer than `each`, which every line goes through: so nothing of it is copied.
 pub(super) fn open(line: &str, dressed: bool, each: impl FnMut(Opened<'_>)) {
     let ends = line.bytes().rev().take_while(|byte| ends(*byte)).count();
     let line = &line[..line.len() - ends];
-    let line = if line.starts_with('\0') { line.trim_start_matches('\0') } else { line };
+    let line = line.trim_start_matches(['\0', char::from(SEPARATOR)]);
     if dressed {
         let shown = screen::shown(line);
         let made = matches!(shown, Cow::Owned(_));
@@ -94,7 +98,11 @@ pub(super) fn open(line: &str, dressed: bool, each: impl FnMut(Opened<'_>)) {
 
 #[inline(always)]
 fn one(opened: Opened<'_>, mut each: impl FnMut(Opened<'_>)) {
-    if is_object(opened.text) || opened.text.ends_with("\"}") { unwrapped(opened, each) } else { each(opened) }
+    if is_object(opened.text) || opened.text.ends_with("\"}") || collected::has_fields(opened.text) {
+        unwrapped(opened, each);
+    } else {
+        each(opened);
+    }
 }
 
 /// The same of what may be an object.
@@ -102,6 +110,13 @@ fn one(opened: Opened<'_>, mut each: impl FnMut(Opened<'_>)) {
 fn unwrapped(opened: Opened<'_>, mut each: impl FnMut(Opened<'_>)) {
     if is_logged(opened.text.as_bytes()) {
         return each(opened);
+    }
+    if let Some((text, stamp)) = collected::of_fields(opened.text) {
+        let (inner, stamp) = (prefixes(&text), stamp.or(opened.stamp));
+        // Any daemon may log so, and its words be of no format.
+        let doubt = Some(Doubt { with: opened.text, head: "msg=", stamp: opened.stamp, by: opened.by });
+        let (outer, by) = (around(stamp, inner.stamp), opened.by.around(inner.by));
+        return each(Opened { stamp: better(stamp, inner.stamp), outer, by, made: true, doubt, ..inner });
     }
     let object = if is_object(opened.text) { Some(opened) } else { collected::of_fluentd(opened) };
     let Some(opened) = object else { return each(opened) };
@@ -165,7 +180,10 @@ pub(super) fn is_bare(line: &str, dressed: bool) -> bool {
     if is_head(line) {
         return true;
     }
-    if *first == b'[' { !is_bracket(line) && !is_object(line) } else { !begins(*first) && !matches!(first, b'{' | 0) }
+    match first {
+        b'[' => !is_bracket(line) && !is_object(line) && *last != b']',
+        _ => !begins(*first) && !matches!(*first, b'{' | 0 | SEPARATOR),
+    }
 }
 
 /// Whether a line begins as those of daemons do, and no envelope does: most lines of most logs, told by one look.
@@ -193,7 +211,7 @@ pub(super) fn stamped(line: &str) -> Option<(Stamp, &str)> {
 
 /// Whether a prefix may begin so.
 fn begins(first: u8) -> bool {
-    matches!(first, b'0'..=b'9' | b'<' | b'.' | b'/' | b'@' | b'A'..=b'W' | b'a'..=b'z')
+    matches!(first, b'0'..=b'9' | b'<' | b'.' | b'/' | b'@' | b'A'..=b'W' | b'a'..=b'z' | b'+' | b'-' | b'*' | b'|' | b'`')
 }
 
 /// Whether what stands in a bracket at the begin may be a time or a pod: others count their requests there.
@@ -266,15 +284,18 @@ fn prefix(text: &str) -> Option<Opened<'_>> {
         b'0'..=b'9' => match syslog::dated(text) {
             Some(opened) if !opened.text.starts_with(':') => Some(opened),
             None if text.starts_with("1 20") => structured::message(text),
-            stamped => pasted::numbered(text, stamped.is_some())
-                .or(stamped)
-                .or_else(|| syslog::counted(text))
-                .or_else(|| containers::hosted(text)),
+            stamped => {
+                let plain = pasted::numbered(text, stamped.is_some()).or(stamped).or_else(|| syslog::counted(text));
+                plain.or_else(|| runners::of_pm2(text)).or_else(|| containers::hosted(text))
+            }
         },
         b'[' if text.as_bytes().get(1)?.is_ascii_lowercase() => {
             containers::pod(text).or_else(|| collected::of_kubetail(text))
         }
+        b'[' if text.ends_with("}]") => collected::of_fluent_bit(text).or_else(|| bracketed(text)),
         b'[' => bracketed(text),
+        b'+' | b'-' | b'*' | b'|' | b'`' => pasted::marked(text),
+        b'E' if text.starts_with("EVENTS\t") => collected::of_cloudwatch(text),
         b'<' => structured::opened(text).or_else(|| priority(text).map(plain)),
         b'@' => syslog::tai(text),
         b'.' | b'/' => pasted::of_file(text).or_else(|| containers::hosted(text)),

@@ -29,6 +29,7 @@ mod old_events;
 mod pipes;
 mod rules;
 mod shared;
+mod shippers;
 mod simulation;
 mod stacks;
 mod stores;

@@ -2,8 +2,8 @@
 
 use super::{
     By, Doubt, Opened, is_head,
-    pasted::{is_end_of_file, of_file},
-    prefix,
+    pasted::{self, is_end_of_file, of_file},
+    prefix, runners, syslog,
 };
 use crate::formats::scan;
 
@@ -29,12 +29,20 @@ const LONGEST: usize = 64;
 pub(super) fn named(text: &str) -> Option<Opened<'_>> {
     let end = text.bytes().position(|b| !SERVICE[usize::from(b)])?;
     let (name, rest) = text.as_bytes().split_at(end);
+    let by_host = || if is_head(text) { None } else { hosted(text) };
     match rest {
-        [b' ', b' ' | b'|', ..] | [b'|', ..] => composed(text, end).or_else(|| stern(text, end)),
+        [b' ', b' ' | b'|', ..] | [b'|', ..] => {
+            let program = || runners::named(text, end).or_else(|| stern(text, end));
+            composed(text, end).or_else(program).or_else(|| syslog::with_level(text))
+        }
         [b' ', ..] if may_be_pod(name) => stern(text, end),
-        [b'.', b'0'..=b'9', ..] => swarm(text),
+        [b' ', b's', b't', b'd', ..] => runners::named(text, end),
+        [b'.', b'0'..=b'9', ..] => runners::numbered(text, end).or_else(|| swarm(text)),
+        [b':', b' ', b'{', ..] if name == b"data" => Some(Opened { text: &text[end + 2..], ..Opened::default() }),
+        [b':', b'a'..=b'z', ..] => syslog::with_level(text).or_else(by_host),
+        [b'\t', ..] => pasted::of_job(text).or_else(by_host),
         [b'.', ..] if is_end_of_file(rest) => of_file(text),
-        [b':' | b'\t' | b'.' | b'/', ..] if !is_head(text) => hosted(text),
+        [b':' | b'.' | b'/', ..] => by_host(),
         _ => None,
     }
 }
@@ -136,8 +144,9 @@ pub(super) fn streamed(text: &str) -> Option<Opened<'_>> {
         let host = host.unwrap_or_default();
         return Some(Opened { text, by: By { host, ..By::default() }, ..Opened::default() });
     }
-    let (host, text) = text.split_once(' ')?;
-    let (_, id) = host.rsplit_once('/')?;
+    let (host, inner) = text.split_once(' ')?;
+    let id = host.rsplit_once('/').map_or("", |(_, id)| id);
     let is_id = id.len() >= 16 && id.bytes().all(|b| b.is_ascii_hexdigit());
-    is_id.then(|| Opened { text, by: By { host, ..By::default() }, ..Opened::default() })
+    let of_id = || Opened { text: inner, by: By { host, ..By::default() }, ..Opened::default() };
+    is_id.then(of_id).or_else(|| runners::hosted(text))
 }

@@ -1,10 +1,12 @@
-//! Csv: the tables that consoles of log stores export: Kibana, CloudWatch, Datadog. The first row names the columns.
+//! Csv: the tables that consoles of log stores export: Kibana, CloudWatch, Datadog, Splunk, Azure. The first row names
+//! the columns.
 
 use super::records::Record;
 use crate::formats::clock;
 
 /// Such a table, as far as it has been read.
 pub(in crate::formats) struct Table {
+    between: char,
     message: usize,
     time: Option<usize>,
     host: Option<usize>,
@@ -30,13 +32,26 @@ struct Row {
     cells: Vec<String>,
 }
 
-const MESSAGES: [&str; 8] =
-    ["message", "@message", "_source.message", "log", "content", "textpayload", "line", "jsonpayload.message"];
-const TIMES: [&str; 6] = ["@timestamp", "timestamp", "time", "date", "_source.@timestamp", "datetime"];
-const HOSTS: [&str; 9] = [
+const MESSAGES: [&str; 11] = [
+    "message",
+    "@message",
+    "_source.message",
+    "log",
+    "content",
+    "textpayload",
+    "line",
+    "jsonpayload.message",
+    "_raw",
+    "logentry",
+    "logmessage",
+];
+const TIMES: [&str; 8] =
+    ["@timestamp", "timestamp", "time", "date", "_source.@timestamp", "datetime", "_time", "timegenerated"];
+const HOSTS: [&str; 10] = [
     "kubernetes.pod_name",
     "kubernetes.pod.name",
     "pod_name",
+    "podname",
     "pod",
     "container_name",
     "@logstream",
@@ -52,8 +67,10 @@ const LONGEST: usize = 1 << 20;
 impl Table {
     /// By its first row.
     pub(super) fn of(line: &str) -> Option<Self> {
-        let names = line.trim_start_matches('\u{feff}').to_ascii_lowercase();
-        let names = cells(&names).filter(|names| names.len() > 1)?;
+        // Azure names the zone behind the column.
+        let names = line.trim_start_matches('\u{feff}').to_ascii_lowercase().replace(" [utc]", "");
+        let between = [',', ';', '\t'].into_iter().find(|between| names.contains(*between))?;
+        let names = cells(&names, between).filter(|names| names.len() > 1)?;
         let plain = |name: &String| {
             let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '@' | '.' | '-');
             !name.is_empty() && name.chars().all(letters)
@@ -63,7 +80,8 @@ impl Table {
         let (time, host) = (column(&TIMES), column(&HOSTS));
         let (open, quoted, held, order) = (String::new(), false, Vec::new(), Order::Unknown);
         // The first row is no record.
-        time.map(|time| Self { message, time: Some(time), host, open, quoted, at: 0, held, order }).map(Self::headed)
+        time.map(|time| Self { between, message, time: Some(time), host, open, quoted, at: 0, held, order })
+            .map(Self::headed)
     }
 
     fn headed(mut self) -> Self {
@@ -83,14 +101,14 @@ impl Table {
         }
         self.open.push_str(&String::from_utf8_lossy(line));
         // Told by its own bytes, so that a row is not read again with each of its lines.
-        self.quoted = ends_quoted(line, self.quoted);
+        self.quoted = ends_quoted(line, self.quoted, self.between);
         if self.open.len() > LONGEST {
             self.quoted = false;
         } else if self.quoted {
             return Vec::new();
         }
         let row = std::mem::take(&mut self.open);
-        cells(&row).map_or_else(Vec::new, |cells| self.row(Row { at: self.at, cells }))
+        cells(&row, self.between).map_or_else(Vec::new, |cells| self.row(Row { at: self.at, cells }))
     }
 
     /// What was held back, oldest first.
@@ -136,7 +154,8 @@ impl Table {
     }
 }
 
-/// `Nov 22, 2026 @ 09:43:26.000` of Kibana and milliseconds since 1970 as others write them.
+/// `Nov 22, 2026 @ 09:43:26.000` of Kibana, `11/22/2026, 9:43:26.000 AM` of Azure and milliseconds since 1970 as others
+/// write them.
 fn spelled(time: &str) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let of_kibana = || {
@@ -150,17 +169,26 @@ fn spelled(time: &str) -> String {
         let us = clock::since_1970(time.parse().ok()?)?;
         Some(format!("{}.{:06}", us / 1_000_000, us % 1_000_000))
     };
-    of_kibana().or_else(of_number).unwrap_or_else(|| time.to_owned())
+    of_kibana().or_else(|| of_azure(time)).or_else(of_number).unwrap_or_else(|| time.to_owned())
+}
+
+fn of_azure(time: &str) -> Option<String> {
+    let (date, of_day) = time.split_once(", ")?;
+    let (of_day, half) = of_day.rsplit_once(' ')?;
+    let (hours, rest) = of_day.split_once(':')?;
+    let hours = hours.parse::<u32>().ok()? % 12 + if half == "PM" { 12 } else { 0 };
+    let [month, day, year] = date.split('/').collect::<Vec<&str>>()[..] else { return None };
+    Some(format!("{year}-{month:0>2}-{day:0>2}T{hours:02}:{rest}Z"))
 }
 
 /// Whether a quote is open at the end of a line, where one is or is not at its begin.
-fn ends_quoted(line: &[u8], mut quoted: bool) -> bool {
+fn ends_quoted(line: &[u8], mut quoted: bool, between: char) -> bool {
     let (mut empty, mut bytes) = (true, line.iter().peekable());
     while let Some(byte) = bytes.next() {
         match byte {
             b'"' if quoted && bytes.next_if(|next| **next == b'"').is_some() => empty = false,
             b'"' if quoted || empty => quoted = !quoted,
-            b',' if !quoted => empty = true,
+            byte if !quoted && char::from(*byte) == between => empty = true,
             _ => empty = false,
         }
     }
@@ -168,14 +196,14 @@ fn ends_quoted(line: &[u8], mut quoted: bool) -> bool {
 }
 
 /// The cells of a row; None where a quote is open at its end.
-fn cells(row: &str) -> Option<Vec<String>> {
+fn cells(row: &str, between: char) -> Option<Vec<String>> {
     let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
     let mut chars = row.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
             '"' if quoted && chars.next_if_eq(&'"').is_some() => cell.push('"'),
             '"' if quoted || cell.is_empty() => quoted = !quoted,
-            ',' if !quoted => cells.push(std::mem::take(&mut cell)),
+            c if !quoted && c == between => cells.push(std::mem::take(&mut cell)),
             c => cell.push(c),
         }
     }

@@ -140,6 +140,26 @@ pub(super) fn numbered(text: &str, stamped: bool) -> Option<Opened<'_>> {
     Some(Opened { text: inner, ..Opened::default() })
 }
 
+/// `+text` of a diff, `- text` of a list, `| text |` of a table, and a text between quotation marks of its own: what many
+/// a line begins with.
+pub(super) fn marked(with: &str) -> Option<Opened<'_>> {
+    let at = if with.as_bytes().get(1) == Some(&b' ') && !with.starts_with(['+', '`']) { 2 } else { 1 };
+    let text = with.get(at..).filter(|_| at == 2 || with.starts_with(['+', '`']))?;
+    let text = match with.as_bytes()[0] {
+        b'`' => text.strip_suffix('`')?,
+        b'|' => text.strip_suffix('|').map_or(text, str::trim_ascii_end),
+        _ => text,
+    };
+    let doubt = Some(Doubt { with, head: &with[..at], ..Doubt::default() });
+    Some(Opened { text, doubt, ..Opened::default() })
+}
+
+/// `build\tRun tests\t2026-11-22T09:43:26.1234567Z text` of a job of GitHub's, as its tool shows it.
+pub(super) fn of_job(text: &str) -> Option<Opened<'_>> {
+    let (_, text) = text.split_once('\t')?.1.split_once('\t')?;
+    clock::leading(text).map(|_| Opened { text, ..Opened::default() })
+}
+
 /// `:26:51` behind hours.
 fn is_time_of_day(rest: &str) -> bool {
     matches!(rest.as_bytes(), [b':', b'0'..=b'9', b'0'..=b'9', b':', ..])

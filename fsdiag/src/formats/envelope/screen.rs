@@ -65,10 +65,10 @@ fn without_sequences(line: &str) -> String {
     plain
 }
 
-/// What follows a title (`]0;user@host` and its end) or a choice of letters (`(B`) behind an escape.
+/// What follows a title (`]0;user@host` and its end), what a program tells another one (`_bk;t=1` and its end) or a choice of letters (`(B`) behind an escape.
 fn titled(sequence: &str) -> &str {
     match sequence.as_bytes() {
-        [b']', ..] => after_title(sequence).unwrap_or(sequence),
+        [b']' | b'_', ..] => after_title(sequence).unwrap_or(sequence),
         [b'(' | b')', b' '..=b'~', ..] => &sequence[2..],
         [b'=' | b'>' | b'\\', ..] => &sequence[1..],
         _ => sequence,

@@ -1,7 +1,7 @@
 //! Syslog: what stands behind a time in the logs of machines: host, service and process, as syslog and the journal
 //! write them.
 
-use super::{By, Doubt, Opened, containers, is_head};
+use super::{By, Doubt, Opened, containers, is_head, runners};
 use crate::formats::{
     clock::{self, Stamp},
     scan,
@@ -16,6 +16,8 @@ pub(super) fn dated(text: &str) -> Option<Opened<'_>> {
         // s6-log puts two behind nanoseconds.
         [b' ', b' ', ..] if text.as_bytes().get(19) == Some(&b'.') && text.len() - rest.len() == 29 => &rest[2..],
         [b' ' | b'\t', ..] => &rest[1..],
+        // pm2 puts a colon behind it.
+        [b':', b' ', ..] if matches!(stamp, Stamp::Wall(_)) => &rest[2..],
         _ => rest,
     };
     let of_machine = text.as_bytes().get(10) == Some(&b'T');
@@ -28,8 +30,14 @@ pub(super) fn dated(text: &str) -> Option<Opened<'_>> {
     if let Some(opened) = untagged.then(|| containers::streamed(rest)).flatten() {
         return Some(Opened { stamp: Some(stamp), collected, ..opened });
     }
+    let text = stream(inner);
+    let untold = untagged && text.len() == rest.len() && !is_level(scan::word(scan::clip(rest, LONGEST_LEVEL)).0);
+    if let Some(opened) = untold.then(|| runners::of_stream(rest)).flatten() {
+        let doubt = opened.doubt.map(|doubt| doubt.within(Some(stamp), By::default()));
+        return Some(Opened { stamp: Some(stamp), collected, doubt, ..opened });
+    }
     let doubt = doubtful(rest, inner, Some(stamp), by);
-    Some(Opened { text: stream(inner), stamp: Some(stamp), by, collected, doubt, ..Opened::default() })
+    Some(Opened { text, stamp: Some(stamp), by, collected, doubt, ..Opened::default() })
 }
 
 /// `1795340606 …`, `1795340606123 …`, `12.345678 …`: a number that may be a time.
@@ -123,8 +131,11 @@ pub(super) fn tai(text: &str) -> Option<Opened<'_>> {
     Some(Opened { text, stamp, ..Opened::default() })
 }
 
-/// `stdout F text` of a Kubernetes node's files.
+/// `stdout F text` of a Kubernetes node's files, `01O text` and `01O+text` of a job of GitLab's.
 fn stream(text: &str) -> &str {
+    if let [b'0'..=b'9' | b'a'..=b'f', b'0'..=b'9' | b'a'..=b'f', b'O' | b'E', b' ' | b'+', ..] = text.as_bytes() {
+        return &text[4..];
+    }
     let Some(rest) = text.strip_prefix("std") else { return text };
     ["out F ", "err F ", "out P ", "err P "].iter().find_map(|s| rest.strip_prefix(s)).unwrap_or(text)
 }
@@ -147,7 +158,7 @@ const fn table() -> [bool; 256] {
     table
 }
 
-fn is_plain(byte: u8) -> bool {
+pub(super) fn is_plain(byte: u8) -> bool {
     PLAIN[usize::from(byte)]
 }
 
@@ -210,6 +221,19 @@ fn facility<'a>(first: &'a str, rest: &'a str) -> Option<(&'a str, By<'a>)> {
 
 /// What ends a phrase of two words that many a program begins a line with.
 const PHRASES: [&str; 8] = ["error", "version", "exception", "warning", "failed", "failure", "info", "host"];
+
+/// `kern  :warn  : [12.345678] text` of `dmesg -x`.
+pub(super) fn with_level(text: &str) -> Option<Opened<'_>> {
+    let (facility, rest) = scan::clip(text, LONGEST_LEVEL).split_once(':')?;
+    let (level, inner) = rest.split_once(": ")?;
+    let (facility, level) = (facility.trim_end(), level.trim_end());
+    let lower = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'3');
+    let text = &text[text.len().min(LONGEST_LEVEL) - inner.len()..];
+    (lower(facility) && is_level(level) && text.starts_with('[')).then(|| Opened { text, ..Opened::default() })
+}
+
+/// No name of a level, or of two, takes more bytes.
+const LONGEST_LEVEL: usize = 24;
 
 /// Loggers write it where syslog has the host.
 fn is_level(word: &str) -> bool {
