@@ -141,6 +141,8 @@ pub const PARSERS: &[Entry] = &[
     Entry::new("rust-panic", dump::rust_panic::parser),
     Entry::new("tokio-dump", dump::tokio_dump::parser),
     Entry::new("proc-stacks", dump::proc_stacks::parser),
+    Entry::new("glusterfs-statedump", dump::glusterfs_statedump::parser),
+    Entry::new("ceph-requests", dump::ceph_requests::parser),
     Entry::new(UNKNOWN, dialect::ending::parser),
 ];
 

@@ -1,8 +1,10 @@
 //! Dumps: the formats that show all threads of a process, one file each.
 
+pub(super) mod ceph_requests;
 pub(super) mod eu_stack;
 pub(super) mod fsd_stacks;
 pub(super) mod gdb;
+pub(super) mod glusterfs_statedump;
 pub(super) mod go_panic;
 pub(super) mod go_stacks;
 mod goroutines;

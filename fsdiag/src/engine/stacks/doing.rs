@@ -71,6 +71,9 @@ const TABLE: &[(Doing, &[&str])] = &[
             "java.net.",
             "SocketInputStream",
             "sftp_",
+            // Requests in the tables of daemons that speak to servers: to a brick, to storage, to a metadata server.
+            "protocol/client: ",
+            "ceph: ",
         ],
     ),
     (
