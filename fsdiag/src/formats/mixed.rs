@@ -1,5 +1,6 @@
 //! Mixed input: every parser over one file, each line to the first that takes it.
 
+mod counts;
 mod desk;
 mod desks;
 mod front;
@@ -13,6 +14,7 @@ mod trust;
 
 use fsd_events::line::Decoder;
 
+pub use self::counts::Counts;
 use self::{
     desks::Desks,
     heading::Headings,
@@ -51,19 +53,6 @@ pub struct Mixed {
     own_events: u64,
     counts: Counts,
     facts: Vec<Fact>,
-}
-
-/// What an input gave in all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub lines: u64,
-    pub events: u64,
-    /// Lines of a known format that were cut or garbled. What no parser knows is somebody else's, not bad.
-    pub bad_lines: u64,
-    /// The latest line stands first: they were read the other way round.
-    pub turned: bool,
-    /// The earliest of those, where there were too many.
-    pub left_out: u64,
 }
 
 impl Mixed {
@@ -258,12 +247,6 @@ impl Mixed {
         text
     }
 
-    /// Whether lines wait until it is known in which order they stand, or are to be turned round: those behind them must
-    /// not be read before them.
-    pub fn holds_back(&self) -> bool {
-        self.counts.lines > 0 && !matches!(self.rank, Rank::Forward)
-    }
-
     /// Counts lines that the block reader has read already: events of fsd, all of them.
     pub fn skip(&mut self, lines: u64) {
         self.rank = Rank::Forward;
@@ -276,15 +259,6 @@ impl Mixed {
     pub fn settle(&mut self, sink: &mut dyn Sink) {
         self.release(sink);
         self.each(sink, |parser, out| parser.settle(out));
-    }
-
-    /// The input ended, whether or not the same log goes on in another one.
-    pub fn end(&mut self, sink: &mut dyn Sink) {
-        if let Form::Records(records) = &mut self.form {
-            let (rest, refused) = (records.rest(), records.refused());
-            self.records(rest, refused, sink);
-        }
-        self.release(sink);
     }
 
     /// The log ended.

@@ -25,6 +25,21 @@ impl Default for Rank {
 }
 
 impl Mixed {
+    /// Whether lines wait until it is known in which order they stand, or are to be turned round: those behind them must
+    /// not be read before them.
+    pub fn holds_back(&self) -> bool {
+        self.counts.lines > 0 && !matches!(self.rank, Rank::Forward)
+    }
+
+    /// The input ended, whether or not the same log goes on in another one.
+    pub fn end(&mut self, sink: &mut dyn Sink) {
+        if let Form::Records(records) = &mut self.form {
+            let (rest, refused) = (records.rest(), records.refused());
+            self.records(rest, refused, sink);
+        }
+        self.release(sink);
+    }
+
     /// Whether a line is but a part of what is one line of the log, or is held back.
     #[inline(never)]
     pub(super) fn is_of_a_record(&mut self, raw: &[u8], sink: &mut dyn Sink) -> bool {
