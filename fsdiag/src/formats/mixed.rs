@@ -3,6 +3,7 @@
 mod counts;
 mod desk;
 mod desks;
+mod fold;
 mod front;
 mod heading;
 mod held;

@@ -1,6 +1,8 @@
 //! Runners of several programs, platforms, shippers, and what people paste: each puts something of its own around a line.
 
-use super::envelopes::{Envelope, Written, check, told_in_records};
+use std::fs;
+
+use super::envelopes::{CASES, Envelope, Written, analyze, check, testdata, told_elsewhere, told_in_records};
 
 const SHIPPED: &[Envelope] = &[
     ("pm2", |w| format!("0|app  | {}", w.text)),
@@ -87,4 +89,23 @@ fn a_log_of_whoever_runs_ships_or_pastes_it_gives_the_report_of_the_log_itself()
 #[test]
 fn a_record_of_whoever_exports_it_gives_the_report_of_the_log_itself() {
     told_in_records(RECORDS);
+}
+
+#[test]
+fn a_log_that_a_terminal_broke_at_its_width_gives_the_report_of_the_log_itself() {
+    let mut faults = String::new();
+    let logs = CASES.iter().filter(|case| case.ends_with("log") && !case.contains("stacks") || case.ends_with("jsonl"));
+    for (case, width) in logs.flat_map(|case| [(case, 80), (case, 120)]) {
+        let text = fs::read_to_string(testdata(case)).unwrap();
+        let broken = |line: &str| {
+            let chars: Vec<char> = line.chars().collect();
+            chars.chunks(width).map(|part| part.iter().collect::<String>() + "\n").collect::<String>()
+        };
+        let (plain, found) = (analyze(&text), analyze(&text.lines().map(broken).collect::<String>()));
+        let (plain, found) = (told_elsewhere(&plain), told_elsewhere(&found));
+        if plain != found {
+            faults += &format!("{case} at {width}:\n  {found}\n  {plain}\n");
+        }
+    }
+    assert!(faults.is_empty(), "{faults}");
 }

@@ -1,8 +1,9 @@
 //! Records: inputs in which one line of a log stands in several, or in a cell of a table, or whose latest line stands
-//! first.
+//! first, or whose lines a terminal broke.
 
 use super::{
     Mixed,
+    fold::Fold,
     front::{Front, Order},
     held::Held,
 };
@@ -16,6 +17,8 @@ pub(super) enum Rank {
     Asked(Front),
     Forward,
     Backward(Held),
+    /// Forward, but each in several.
+    Folded(Fold),
 }
 
 impl Default for Rank {
@@ -75,6 +78,10 @@ impl Mixed {
         match &mut self.rank {
             Rank::Forward => self.line_of(self.place(number), raw, None, sink),
             Rank::Backward(held) => held.add(number, raw),
+            Rank::Folded(fold) => {
+                let whole = fold.line(number, raw);
+                self.unfolded(whole, sink);
+            }
             Rank::Asked(front) => {
                 front.add(number, raw);
                 if let Some(order) = front.order() {
@@ -88,6 +95,9 @@ impl Mixed {
     fn rank_as(&mut self, order: Order, sink: &mut dyn Sink) {
         let Rank::Asked(front) = std::mem::replace(&mut self.rank, Rank::Forward) else { return };
         match order {
+            Order::Forward if matches!(self.form, Form::Asked) && self.fold(&front) => {
+                front.held.iter().for_each(|(number, raw)| self.ranked(*number, raw, sink));
+            }
             Order::Forward => self.go_forward(|mixed| {
                 front.held.iter().for_each(|(number, raw)| mixed.line_of(mixed.place(*number), raw, None, sink));
             }),
@@ -98,6 +108,22 @@ impl Mixed {
                 self.counts.turned = true;
             }
         }
+    }
+
+    /// Whether a terminal broke those lines.
+    fn fold(&mut self, front: &Front) -> bool {
+        let fold = Fold::of(&front.held);
+        let folds = fold.is_some();
+        self.rank = fold.map_or(Rank::Forward, Rank::Folded);
+        folds
+    }
+
+    fn unfolded(&mut self, whole: Option<(u64, String)>, sink: &mut dyn Sink) {
+        let Some((number, text)) = whole else { return };
+        // It may be of an earlier block.
+        let dressed = std::mem::replace(&mut self.dressed, true);
+        self.line_of(self.place(number), text.as_bytes(), Some(&text), sink);
+        self.dressed = dressed;
     }
 
     /// From here on lines are read as they come, behind those that `before` reads.
@@ -116,6 +142,10 @@ impl Mixed {
         if let Rank::Asked(front) = &self.rank {
             let order = front.likely();
             self.rank_as(order, sink);
+        }
+        if let Rank::Folded(fold) = &mut self.rank {
+            let rest = fold.rest();
+            self.unfolded(rest, sink);
         }
         let Rank::Backward(held) = &mut self.rank else { return };
         let held = std::mem::take(held);
