@@ -141,13 +141,14 @@ fn unwrapped(opened: Opened<'_>, mut each: impl FnMut(Opened<'_>)) {
     }
 }
 
-/// The time that a line tells, in whatever is around it.
+/// The time of a line as whoever collected it tells, else as it tells itself.
 pub(super) fn time_of(line: &str) -> Option<Stamp> {
+    let told = |opened: &Opened<'_>| opened.outer.or(opened.stamp);
     let mut found = None;
     open(line, true, |opened| {
-        let object = || shipped::read(opened.text)?.lines().next()?.stamp;
+        let object = || shipped::read(opened.text)?.lines().next().and_then(|inner| told(&inner));
         let inner = || if opened.text.starts_with('{') { object() } else { None };
-        found = found.or(opened.stamp).or_else(inner);
+        found = found.or(told(&opened)).or_else(inner);
     });
     found
 }

@@ -11,6 +11,7 @@ mod own;
 mod record;
 mod shared;
 mod threads;
+mod ties;
 mod trust;
 
 use fsd_events::line::Decoder;

@@ -149,3 +149,25 @@ fn a_log_that_was_turned_round_is_said_to_be() {
     let turned: Vec<&str> = text.lines().rev().collect();
     assert!(said(&analyze(&turned.join("\n"))) && !said(&analyze(&text)));
 }
+
+/// A store that sorts by time, the latest first, leaves what has one time as it was written.
+#[test]
+fn lines_of_one_time_stay_as_they_were_written_where_the_latest_time_stands_first() {
+    let mut faults = String::new();
+    for case in LOGS {
+        let text = fs::read_to_string(testdata(case)).unwrap();
+        let plain = told_elsewhere(&analyze(&text));
+        let second = "{\"@timestamp\":\"2026-11-22T09:43:26".len();
+        for key in [second, second + ".123".len()] {
+            let entry = |w: &Written<'_>| format!("{{\"@timestamp\":\"{}\",\"message\":{}}}", w.iso("Z"), w.quoted());
+            let mut entries = lines(&text, entry);
+            entries.sort_by(|a, b| b[..key].cmp(&a[..key]));
+            let cut: Vec<String> = entries
+                .iter()
+                .map(|entry| entry[..key].to_owned() + "Z\"" + &entry[second + ".123456Z\"".len()..])
+                .collect();
+            check(case, "a store that sorts", &cut.join("\n"), &plain, &mut faults);
+        }
+    }
+    assert!(faults.is_empty(), "{faults}");
+}

@@ -14,17 +14,6 @@ pub(in crate::formats) struct Table {
     open: String,
     quoted: bool,
     at: u64,
-    /// The first row, until the second one tells which of them is the later one; then all rows, where the latest stands
-    /// first.
-    held: Vec<Row>,
-    order: Order,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Unknown,
-    Forward,
-    Backward,
 }
 
 struct Row {
@@ -59,8 +48,6 @@ const HOSTS: [&str; 10] = [
     "host.name",
     "host",
 ];
-/// More rows than that are given in the order in which they stand.
-const MOST: usize = 1 << 17;
 /// No cell is longer.
 const LONGEST: usize = 1 << 20;
 
@@ -78,10 +65,9 @@ impl Table {
         let column = |known: &[&str]| known.iter().find_map(|known| names.iter().position(|name| name == known));
         let message = column(&MESSAGES).filter(|_| names.iter().all(plain))?;
         let (time, host) = (column(&TIMES), column(&HOSTS));
-        let (open, quoted, held, order) = (String::new(), false, Vec::new(), Order::Unknown);
+        let (open, quoted) = (String::new(), false);
         // The first row is no record.
-        time.map(|time| Self { between, message, time: Some(time), host, open, quoted, at: 0, held, order })
-            .map(Self::headed)
+        time.map(|time| Self { between, message, time: Some(time), host, open, quoted, at: 0 }).map(Self::headed)
     }
 
     fn headed(mut self) -> Self {
@@ -108,34 +94,7 @@ impl Table {
             return Vec::new();
         }
         let row = std::mem::take(&mut self.open);
-        cells(&row, self.between).map_or_else(Vec::new, |cells| self.row(Row { at: self.at, cells }))
-    }
-
-    /// What was held back, oldest first.
-    pub(super) fn rest(&mut self) -> Vec<Record> {
-        let mut held = std::mem::take(&mut self.held);
-        if self.order == Order::Backward {
-            held.reverse();
-        }
-        held.iter().flat_map(|row| self.records(row)).collect()
-    }
-
-    fn row(&mut self, row: Row) -> Vec<Record> {
-        if let (Order::Unknown, Some(first)) = (self.order, self.held.first()) {
-            self.order = match self.time_of(first).cmp(&self.time_of(&row)) {
-                std::cmp::Ordering::Less => Order::Forward,
-                std::cmp::Ordering::Equal => Order::Unknown,
-                std::cmp::Ordering::Greater => Order::Backward,
-            };
-        }
-        if self.order != Order::Forward && self.held.len() < MOST {
-            self.held.push(row);
-            return Vec::new();
-        }
-        let mut records = self.rest();
-        self.order = Order::Forward;
-        records.extend(self.records(&row));
-        records
+        cells(&row, self.between).map_or_else(Vec::new, |cells| self.records(&Row { at: self.at, cells }))
     }
 
     fn time_of(&self, row: &Row) -> String {

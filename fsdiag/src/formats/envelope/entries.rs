@@ -1,12 +1,15 @@
 //! Entries: the answers of stores of logs, in which one object or list has many lines of a log: Loki, Elastic,
 //! CloudWatch, OpenTelemetry, Datadog, Azure, and lists of texts as tools of operators show what a command wrote.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cmp::Ordering};
 
 use memchr::memmem;
 use serde_json::Value;
 
-use super::shipped::{Shipped, of_value};
+use super::{
+    prefixes,
+    shipped::{Shipped, of_value},
+};
 use crate::formats::clock::{self, Stamp};
 
 /// What such an answer has, and hardly any other line.
@@ -116,12 +119,20 @@ fn in_order(mut found: Vec<Shipped<'static>>) -> Vec<Shipped<'static>> {
         Some(Stamp::Wall(us)) => Some(us),
         _ => None,
     };
-    let (mut up, mut down) = (0, 0);
+    // Of lines of one time their own stamps tell, if they have some.
+    let own = |line: &Shipped<'_>| match prefixes(&line.text).stamp {
+        Some(Stamp::Wall(us) | Stamp::OfDay(us) | Stamp::OfYear(us) | Stamp::Mono(us)) => us,
+        None => 0,
+    };
+    let (mut up, mut down, mut as_written) = (0, 0, 0_isize);
     for (before, then) in found.iter().zip(found.iter().skip(1)) {
-        up += usize::from(time(before) < time(then));
-        down += usize::from(time(before) > time(then));
+        match time(before).cmp(&time(then)) {
+            Ordering::Less => up += 1,
+            Ordering::Greater => down += 1,
+            Ordering::Equal => as_written += own(then).cmp(&own(before)) as isize,
+        }
     }
-    if down > up {
+    if down > up && as_written <= 0 {
         found.reverse();
     }
     if down > 0 && found.iter().all(|line| time(line).is_some()) {
