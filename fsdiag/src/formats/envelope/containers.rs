@@ -144,9 +144,8 @@ pub(super) fn streamed(text: &str) -> Option<Opened<'_>> {
         let host = host.unwrap_or_default();
         return Some(Opened { text, by: By { host, ..By::default() }, ..Opened::default() });
     }
-    let (host, inner) = text.split_once(' ')?;
-    let id = host.rsplit_once('/').map_or("", |(_, id)| id);
+    let (host, inner) = scan::split(text, " ")?;
+    let (_, id) = host.rsplit_once('/')?;
     let is_id = id.len() >= 16 && id.bytes().all(|b| b.is_ascii_hexdigit());
-    let of_id = || Opened { text: inner, by: By { host, ..By::default() }, ..Opened::default() };
-    is_id.then(of_id).or_else(|| runners::hosted(text))
+    is_id.then(|| Opened { text: inner, by: By { host, ..By::default() }, ..Opened::default() })
 }

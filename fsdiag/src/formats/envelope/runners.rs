@@ -29,36 +29,41 @@ pub(super) fn numbered(text: &str, end: usize) -> Option<Opened<'_>> {
 pub(super) fn named(text: &str, end: usize) -> Option<Opened<'_>> {
     let (host, rest) = text.split_at(end);
     let inner = [" | ", " stdout | ", " stderr | "].iter().find_map(|bar| rest.strip_prefix(bar))?;
-    doubted(text, inner, host)
+    Some(doubted(text, inner, host))
 }
 
-/// `app[web.1]: text` of Heroku and `app[148e446a1b2c89] ord [info]text` of Fly, behind a time.
-pub(super) fn hosted(text: &str) -> Option<Opened<'_>> {
-    let (host, rest) = scan::split(scan::clip(text, 2 * LONGEST), "]")?;
-    let (app, place) = host.split_once('[')?;
-    let known = !app.is_empty() && app.bytes().chain(place.bytes()).all(is_plain);
+/// What stands behind a time of whoever shows several programs: `my-stream text`, and what platforms write.
+pub(super) fn of_stream(text: &str) -> Option<Opened<'_>> {
+    let end = text.bytes().take(2 * LONGEST).take_while(|byte| is_plain(*byte)).count();
+    match text.as_bytes().get(end)? {
+        b'[' => hosted(text, end),
+        b' ' => {
+            // Hardly a word has these in the middle.
+            let named = text[..end].trim_matches('-').contains(['-', '/']) && !text.as_bytes()[0].is_ascii_digit();
+            let inner = &text[end + 1..];
+            (named && !inner.starts_with(' ')).then(|| doubted(text, inner, &text[..end]))
+        }
+        _ => None,
+    }
+}
+
+/// `app[web.1]: text` of Heroku and `app[148e446a1b2c89] ord [info]text` of Fly, where the app ends at `end`.
+fn hosted(text: &str, end: usize) -> Option<Opened<'_>> {
+    let (place, rest) = scan::split(scan::clip(&text[end + 1..], 2 * LONGEST), "]")?;
+    let known = end > 0 && place.bytes().all(is_plain);
     let of_fly = || {
         let (region, rest) = rest.strip_prefix(' ')?.split_once(" [")?;
         let (level, inner) = rest.split_once(']')?;
         region.bytes().chain(level.bytes()).all(|byte| byte.is_ascii_lowercase()).then_some(inner)
     };
     let inner = rest.strip_prefix(": ").or_else(of_fly).filter(|_| known)?;
-    let at = host.len() + 1 + rest.len() - inner.len();
+    let at = end + place.len() + 2 + rest.len() - inner.len();
     Some(Opened { text: &text[at..], by: By { host: place, ..By::default() }, ..Opened::default() })
 }
 
-/// `my-stream text` behind a time, of whoever shows several of them.
-pub(super) fn of_stream(text: &str) -> Option<Opened<'_>> {
-    let end = text.bytes().take(2 * LONGEST).take_while(|byte| is_plain(*byte)).count();
-    // Hardly a word has these in the middle.
-    let named = text[..end].trim_matches('-').contains(['-', '/']) && !text.starts_with(|c: char| c.is_ascii_digit());
-    let inner = text[end..].strip_prefix(' ').filter(|inner| named && !inner.starts_with(' '))?;
-    doubted(text, inner, &text[..end])
-}
-
-fn doubted<'a>(with: &'a str, text: &'a str, host: &'a str) -> Option<Opened<'a>> {
+fn doubted<'a>(with: &'a str, text: &'a str, host: &'a str) -> Opened<'a> {
     let doubt = Some(Doubt { with, head: &with[..with.len() - text.len()], ..Doubt::default() });
-    Some(Opened { text, by: By { host, ..By::default() }, doubt, ..Opened::default() })
+    Opened { text, by: By { host, ..By::default() }, doubt, ..Opened::default() }
 }
 
 #[cfg(test)]
@@ -76,8 +81,8 @@ mod tests {
         assert_eq!(told(numbered("web.1   | text", 3)), Some(("web.1", "text")));
         assert_eq!(told(named("web | text", 3)), Some(("web", "text")));
         assert_eq!(told(named("web stderr | text", 3)), Some(("web", "text")));
-        assert_eq!(told(hosted("app[web.1]: a]: b")), Some(("web.1", "a]: b")));
-        assert_eq!(told(hosted("app[148e446a1b2c89] ord [info]text")), Some(("148e446a1b2c89", "text")));
+        assert_eq!(told(of_stream("app[web.1]: a]: b")), Some(("web.1", "a]: b")));
+        assert_eq!(told(of_stream("app[148e446a1b2c89] ord [info]text")), Some(("148e446a1b2c89", "text")));
         assert_eq!(told(of_stream("my/stream-1 text")), Some(("my/stream-1", "text")));
     }
 
@@ -86,8 +91,8 @@ mod tests {
         for text in ["0|", "0||x", "12 | text", "3|a b | text", "0|app"] {
             assert_eq!(told(of_pm2(text)), None, "{text}");
         }
-        for text in ["app[web.1] text", "[web.1]: text", "a b[c]: text", "app]: [", "app[1] a b [c]d"] {
-            assert_eq!(told(hosted(text)), None, "{text}");
+        for text in ["app[web.1] text", "[web.1]: text", "a b[c]: text", "app]: [", "app[1] a b [c]d", "main text"] {
+            assert_eq!(told(of_stream(text)), None, "{text}");
         }
         assert_eq!((told(numbered("web.1|x", 3)), told(numbered("web.log", 3))), (None, None));
     }

@@ -26,15 +26,13 @@ pub(super) fn dated(text: &str) -> Option<Opened<'_>> {
         return Some(Opened { text: rest, stamp: Some(stamp), collected, ..Opened::default() });
     }
     let (inner, by) = tag(rest, of_machine);
-    let untagged = of_machine && inner.len() == rest.len();
-    if let Some(opened) = untagged.then(|| containers::streamed(rest)).flatten() {
-        return Some(Opened { stamp: Some(stamp), collected, ..opened });
-    }
     let text = stream(inner);
-    let untold = untagged && text.len() == rest.len() && !is_level(scan::word(scan::clip(rest, LONGEST_LEVEL)).0);
-    if let Some(opened) = untold.then(|| runners::of_stream(rest)).flatten() {
-        let doubt = opened.doubt.map(|doubt| doubt.within(Some(stamp), By::default()));
-        return Some(Opened { stamp: Some(stamp), collected, doubt, ..opened });
+    if of_machine && text.len() == rest.len() {
+        let stream = containers::streamed(rest).or_else(|| runners::of_stream(rest));
+        if let Some(opened) = stream {
+            let doubt = opened.doubt.map(|doubt| doubt.within(Some(stamp), By::default()));
+            return Some(Opened { stamp: Some(stamp), collected, doubt, ..opened });
+        }
     }
     let doubt = doubtful(rest, inner, Some(stamp), by);
     Some(Opened { text, stamp: Some(stamp), by, collected, doubt, ..Opened::default() })
