@@ -36,3 +36,4 @@ mod stores;
 mod triage;
 mod trials;
 mod tui;
+mod unrelated;
