@@ -14,6 +14,7 @@ mod shipped;
 mod structured;
 mod syslog;
 mod wrapped;
+mod yaml;
 
 use std::borrow::Cow;
 

@@ -74,6 +74,11 @@ const RECORDS: &[Envelope] = &[
         let time = format!("{day}, {}{}.{} {half}", (hours + 11) % 12 + 1, &w.time[2..], w.fraction);
         w.row("TimeGenerated [UTC],PodName,LogMessage", &format!("\"{time}\",a,{}", cell(w)))
     }),
+    ("gcloud", |w| {
+        let labels = "resource:\n  labels:\n    pod_name: fuse-a\n  type: k8s_container";
+        let (text, time) = (w.quoted(), w.iso("Z"));
+        format!("---\ninsertId: x{}\n{labels}\nseverity: ERROR\ntextPayload: {text}\ntimestamp: '{time}'", w.number)
+    }),
     ("of another country", |w| w.row("timestamp;source;message", &format!("{};nas;{}", w.iso("Z"), cell(w)))),
 ];
 

@@ -2,7 +2,7 @@
 //! that were indented for people, tables of values that a console exports. Whether an input is of them its first line
 //! tells; each record becomes the object in which the same line would have been shipped alone.
 
-use super::{csv::Table, document::Document, journal::Journal};
+use super::{csv::Table, document::Document, journal::Journal, yaml::Yaml};
 
 /// One line of somebody's log, as an object of one line, and where in the input it stands.
 pub(in crate::formats) type Record = (u64, String);
@@ -21,6 +21,7 @@ pub(in crate::formats) enum Records {
     Journal(Journal),
     Document(Document),
     Table(Table),
+    Yaml(Yaml),
 }
 
 impl Form {
@@ -38,7 +39,8 @@ impl Form {
             let begins = matches!(line.trim_ascii(), "{" | "[" | "[{" | "[ {");
             begins.then(|| Records::Document(Document::default()))
         };
-        let records = journal().or_else(document).or_else(|| Table::of(line).map(Records::Table));
+        let yaml = || (line.trim_end() == "---").then(|| Records::Yaml(Yaml::default()));
+        let records = journal().or_else(document).or_else(yaml).or_else(|| Table::of(line).map(Records::Table));
         records.map_or(Self::Asked, |records| Self::Records(Box::new(records)))
     }
 }
@@ -50,6 +52,7 @@ impl Records {
             Self::Journal(journal) => journal.line(number, line),
             Self::Document(document) => document.line(number, line),
             Self::Table(table) => table.line(number, line),
+            Self::Yaml(yaml) => yaml.line(number, line),
         }
     }
 
@@ -57,6 +60,7 @@ impl Records {
     pub(in crate::formats) fn refused(&mut self) -> Option<Vec<(u64, Vec<u8>)>> {
         match self {
             Self::Document(document) if document.refuses => Some(std::mem::take(&mut document.held)),
+            Self::Yaml(yaml) if yaml.refuses => Some(std::mem::take(&mut yaml.held)),
             _ => None,
         }
     }
@@ -68,6 +72,11 @@ impl Records {
             Self::Document(document) => {
                 document.refuses = document.is_unknown();
                 Vec::new()
+            }
+            Self::Yaml(yaml) => {
+                let rest = yaml.rest();
+                yaml.refuses = yaml.is_unknown();
+                rest
             }
             Self::Table(_) => Vec::new(),
         }
