@@ -12,13 +12,9 @@ fn clock(n: usize) -> String {
     format!("09:{:02}:{:02}", n / 60 % 60, n % 60)
 }
 
-/// One of each kind, by name.
-fn files() -> Vec<(&'static str, Vec<u8>)> {
+/// Bytes without a sense, and lines that are none, by name.
+fn noise() -> Vec<(&'static str, Vec<u8>)> {
     let bytes = |count: usize| (0..count).map(|n| (n * n * 31 % 251) as u8).collect::<Vec<u8>>();
-    let object = |n: usize| serde_json::json!({"Id": n, "Path": "x", "State": {"Pid": 12}, "log": {"a": 1}});
-    let objects: Vec<serde_json::Value> = (0..200).map(object).collect();
-    let cell = serde_json::json!({"cells": [{"source": ["import os\n", "print(1)"], "outputs": [{"text": ["a\n"]}]}]});
-    let chat = serde_json::json!({"messages": [{"date": "2026-11-22T09:00:00", "message": "open file ENTER"}]});
     vec![
         ("empty", Vec::new()),
         ("a line feed", b"\n".to_vec()),
@@ -32,6 +28,12 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("quotes", vec![b'"'; 300_000]),
         ("a picture", [b"\x89PNG\r\n\x1a\n".to_vec(), bytes(50_000)].concat()),
         ("a program", [b"\x7fELF\x02\x01\x01".to_vec(), vec![0; 9], b"\x03\0".to_vec(), bytes(50_000)].concat()),
+    ]
+}
+
+/// Logs of other programs.
+fn logs() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
         (
             "requests of a server",
             repeated(3000, |n| {
@@ -87,6 +89,12 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
             "packets",
             repeated(3000, |n| format!("{}.123456 IP 10.0.0.1.443 > 10.0.0.2.{n}: Flags [P.], length {n}\n", clock(n))),
         ),
+    ]
+}
+
+/// Tables, sources, pages and the like.
+fn texts() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
         (
             "a table",
             repeated(
@@ -121,6 +129,16 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
             "a mail",
             repeated(300, |n| if n == 0 { "From: a@b\nSubject: hi\n\n".into() } else { "aGVsbG8gd29ybGQK\n".into() }),
         ),
+    ]
+}
+
+/// What tools and applications keep.
+fn objects() -> Vec<(&'static str, Vec<u8>)> {
+    let object = |n: usize| serde_json::json!({"Id": n, "Path": "x", "State": {"Pid": 12}, "log": {"a": 1}});
+    let objects: Vec<serde_json::Value> = (0..200).map(object).collect();
+    let cell = serde_json::json!({"cells": [{"source": ["import os\n", "print(1)"], "outputs": [{"text": ["a\n"]}]}]});
+    let chat = serde_json::json!({"messages": [{"date": "2026-11-22T09:00:00", "message": "open file ENTER"}]});
+    vec![
         ("objects of a tool", serde_json::to_vec_pretty(&objects).unwrap()),
         ("a notebook", serde_json::to_vec_pretty(&cell).unwrap()),
         ("a chat", serde_json::to_vec_pretty(&chat).unwrap()),
@@ -132,7 +150,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn nothing_is_said_of_what_has_nothing_of_a_file_system() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, bytes) in files() {
+    for (name, bytes) in [noise(), logs(), texts(), objects()].concat() {
         let path = dir.path().join("file");
         fs::write(&path, bytes).unwrap();
         let output = Command::new(FSDIAG).arg("analyze").arg(&path).output().unwrap();
