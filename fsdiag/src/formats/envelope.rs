@@ -20,8 +20,9 @@ use std::borrow::Cow;
 
 use self::shipped::Shipped;
 pub(super) use self::{
+    document::PART,
     pasted::Margin,
-    records::{Form, Record},
+    records::{Form, Record, Records},
     screen::are_dressed,
 };
 use super::{

@@ -25,10 +25,13 @@ use self::{
     trust::Trust,
 };
 use super::{
-    Entry, Line, PARSERS, Taken, UNKNOWN,
+    Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
     clock::Days,
+    clock::{Days, Stamp},
     envelope::{self, Form, Margin, Opened},
+    envelope::{self, Form, Margin, Opened, PART},
     writer,
+    writer::{self, By},
 };
 use crate::engine::fact::{At, Fact, InputId, Place, Sink};
 
@@ -41,6 +44,8 @@ pub struct Mixed {
     /// Whether what is one line may stand in several.
     form: Form,
     rank: Rank,
+    /// Its bytes are those of one long line.
+    in_pieces: bool,
     margin: Margin,
     headings: Headings,
     /// Inputs before this one were each of one thread.
@@ -77,6 +82,7 @@ impl Mixed {
             dressed: true,
             form: Form::Unknown,
             rank: Rank::default(),
+            in_pieces: false,
             margin: Margin::default(),
             headings: Headings::default(),
             by_thread: false,
@@ -96,7 +102,7 @@ impl Mixed {
     pub fn go_on(mut self, input: InputId) -> Self {
         self.input = input;
         self.by_thread = self.is_by_thread();
-        (self.form, self.rank) = (Form::Unknown, Rank::default());
+        (self.form, self.rank, self.in_pieces) = (Form::Unknown, Rank::default(), false);
         (self.own_events, self.counts) = (0, Counts::default());
         self.desks.tally.clear();
         self
@@ -149,8 +155,10 @@ impl Mixed {
         self.place(self.counts.lines)
     }
 
+    /// Of a line, or of a part of one.
     fn place(&self, line: u64) -> Place {
-        Place { input: self.input, line, part: 0 }
+        let (line, part) = (line & ((1 << PART) - 1), (line >> PART) as u16);
+        Place { input: self.input, line, part }
     }
 
     fn read(&mut self, place: Place, raw: &[u8], text: Option<&str>, sink: &mut dyn Sink) {

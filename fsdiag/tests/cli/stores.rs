@@ -171,3 +171,21 @@ fn lines_of_one_time_stay_as_they_were_written_where_the_latest_time_stands_firs
     }
     assert!(faults.is_empty(), "{faults}");
 }
+
+/// An answer is one line, however long it is.
+#[test]
+fn an_answer_that_is_longer_than_any_line_of_a_log_gives_the_report_of_the_log_itself() {
+    let before: String =
+        (0..9000).map(|n| format!("2026-11-22 00:00:00.{n:06} nothing but \\ and \"é\" {n}\n")).collect();
+    let text = before + &fs::read_to_string(testdata(LOGS[0])).unwrap();
+    let (plain, mut faults) = (told_elsewhere(&analyze(&text)), String::new());
+    for store in STORES.iter().filter(|store| matches!(store.name, "Loki" | "Elastic" | "CloudWatch" | "Datadog")) {
+        let mut entries = lines(&text, store.entry);
+        let answer = store.answer(&entries);
+        assert!(answer.len() > 1 << 20 || store.name == "Loki", "{}", answer.len());
+        check(LOGS[0], store.name, &answer, &plain, &mut faults);
+        entries.reverse();
+        check(LOGS[0], store.name, &store.answer(&entries), &plain, &mut faults);
+    }
+    assert!(faults.is_empty(), "{faults}");
+}

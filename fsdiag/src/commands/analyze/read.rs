@@ -142,6 +142,7 @@ impl One<'_> {
             None => {
                 let mut sink = self.window.before(self.model, &mut self.inside);
                 match self.lines.text(bytes) {
+                    _ if self.lines.is_between() && self.mixed.piece(bytes, &mut sink) => {}
                     Some(text) => {
                         self.mixed.begin_block(bytes);
                         lines::of(text).for_each(|line| self.mixed.text(line, &mut sink));

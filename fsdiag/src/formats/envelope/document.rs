@@ -1,5 +1,6 @@
 //! Document: objects and lists over several lines, as `journalctl -o json-pretty`, jq and the command lines of clouds
-//! write them: cut into the objects of one line that have a line of somebody's log, without holding all of it.
+//! write them, and answers of stores that are longer than any line: cut into the objects of one line that have a line of
+//! somebody's log, without holding all of it.
 
 use memchr::memmem;
 
@@ -14,6 +15,10 @@ pub(in crate::formats) struct Document {
     open: Vec<Bracket>,
     /// Where in it the lines of the input begin, and their numbers.
     lines: Vec<(usize, u64)>,
+    /// What a piece ends with of a text that the next one goes on with.
+    cut: Vec<u8>,
+    /// How many were cut out of the pieces.
+    parts: u16,
     /// Something in it was a line of a log.
     known: bool,
     /// It is none, and all that was read: some tools write their dumps so.
@@ -26,6 +31,8 @@ struct Bracket {
     is_list: bool,
 }
 
+/// Where the number of a part stands in that of its line.
+pub(in crate::formats) const PART: u32 = 32;
 /// What is larger has no line of a log.
 const LARGEST: usize = 1 << 20;
 /// Where the line may stand.
@@ -56,22 +63,58 @@ impl Document {
         }
         let line = String::from_utf8_lossy(line);
         self.lines.push((self.text.len(), number));
-        let (mut found, mut rest) = (Vec::new(), line.trim_ascii());
-        while let Some(first) = rest.as_bytes().first() {
-            let end = match first {
-                b'"' => end_of_text(rest),
-                b' ' | b'\t' | b'{' | b'[' | b'}' | b']' | b',' | b':' => 1,
-                _ => rest.find([' ', '\t', '"', '{', '[', '}', ']', ',', ':']).unwrap_or(rest.len()),
-            };
-            found.extend(self.token(&rest[..end]));
-            rest = &rest[end..];
+        self.tokens(line.trim_ascii(), true).0
+    }
+
+    /// The next bytes of a document that is one line: its entries are parts of that line.
+    pub(super) fn piece(&mut self, bytes: &[u8]) -> Vec<Record> {
+        if !self.known {
+            self.held.push((1, bytes.to_vec()));
+        }
+        let mut all = std::mem::take(&mut self.cut);
+        all.extend_from_slice(bytes);
+        let whole = match std::str::from_utf8(&all) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => all.len(),
+        };
+        let text = String::from_utf8_lossy(&all[..whole]);
+        self.lines.clear();
+        self.lines.push((0, 1));
+        let (mut found, rest) = self.tokens(&text, false);
+        if rest <= LARGEST {
+            self.cut.extend_from_slice(&text.as_bytes()[text.len() - rest..]);
+        }
+        self.cut.extend_from_slice(&all[whole..]);
+        for (number, _) in &mut found {
+            *number |= u64::from(self.parts) << PART;
+            self.parts = self.parts.wrapping_add(1);
         }
         found
     }
 
+    /// What the text completes, and how many bytes at its end are a text without an end; `ended`: that ends there.
+    fn tokens(&mut self, text: &str, ended: bool) -> (Vec<Record>, usize) {
+        let (mut found, mut rest) = (Vec::new(), text);
+        while let Some(first) = rest.as_bytes().first() {
+            let end = match first {
+                b'"' => match end_of_text(rest) {
+                    Some(end) => end,
+                    None if ended => rest.len(),
+                    None => return (found, rest.len()),
+                },
+                b'\n' | b'\r' => 1,
+                b' ' | b'\t' | b'{' | b'[' | b'}' | b']' | b',' | b':' => 1,
+                _ => rest.find([' ', '\t', '\n', '\r', '"', '{', '[', '}', ']', ',', ':']).unwrap_or(rest.len()),
+            };
+            found.extend(self.token(&rest[..end]));
+            rest = &rest[end..];
+        }
+        (found, 0)
+    }
+
     fn token(&mut self, token: &str) -> Option<Record> {
         match token {
-            " " | "\t" => return None,
+            " " | "\t" | "\n" | "\r" => return None,
             // What stood before it may have been cut out.
             "," if self.open.is_empty() || self.text.ends_with(['[', '{', ',']) => return None,
             "{" | "[" => self.open.push(Bracket { at: self.text.len(), is_list: token == "[" }),
@@ -90,7 +133,7 @@ impl Document {
         if self.open.is_empty() {
             self.refuses |= !self.known;
             self.text.clear();
-            self.lines.clear();
+            self.lines.retain(|(from, _)| *from == 0);
         }
         record
     }
@@ -140,8 +183,8 @@ fn line_in(entry: &str) -> Option<usize> {
     Some(time.map_or(at, |time| time + 1))
 }
 
-/// How long the text is that a line begins with.
-fn end_of_text(line: &str) -> usize {
+/// How long the text is that a line begins with; None: it has no end.
+fn end_of_text(line: &str) -> Option<usize> {
     let mut escaped = true;
     let end = line.bytes().position(|byte| match byte {
         b'"' if !escaped => true,
@@ -150,7 +193,7 @@ fn end_of_text(line: &str) -> usize {
             false
         }
     });
-    end.map_or(line.len(), |end| end + 1)
+    end.map(|end| end + 1)
 }
 
 #[cfg(test)]
@@ -176,6 +219,20 @@ mod tests {
             read(streams),
             [told(8, &of("\"1795340606000000000\",\"a\"")), told(12, &of("\"1795340607000000000\",\"b\""))]
         );
+    }
+
+    #[test]
+    fn pieces_of_a_line_give_what_the_line_gives() {
+        let answer =
+            r#"{"hits":{"hits":[{"_source":{"message":"aé \\ \"b\""}},{"_source":{"message":"12"},"sort":[123456]}]}}"#;
+        let mut whole = Document::default();
+        let wanted = whole.piece(answer.as_bytes());
+        assert_eq!(wanted.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 1 | 1 << PART]);
+        for size in 1..answer.len() {
+            let mut document = Document::default();
+            let found: Vec<Record> = answer.as_bytes().chunks(size).flat_map(|piece| document.piece(piece)).collect();
+            assert_eq!(found, wanted, "{size}");
+        }
     }
 
     #[test]

@@ -46,6 +46,21 @@ impl Form {
 }
 
 impl Records {
+    /// The first piece of a line that is longer than any line of a log: None: it is no answer of a store.
+    pub(in crate::formats) fn of_piece(piece: &[u8]) -> Option<Self> {
+        let begins =
+            matches!(piece.trim_ascii_start(), [b'{', ..] | [b'[', ..]) && memchr::memchr(b'\n', piece).is_none();
+        begins.then(|| Self::Document(Document::default()))
+    }
+
+    /// The same of the next bytes of such a line.
+    pub(in crate::formats) fn piece(&mut self, piece: &[u8]) -> Vec<Record> {
+        match self {
+            Self::Document(document) => document.piece(piece),
+            _ => Vec::new(),
+        }
+    }
+
     /// The records that this line completes.
     pub(in crate::formats) fn line(&mut self, number: u64, line: &[u8]) -> Vec<Record> {
         match self {

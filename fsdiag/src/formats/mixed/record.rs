@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     engine::fact::Sink,
-    formats::envelope::{Form, Record},
+    formats::envelope::{Form, Record, Records},
 };
 
 /// In which order the lines of an input stand.
@@ -41,6 +41,28 @@ impl Mixed {
             self.records(rest, refused, sink);
         }
         self.release(sink);
+    }
+
+    /// Takes the first bytes of an input, and more of them, where they are one line that is longer than any of a log: the
+    /// answer of a store. False: they are to be read as lines.
+    pub fn piece(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> bool {
+        /// Shorter ones are lines.
+        const LONG: usize = 128 << 10;
+        if self.counts.lines == 0
+            && bytes.len() >= LONG
+            && let Some(records) = Records::of_piece(bytes)
+        {
+            (self.form, self.in_pieces, self.counts.lines) = (Form::Records(Box::new(records)), true, 1);
+        }
+        let Form::Records(records) = &mut self.form else { return false };
+        if !self.in_pieces {
+            return false;
+        }
+        let whole = records.piece(bytes);
+        let refused = records.refused();
+        self.in_pieces = refused.is_none();
+        self.records(whole, refused, sink);
+        true
     }
 
     /// Whether a line is but a part of what is one line of the log, or is held back.
