@@ -12,8 +12,8 @@ use super::{
 };
 use crate::formats::clock::{self, Stamp};
 
-/// What such an answer has, and hardly any other line.
-const HAS: [&str; 15] = [
+/// What such an answer has: a list, and lines of a log in it.
+const LISTS: [&str; 12] = [
     "\"values\"",
     "\"logRecords\"",
     "\"logEvents\"",
@@ -26,9 +26,18 @@ const HAS: [&str; 15] = [
     "\"tables\"",
     "\"rows\"",
     "_lines\"",
-    "[{\"",
-    "[\"",
-    "[[",
+];
+const LINES: [&str; 10] = [
+    "essage\"",
+    "\"stringValue\"",
+    "\"values\"",
+    "_lines\"",
+    "\"_raw\"",
+    "\"line\"",
+    "\"log\"",
+    "\"LogEntry\"",
+    "\"body\"",
+    "\"msg\"",
 ];
 /// Labels of a stream, in the order of asking.
 const LABELS: [&str; 6] = ["pod", "container", "host", "instance", "hostname", "app"];
@@ -37,8 +46,8 @@ const ATTRIBUTES: [&str; 3] = ["k8s.pod.name", "host.name", "service.name"];
 
 /// The lines that a text has many of, the earliest first; empty: it is no such answer.
 pub(super) fn of(text: &str) -> Vec<Shipped<'static>> {
-    let may_be =
-        text.starts_with(['{', '[']) && HAS.iter().any(|has| memmem::find(text.as_bytes(), has.as_bytes()).is_some());
+    let has = |any: &[&str]| any.iter().any(|word| memmem::find(text.as_bytes(), word.as_bytes()).is_some());
+    let may_be = text.starts_with('[') || text.starts_with('{') && has(&LISTS) && has(&LINES);
     let Some(answer) = may_be.then(|| serde_json::from_str::<Value>(text).ok()).flatten() else { return Vec::new() };
     let mut found = Vec::new();
     walk(&answer, matches!(answer, Value::Array(_)), "", &mut found);
