@@ -36,9 +36,10 @@ pub(in crate::formats) const PART: u32 = 32;
 /// What is larger has no line of a log.
 const LARGEST: usize = 1 << 20;
 /// Where the line may stand.
-const LINES: [&str; 16] = [
+const LINES: [&str; 17] = [
     "\"MESSAGE\":\"",
     "\"message\":\"",
+    "\"message\":[\"",
     "\"log\":\"",
     "\"line\":\"",
     "\"short_message\":\"",

@@ -13,7 +13,7 @@ use super::{
 use crate::formats::clock::{self, Stamp};
 
 /// What such an answer has: a list, and lines of a log in it.
-const LISTS: [&str; 12] = [
+const LISTS: [&str; 13] = [
     "\"values\"",
     "\"logRecords\"",
     "\"logEvents\"",
@@ -25,6 +25,7 @@ const LISTS: [&str; 12] = [
     "\"messages\"",
     "\"tables\"",
     "\"rows\"",
+    "\"fields\"",
     "_lines\"",
 ];
 const LINES: [&str; 10] = [
@@ -67,6 +68,9 @@ fn walk(value: &Value, listed: bool, place: &str, found: &mut Vec<Shipped<'stati
                 let place = if line.place.is_empty() { place } else { &*line.place };
                 return found.push(entry(&line.text, line.stamp, place));
             }
+            if let Some(fields) = object.get("fields").and_then(first_of_each) {
+                return walk(&fields, false, place, found);
+            }
             let labels = labelled(value);
             let place = labels.as_deref().unwrap_or(place);
             if let Some(rows) = rows(value) {
@@ -98,6 +102,14 @@ fn fields(items: &[Value]) -> Option<Shipped<'static>> {
     let place = object.get("@logStream").and_then(Value::as_str).unwrap_or_default().to_owned();
     let object = Value::Object(object);
     of_value(&object).map(|line| entry(&line.text, line.stamp, &place))
+}
+
+/// `{"message": ["text"], "@timestamp": ["2026-11-22T09:43:26Z"]}` of Elastic, where it was asked for fields, without the
+/// lists.
+fn first_of_each(fields: &Value) -> Option<Value> {
+    let first = |(name, values): (&String, &Value)| Some((name.clone(), values.as_array()?.first()?.clone()));
+    let fields = Value::Object(fields.as_object()?.iter().filter_map(first).collect());
+    of_value(&fields).is_some().then_some(fields)
 }
 
 /// The rows of a table with a name above each column, as objects.
@@ -168,6 +180,7 @@ mod tests {
         for answer in [
             r#"{"data":{"result":[{"stream":{"host":"nas"},"values":[["1795340607000000000","b"],["1795340606000000000","a"]]}]}}"#,
             r#"{"hits":{"total":2,"hits":[{"host":"nas","_source":{"message":"a","@timestamp":1795340606}},{"host":"nas","_source":{"message":"b","@timestamp":1795340607}}]}}"#,
+            r#"{"hits":{"hits":[{"_id":"1","fields":{"message":["a"],"@timestamp":["2026-11-22T09:43:26Z"],"host":["nas"]}},{"_id":"2","fields":{"message":["b"],"@timestamp":["2026-11-22T09:43:27Z"],"host":["nas"]}}]}}"#,
             r#"[{"line":"a","host":"nas","timestamp":"1795340606000000000"},{"line":"b","host":"nas","timestamp":"1795340607000000000"}]"#,
             r#"{"events":[{"logStreamName":"nas","timestamp":1795340606000,"message":"a"},{"logStreamName":"nas","timestamp":1795340607000,"message":"b"}]}"#,
             r#"{"results":[[{"field":"@message","value":"a"},{"field":"@logStream","value":"nas"},{"field":"@timestamp","value":"2026-11-22 09:43:26"}],[{"field":"@message","value":"b"},{"field":"@logStream","value":"nas"},{"field":"@timestamp","value":"2026-11-22 09:43:27"}]]}"#,
