@@ -14,6 +14,8 @@ pub(super) struct Held {
     /// The last lines, which are not packed yet.
     open: Vec<u8>,
     last: Option<(u8, u64)>,
+    /// How often time went on from a line to the next less how often it went back.
+    forward: i64,
     /// Lines that were too many.
     pub(super) left_out: u64,
 }
@@ -55,6 +57,10 @@ impl Held {
             time if time == self.last => Tie::Same,
             _ => Tie::Apart,
         };
+        self.forward += match (self.last, time) {
+            (Some((before, then)), Some((clock, now))) if before == clock => now.cmp(&then) as i64,
+            _ => 0,
+        };
         self.last = time.or(self.last);
         if self.open.len() >= PIECE && (tie == Tie::Apart || self.open.len() >= 4 * PIECE) {
             self.pack();
@@ -72,6 +78,18 @@ impl Held {
         self.bytes += packed.len();
         self.packed.push(packed.into());
         self.open.clear();
+    }
+
+    /// Whether the first lines deceived: on the whole the latest stands last.
+    pub(super) fn is_forward(&self) -> bool {
+        self.forward > 0
+    }
+
+    /// Gives all of them as they stand.
+    pub(super) fn unturned(self, mut each: impl FnMut(u64, &[u8])) {
+        let mut give = |piece: &[u8]| entries(piece).iter().for_each(|entry| each(entry.number, entry.line));
+        self.packed.iter().for_each(|packed| give(&unpacked(packed)));
+        give(&self.open);
     }
 
     /// Gives all of them, the last one first, but those that belong together in their order.
@@ -167,6 +185,19 @@ mod tests {
         assert!(held.packed.len() >= 4, "{}", held.packed.len());
         let wanted: Vec<_> = (1..=5000).rev().map(|number| (number, line(number))).collect();
         assert!(all(held) == wanted);
+    }
+
+    #[test]
+    fn a_few_lines_that_fall_before_a_log_that_rises_leave_it_as_it_is() {
+        let mut held = Held::default();
+        let seconds = (0..9).rev().chain(10..59);
+        let lines: Vec<(u64, String)> =
+            (1..).zip(seconds.map(|second| format!("2026-11-22T09:43:{second:02}Z x"))).collect();
+        lines.iter().for_each(|(number, line)| held.add(*number, line.as_bytes()));
+        let mut found = Vec::new();
+        assert!(held.is_forward());
+        held.unturned(|number, line| found.push((number, String::from_utf8_lossy(line).into_owned())));
+        assert_eq!(found, lines);
     }
 
     #[test]

@@ -127,7 +127,6 @@ impl Mixed {
                 let mut held = Held::default();
                 front.held.iter().for_each(|(number, raw)| held.add(*number, raw));
                 self.rank = Rank::Backward(held);
-                self.counts.turned = true;
             }
         }
     }
@@ -173,6 +172,11 @@ impl Mixed {
         let held = std::mem::take(held);
         self.rank = Rank::Forward;
         self.counts.left_out += held.left_out;
-        self.go_forward(|mixed| held.turned(|number, raw| mixed.line_of(mixed.place(number), raw, None, sink)));
+        let is_forward = held.is_forward();
+        self.counts.turned |= !is_forward;
+        self.go_forward(|mixed| {
+            let read = |number, raw: &[u8]| mixed.line_of(mixed.place(number), raw, None, sink);
+            if is_forward { held.unturned(read) } else { held.turned(read) }
+        });
     }
 }
