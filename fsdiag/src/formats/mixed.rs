@@ -25,13 +25,10 @@ use self::{
     trust::Trust,
 };
 use super::{
-    Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
+    Entry, Line, PARSERS, Taken, UNKNOWN,
     clock::Days,
-    clock::{Days, Stamp},
-    envelope::{self, Form, Margin, Opened},
     envelope::{self, Form, Margin, Opened, PART},
     writer,
-    writer::{self, By},
 };
 use crate::engine::fact::{At, Fact, InputId, Place, Sink};
 
