@@ -15,7 +15,9 @@ use fsd_events::{
 };
 
 pub use self::dump::{Dump, Frame, LockRef, LockUse, Thread};
-pub use self::kernel::{Awaited, BlockedTask, Burns, DaemonProcess, KernelFact, Pending, PendingState};
+pub use self::kernel::{
+    Awaited, Awaits, BlockedTask, Burns, DaemonProcess, KernelFact, Pending, PendingState, Serving,
+};
 
 /// Index into the list of inputs of one analysis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,13 +4,16 @@
 //! inside. So these verdicts name the request and the side, and claim an inner cause only with a witness for it.
 
 mod clients;
+pub mod inside;
 mod own;
 mod queue;
 mod spin;
 mod taken;
 
+use std::cmp::Reverse;
+
 use super::{
-    fact::{BlockedTask, DaemonProcess, KernelFact, Pending, PendingState, Place},
+    fact::{BlockedTask, DaemonProcess, KernelFact, Pending, PendingState, Place, Serving},
     report::{Cause, Confidence, Culprit, Evidence, Note, Verdict, Waiter},
 };
 
@@ -64,6 +67,7 @@ impl KernelState {
             Case::held_back,
             Case::spins,
             Case::unread,
+            Case::forgotten,
             Case::in_daemon,
             Case::owed,
         ];
@@ -126,7 +130,7 @@ fn culprit(pending: &Pending) -> Culprit {
     Culprit {
         op: Some(pending.op.to_string()),
         id: id(pending),
-        thread: pending.thread.as_deref().map(str::to_owned),
+        thread: pending.server.as_ref().map(|server| server.thread.to_string()),
         path: pending.path.as_deref().map(str::to_owned),
         lock: None,
         age_s: pending.age_us.map(|us| us as f64 / 1e6),
@@ -144,7 +148,7 @@ struct Case<'a> {
 impl Case<'_> {
     fn old(&self, state: PendingState) -> Vec<&(Place, Pending)> {
         let mut old: Vec<_> = self.all_old().filter(|(_, p)| p.state == state).collect();
-        old.sort_by_key(|(_, p)| (std::cmp::Reverse(p.age_us), p.unique));
+        old.sort_by_key(|(_, p)| (Reverse(p.age_us), p.unique));
         old
     }
 
@@ -195,15 +199,37 @@ impl Case<'_> {
         self.citing(verdict, &[place], &["unmount with fusermount3 -u (root: umount -l), then mount again"])
     }
 
-    /// Of the old ones, those first that the daemon has.
+    /// Of the old ones, those first that the daemon has; of those that came with the oldest, the one whose thread
+    /// waits for somebody outside: the others may wait for its locks.
     fn oldest(&self) -> Option<&(Place, Pending)> {
-        let rank = |p: &Pending| (p.state == PendingState::InDaemon, p.age_us, std::cmp::Reverse(p.unique));
-        self.all_old().max_by_key(|(_, p)| rank(p))
+        let rank = |p: &Pending| (p.state == PendingState::InDaemon, p.age_us, Reverse(p.unique));
+        let oldest = self.all_old().max_by_key(|(_, p)| rank(p))?;
+        let beside = |p: &Pending| p.state == oldest.1.state && p.age_us.zip(oldest.1.age_us).is_some_and(together);
+        let outside =
+            |p: &Pending| p.server.as_ref().is_some_and(|server| server.awaits.is_some() || on_socket(server));
+        let inner = oldest.1.server.as_ref().is_some_and(at_a_lock) && !outside(&oldest.1);
+        let outer = self.all_old().filter(|(_, p)| inner && beside(p) && outside(p)).max_by_key(|(_, p)| rank(p));
+        outer.or(Some(oldest))
     }
+}
+
+/// Requests that came at about the same time.
+fn together((one, other): (u64, u64)) -> bool {
+    one.abs_diff(other) < 1_000_000
 }
 
 fn has(task: &BlockedTask, prefix: &str) -> bool {
     task.stack.iter().any(|frame| frame.starts_with(prefix))
+}
+
+/// Whether its system call is on a connection of the daemon's.
+fn on_socket(server: &Serving) -> bool {
+    server.waits.contains("(tcp ")
+}
+
+/// Whether it waits for another thread of the daemon.
+fn at_a_lock(server: &Serving) -> bool {
+    server.waits.starts_with("futex")
 }
 
 fn thread(task: &BlockedTask) -> Culprit {

@@ -3,7 +3,7 @@
 use fsd_events::op::Op;
 
 use super::*;
-use crate::engine::fact::{Awaited, Burns};
+use crate::engine::fact::{Awaited, Awaits, Burns};
 
 const STALLED: u64 = 10_000_000;
 
@@ -24,8 +24,7 @@ fn aged(state: PendingState, unique: u64, op: Op, age_us: Option<u64>) -> Kernel
         client_pid: Some(7),
         client: Some("cat".into()),
         age_us,
-        thread: None,
-        thread_waits: None,
+        server: None,
     }))
 }
 
@@ -37,8 +36,7 @@ fn daemon(threads: u32, stopped: bool) -> KernelFact {
         stopped,
         threads,
         peers,
-        burning: None,
-        awaits: None,
+        ..DaemonProcess::default()
     }))
 }
 
@@ -172,7 +170,7 @@ fn a_request_without_a_clock_is_a_note_and_no_verdict() {
 
 #[test]
 fn a_thread_that_runs_all_the_time_spins_unless_somebody_else_is_waited_for() {
-    let daemon = |over_us: u64, awaits: Option<(Box<str>, Awaited)>| {
+    let daemon = |over_us: u64, awaits: Option<Awaits>| {
         let burning = Some(Burns { thread: "thread 12 (t)".into(), percent: 99, over_us });
         let process =
             DaemonProcess { pid: 9, comm: "d".into(), threads: 2, burning, awaits, ..DaemonProcess::default() };
@@ -184,7 +182,7 @@ fn a_thread_that_runs_all_the_time_spins_unless_somebody_else_is_waited_for() {
     assert_eq!(told(20, daemon(300_000, None)), Some((Cause::Spin, Confidence::Low)));
     assert_eq!(told(20, daemon(5_000_000, None)), Some((Cause::Spin, Confidence::Medium)));
     assert_eq!(told(2, daemon(5_000_000, None)), None, "it may just be slow");
-    let other = Some((Box::from("thread 13 (t)"), Awaited::Process));
+    let other = Some(Awaits { thread: "thread 13 (t)".into(), whom: Awaited::Process, below: None });
     assert_eq!(told(20, daemon(5_000_000, other)), Some((Cause::UpstreamStall, Confidence::Medium)));
 }
 
@@ -199,7 +197,7 @@ fn a_daemon_whose_only_thread_waits_for_a_mount_below_needs_no_more_threads() {
             .map(|(state, unique)| pending(state, unique, Op::Getattr, 30));
         verdict(&[taken, queued, KernelFact::Readers { idle: 0, threads: 1 }, below(awaits)]).unwrap()
     };
-    let found = told(Some((Box::from("thread 9 (d)"), Awaited::Mount)));
+    let found = told(Some(Awaits { thread: "thread 9 (d)".into(), whom: Awaited::Mount, below: None }));
     assert_eq!((found.cause, found.confidence), (Cause::WorkerStarvation, Confidence::Certain));
     assert!(
         found.sentence.ends_with("queued unread. Its thread 9 (d) waits for another FUSE mount."),
@@ -221,7 +219,10 @@ fn a_daemon_that_waits_for_its_child_or_its_storage_is_told_to_do_so() {
         ("futex_do_wait < __futex_wait < futex_wait", None),
     ] {
         let KernelFact::Pending(request) = pending(PendingState::InDaemon, 4, Op::Create, 30) else { unreachable!() };
-        let request = Pending { thread: Some("thread 9 (d)".into()), thread_waits: Some(waits.into()), ..*request };
+        let thread: Box<str> = "thread 9 (d)".into();
+        let awaits = inside::awaited(waits).map(|whom| Awaits { thread: thread.clone(), whom, below: None });
+        let server = Some(Serving { thread, waits: waits.into(), sure: false, awaits });
+        let request = Pending { server, ..*request };
         let process = DaemonProcess { pid: 9, comm: "d".into(), threads: 2, ..DaemonProcess::default() };
         let facts = [KernelFact::Daemon(Box::new(process)), KernelFact::Pending(Box::new(request))];
         let found = verdict(&facts).unwrap();
@@ -230,4 +231,46 @@ fn a_daemon_that_waits_for_its_child_or_its_storage_is_told_to_do_so() {
         let outside = (found.cause, found.confidence) == (Cause::UpstreamStall, Confidence::Medium);
         assert_eq!(outside, whom.is_some(), "{waits}: {found:?}");
     }
+}
+
+/// A request that a thread of the daemon serves, which stands in `waits`.
+fn served(unique: u64, waits: &str, sure: bool) -> KernelFact {
+    let KernelFact::Pending(request) = pending(PendingState::InDaemon, unique, Op::Read, 30) else { unreachable!() };
+    let thread: Box<str> = format!("thread {unique} (d)").into();
+    let below = Some(Box::from("/srv/disk"));
+    let awaits = inside::awaited(waits).map(|whom| Awaits { thread: thread.clone(), whom, below });
+    let server = Some(Serving { thread, waits: waits.into(), sure, awaits });
+    KernelFact::Pending(Box::new(Pending { server, ..*request }))
+}
+
+fn alone(process: DaemonProcess) -> KernelFact {
+    KernelFact::Daemon(Box::new(DaemonProcess { pid: 9, comm: "d".into(), threads: 3, ..process }))
+}
+
+#[test]
+fn of_reads_that_came_at_once_the_one_that_waits_for_the_disk_is_blamed_and_not_one_at_its_lock() {
+    let (lock, disk) = ("futex_do_wait < futex_wait", "folio_wait_bit_common < filemap_read");
+    let facts = [alone(DaemonProcess::default()), served(4, lock, true), served(6, disk, true), served(8, lock, true)];
+    let found = verdict(&facts).unwrap();
+    assert_eq!((found.cause, found.confidence), (Cause::UpstreamStall, Confidence::High));
+    assert_eq!(culprit_of(&found), Some("6"));
+    assert!(found.sentence.contains("Its thread 6 (d) serves it"), "{}", found.sentence);
+    assert!(
+        found.sentence.ends_with("it waits for the file system or the disk below, at /srv/disk."),
+        "{}",
+        found.sentence
+    );
+    let guessed = verdict(&[alone(DaemonProcess::default()), served(6, disk, false)]).unwrap();
+    assert_eq!(guessed.confidence, Confidence::Medium, "only the time tells which thread it is");
+}
+
+#[test]
+fn a_request_that_a_daemon_at_rest_has_read_has_lost_its_reply() {
+    let told = |op, process| verdict(&[pending(PendingState::InDaemon, 4, op, 30), alone(process)]);
+    let at_rest = || DaemonProcess { at_rest: true, ..DaemonProcess::default() };
+    let found = told(Op::Read, at_rest()).unwrap();
+    assert_eq!((found.cause, found.confidence), (Cause::LostReply, Confidence::High));
+    let cause = |op, process| told(op, process).map(|found| (found.cause, found.confidence));
+    assert_eq!(cause(Op::Read, DaemonProcess::default()), Some((Cause::UpstreamStall, Confidence::Low)));
+    assert_ne!(cause(Op::Setlkw, at_rest()), Some((Cause::LostReply, Confidence::High)), "it waits for an unlock");
 }

@@ -34,8 +34,11 @@ pub struct DaemonProcess {
     pub peers: Vec<Box<str>>,
     /// A thread that runs all the time.
     pub burning: Option<Burns>,
-    /// A thread that waits for another process (ssh behind a socket, a FUSE mount below), and for what.
-    pub awaits: Option<(Box<str>, Awaited)>,
+    /// A thread with no known request that waits for somebody else (ssh behind a socket, a FUSE mount below).
+    pub awaits: Option<Awaits>,
+    /// Nobody works: each thread reads the device, or has slept at a lock since before the oldest request was sent, and
+    /// nothing outside could wake one.
+    pub at_rest: bool,
 }
 
 /// A thread that wants a processor nearly all the time.
@@ -47,6 +50,26 @@ pub struct Burns {
     pub over_us: u64,
 }
 
+/// A thread of a daemon that waits for somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaits {
+    pub thread: Box<str>,
+    pub whom: Awaited,
+    /// Mount point of the file system below, where that is known.
+    pub below: Option<Box<str>>,
+}
+
+/// The thread of a daemon that serves a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serving {
+    pub thread: Box<str>,
+    /// Functions of the kernel that it stands in, innermost first.
+    pub waits: Box<str>,
+    /// False: told by nothing but the time at which it fell asleep.
+    pub sure: bool,
+    pub awaits: Option<Awaits>,
+}
+
 /// Who the threads of a daemon wait for besides TCP peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
@@ -54,6 +77,10 @@ pub enum Awaited {
     Process,
     /// A FUSE mount other than the one looked at.
     Mount,
+    /// A file system of the kernel's own, or the disk under it.
+    Storage,
+    /// A process that the daemon has started.
+    Child,
 }
 
 /// A request in the kernel's hands.
@@ -70,9 +97,7 @@ pub struct Pending {
     pub client_pid: Option<u32>,
     pub client: Option<Box<str>>,
     pub age_us: Option<u64>,
-    /// Daemon thread that serves it, and what that thread waits for.
-    pub thread: Option<Box<str>>,
-    pub thread_waits: Option<Box<str>>,
+    pub server: Option<Serving>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use fsd_events::op::Op;
 
-use super::{Case, age_text, has, label, taken::inside};
+use super::{Case, age_text, has, label, taken::waits_for};
 use crate::engine::{
     fact::{BlockedTask, PendingState, Place},
     plural::{count, verb},
@@ -64,8 +64,7 @@ impl Case<'_> {
             let verdict = self.verdict(Cause::UnreadQueue, Confidence::High, sentence, Some(unread));
             return Some(self.citing(verdict, &[*first], &["see the daemon's threads: none of them reads the device"]));
         };
-        let inside = oldest.thread_waits.as_deref().and_then(inside);
-        let whom = inside.map(|inside| format!(", waiting for {}", inside.whom)).unwrap_or_default();
+        let whom = waits_for(oldest).map(|whom| format!(", waiting for {whom}")).unwrap_or_default();
         let sentence = format!(
             "{} has no thread left ({threads} in all): it sits in {}{}{whom}, and {} {} queued unread.{}",
             self.daemon(),
@@ -73,14 +72,14 @@ impl Case<'_> {
             age_text(oldest.age_us),
             count(queued.len(), "more request"),
             verb(queued.len(), "is", "are"),
-            self.outside(inside.is_some())
+            self.outside(oldest)
         );
         let known = idle.is_some() && unread.age_us.is_some();
         let confidence = if known { Confidence::Certain } else { Confidence::Medium };
         let verdict = self.verdict(Cause::WorkerStarvation, confidence, sentence, Some(oldest));
         // More threads would wait there, too.
         let more = "give the daemon more threads, and every wait in it a deadline";
-        let next = self.elsewhere(inside).unwrap_or(more);
+        let next = self.elsewhere(oldest).unwrap_or(more);
         Some(self.citing(verdict, &[*place, *first], &[next]))
     }
 

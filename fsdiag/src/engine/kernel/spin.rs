@@ -16,8 +16,8 @@ impl Case<'_> {
         let burns = daemon.burning.as_ref()?;
         let (first, oldest) = self.oldest()?;
         // Where a running thread was when it was looked at is no wait.
-        let served_by = oldest.thread.as_deref().filter(|thread| *thread != &*burns.thread);
-        let waits = served_by.is_some() && oldest.thread_waits.is_some() || daemon.awaits.is_some();
+        let waits =
+            oldest.server.as_ref().is_some_and(|server| server.thread != burns.thread) || daemon.awaits.is_some();
         if waits || oldest.state == PendingState::Queued && self.idle_readers() {
             return None;
         }

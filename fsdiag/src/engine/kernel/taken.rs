@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use fsd_events::op::{Class, Op};
 
-use super::{Case, age_text, label};
+use super::{Case, age_text, inside::Inside, label, on_socket};
 use crate::engine::{
-    fact::{Awaited, PendingState},
+    fact::{Awaited, Awaits, Pending, PendingState, Serving},
     plural::count,
     report::{Cause, Confidence, Verdict},
 };
@@ -17,29 +17,23 @@ impl Case<'_> {
     pub(super) fn in_daemon(&self) -> Option<Verdict> {
         let (place, oldest) = self.oldest()?;
         let peers = self.state.daemon.as_ref().map(|(_, d)| d.peers.as_slice()).unwrap_or_default();
-        let on_socket = oldest.thread_waits.as_deref().is_some_and(|w| w.contains("(tcp "));
-        let inside = oldest.thread_waits.as_deref().and_then(inside);
-        let server = match (&oldest.thread, &oldest.thread_waits) {
-            (Some(thread), Some(waits)) => {
-                let whom = inside.map(|inside| format!(": it waits for {}", inside.whom)).unwrap_or_default();
-                format!(" Probably its {thread} serves it, in {waits}{whom}.")
-            }
-            _ => String::new(),
-        };
-        let awaits = self.state.daemon.as_ref().and_then(|(_, d)| d.awaits.as_ref());
-        let network = self.outside(on_socket || inside.is_some());
+        let on_socket = oldest.server.as_ref().is_some_and(on_socket);
         let known = oldest.state == PendingState::InDaemon;
         let took =
             if known { "took it and does not answer" } else { "does not answer; whether it was read is unknown" };
         let sentence = format!(
-            "{} is unanswered{}: {} {took}.{server}{network}",
+            "{} is unanswered{}: {} {took}.{}{}",
             label(oldest),
             age_text(oldest.age_us),
-            self.daemon()
+            self.daemon(),
+            served(oldest),
+            self.outside(oldest)
         );
-        let speaks = !peers.is_empty() || awaits.is_some() || inside.is_some();
-        let upstream = on_socket || speaks || matches!(oldest.op.class(), Class::Data) || oldest.op == Op::Readdir;
-        let (cause, confidence) = match (upstream, on_socket, known) {
+        let awaits = self.awaits(oldest).is_some();
+        let speaks = !peers.is_empty() || awaits;
+        let seen = on_socket || oldest.server.as_ref().is_some_and(|server| server.sure && server.awaits.is_some());
+        let upstream = seen || speaks || matches!(oldest.op.class(), Class::Data) || oldest.op == Op::Readdir;
+        let (cause, confidence) = match (upstream, seen, known) {
             (true, true, true) => (Cause::UpstreamStall, Confidence::High),
             (true, _, true) if speaks => (Cause::UpstreamStall, Confidence::Medium),
             // Nobody outside is spoken to, and content is not all that stands still.
@@ -48,30 +42,53 @@ impl Case<'_> {
             (false, ..) => (Cause::LostReply, Confidence::Low),
         };
         let verdict = self.verdict(cause, confidence, sentence, Some(oldest));
-        let next = self.elsewhere(inside).unwrap_or(DUMP);
-        Some(self.citing(verdict, &[*place], &[next]))
+        Some(self.citing(verdict, &[*place], &[self.elsewhere(oldest).unwrap_or(DUMP)]))
     }
 
-    /// Whom the daemon waits for outside, in a sentence of its own; `on_socket`: its connection is told already.
-    pub(super) fn outside(&self, on_socket: bool) -> String {
+    /// A request that the daemon has read and nobody in it works on.
+    pub(super) fn forgotten(&self) -> Option<Verdict> {
+        let (at, daemon) = self.state.daemon.as_ref().filter(|(_, daemon)| daemon.at_rest)?;
+        let (place, oldest) = self.oldest().filter(|(_, p)| p.state == PendingState::InDaemon && !may_wait(p.op))?;
+        let sentence = format!(
+            "{} is unanswered{}: {} took it, and nobody in it works on it: all its threads ({}) read the device, or have slept at a lock since before it was sent. The reply was lost, or never written.",
+            label(oldest),
+            age_text(oldest.age_us),
+            self.daemon(),
+            daemon.threads
+        );
+        let verdict = self.verdict(Cause::LostReply, Confidence::High, sentence, Some(oldest));
+        let advice = "look for a path through that callback which returns without a reply, or lost the request it was to answer later";
+        Some(self.citing(verdict, &[*place, *at], &[advice]))
+    }
+
+    /// Whom the thread of a request waits for; where no thread is known, whom any other waits for.
+    fn awaits<'p>(&'p self, of: &'p Pending) -> Option<&'p Awaits> {
+        let any = self.state.daemon.as_ref().and_then(|(_, daemon)| daemon.awaits.as_ref());
+        of.server.as_ref().and_then(|server| server.awaits.as_ref()).or(any)
+    }
+
+    /// Whom the daemon waits for outside, in a sentence of its own, unless the thread of the request tells it.
+    pub(super) fn outside(&self, of: &Pending) -> String {
         let Some((_, daemon)) = &self.state.daemon else { return String::new() };
+        if of.server.as_ref().is_some_and(|server| on_socket(server) || server.awaits.is_some()) {
+            return String::new();
+        }
         match (daemon.peers.first(), &daemon.awaits) {
-            (_, Some((thread, Awaited::Mount))) => format!(" Its {thread} waits for another FUSE mount."),
-            (Some(peer), _) if !on_socket => {
+            (Some(peer), None | Some(Awaits { whom: Awaited::Process, .. })) => {
                 format!(" It has {}, the first to {peer}.", count(daemon.peers.len(), "TCP connection"))
             }
-            (None, Some((thread, Awaited::Process))) => {
-                format!(" Its {thread} waits for the process at the other end of a socket or pipe.")
-            }
-            _ => String::new(),
+            (_, Some(awaits)) => format!(" Its {} waits for {}.", awaits.thread, whom(awaits)),
+            (None, None) => String::new(),
         }
     }
 
     /// Where to look on, where the daemon waits for what is not inside of it.
-    pub(super) fn elsewhere(&self, inside: Option<&Inside>) -> Option<&'static str> {
-        let awaits = self.state.daemon.as_ref().and_then(|(_, daemon)| daemon.awaits.as_ref());
-        let below = awaits.is_some_and(|(_, whom)| *whom == Awaited::Mount);
-        below.then_some("find the mount below that hangs: fsdiag mounts").or(inside.map(|inside| inside.advice))
+    pub(super) fn elsewhere(&self, of: &Pending) -> Option<&'static str> {
+        let whom = self.awaits(of)?.whom;
+        let below = whom == Awaited::Mount;
+        below
+            .then_some("find the mount below that hangs: fsdiag mounts")
+            .or(Inside::of(whom).map(|inside| inside.advice))
     }
 
     /// How many kinds of operations the daemon has and does not answer.
@@ -80,44 +97,30 @@ impl Case<'_> {
     }
 }
 
-/// Whom a thread waits for in the kernel, where it is no descriptor.
-pub(super) struct Inside {
-    pub whom: &'static str,
-    pub advice: &'static str,
-    /// Functions of the kernel, or how they begin.
-    frames: &'static [&'static str],
+/// Who serves a request, and where that thread waits.
+fn served(pending: &Pending) -> String {
+    let Some(Serving { thread, waits, sure, .. }) = &pending.server else { return String::new() };
+    let its = if *sure { "Its" } else { "Probably its" };
+    let whom = waits_for(pending).map(|whom| format!(": it waits for {whom}")).unwrap_or_default();
+    format!(" {its} {thread} serves it, in {waits}{whom}.")
 }
 
-const INSIDE: &[Inside] = &[
-    Inside {
-        whom: "a process that it has started",
-        advice: "see what the process does that the daemon has started, and waits for: ps --ppid",
-        frames: &["do_wait", "kernel_wait4", "kernel_waitid"],
-    },
-    Inside {
-        whom: "the file system or the disk below",
-        advice: "see why that does not answer (fsfreeze, a failing disk, a dead server): no debugger gets hold of a thread that waits there",
-        frames: &[
-            "percpu_rwsem_wait",
-            "mnt_want_write",
-            "io_schedule",
-            "folio_wait",
-            "wait_on_buffer",
-            "wait_on_page",
-            "jbd2_",
-            "rpc_wait",
-            "nfs_wait",
-            "blk_mq_",
-            "submit_bio_wait",
-        ],
-    },
-];
+/// Whom the thread of a request waits for, in words.
+pub(super) fn waits_for(pending: &Pending) -> Option<String> {
+    pending.server.as_ref()?.awaits.as_ref().map(whom)
+}
 
-/// The same of the innermost functions of a thread, as they are told.
-pub(super) fn inside(waits: &str) -> Option<&'static Inside> {
-    // A mount below is told by itself.
-    let fuse = |frame: &str| frame.starts_with("fuse_") || frame == "request_wait_answer";
-    let within =
-        |inside: &&Inside| waits.split(" < ").any(|frame| inside.frames.iter().any(|start| frame.starts_with(start)));
-    INSIDE.iter().find(within).filter(|_| !waits.split(" < ").any(fuse))
+fn whom(awaits: &Awaits) -> String {
+    let at = awaits.below.as_deref().map(|point| format!(", at {point}")).unwrap_or_default();
+    let whom = match (awaits.whom, Inside::of(awaits.whom)) {
+        (_, Some(inside)) => inside.whom,
+        (Awaited::Mount, _) => "another FUSE mount",
+        _ => "the process at the other end of a socket or pipe",
+    };
+    format!("{whom}{at}")
+}
+
+/// Whether an answer may wait for what others ask.
+fn may_wait(op: Op) -> bool {
+    matches!(op, Op::Setlkw | Op::Poll)
 }

@@ -111,6 +111,8 @@ fn meaning(call: &Syscall) -> Option<Meaning> {
         (libc::SYS_preadv2, Fd(0), Some(Op::Read)),
         (libc::SYS_write, Fd(0), Some(Op::Write)),
         (libc::SYS_pwrite64, Fd(0), Some(Op::Write)),
+        (libc::SYS_writev, Fd(0), Some(Op::Write)),
+        (libc::SYS_pwritev, Fd(0), Some(Op::Write)),
         (libc::SYS_sendfile, Fd(1), Some(Op::Read)),
         (libc::SYS_copy_file_range, Fd(0), Some(Op::Read)),
         (libc::SYS_splice, Fd(0), Some(Op::Read)),
@@ -158,7 +160,18 @@ fn meaning(call: &Syscall) -> Option<Meaning> {
     Some(Meaning { subject: row.1, op: row.2 })
 }
 
+/// The mount, FUSE or not, that the system call of a thread works on.
+pub fn works_on(task: &Task, mounts: &[Mount]) -> Option<Mount> {
+    let (call, thread) = (task.syscall?, format!("/proc/{}/task/{}", task.pid, task.tid));
+    named(&thread, &call, meaning(&call)?.subject, mounts).map(|(_, mount)| mount.clone())
+}
+
 fn target(thread: &str, call: &Syscall, subject: Subject, mounts: &[Mount]) -> Option<Target> {
+    let (path, mount) = named(thread, call, subject, mounts).filter(|(_, mount)| mount.is_fuse())?;
+    Some(Target { path, connection: mount.connection() })
+}
+
+fn named<'m>(thread: &str, call: &Syscall, subject: Subject, mounts: &'m [Mount]) -> Option<(PathBuf, &'m Mount)> {
     match subject {
         Subject::Fd(arg) => of_fd(thread, call.args[arg], mounts),
         Subject::At(dir, arg) => of_path(thread, Some(call.args[dir]), call.args[arg], mounts),
@@ -167,16 +180,15 @@ fn target(thread: &str, call: &Syscall, subject: Subject, mounts: &[Mount]) -> O
 }
 
 /// A descriptor: its link is text that the kernel makes without asking the file system.
-fn of_fd(thread: &str, fd: u64, mounts: &[Mount]) -> Option<Target> {
+fn of_fd<'m>(thread: &str, fd: u64, mounts: &'m [Mount]) -> Option<(PathBuf, &'m Mount)> {
     let path = fs::read_link(format!("{thread}/fd/{fd}")).ok()?;
     let info = fs::read_to_string(format!("{thread}/fdinfo/{fd}")).ok()?;
     let id = mount_id(&info)?;
-    let mount = mounts.iter().find(|m| m.id == id && m.is_fuse())?;
-    Some(Target { path, connection: mount.connection() })
+    Some((path, mounts.iter().find(|m| m.id == id)?))
 }
 
 /// A path in the caller's memory, resolved by its letters alone, from where the caller stands.
-fn of_path(thread: &str, dir: Option<u64>, pointer: u64, mounts: &[Mount]) -> Option<Target> {
+fn of_path<'m>(thread: &str, dir: Option<u64>, pointer: u64, mounts: &'m [Mount]) -> Option<(PathBuf, &'m Mount)> {
     const AT_FDCWD: u32 = libc::AT_FDCWD.cast_unsigned();
     let text = string_at(thread, pointer, mounts)?;
     let given = Path::new(&text);
@@ -199,7 +211,7 @@ fn of_path(thread: &str, dir: Option<u64>, pointer: u64, mounts: &[Mount]) -> Op
             (path.clone(), mountinfo::serving(mounts, &path).filter(|_| told))
         }
     };
-    Some(Target { path, connection: mount.filter(|m| m.is_fuse())?.connection() })
+    Some((path, mount?))
 }
 
 fn mount_id(fdinfo: &str) -> Option<u32> {

@@ -4,16 +4,15 @@ use std::fmt::Write as _;
 
 use super::{
     clients::Client,
-    look::{Daemon, Look},
+    look::Look,
     rows::Row,
     signature::{self, Wait},
     sys,
     task::Task,
+    whom,
 };
 use crate::engine::{
-    fact::{
-        At, Awaited, BlockedTask, Burns, DaemonProcess, Fact, InputId, KernelFact, Pending, PendingState, Place, What,
-    },
+    fact::{At, BlockedTask, Burns, DaemonProcess, Fact, InputId, KernelFact, Pending, PendingState, Place, What},
     plural::{count, verb},
 };
 
@@ -47,9 +46,9 @@ impl Transcript {
     /// Everything that a look says.
     pub fn look(&mut self, look: &Look, rows: &[Row]) {
         self.connection(look);
-        self.daemon(look);
+        self.daemon(look, rows);
         for row in rows {
-            self.row(row);
+            self.row(row, look);
         }
         for client in look.clients.iter().flatten() {
             let own = look.is_of_daemon(client.task.pid);
@@ -84,7 +83,7 @@ impl Transcript {
         }
     }
 
-    fn daemon(&mut self, look: &Look) {
+    fn daemon(&mut self, look: &Look, rows: &[Row]) {
         let Some(daemon) = look.daemon().filter(|_| look.daemons_sure) else { return };
         let threads = u32::try_from(daemon.threads.len()).unwrap_or(u32::MAX);
         let idle = daemon.idle_readers();
@@ -107,14 +106,14 @@ impl Transcript {
             runs.unwrap_or_default(),
         );
         let peers = daemon.sockets.iter().map(|s| format!("{} {}", s.peer, s.state).into()).collect();
-        let awaits = awaits(daemon, look);
+        let (awaits, at_rest) = (whom::anybody_awaits(daemon, look, rows), whom::at_rest(look, rows));
         let comm = daemon.comm.as_str().into();
-        let process = DaemonProcess { pid: daemon.pid, comm, stopped, threads, peers, burning, awaits };
+        let process = DaemonProcess { pid: daemon.pid, comm, stopped, threads, peers, burning, awaits, at_rest };
         self.add(line.clone(), KernelFact::Daemon(Box::new(process)));
         self.add(line, KernelFact::Readers { idle, threads });
     }
 
-    fn row(&mut self, row: &Row) {
+    fn row(&mut self, row: &Row, look: &Look) {
         // An operation that has no name here cannot be a fact; the text table still shows its number.
         let Some(op) = row.op else { return };
         let boxed = |text: &Option<String>| text.as_deref().map(Into::into);
@@ -130,8 +129,7 @@ impl Transcript {
             client_pid: row.sender.pid,
             client: boxed(&row.sender.comm),
             age_us: row.age_us,
-            thread: row.server.as_ref().map(|s| format!("thread {} ({})", s.tid, s.comm).into()),
-            thread_waits: row.server.as_ref().map(|s| s.waits.as_str().into()),
+            server: whom::serving(row, look),
         };
         self.add(line(row), KernelFact::Pending(Box::new(pending)));
     }
@@ -143,18 +141,6 @@ impl Transcript {
         let blocked = BlockedTask { pid, comm: task.comm.clone(), of_daemon, state, blocked_us, stack, owner: None };
         self.add(line, KernelFact::Blocked(Box::new(blocked)));
     }
-}
-
-/// The thread of a daemon that waits for somebody else.
-fn awaits(daemon: &Daemon, look: &Look) -> Option<(Box<str>, Awaited)> {
-    let on_this = |tid: u32| look.clients.iter().flatten().any(|c| c.task.tid == tid);
-    let of_fuse = [Wait::Reply, Wait::Page, Wait::LockedPage, Wait::Directory, Wait::Background];
-    let in_fuse = |t: &&Task| t.waits().is_some_and(|(wait, _)| of_fuse.contains(&wait));
-    // Without the list of clients it could be this mount.
-    let below = daemon.threads.iter().filter(|_| look.clients.is_some()).find(|t| in_fuse(t) && !on_this(t.tid));
-    let below = below.map(|task| (task, Awaited::Mount));
-    let (task, whom) = below.or_else(|| daemon.hears().map(|task| (task, Awaited::Process)))?;
-    Some((format!("thread {} ({})", task.tid, task.comm).into(), whom))
 }
 
 /// The word for a state, as tables show it.

@@ -1,7 +1,7 @@
 //! A look: everything that is known of one mount at one moment, each source for itself.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
 };
 
@@ -10,11 +10,13 @@ use super::{
     burn::{Burning, Meter},
     clients::{self, Client},
     fusectl::Fusectl,
+    hands,
     holders::{self, Found, Holder, Scan},
+    lists::{Listed, Request},
     mountinfo::Mount,
-    peek::{self, Address, Kernel, PeekError, View},
+    peek::{self, Address, Kernel, PeekError, Seen, View},
     pidns,
-    signature::Wait,
+    signature::{self, Wait},
     sockets::{self, Socket},
     sys,
     task::{self, Task},
@@ -106,6 +108,10 @@ pub struct Daemon {
     pub fds: Vec<u32>,
     pub threads: Vec<Task>,
     pub sockets: Vec<Socket>,
+    /// Threads that sleep in file systems, and the mounts that they work on there.
+    pub below: Vec<(u32, Mount)>,
+    /// The thread that has a request in hand, by the request's number, where its memory tells.
+    pub hands: BTreeMap<u64, u32>,
 }
 
 impl Daemon {
@@ -113,13 +119,6 @@ impl Daemon {
     pub fn idle_readers(&self) -> u32 {
         let idle = self.threads.iter().filter(|t| matches!(t.waits(), Some((Wait::Idle, _)))).count();
         u32::try_from(idle).unwrap_or(u32::MAX)
-    }
-
-    /// The thread that waits for what another process writes: how daemons speak to a helper such as ssh.
-    pub fn hears(&self) -> Option<&Task> {
-        let frames = ["unix_stream_read", "unix_dgram_recvmsg", "pipe_read", "anon_pipe_read"];
-        let waits = |task: &&Task| task.stack.iter().any(|f| frames.iter().any(|name| f.starts_with(name)));
-        self.threads.iter().find(waits)
     }
 
     /// Whether a thread has something to do right now.
@@ -159,6 +158,8 @@ pub struct Look {
     pub clients: Option<Vec<Client>>,
     /// When they were looked at, by the scheduler's clock.
     pub clock_ms: Option<f64>,
+    /// The same clock when the lists were read.
+    pub listed_ms: Option<f64>,
     /// The thread of the daemon that runs all the time, where one does while requests wait.
     pub burning: Option<Burning>,
     pub missing: Vec<String>,
@@ -223,12 +224,19 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
         Some(daemon) => with_our_numbers(view, daemon.pid),
         None => view,
     });
+    let listed_ms = task::clock_ms();
     if view.is_none() {
         peek::pause();
     }
     let waiting = sources.fusectl.as_ref().ok().and_then(|f| f.waiting(mount.connection()).ok());
     let waiting = view.as_ref().and_then(|v| v.facts.waiting).or(waiting);
-    let daemons = daemons(&holders);
+    let mut daemons = daemons(&holders);
+    if waiting != Some(0) {
+        daemons.iter_mut().for_each(|daemon| daemon.below = below(daemon, mounts));
+    }
+    if let (Some(daemon), Some(view)) = (daemons.first_mut().filter(|_| daemons_sure), &view) {
+        daemon.hands = in_hand(daemon, view);
+    }
     if daemons.is_empty() && !daemons_sure {
         missing.push(String::from(
             "the daemon: processes of other users, or outside of this container, do not show their descriptors",
@@ -251,7 +259,8 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
     }
     let clock_ms = task::clock_ms();
     let burning = meter.and_then(|meter| meter.stop());
-    Look { mount: mount.clone(), daemons, daemons_sure, waiting, view, ready, clients, clock_ms, burning, missing }
+    let mount = mount.clone();
+    Look { mount, daemons, daemons_sure, waiting, view, ready, clients, clock_ms, listed_ms, burning, missing }
 }
 
 /// A client that has no number here has none at all: better no name than that of another.
@@ -275,7 +284,25 @@ fn daemon(pid: u32, holders: &[Holder]) -> Daemon {
     let read = bounded::one(pid, |pid| (task::all(pid), sockets::of(pid)));
     let (threads, sockets) = read.unwrap_or_default();
     let fds = holders.iter().filter(|h| h.pid == pid).map(|h| h.fd).collect();
-    Daemon { pid, comm: holders::comm(pid), fds, threads, sockets }
+    Daemon { pid, comm: holders::comm(pid), fds, threads, sockets, below: Vec::new(), hands: BTreeMap::new() }
+}
+
+/// What those of its threads work on that sleep as in the middle of a system call on files do.
+fn below(daemon: &Daemon, mounts: &[Mount]) -> Vec<(u32, Mount)> {
+    let asks = |t: &&Task| t.state == Some('D') || signature::in_fuse(&t.stack);
+    let asking: Vec<Task> = daemon.threads.iter().filter(asks).cloned().collect();
+    let mounts = mounts.to_vec();
+    let found = move |_| asking.iter().filter_map(|t| Some((t.tid, clients::works_on(t, &mounts)?))).collect();
+    bounded::one(daemon.pid, found).unwrap_or_default()
+}
+
+/// Whoever reads the device has none, though its memory may still show the last.
+fn in_hand(daemon: &Daemon, view: &View) -> BTreeMap<u64, u32> {
+    let taken = |seen: &&Seen| matches!(seen.request.listed, Listed::Processing | Listed::Copying);
+    let taken: Vec<Request> = view.requests.iter().filter(taken).map(|seen| seen.request.clone()).collect();
+    let busy = |t: &&Task| t.state != Some('R') && !matches!(t.waits(), Some((Wait::Idle, _)));
+    let busy: Vec<Task> = daemon.threads.iter().filter(busy).cloned().collect();
+    hands::of(&busy, &taken)
 }
 
 fn ready(daemon: &Daemon, missing: &mut Vec<String>) -> Option<sys::Ready> {

@@ -195,11 +195,14 @@ fn sender(tid: u32) -> Sender {
     }
 }
 
-/// The daemon's thread behind a request that the daemon has: the only one there is, or the one that fell asleep
-/// right after the client did.
+/// The daemon's thread behind a request that the daemon has: the one that has it in hand, the only one there is, or the
+/// one that fell asleep right after the client did.
 fn server(row: &Row, rows: &[Row], look: &Look) -> Option<Server> {
     let daemon = look.daemon().filter(|_| look.daemons_sure && row.state == PendingState::InDaemon)?;
     let busy: Vec<&Task> = daemon.threads.iter().filter(|t| !is_idle(t)).collect();
+    if let Some(task) = daemon.hands.get(&row.unique).and_then(|tid| busy.iter().find(|t| t.tid == *tid)) {
+        return Some(served(task, daemon, true));
+    }
     if let [only] = daemon.threads.as_slice() {
         let alone = rows.iter().filter(|r| r.state == PendingState::InDaemon).count() == 1;
         return (alone && !is_idle(only)).then(|| served(only, daemon, true));
@@ -225,12 +228,15 @@ fn served(task: &Task, daemon: &Daemon, sure: bool) -> Server {
     Server { tid: task.tid, comm: task.comm.to_string(), waits: waits(task, daemon), sure }
 }
 
-/// What a daemon's thread waits for: kernel functions, and the peer where its system call is on a socket.
+/// What a daemon's thread waits for: kernel functions, and the peer where its system call is on a socket, or the mount
+/// that it works on.
 pub fn waits(task: &Task, daemon: &Daemon) -> String {
     let on = task.syscall.and_then(|call| daemon.sockets.iter().find(|s| u64::from(s.fd) == call.args[0]));
     let network = ["sock", "tcp", "inet", "skb"].iter().any(|w| task.where_text().contains(w));
-    match on.filter(|_| network) {
-        Some(socket) => format!("{} (tcp {} {})", task.where_text(), socket.peer, socket.state),
-        None => task.where_text(),
+    let below = daemon.below.iter().find(|(tid, _)| *tid == task.tid).map(|(_, mount)| mount);
+    match (on.filter(|_| network), below) {
+        (Some(socket), _) => format!("{} (tcp {} {})", task.where_text(), socket.peer, socket.state),
+        (_, Some(mount)) => format!("{} (on {}, {})", task.where_text(), mount.point.display(), mount.fstype),
+        _ => task.where_text(),
     }
 }

@@ -60,6 +60,12 @@ impl Task {
         }
     }
 
+    /// Whether it waits for what another process writes: how daemons speak to a helper such as ssh.
+    pub fn hears(&self) -> bool {
+        let frames = ["unix_stream_read", "unix_dgram_recvmsg", "pipe_read", "anon_pipe_read"];
+        self.stack.iter().any(|f| frames.iter().any(|name| f.starts_with(name)))
+    }
+
     /// Microseconds since it last ran, by a clock reading of the same kind.
     pub fn idle_us(&self, now_ms: Option<f64>) -> Option<u64> {
         Some(now_ms? - self.ran_ms?).filter(|ms| *ms >= 0.0).map(|ms| (ms * 1e3) as u64)

@@ -6,7 +6,7 @@ use fsdiag::sources::kernel::{holders, look::Sources, mountinfo};
 use serde_json::Value;
 
 use super::{
-    cause,
+    cause, has, no_lists,
     victims::{Victim, eventually, is_root, program, skip},
 };
 
@@ -66,4 +66,17 @@ fn where_the_kernel_s_files_do_not_say_who_serves_its_memory_does() {
     kernel.tell(&mut scan);
     let found = scan.of_connection(mount.connection(), "rclone");
     assert_eq!((found.holders, found.sure), (said, true));
+}
+
+#[test]
+fn a_daemon_that_reads_its_device_and_has_a_request_unanswered_has_lost_the_reply() {
+    let Some(mut victim) = Victim::of_user(0) else { return };
+    victim.client("stat", &[victim.mount.join("name").to_str().unwrap()]);
+    let report = victim.attach_until(&[], |r| has(r, "IN DAEMON", "Lookup"));
+    if no_lists(&report) {
+        return;
+    }
+    let verdict = &report["verdicts"][0];
+    assert_eq!((&verdict["cause"], &verdict["confidence"]), (&"lost_reply".into(), &"high".into()), "{report:#}");
+    assert_eq!(verdict["culprit"]["op"], "Lookup");
 }
