@@ -50,6 +50,8 @@ struct DaemonPart {
     threads: usize,
     idle_readers: u32,
     peers: Vec<String>,
+    /// Processes that it has forked, and that hold the device too.
+    heirs: Vec<u32>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +86,7 @@ pub(super) fn kernel_part(look: &Look, rows: &[Row]) -> KernelPart {
         threads: d.threads.len(),
         idle_readers: d.idle_readers(),
         peers: d.sockets.iter().map(|s| format!("{} {}", s.peer, s.state)).collect(),
+        heirs: look.heirs.clone(),
     });
     KernelPart {
         connection: look.mount.connection(),
@@ -187,7 +190,7 @@ fn head(out: &mut String, look: &Look) {
     }
     let unread = look.ready.map(|r| if r.readable { ", an unread one is queued" } else { ", none is unread" });
     let _ = writeln!(out, "{}", unread.unwrap_or_default());
-    for daemon in &look.daemons {
+    for daemon in look.daemons.iter().take(MOST) {
         let sure = if look.daemons_sure { "daemon" } else { "perhaps its daemon:" };
         let _ = writeln!(
             out,
@@ -200,6 +203,15 @@ fn head(out: &mut String, look: &Look) {
             daemon.condition()
         );
         connections(out, &daemon.sockets);
+    }
+    let more = look.daemons.len().saturating_sub(MOST);
+    if more > 0 {
+        let _ = writeln!(out, "and {more} more that {} the device", verb(more, "holds", "hold"));
+    }
+    if let Some(heir) = look.heirs.first() {
+        let n = look.heirs.len();
+        let first = if n > 1 { ", the first " } else { ", " };
+        let _ = writeln!(out, "  {} of it {} the device too{first}{heir}", count(n, "fork"), verb(n, "holds", "hold"));
     }
     if look.is_dead() {
         let _ = writeln!(out, "no process holds its device");

@@ -22,6 +22,9 @@ use super::{
     task::{self, Task},
 };
 
+/// Of a daemon's descendants.
+const MOST_GENERATIONS: usize = 16;
+
 /// What looks at mounts: each source is there, or says why not.
 #[derive(Debug)]
 pub struct Sources {
@@ -148,6 +151,8 @@ pub struct Look {
     pub mount: Mount,
     /// Who holds the device, the one that serves first.
     pub daemons: Vec<Daemon>,
+    /// Processes that the first has forked: they hold the device by inheritance and read nothing from it.
+    pub heirs: Vec<u32>,
     /// False: the kernel does not say who holds which connection, these are candidates.
     pub daemons_sure: bool,
     pub waiting: Option<u64>,
@@ -204,7 +209,7 @@ impl Look {
 /// Begins to measure what the threads of the daemon run.
 pub fn meter(mount: &Mount, sources: &Sources) -> Option<Meter> {
     let Found { holders, sure } = sources.holders().of_connection(mount.connection(), mount.kind());
-    daemons(&holders).first().filter(|_| sure).map(|daemon| Meter::start(daemon.pid))
+    daemons(&holders).0.first().filter(|_| sure).map(|daemon| Meter::start(daemon.pid))
 }
 
 /// Takes a look; about a tenth of a second where the request lists can be read, and three where a thread of the daemon
@@ -230,7 +235,7 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
     }
     let waiting = sources.fusectl.as_ref().ok().and_then(|f| f.waiting(mount.connection()).ok());
     let waiting = view.as_ref().and_then(|v| v.facts.waiting).or(waiting);
-    let mut daemons = daemons(&holders);
+    let (mut daemons, heirs) = daemons(&holders);
     if waiting != Some(0) {
         daemons.iter_mut().for_each(|daemon| daemon.below = below(daemon, mounts));
     }
@@ -260,7 +265,7 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
     let clock_ms = task::clock_ms();
     let burning = meter.and_then(|meter| meter.stop());
     let mount = mount.clone();
-    Look { mount, daemons, daemons_sure, waiting, view, ready, clients, clock_ms, listed_ms, burning, missing }
+    Look { mount, daemons, heirs, daemons_sure, waiting, view, ready, clients, clock_ms, listed_ms, burning, missing }
 }
 
 /// A client that has no number here has none at all: better no name than that of another.
@@ -272,12 +277,21 @@ fn with_our_numbers(mut view: View, daemon: u32) -> View {
     view
 }
 
-fn daemons(holders: &[Holder]) -> Vec<Daemon> {
+/// Those that serve or could, and whoever has the device from the first of them only.
+fn daemons(holders: &[Holder]) -> (Vec<Daemon>, Vec<u32>) {
     let pids: BTreeSet<u32> = holders.iter().map(|h| h.pid).collect();
     let mut out: Vec<Daemon> = pids.into_iter().map(|pid| daemon(pid, holders)).collect();
     // A supervisor, or a child that inherited the descriptor, has no reader and few threads.
     out.sort_by_key(|d| std::cmp::Reverse((d.idle_readers(), d.threads.len())));
-    out
+    let first = out.first().map(|daemon| daemon.pid);
+    let inherits = |d: &Daemon| d.idle_readers() == 0 && first.is_some_and(|first| descends(d.pid, first));
+    let (heirs, own) = out.into_iter().partition(inherits);
+    (own, heirs.into_iter().map(|heir: Daemon| heir.pid).collect())
+}
+
+fn descends(pid: u32, from: u32) -> bool {
+    let parents = std::iter::successors(holders::parent(pid), |pid| holders::parent(*pid));
+    parents.take(MOST_GENERATIONS).any(|parent| parent == from)
 }
 
 fn daemon(pid: u32, holders: &[Holder]) -> Daemon {

@@ -68,7 +68,8 @@ pub(super) fn at_rest(look: &Look, rows: &[Row]) -> bool {
     let reads = |task: &Task| matches!(task.waits(), Some((Wait::Idle, _)));
     let rests = |task: &Task| reads(task) || at_lock(task) && task.ran_ms.is_some_and(|ran| ran < sent_ms);
     let threads = || look.daemons.iter().flat_map(|daemon| &daemon.threads);
-    look.daemons.iter().all(|daemon| daemon.sockets.is_empty()) && threads().any(reads) && threads().all(rests)
+    let alone = look.heirs.is_empty() && look.daemons.iter().all(|daemon| daemon.sockets.is_empty());
+    alone && threads().any(reads) && threads().all(rests)
 }
 
 fn taken(rows: &[Row]) -> impl Iterator<Item = &Row> {

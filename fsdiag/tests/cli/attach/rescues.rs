@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use fsdiag::sources::kernel::{fusectl::Fusectl, mountinfo};
 
 use super::{
-    no_lists,
+    has, no_lists,
     victims::{Victim, eventually, fsdiag, is_mounted, program},
 };
 
@@ -13,6 +13,8 @@ use super::{
 fn a_daemon_that_died_while_a_thread_of_it_waits_for_its_own_mount_is_freed() {
     let Some(mut victim) = Victim::touching_itself() else { return };
     victim.await_wait(victim.daemon.id(), "request_wait_answer");
+    // A request that nobody has read dies with its sender, and the daemon with it.
+    victim.attach_until(&[], |r| has(r, "IN DAEMON", "Lookup"));
     victim.signal("-KILL");
     let state = || std::fs::read_to_string(format!("/proc/{}/stat", victim.daemon.id())).unwrap();
     eventually("a dead leader", || state().contains(") Z "));

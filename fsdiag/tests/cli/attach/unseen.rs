@@ -80,3 +80,12 @@ fn a_daemon_that_reads_its_device_and_has_a_request_unanswered_has_lost_the_repl
     assert_eq!((&verdict["cause"], &verdict["confidence"]), (&"lost_reply".into(), &"high".into()), "{report:#}");
     assert_eq!(verdict["culprit"]["op"], "Lookup");
 }
+
+#[test]
+fn a_fork_that_has_the_device_by_inheritance_is_no_daemon_of_its_own() {
+    let Some(victim) = Victim::with_a_fork() else { return };
+    let of = |report: &Value| report["kernel"]["daemon"].clone();
+    let daemon = of(&victim.attach_until(&[], |r| of(r)["heirs"].as_array().is_some_and(|heirs| !heirs.is_empty())));
+    assert_eq!((&daemon["pid"], &daemon["idle_readers"]), (&victim.daemon.id().into(), &1.into()), "{daemon}");
+    assert_eq!(daemon["heirs"].as_array().unwrap().len(), 1);
+}

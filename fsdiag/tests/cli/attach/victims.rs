@@ -152,6 +152,14 @@ impl Victim {
         Self::scripted("while True:\n    os.read(fuse, 1 << 20)\n", uid)
     }
 
+    /// A daemon that has forked, and answers nothing.
+    pub(super) fn with_a_fork() -> Option<Self> {
+        Self::scripted(
+            "if os.fork() == 0:\n    libc.prctl(1, 9)\n    libc.pause()\nwhile True:\n    os.read(fuse, 1 << 20)\n",
+            0,
+        )
+    }
+
     /// A daemon that mounts by itself, answers INIT, and then does what the script says.
     fn scripted(then: &str, uid: u32) -> Option<Self> {
         if !is_root() {
