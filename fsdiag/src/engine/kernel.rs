@@ -13,7 +13,7 @@ mod taken;
 use std::cmp::Reverse;
 
 use super::{
-    fact::{BlockedTask, DaemonProcess, KernelFact, Pending, PendingState, Place, Serving},
+    fact::{Awaited, BlockedTask, DaemonProcess, KernelFact, Pending, PendingState, Place, Serving},
     report::{Cause, Confidence, Culprit, Evidence, Note, Verdict, Waiter},
 };
 
@@ -227,9 +227,14 @@ fn on_socket(server: &Serving) -> bool {
     server.waits.contains("(tcp ")
 }
 
-/// Whether it waits for another thread of the daemon.
+/// Whether it waits for somebody who is no part of the daemon.
+fn is_outside(server: &Serving) -> bool {
+    server.awaits.as_ref().is_some_and(|awaits| awaits.whom != Awaited::FileLock) || on_socket(server)
+}
+
+/// Whether it may wait for another thread of the daemon.
 fn at_a_lock(server: &Serving) -> bool {
-    server.waits.starts_with("futex")
+    server.waits.starts_with("futex") || server.waits.starts_with("locks_")
 }
 
 fn thread(task: &BlockedTask) -> Culprit {

@@ -274,3 +274,12 @@ fn a_request_that_a_daemon_at_rest_has_read_has_lost_its_reply() {
     assert_eq!(cause(Op::Read, DaemonProcess::default()), Some((Cause::UpstreamStall, Confidence::Low)));
     assert_ne!(cause(Op::Setlkw, at_rest()), Some((Cause::LostReply, Confidence::High)), "it waits for an unlock");
 }
+
+#[test]
+fn the_server_that_a_single_thread_polls_is_named() {
+    let polls = served(4, "poll_schedule_timeout < do_sys_poll (tcp 127.0.0.1:8099 ESTABLISHED)", true);
+    let facts = [alone(DaemonProcess::default()), polls, pending(PendingState::Queued, 6, Op::Open, 30)];
+    let found = verdict(&[&facts[..], &[KernelFact::Readers { idle: 0, threads: 1 }]].concat()).unwrap();
+    assert_eq!(found.cause, Cause::WorkerStarvation);
+    assert!(found.sentence.contains("waiting for the server 127.0.0.1:8099, and 1 more"), "{}", found.sentence);
+}

@@ -81,6 +81,8 @@ pub enum Awaited {
     Storage,
     /// A process that the daemon has started.
     Child,
+    /// A lock on a file, which may be its own.
+    FileLock,
 }
 
 /// A request in the kernel's hands.

@@ -19,6 +19,12 @@ const INSIDE: &[Inside] = &[
         frames: &["do_wait", "kernel_wait4", "kernel_waitid"],
     },
     Inside {
+        whom: "a lock on a file, that itself or another process holds",
+        awaited: Awaited::FileLock,
+        advice: "see who holds it: lslocks",
+        frames: &["locks_lock_inode_wait", "fcntl_setlk", "do_lock_file_wait"],
+    },
+    Inside {
         whom: "the file system or the disk below",
         awaited: Awaited::Storage,
         advice: "see why that does not answer (fsfreeze, a failing disk, a dead server): no debugger gets hold of a thread that waits there",

@@ -2,7 +2,10 @@
 
 use fsd_events::op::Op;
 
-use super::{Case, age_text, has, label, taken::waits_for};
+use super::{
+    Case, age_text, has, label,
+    taken::{peer, waits_for},
+};
 use crate::engine::{
     fact::{BlockedTask, PendingState, Place},
     plural::{count, verb},
@@ -64,7 +67,8 @@ impl Case<'_> {
             let verdict = self.verdict(Cause::UnreadQueue, Confidence::High, sentence, Some(unread));
             return Some(self.citing(verdict, &[*first], &["see the daemon's threads: none of them reads the device"]));
         };
-        let whom = waits_for(oldest).map(|whom| format!(", waiting for {whom}")).unwrap_or_default();
+        let server = || peer(oldest).map(|peer| format!("the server {peer}"));
+        let whom = waits_for(oldest).or_else(server).map(|whom| format!(", waiting for {whom}")).unwrap_or_default();
         let sentence = format!(
             "{} has no thread left ({threads} in all): it sits in {}{}{whom}, and {} {} queued unread.{}",
             self.daemon(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fsd_events::op::{Class, Op};
 
-use super::{Case, age_text, inside::Inside, label, on_socket};
+use super::{Case, age_text, inside::Inside, is_outside, label, on_socket};
 use crate::engine::{
     fact::{Awaited, Awaits, Pending, PendingState, Serving},
     plural::count,
@@ -31,7 +31,7 @@ impl Case<'_> {
         );
         let awaits = self.awaits(oldest).is_some();
         let speaks = !peers.is_empty() || awaits;
-        let seen = on_socket || oldest.server.as_ref().is_some_and(|server| server.sure && server.awaits.is_some());
+        let seen = on_socket || oldest.server.as_ref().is_some_and(|server| server.sure && is_outside(server));
         let upstream = seen || speaks || matches!(oldest.op.class(), Class::Data) || oldest.op == Op::Readdir;
         let (cause, confidence) = match (upstream, seen, known) {
             (true, true, true) => (Cause::UpstreamStall, Confidence::High),
@@ -108,6 +108,12 @@ fn served(pending: &Pending) -> String {
 /// Whom the thread of a request waits for, in words.
 pub(super) fn waits_for(pending: &Pending) -> Option<String> {
     pending.server.as_ref()?.awaits.as_ref().map(whom)
+}
+
+/// The server whose answer the thread of a request waits for.
+pub(super) fn peer(pending: &Pending) -> Option<&str> {
+    let (_, peer) = pending.server.as_ref()?.waits.split_once("(tcp ")?;
+    peer.split([' ', ')']).next()
 }
 
 fn whom(awaits: &Awaits) -> String {

@@ -18,6 +18,9 @@ use super::{
 /// Longest path a system call takes.
 const PATH_MAX: usize = 4096;
 
+/// Most descriptors that are looked at of those that a thread polls.
+const MOST_POLLED: usize = 64;
+
 /// A thread that sleeps in FUSE code, or in code that FUSE shares.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -166,6 +169,20 @@ pub fn works_on(task: &Task, mounts: &[Mount]) -> Option<Mount> {
     named(&thread, &call, meaning(&call)?.subject, mounts).map(|(_, mount)| mount.clone())
 }
 
+/// Descriptors that a thread polls; none where it does something else.
+pub fn polled(task: &Task, mounts: &[Mount]) -> Vec<u32> {
+    #[cfg(target_arch = "x86_64")]
+    const POLLS: &[libc::c_long] = &[libc::SYS_ppoll, libc::SYS_poll];
+    #[cfg(not(target_arch = "x86_64"))]
+    const POLLS: &[libc::c_long] = &[libc::SYS_ppoll];
+    let Some(call) = task.syscall.filter(|call| POLLS.contains(&call.number)) else { return Vec::new() };
+    let thread = format!("/proc/{}/task/{}", task.pid, task.tid);
+    let size = usize::try_from(call.args[1]).unwrap_or(usize::MAX).min(MOST_POLLED) * size_of::<libc::pollfd>();
+    let raw = bytes_at(&thread, call.args[0], size, mounts).unwrap_or_default();
+    let fd = |entry: &[u8]| entry.get(..4)?.try_into().ok().map(u32::from_ne_bytes);
+    raw.chunks_exact(size_of::<libc::pollfd>()).filter_map(fd).collect()
+}
+
 fn target(thread: &str, call: &Syscall, subject: Subject, mounts: &[Mount]) -> Option<Target> {
     let (path, mount) = named(thread, call, subject, mounts).filter(|(_, mount)| mount.is_fuse())?;
     Some(Target { path, connection: mount.connection() })
@@ -218,16 +235,22 @@ fn mount_id(fdinfo: &str) -> Option<u32> {
     holders::field(fdinfo, "mnt_id")?.parse().ok()
 }
 
-/// A string in the memory of a thread, if that memory is its own: reading a page of a mapped file could itself
-/// wait for the file's mount.
 fn string_at(thread: &str, pointer: u64, mounts: &[Mount]) -> Option<String> {
+    let raw = bytes_at(thread, pointer, PATH_MAX, mounts)?;
+    let text = raw.split(|b| *b == 0).next().filter(|t| !t.is_empty())?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
+/// At most so many bytes of the memory of a thread, if that memory is its own: reading a page of a mapped file could
+/// itself wait for the file's mount.
+fn bytes_at(thread: &str, pointer: u64, most: usize, mounts: &[Mount]) -> Option<Vec<u8>> {
     let maps = fs::read_to_string(format!("{thread}/maps")).ok()?;
     let end = private_end(&maps, pointer, mounts)?;
-    let mut raw = vec![0; usize::try_from(end - pointer).ok()?.min(PATH_MAX)];
+    let mut raw = vec![0; usize::try_from(end - pointer).ok()?.min(most)];
     let memory = fs::File::open(format!("{thread}/mem")).ok()?;
     let got = memory.read_at(&mut raw, pointer).ok()?;
-    let text = raw[..got].split(|b| *b == 0).next().filter(|t| !t.is_empty())?;
-    Some(String::from_utf8_lossy(text).into_owned())
+    raw.truncate(got);
+    Some(raw)
 }
 
 /// End of the memory area that holds `pointer`, if no file stands behind it, or one on a real disk: its device has

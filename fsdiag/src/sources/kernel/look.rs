@@ -113,6 +113,8 @@ pub struct Daemon {
     pub sockets: Vec<Socket>,
     /// Threads that sleep in file systems, and the mounts that they work on there.
     pub below: Vec<(u32, Mount)>,
+    /// Threads that poll descriptors, not the device, and those descriptors.
+    pub polls: Vec<(u32, Vec<u32>)>,
     /// The thread that has a request in hand, by the request's number, where its memory tells.
     pub hands: BTreeMap<u64, u32>,
 }
@@ -237,7 +239,9 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
     let waiting = view.as_ref().and_then(|v| v.facts.waiting).or(waiting);
     let (mut daemons, heirs) = daemons(&holders);
     if waiting != Some(0) {
-        daemons.iter_mut().for_each(|daemon| daemon.below = below(daemon, mounts));
+        for daemon in &mut daemons {
+            (daemon.below, daemon.polls) = (below(daemon, mounts), polls(daemon, mounts));
+        }
     }
     if let (Some(daemon), Some(view)) = (daemons.first_mut().filter(|_| daemons_sure), &view) {
         daemon.hands = in_hand(daemon, view);
@@ -298,7 +302,16 @@ fn daemon(pid: u32, holders: &[Holder]) -> Daemon {
     let read = bounded::one(pid, |pid| (task::all(pid), sockets::of(pid)));
     let (threads, sockets) = read.unwrap_or_default();
     let fds = holders.iter().filter(|h| h.pid == pid).map(|h| h.fd).collect();
-    Daemon { pid, comm: holders::comm(pid), fds, threads, sockets, below: Vec::new(), hands: BTreeMap::new() }
+    Daemon {
+        pid,
+        comm: holders::comm(pid),
+        fds,
+        threads,
+        sockets,
+        below: Vec::new(),
+        polls: Vec::new(),
+        hands: BTreeMap::new(),
+    }
 }
 
 /// What those of its threads work on that sleep as in the middle of a system call on files do.
@@ -308,6 +321,17 @@ fn below(daemon: &Daemon, mounts: &[Mount]) -> Vec<(u32, Mount)> {
     let mounts = mounts.to_vec();
     let found = move |_| asking.iter().filter_map(|t| Some((t.tid, clients::works_on(t, &mounts)?))).collect();
     bounded::one(daemon.pid, found).unwrap_or_default()
+}
+
+/// Who polls the device too is idle.
+fn polls(daemon: &Daemon, mounts: &[Mount]) -> Vec<(u32, Vec<u32>)> {
+    let polling = |t: &&Task| matches!(t.waits(), Some((Wait::Polling, _)));
+    let polling: Vec<Task> = daemon.threads.iter().filter(polling).cloned().collect();
+    let (mounts, device) = (mounts.to_vec(), daemon.fds.clone());
+    let all = move |_| polling.iter().map(|t| (t.tid, clients::polled(t, &mounts))).collect::<Vec<_>>();
+    let mut found = bounded::one(daemon.pid, all).unwrap_or_default();
+    found.retain(|(_, fds)| !fds.iter().any(|fd| device.contains(fd)));
+    found
 }
 
 /// Whoever reads the device has none, though its memory may still show the last.

@@ -11,6 +11,7 @@ use super::{
     look::{self, Daemon, Look},
     peek::Seen,
     signature::Wait,
+    sockets::Socket,
     sys,
     task::Task,
 };
@@ -231,12 +232,21 @@ fn served(task: &Task, daemon: &Daemon, sure: bool) -> Server {
 /// What a daemon's thread waits for: kernel functions, and the peer where its system call is on a socket, or the mount
 /// that it works on.
 pub fn waits(task: &Task, daemon: &Daemon) -> String {
-    let on = task.syscall.and_then(|call| daemon.sockets.iter().find(|s| u64::from(s.fd) == call.args[0]));
-    let network = ["sock", "tcp", "inet", "skb"].iter().any(|w| task.where_text().contains(w));
     let below = daemon.below.iter().find(|(tid, _)| *tid == task.tid).map(|(_, mount)| mount);
-    match (on.filter(|_| network), below) {
+    match (socket(task, daemon), below) {
         (Some(socket), _) => format!("{} (tcp {} {})", task.where_text(), socket.peer, socket.state),
         (_, Some(mount)) => format!("{} (on {}, {})", task.where_text(), mount.point.display(), mount.fstype),
         _ => task.where_text(),
     }
+}
+
+/// The connection that its system call is on, or that it polls.
+fn socket<'d>(task: &Task, daemon: &'d Daemon) -> Option<&'d Socket> {
+    let polled = daemon.polls.iter().find(|(tid, _)| *tid == task.tid).map(|(_, fds)| fds);
+    let on = |s: &&Socket| match polled {
+        Some(fds) => fds.contains(&s.fd),
+        None => task.syscall.is_some_and(|call| u64::from(s.fd) == call.args[0]),
+    };
+    let network = || ["sock", "tcp", "inet", "skb"].iter().any(|w| task.where_text().contains(w));
+    daemon.sockets.iter().find(on).filter(|_| polled.is_some() || network())
 }
