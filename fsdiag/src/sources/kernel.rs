@@ -6,6 +6,7 @@ pub mod brief;
 pub mod btf;
 pub mod burn;
 pub mod clients;
+pub mod daemon;
 mod dentries;
 pub mod facts;
 pub mod fusectl;

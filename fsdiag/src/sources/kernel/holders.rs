@@ -79,6 +79,20 @@ fn of_process(pid: u32) -> Option<Vec<Holder>> {
     Some(numbers(&Path::new(&dir).join("fd")).into_iter().filter(is_device).map(holder).collect())
 }
 
+/// Whether work may wait in a process that none of its threads has: it has an event loop, or it is written in Go, whose
+/// heap has its place.
+pub fn parks(pid: u32) -> bool {
+    const LOOPS: &[&str] = &["[eventpoll]", "[io_uring]", "[timerfd]", "[eventfd]"];
+    let links = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let is_loop = |to: &Path| to.to_str().is_some_and(|to| LOOPS.iter().any(|name| to.ends_with(name)));
+    let has_loop = links.filter_map(|link| fs::read_link(link.path()).ok()).any(|to| is_loop(&to));
+    has_loop || has_go_heap(&fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default())
+}
+
+fn has_go_heap(maps: &str) -> bool {
+    maps.lines().any(|line| line.starts_with("c000000000-"))
+}
+
 /// Name of a process as the kernel keeps it.
 pub fn comm(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
@@ -141,6 +155,12 @@ mod tests {
         let info = "pos:\t0\nflags:\t02\nmnt_id:\t14\nino:\t8\nfuse_connection:\t39\n";
         assert_eq!(field(info, "fuse_connection"), Some("39"));
         assert_eq!(field(info, "fuse"), None);
+    }
+
+    #[test]
+    fn a_heap_of_go_is_known_by_its_place() {
+        assert!(has_go_heap("00400000-00452000 r-xp 0 fe:01 13 /bin/x\nc000000000-c000400000 rw-p 00000000 00:00 0\n"));
+        assert!(!has_go_heap("7fc000000000-7fc000021000 rw-p 00000000 00:00 0\n"));
     }
 
     fn scan(holders: &[Holder], blind: bool) -> Scan {

@@ -5,10 +5,11 @@ use fsd_events::op::Op;
 
 use super::{
     clients::Client,
+    daemon::Daemon,
     holders,
     lists::Listed,
     live::{Live, Open},
-    look::{self, Daemon, Look},
+    look::{self, Look},
     peek::Seen,
     signature::Wait,
     sockets::Socket,

@@ -1,7 +1,8 @@
 //! Whom: whom the threads of a daemon wait for outside of it, and whether any of them works at all.
 
 use super::{
-    look::{Daemon, Look},
+    daemon::Daemon,
+    look::Look,
     mountinfo::Mount,
     rows::Row,
     signature::{self, Wait},
@@ -68,7 +69,7 @@ pub(super) fn at_rest(look: &Look, rows: &[Row]) -> bool {
     let reads = |task: &Task| matches!(task.waits(), Some((Wait::Idle, _)));
     let rests = |task: &Task| reads(task) || at_lock(task) && task.ran_ms.is_some_and(|ran| ran < sent_ms);
     let threads = || look.daemons.iter().flat_map(|daemon| &daemon.threads);
-    let alone = look.heirs.is_empty() && look.daemons.iter().all(|daemon| daemon.sockets.is_empty());
+    let alone = look.heirs.is_empty() && !look.daemons.iter().any(|d| d.parks || !d.sockets.is_empty());
     alone && threads().any(reads) && threads().all(rests)
 }
 

@@ -82,6 +82,14 @@ fn a_daemon_that_reads_its_device_and_has_a_request_unanswered_has_lost_the_repl
 }
 
 #[test]
+fn a_daemon_with_an_event_loop_may_only_have_put_a_request_aside() {
+    let Some(mut victim) = Victim::with_a_loop() else { return };
+    victim.client("stat", &[victim.mount.join("name").to_str().unwrap()]);
+    let report = victim.attach_until(&[], |r| has(r, "IN DAEMON", "Lookup"));
+    assert!(no_lists(&report) || report["verdicts"][0]["confidence"] == "low", "{report:#}");
+}
+
+#[test]
 fn a_fork_that_has_the_device_by_inheritance_is_no_daemon_of_its_own() {
     let Some(victim) = Victim::with_a_fork() else { return };
     let of = |report: &Value| report["kernel"]["daemon"].clone();

@@ -152,6 +152,11 @@ impl Victim {
         Self::scripted("while True:\n    os.read(fuse, 1 << 20)\n", uid)
     }
 
+    /// A daemon that answers nothing, and has an event loop, in which a request may wait for its turn.
+    pub(super) fn with_a_loop() -> Option<Self> {
+        Self::scripted("import select\nevents = select.epoll()\nwhile True:\n    os.read(fuse, 1 << 20)\n", 0)
+    }
+
     /// A daemon that has forked, and answers nothing.
     pub(super) fn with_a_fork() -> Option<Self> {
         Self::scripted(

@@ -7,8 +7,9 @@ use crate::{
     commands::attach::judge::{Judged, judge},
     engine::model::{Limits, Now},
     sources::kernel::{
+        daemon::Daemon,
         facts,
-        look::{self, Daemon, Look, Sources},
+        look::{self, Look, Sources},
         mountinfo::Mount,
         rows::{self, Row},
         signature::Wait,
