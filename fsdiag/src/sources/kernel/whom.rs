@@ -43,6 +43,8 @@ fn awaits(task: &Task, daemon: &Daemon, look: &Look, since_us: Option<u64>) -> O
         _ if of_fuse => Some(Awaited::Mount).filter(|_| !on_this()),
         Some(Awaited::Child) if !late() => None,
         Some(inside) => Some(inside),
+        // Each file system waits in functions of its own.
+        None if task.state == Some('D') && below.is_some() => Some(Awaited::Storage),
         None => Some(Awaited::Process).filter(|_| task.hears()),
     }?;
     let point = below.map(|mount| mount.point.display().to_string().into());
