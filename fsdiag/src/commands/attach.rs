@@ -30,6 +30,7 @@ use crate::{
         file,
         kernel::{
             facts::{self, Transcript},
+            holders,
             look::{self, Look, Source, Sources},
             mountinfo::{self, Mount},
             rows::{self, Row},
@@ -74,8 +75,9 @@ struct Output<'a> {
 /// # Errors
 /// When `/proc` cannot be read or stdout fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mounts = mountinfo::read()?;
+    let ours = mountinfo::read()?;
     let path = mountinfo::lexical(&env::current_dir().unwrap_or_default(), &args.mount);
+    let (seen_by, mounts) = seen_at(ours, &path);
     let Some(mount) = mountinfo::at(&mounts, &path) else {
         complain(&[not_found(&mounts, &path)])?;
         return Ok(ExitCode::from(NO_INPUT));
@@ -87,6 +89,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => Watched::default(),
     };
     let mut look = look::take(mount, &mounts, &sources, &args.without);
+    look.seen_by = seen_by;
     look.burning = match meter {
         // The longer time tells more, also that nothing ran through it.
         Some(meter) if look.waiting != Some(0) => meter.stop(),
@@ -112,11 +115,26 @@ fn source() -> impl TypedValueParser<Value = Source> {
     PossibleValuesParser::new(words).try_map(parse)
 }
 
+/// The mounts among which one is at that path: ours, or those that a daemon in a namespace of its own sees, as in a
+/// container.
+fn seen_at(ours: Vec<Mount>, path: &Path) -> (Option<u32>, Vec<Mount>) {
+    if mountinfo::at(&ours, path).is_some() {
+        return (None, ours);
+    }
+    let others = mountinfo::elsewhere(holders::scan().pids());
+    let found = others.into_iter().find(|(_, mounts)| mountinfo::at(mounts, path).is_some());
+    found.map_or((None, ours), |(pid, mounts)| (Some(pid), mounts))
+}
+
 fn not_found(mounts: &[Mount], path: &Path) -> String {
-    let below = mountinfo::serving(mounts, path).filter(|m| m.is_fuse());
-    match below {
-        Some(mount) => format!("{} is no mount point; it lies in {}", path.display(), mount.point.display()),
-        None => format!("{} is no FUSE mount (fsdiag mounts lists them)", path.display()),
+    let here = mountinfo::serving(mounts, path);
+    let layers = here.map(|mount| mountinfo::layers(mounts, mount)).unwrap_or_default();
+    match (here.filter(|mount| mount.is_fuse()), layers.first()) {
+        (Some(mount), _) => format!("{} is no mount point; it lies in {}", path.display(), mount.point.display()),
+        (None, Some(layer)) => {
+            format!("{} is an overlay on the FUSE mount {}: attach to that", path.display(), layer.point.display())
+        }
+        (None, None) => format!("{} is no FUSE mount (fsdiag mounts lists them)", path.display()),
     }
 }
 

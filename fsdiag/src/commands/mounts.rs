@@ -1,6 +1,7 @@
 //! `fsdiag mounts`: every FUSE mount with its daemon and its health at a glance.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     io::{self, Write as _},
     process::ExitCode,
@@ -13,8 +14,9 @@ use crate::{
     output::clean::clean,
     sources::kernel::{
         brief::{self, Brief},
+        holders,
         look::Sources,
-        mountinfo,
+        mountinfo::{self, Mount},
     },
 };
 
@@ -45,6 +47,8 @@ struct Row {
     fstype: String,
     source: String,
     connection: u64,
+    /// A process that sees it, where fsdiag does not: it is in another namespace.
+    seen_by: Option<u32>,
     daemon: Option<Daemon>,
     /// Requests without an answer; None: unknown.
     waiting: Option<u64>,
@@ -104,7 +108,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mounts = mountinfo::read()?;
     let sources = Sources::open(&mounts, &[]);
     let stalled_us = (args.stalled_after.max(0.0) * 1e6) as u64;
-    let rows: Vec<Row> = brief::all(&mounts, &sources).iter().map(|brief| row(brief, stalled_us)).collect();
+    let mut rows: Vec<Row> = brief::all(&mounts, &sources).iter().map(|brief| row(brief, stalled_us)).collect();
+    rows.extend(elsewhere(&mounts, &sources, stalled_us));
     let listing = Listing { schema: 1, mounts: rows, missing: sources.missing() };
     let mut out = io::stdout().lock();
     match args.format {
@@ -112,6 +117,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Format::Text => write!(out, "{}", text(&listing))?,
     }
     Ok(ExitCode::from(code(&listing.mounts)))
+}
+
+/// What the daemons see that are in namespaces of their own, as in containers.
+fn elsewhere(ours: &[Mount], sources: &Sources, stalled_us: u64) -> Vec<Row> {
+    let mut known: BTreeSet<u64> = ours.iter().filter(|mount| mount.is_fuse()).map(Mount::connection).collect();
+    let mut rows = Vec::new();
+    for (pid, mut mounts) in mountinfo::elsewhere(holders::scan().pids()) {
+        mounts.retain(|mount| mount.is_fuse() && known.insert(mount.connection()));
+        let briefs = brief::all(&mounts, sources);
+        rows.extend(briefs.iter().map(|brief| Row { seen_by: Some(pid), ..row(brief, stalled_us) }));
+    }
+    rows
 }
 
 /// What is said of them all: one is sick, or of none anything can be told.
@@ -131,6 +148,7 @@ fn row(brief: &Brief, stalled_us: u64) -> Row {
         fstype: mount.fstype.clone(),
         source: mount.source.clone(),
         connection: mount.connection(),
+        seen_by: None,
         daemon: brief.holder.as_ref().map(|h| Daemon { pid: h.pid, comm: h.comm.clone(), sure: brief.sure }),
         waiting: brief.waiting,
         oldest: brief.oldest.as_ref().map(|seen| {
@@ -193,6 +211,9 @@ fn line(m: &Row, width: usize) -> String {
     }
     if let Some(oldest) = &m.oldest {
         let _ = write!(out, " ({oldest})");
+    }
+    if let Some(pid) = m.seen_by {
+        let _ = write!(out, ", as process {pid} sees it");
     }
     out
 }

@@ -14,6 +14,7 @@ use std::cmp::Reverse;
 
 use super::{
     fact::{Awaited, BlockedTask, DaemonProcess, KernelFact, Pending, PendingState, Place, Serving},
+    plural::{count, verb},
     report::{Cause, Confidence, Culprit, Evidence, Note, Verdict, Waiter},
 };
 
@@ -27,6 +28,8 @@ pub struct KernelState {
     readers: Option<(Place, u32, u32)>,
     daemon: Option<(Place, DaemonProcess)>,
     max_background: Option<u64>,
+    /// The kernel's own lists of requests were read.
+    has_lists: bool,
 }
 
 impl KernelState {
@@ -39,7 +42,9 @@ impl KernelState {
             KernelFact::Dead { aborted, .. } => self.dead = Some((place, *aborted)),
             KernelFact::Readers { idle, threads } => self.readers = Some((place, *idle, *threads)),
             KernelFact::Daemon(process) => self.daemon = Some((place, (**process).clone())),
-            KernelFact::Connection { max_background, .. } => self.max_background = *max_background,
+            KernelFact::Connection { max_background, .. } => {
+                (self.max_background, self.has_lists) = (*max_background, true);
+            }
         }
     }
 
@@ -93,7 +98,19 @@ impl KernelState {
         let young = self.pending.iter().filter(|(_, p)| !self.is_old(p, stalled_us));
         let since = |p: &Pending| p.age_us.map_or(", for how long nothing tells".into(), |us| age_text(Some(us)));
         let young = young.map(|(_, p)| note("open", p, format!("{} is unanswered{}", label(p), since(p))));
-        gone.chain(young).collect()
+        gone.chain(young).chain(self.unseen()).collect()
+    }
+
+    /// Requests that the kernel counts, where its lists do not tell which.
+    fn unseen(&self) -> Option<Note> {
+        let unseen = self.waiting?.saturating_sub(self.pending.len() as u64);
+        let text = format!(
+            "{} {} for an answer, which and for how long nothing tells",
+            count(unseen, "request"),
+            verb(unseen, "waits", "wait")
+        );
+        let note = Note { kind: String::from("open"), op: None, id: None, text };
+        (unseen > 0 && !self.has_lists).then_some(note)
     }
 
     /// A request without a clock counts as old beside one that is: alone it may be as young as any.

@@ -283,3 +283,13 @@ fn the_server_that_a_single_thread_polls_is_named() {
     assert_eq!(found.cause, Cause::WorkerStarvation);
     assert!(found.sentence.contains("waiting for the server 127.0.0.1:8099, and 1 more"), "{}", found.sentence);
 }
+
+#[test]
+fn requests_that_are_only_counted_are_noted() {
+    let counted = || KernelFact::Waiting { connection: 39, waiting: 2 };
+    let notes =
+        |facts: &[KernelFact]| state(facts).notes(STALLED).into_iter().map(|note| note.text).collect::<Vec<_>>();
+    assert_eq!(notes(&[counted()]), ["2 requests wait for an answer, which and for how long nothing tells"]);
+    let listed = KernelFact::Connection { max_background: Some(12), parallel_dirops: None };
+    assert!(notes(&[counted(), listed]).is_empty(), "they came and went while the lists were read");
+}

@@ -29,6 +29,8 @@ pub(super) struct KernelPart {
     connection: u64,
     fstype: String,
     source: String,
+    /// A process that sees the mount, where fsdiag does not: it is in another namespace.
+    seen_by: Option<u32>,
     daemon: Option<DaemonPart>,
     max_background: Option<u64>,
     parallel_dirops: Option<bool>,
@@ -92,6 +94,7 @@ pub(super) fn kernel_part(look: &Look, rows: &[Row]) -> KernelPart {
         connection: look.mount.connection(),
         fstype: look.mount.fstype.clone(),
         source: look.mount.source.clone(),
+        seen_by: look.seen_by,
         daemon,
         max_background: facts.and_then(|f| f.max_background),
         parallel_dirops: facts.and_then(|f| f.parallel_dirops),
@@ -175,7 +178,8 @@ pub(super) fn all(look: &Look, rows: &[Row], watched: &Watched, report: &Report)
 
 fn head(out: &mut String, look: &Look) {
     let m = &look.mount;
-    let mount = format!("{}  {}  {}  connection {}", m.point.display(), m.fstype, m.source, m.connection());
+    let seen_by = look.seen_by.map(|pid| format!("  as process {pid} sees it")).unwrap_or_default();
+    let mount = format!("{}  {}  {}  connection {}{seen_by}", m.point.display(), m.fstype, m.source, m.connection());
     let _ = writeln!(out, "{}", clean(mount));
     let _ = match look.waiting {
         Some(n) => write!(out, "{} {}", count(n, "request"), verb(n, "waits", "wait")),

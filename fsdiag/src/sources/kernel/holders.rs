@@ -125,6 +125,13 @@ pub struct Found {
 }
 
 impl Scan {
+    /// The processes, each once.
+    pub fn pids(&self) -> Vec<u32> {
+        let mut pids: Vec<u32> = self.holders.iter().map(|holder| holder.pid).collect();
+        pids.dedup();
+        pids
+    }
+
     /// The holders of one connection. Where the kernel names no connection, the processes called like the file
     /// system are candidates.
     pub fn of_connection(&self, connection: u64, kind: &str) -> Found {

@@ -99,6 +99,8 @@ impl Sources {
 #[derive(Clone, Debug)]
 pub struct Look {
     pub mount: Mount,
+    /// A process that sees it, where we do not.
+    pub seen_by: Option<u32>,
     /// Who holds the device, the one that serves first.
     pub daemons: Vec<Daemon>,
     /// Processes that the first has forked: they hold the device by inheritance and read nothing from it.
@@ -217,7 +219,21 @@ pub fn take(mount: &Mount, mounts: &[Mount], sources: &Sources, without: &[Sourc
     let clock_ms = task::clock_ms();
     let burning = meter.and_then(|meter| meter.stop());
     let mount = mount.clone();
-    Look { mount, daemons, heirs, daemons_sure, waiting, view, ready, clients, clock_ms, listed_ms, burning, missing }
+    Look {
+        mount,
+        seen_by: None,
+        daemons,
+        heirs,
+        daemons_sure,
+        waiting,
+        view,
+        ready,
+        clients,
+        clock_ms,
+        listed_ms,
+        burning,
+        missing,
+    }
 }
 
 /// A client that has no number here has none at all: better no name than that of another.

@@ -1,11 +1,14 @@
 //! Mounts: `/proc/self/mountinfo`, read as text, so that a hung mount is never asked.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs, io,
     os::unix::ffi::OsStringExt as _,
     path::{Component, Path, PathBuf},
 };
+
+use super::bounded;
 
 /// One line of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +55,18 @@ impl Mount {
 /// # Errors
 /// When `/proc` cannot be read.
 pub fn read() -> io::Result<Vec<Mount>> {
-    Ok(parse(&fs::read("/proc/self/mountinfo")?))
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("/proc/self/mountinfo: {error}"));
+    Ok(parse(&fs::read("/proc/self/mountinfo").map_err(named)?))
+}
+
+/// What processes in other namespaces see mounted, one process for each: such a list has mounts that ours lacks.
+pub fn elsewhere(pids: Vec<u32>) -> Vec<(u32, Vec<Mount>)> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let Some(ours) = namespace("self") else { return Vec::new() };
+    let of_pid = move |pid: u32| Some((namespace(&pid.to_string())?, pid, of_process(pid).ok()?));
+    let mut seen = BTreeSet::from([ours]);
+    let all = bounded::each(pids, of_pid).into_iter().flatten();
+    all.filter(|(namespace, ..)| seen.insert(namespace.clone())).map(|(_, pid, mounts)| (pid, mounts)).collect()
 }
 
 /// The mounts that a process sees.
@@ -128,6 +142,13 @@ pub fn at<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
 pub fn serving<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     let holds = mounts.iter().filter(|m| path.starts_with(&m.point));
     holds.max_by_key(|m| m.point.components().count())
+}
+
+/// The FUSE mounts that the layers of an overlay lie on, by the letters of its options.
+pub fn layers<'a>(mounts: &'a [Mount], overlay: &Mount) -> Vec<&'a Mount> {
+    let dirs = ["upperdir", "lowerdir"].into_iter().filter_map(|name| overlay.option(name));
+    let dirs = dirs.filter(|_| overlay.fstype == "overlay").flat_map(|dirs| dirs.split(':'));
+    dirs.filter_map(|dir| serving(mounts, Path::new(dir))).filter(|mount| mount.is_fuse()).collect()
 }
 
 /// The mount that serves a path which a process named from `base`, a directory on the mount with that number. Where a
@@ -215,6 +236,16 @@ garbage
         assert_eq!(found(30, "/mnt/a/x"), None);
         assert!(hides_another(&mounts, dir) && hides_another(&mounts, Path::new("/mnt/a/dir/in")));
         assert!(!hides_another(&mounts, Path::new("/mnt/a")) && !hides_another(&mounts, Path::new("/mnt")));
+    }
+
+    #[test]
+    fn the_layers_of_an_overlay_lead_to_the_mount_that_may_hang() {
+        let mounts = parse(
+            b"22 1 254:0 / / rw - ext4 /dev/vda rw\n30 22 0:39 / /mnt/a rw - fuse.below x rw\n\
+              31 22 0:40 / /mnt/o rw - overlay overlay rw,lowerdir=/mnt/a/in:/srv,upperdir=/up,workdir=/w\n",
+        );
+        let ids = |mount: &Mount| layers(&mounts, mount).iter().map(|layer| layer.id).collect::<Vec<_>>();
+        assert_eq!((ids(&mounts[2]), ids(&mounts[1]), ids(&mounts[0])), (vec![30], vec![], vec![]));
     }
 
     #[test]

@@ -69,6 +69,23 @@ fn where_the_kernel_s_files_do_not_say_who_serves_its_memory_does() {
 }
 
 #[test]
+fn a_mount_that_only_its_daemon_s_namespace_has_is_looked_at_there() {
+    let Some(victim) = Victim::of_user(0) else { return };
+    let mount = victim.mount.to_str().unwrap();
+    let without = |args: &[&str]| {
+        let hidden = ["-m", "sh", "-c", "umount -l \"$1\"; shift; exec \"$@\"", "sh", mount, program()];
+        let out = Command::new("unshare").args(hidden).args(args).args(["--format", "json"]).output().unwrap();
+        serde_json::from_slice::<Value>(&out.stdout).unwrap()
+    };
+    // Any of those that see it: other daemons of the machine may stand before its own.
+    let kernel = without(&["attach", mount])["kernel"].clone();
+    assert_eq!((kernel["seen_by"].is_u64(), &kernel["daemon"]["pid"]), (true, &victim.daemon.id().into()), "{kernel}");
+    let listed = without(&["mounts"]);
+    let row = listed["mounts"].as_array().unwrap().iter().find(|row| row["mount"] == mount).unwrap();
+    assert_eq!((row["seen_by"].is_u64(), &row["health"]), (true, &"ok".into()), "{row}");
+}
+
+#[test]
 fn a_daemon_that_reads_its_device_and_has_a_request_unanswered_has_lost_the_reply() {
     let Some(mut victim) = Victim::of_user(0) else { return };
     victim.client("stat", &[victim.mount.join("name").to_str().unwrap()]);
