@@ -16,7 +16,7 @@ use crate::{
         fact::{At, Dump, Fact, Frame, KernelFact, Key, LockRef, LockUse, Place, Thread, What},
         model::hash::NumberMap,
     },
-    formats::{Line, Mark, Parser, Taken, scan},
+    formats::{Line, Mark, Parser, Taken, dump::locks, scan},
 };
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -44,6 +44,9 @@ struct File {
 }
 
 const STRANGERS: u32 = 8;
+
+/// The program whose dumps state its locks.
+const OWN: &str = "fsd";
 
 /// Largest dump that is read, bytes: 512 threads of 512 frames fit.
 const LARGEST: usize = 64 << 20;
@@ -189,6 +192,9 @@ fn thread(read: &StackDump<'_>, block: &ThreadBlock<'_>, file: &File) -> Thread 
     let head = &block.head;
     let wchan = head.wchan.as_deref().filter(|wchan| !matches!(*wchan, "0" | ""));
     let state = wchan.map_or_else(|| head.doing.name().into(), |wchan| format!("{} {wchan}", head.doing.name()));
+    let frames: Vec<Frame> = block.frames.iter().filter_map(|f| frame(read, f)).collect();
+    // Our own locks are stated; of another daemon's the stacks tell, as in any dump.
+    let native = || locks::native(&frames).filter(|_| read.header.program != OWN);
     Thread {
         label: format!("thread {}", head.tid).into(),
         number: head.tid.into(),
@@ -197,8 +203,8 @@ fn thread(read: &StackDump<'_>, block: &ThreadBlock<'_>, file: &File) -> Thread 
         since_us: head.age_ms.map(|ms| ms * 1000),
         blur_us: 0,
         count: 1,
-        frames: block.frames.iter().filter_map(|f| frame(read, f)).collect(),
-        waits_for: block.waiting.as_ref().map(|wait| waits(read, wait)),
+        waits_for: block.waiting.as_ref().map(|wait| waits(read, wait)).or_else(native),
+        frames,
         holds: block.holding.iter().map(holds).collect(),
         input: None,
         line: file.lines.get(&u64::from(head.tid)).copied().unwrap_or(file.place.line),
