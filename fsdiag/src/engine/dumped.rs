@@ -151,8 +151,9 @@ fn sentence(case: &Case<'_>, proof: &Conclusion, first: usize, culprit: usize, w
                 false => String::new(),
             };
             format!(
-                "Deadlock: {} wait for each other{unless}, {name} for {}{age}; {rest} more behind them.",
+                "Deadlock: {} wait for each other{unless}, {} for {}{age}; {rest} more behind them.",
                 enumerated(&names, "and"),
+                case.name_of(culprit),
                 lock(""),
             )
         }

@@ -97,6 +97,10 @@ pub(super) fn told(case: &Case<'_>) -> Option<String> {
         let text = "in the only dump, which does not say whether they run: a second one would show whether they move";
         return Some(told_of(case, &waiting, text));
     }
+    if at_several_locks(case, &waiting) {
+        let text = "at locks in the only dump, and no other thread is at work: for each other, perhaps, or for a lock that nobody gave back; gdb with the symbols of the C library shows which lock (thread apply all bt)";
+        return Some(told_of(case, &waiting, text));
+    }
     let text = "waiting in the only dump, and no other thread is at work: a second dump would show whether it moves";
     if !waiting.is_empty() {
         return Some(told_of(case, &waiting, text));
@@ -202,6 +206,13 @@ fn waiting_in_the_only(case: &Case<'_>) -> Vec<usize> {
         waits && seen.thread.since_us.is_none()
     };
     (0..case.threads.len()).filter(|at| waits(at) && is_awaited(case, *at)).collect()
+}
+
+/// Whether all of them wait for locks, in front of different functions: a circle looks so where no address is shown.
+fn at_several_locks(case: &Case<'_>, waiting: &[usize]) -> bool {
+    let lock = |at: &usize| case.threads[*at].thread.waits_for.as_ref().map(|lock| &*lock.key);
+    let locks: BTreeSet<Option<&str>> = waiting.iter().map(lock).collect();
+    locks.len() > 1 && !locks.contains(&None)
 }
 
 /// Those that poll in the only dump: for an answer, or for another thread, as those of ruby do.

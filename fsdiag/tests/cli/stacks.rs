@@ -226,3 +226,22 @@ fn a_dump_that_shows_the_daemon_s_threads_is_still_healthy() {
     let healthy = "../corpus/c32/goroutines-debug2.txt";
     assert!(headline(&[healthy]).starts_with("healthy"), "{}", headline(&[healthy]));
 }
+
+#[test]
+fn a_deadlock_of_another_daemon_is_not_healthy_in_fsdiag_s_own_dump_of_it() {
+    let report = analyze(&["two-locks-of-another-daemon.fsd-stacks.txt"]);
+    let [verdict] = &report.verdicts[..] else { panic!("{}", told(&report)) };
+    assert_eq!((verdict.confidence, blamed(verdict)), (Confidence::Low, Some("thread 2633")), "{}", told(&report));
+    assert_eq!(verdict.waiters.len(), 1);
+    let report = analyze(&["two-locks-of-another-daemon.gdb.txt"]);
+    assert_eq!(report.verdicts[0].cause, Cause::DeadlockCycle);
+    assert!(report.verdicts[0].sentence.contains("wait for each other, thread 2634 for"), "{}", told(&report));
+}
+
+#[test]
+fn callbacks_at_two_locks_of_which_no_address_is_shown_may_wait_for_each_other() {
+    let report = analyze(&["two-locks-without-addresses.eu-stack.txt"]);
+    assert!(report.healthy, "{}", told(&report));
+    let note = report.notes.iter().find(|note| note.kind == "cannot_tell").unwrap();
+    assert!(note.text.contains("for each other, perhaps") && note.text.contains("update_index"), "{}", note.text);
+}
