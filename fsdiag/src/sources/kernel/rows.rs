@@ -211,8 +211,10 @@ fn server(row: &Row, rows: &[Row], look: &Look) -> Option<Server> {
     }
     let client = look.clients.iter().flatten().find(|c| Some(c.task.pid) == row.sender.pid && c.op == row.op)?;
     let slept = client.task.ran_ms?;
+    // Where requests wait without a thread, one at a lock may just have nothing to do.
+    let resting = |t: &&Task| daemon.parks && t.where_text().starts_with("futex");
     let near = |within: f64| {
-        let near = |t: &&Task| t.ran_ms.is_some_and(|ran| (0.0..within).contains(&(ran - slept)));
+        let near = |t: &&Task| !resting(t) && t.ran_ms.is_some_and(|ran| (0.0..within).contains(&(ran - slept)));
         busy.iter().copied().filter(near).collect::<Vec<_>>()
     };
     let nearest = NEIGHBOURS_MS.into_iter().map(near).find(|near| !near.is_empty())?;
