@@ -153,12 +153,13 @@ mod tests {
     fn the_thread_that_sleeps_over_a_request_is_found() {
         let (tell, hear) = std::sync::mpsc::channel();
         let (go, wait) = std::sync::mpsc::channel::<()>();
-        let sleeper = std::thread::spawn(move || {
+        let sleeper = move || {
             let buffer = bytes(READ).into_boxed_slice();
             let _ = tell.send(std::fs::read_link("/proc/thread-self").unwrap());
             let _ = wait.recv();
             std::hint::black_box(buffer);
-        });
+        };
+        let sleeper = std::thread::Builder::new().name("sleeper".into()).spawn(sleeper).unwrap();
         let link = hear.recv().unwrap();
         let tid: u32 = link.file_name().unwrap().to_str().unwrap().parse().unwrap();
         let found = || search(std::process::id(), &[tid], &[READ]);
