@@ -41,18 +41,33 @@ pub(super) fn finding(case: &Case<'_>) -> Option<Finding> {
         0 => String::new(),
         n => format!("; so {} {} more", verb(n, "does", "do"), count(n, "callback")),
     };
-    let sentence = format!(
-        "{} has waited{} for another thread that would deliver something, and the dump shows none at work: it has ended, or forgot{more}.",
-        case.name_of(*culprit),
-        for_time(case.age_of(*culprit)),
-    );
-    let finding = Finding::new(Cause::OrphanedFetch, Confidence::Low, sentence).blames(case, *culprit);
-    let mut finding = finding.alternatives(case, others).advice(&[
-        "look for an end of the thread that delivers (an error, a cancellation, a panic) that neither sends nor closes what its waiters wait for",
-        advice::SINGLE_THREAD,
-    ]);
+    let (name, age) = (case.name_of(*culprit), for_time(case.age_of(*culprit)));
+    let (cause, sentence, next) = match sends(case, *culprit) {
+        true => (
+            Cause::PermitExhaustion,
+            format!(
+                "{name} has waited{age} for room in a channel, as for a permit, and the dump shows nobody at work who would make any: permits were not given back, or the receiver has ended{more}."
+            ),
+            "look for a way out of a callback (an error, a cancellation) that does not take back what it sent",
+        ),
+        false => (
+            Cause::OrphanedFetch,
+            format!(
+                "{name} has waited{age} for another thread that would deliver something, and the dump shows none at work: it has ended, or forgot{more}."
+            ),
+            "look for an end of the thread that delivers (an error, a cancellation, a panic) that neither sends nor closes what its waiters wait for",
+        ),
+    };
+    let finding = Finding::new(cause, Confidence::Low, sentence).blames(case, *culprit);
+    let mut finding = finding.alternatives(case, others).advice(&[next, advice::SINGLE_THREAD]);
     finding.covers.extend(others);
     Some(finding)
+}
+
+/// Whether a callback in Go wants to send: a channel with room for some is how Go gives permits.
+fn sends(case: &Case<'_>, seat: usize) -> bool {
+    let mut seated = (0..case.threads.len()).filter(|at| case.seats[*at] == seat);
+    seated.any(|at| case.threads[at].thread.state.as_deref().is_some_and(|state| state.starts_with("chan send")))
 }
 
 /// Whether a dump shows a FUSE library, no callback, and nobody who may answer later: what is open there is in nobody's
@@ -196,8 +211,10 @@ fn is_standing(case: &Case<'_>, at: usize) -> bool {
 /// Those that wait in the only dump that there is, which has no clock: for a moment, or for ever.
 fn waiting_in_the_only(case: &Case<'_>) -> Vec<usize> {
     let mut shown = case.model.dumps.iter().map(|(_, dump, _)| dump).filter(|dump| !dump.is_blind());
-    let (Some(dump), None) = (shown.next(), shown.next()) else { return Vec::new() };
-    if dump.format.starts_with("go-") || !dumps_at_work(case).is_empty() {
+    let (Some(_), None) = (shown.next(), shown.next()) else { return Vec::new() };
+    // Go counts minutes from the collection of garbage that comes next: a program at rest shows none for long.
+    let busy = !dumps_at_work(case).is_empty();
+    if busy {
         return Vec::new();
     }
     let waits = |at: &usize| {

@@ -245,3 +245,18 @@ fn callbacks_at_two_locks_of_which_no_address_is_shown_may_wait_for_each_other()
     let note = report.notes.iter().find(|note| note.kind == "cannot_tell").unwrap();
     assert!(note.text.contains("for each other, perhaps") && note.text.contains("update_index"), "{}", note.text);
 }
+
+#[test]
+fn permits_that_nobody_gives_back_are_no_sign_of_health_and_no_lost_delivery() {
+    let file = "permits-of-a-channel.goroutines.txt";
+    let report = analyze(&[file]);
+    let unsure = report.notes.iter().any(|note| note.kind == "cannot_tell" && note.text.contains("goroutine 22"));
+    assert!(report.healthy && unsure, "Go states no minutes here: {}", told(&report));
+    let dir = tempfile::tempdir().unwrap();
+    let later = dir.path().join("later.txt");
+    let text = std::fs::read_to_string(testdata().join("stacks").join(file)).unwrap();
+    std::fs::write(&later, text.replace("[chan send]", "[chan send, 12 minutes]")).unwrap();
+    let report = analyze(&[later.to_str().unwrap()]);
+    let [verdict] = &report.verdicts[..] else { panic!("{}", told(&report)) };
+    assert_eq!((verdict.cause, verdict.confidence), (Cause::PermitExhaustion, Confidence::Low), "{}", told(&report));
+}

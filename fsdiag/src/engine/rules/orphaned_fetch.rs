@@ -41,6 +41,6 @@ impl Rule for OrphanedFetch {
                 "whoever ends a download must fail its waiters or start another; never give it the context of the request that began it",
             ]))
         });
-        gone.chain(standing::finding(case)).collect()
+        gone.chain(standing::finding(case).filter(|found| found.verdict.cause == Cause::OrphanedFetch)).collect()
     }
 }

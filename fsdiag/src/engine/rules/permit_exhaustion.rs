@@ -7,6 +7,7 @@ use crate::engine::{
     finding::{Finding, Rule, for_time},
     plural::count,
     report::{Cause, Confidence},
+    standing,
     waits::Why,
 };
 
@@ -25,6 +26,7 @@ impl Rule for PermitExhaustion {
             found.extend(hinted(case));
         }
         found.extend(super::unread_queue::by_kernel(case, Cause::PermitExhaustion));
+        found.extend(standing::finding(case).filter(|found| found.verdict.cause == Cause::PermitExhaustion));
         found
     }
 }
