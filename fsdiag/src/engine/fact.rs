@@ -98,6 +98,8 @@ pub trait Sink {
     /// Whose the facts that follow from that input are. `speaks`: it has written a line, and does not only hand over
     /// what it wrote before.
     fn writer(&mut self, _input: InputId, _writer: Option<&Writer>, _speaks: bool) {}
+    /// The machine on which that input's log was written was started anew.
+    fn boots(&mut self, _input: InputId) {}
     /// What `other` wrote into that input was written by a thread of `daemon`.
     fn joins(&mut self, _input: InputId, _other: &Writer, _daemon: &Writer) {}
     /// Whoever writes into that input now is one of too many to be told apart: which end is that of what it began without

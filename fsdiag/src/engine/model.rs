@@ -97,6 +97,10 @@ pub struct Model {
     /// What the dumps of each daemon tell.
     told: Vec<Told>,
     pub given_up: GivenUp,
+    /// Names that turned out to be those of threads.
+    pub threads: u64,
+    /// Places of sessions that are elsewhere now.
+    vacant: Vec<usize>,
 }
 
 impl Model {
@@ -304,6 +308,10 @@ impl Sink for Model {
         let stream = self.stream(input);
         self.last_foreign = None;
         self.turn(stream, writer, speaks);
+    }
+
+    fn boots(&mut self, input: InputId) {
+        self.boot(input);
     }
 
     fn joins(&mut self, input: InputId, other: &Writer, daemon: &Writer) {

@@ -188,6 +188,9 @@ impl Mixed {
             self.trust.forgets();
             return self.turn_to(None, text, sink);
         }
+        if text.starts_with('-') && heading::is_boot(text) {
+            return self.boots(sink);
+        }
         if envelope::is_bare(text, self.dressed) {
             return self.alone(Line { place, text, at: At::default() }, sink);
         }

@@ -144,3 +144,13 @@ fn daemons_are_told_apart_in_syslogs_of_the_new_form_by_stern_and_by_the_tags_of
         assert_eq!((report.loss.superseded, report.loss.lone_exits), (0, 0), "{log}");
     }
 }
+
+#[test]
+fn what_was_open_when_the_machine_was_started_anew_hangs_no_more() {
+    let report = analyze(&["boot.log"]);
+    assert!(report.healthy && report.orphans.is_empty(), "{:?} {:?}", report.verdicts, report.orphans);
+    let told = report.notes.iter().find(|note| note.kind == "restart").expect("the restart is told");
+    assert!(told.text.contains("sshfs[812] ended (the machine was started anew)"), "{}", told.text);
+    assert!(told.text.contains("1 request"), "{}", told.text);
+    assert_eq!(report.ops["Getattr"].count, 60);
+}

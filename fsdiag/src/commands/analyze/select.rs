@@ -85,12 +85,20 @@ impl Sink for Windowed<'_> {
         self.model.writer(input, writer, speaks);
     }
 
+    fn boots(&mut self, input: InputId) {
+        if *self.inside {
+            self.model.boots(input);
+        }
+    }
+
     fn joins(&mut self, input: InputId, other: &Writer, daemon: &Writer) {
         self.model.joins(input, other, daemon);
     }
 
     fn leaves(&mut self, input: InputId) {
-        self.model.leaves(input);
+        if *self.inside {
+            self.model.leaves(input);
+        }
     }
 
     fn passed(&mut self, input: InputId, at: At, own: bool) {

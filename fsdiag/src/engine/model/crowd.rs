@@ -3,10 +3,10 @@
 use super::{
     Model,
     ops::Micros,
-    session::Session,
+    session::{Ended, Session},
     voices::{Spare, Told},
 };
-use crate::engine::fact::{InputId, Key, Writer};
+use crate::engine::fact::{InputId, Key, Place, Writer};
 
 /// What nobody can tell any more, because too many daemons write into one log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,10 @@ impl Model {
     /// A place for a session: a new one, or that of somebody who needs it no more.
     pub(super) fn seat(&mut self, mut session: Session) -> usize {
         session.is_one_of(self.sessions.len());
+        if let Some(at) = self.vacant.pop() {
+            self.sessions[at] = session;
+            return at;
+        }
         let sessions = &self.sessions;
         let spare = self.voices.spare(|at| sessions[at].told(), |at| sessions[at].open.is_empty());
         match spare {
@@ -65,6 +69,31 @@ impl Model {
                 at
             }
         }
+    }
+
+    /// All that write into that log have ended with their machine.
+    pub(super) fn boot(&mut self, input: InputId) {
+        let stream = self.stream(input);
+        self.last_foreign = None;
+        for at in self.voices.all_sessions(stream) {
+            let place = Place { input, line: 0, part: 0 };
+            let mut before = self.vacate(at);
+            before.ended.get_or_insert_with(|| Ended {
+                crash: false,
+                text: "the machine was started anew".into(),
+                place,
+            });
+            self.past.add(Box::new(before));
+        }
+    }
+
+    /// Takes a session out; another one may have its place.
+    pub(super) fn vacate(&mut self, at: usize) -> Session {
+        let mut vacant = Session::default();
+        vacant.vacant = true;
+        self.voices.take_session(at);
+        self.vacant.push(at);
+        std::mem::replace(&mut self.sessions[at], vacant)
     }
 
     /// Whose end is whose is not known any more of what began without a number.

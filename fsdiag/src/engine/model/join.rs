@@ -10,10 +10,8 @@ impl Model {
         self.last_foreign = None;
         let places = self.voices.session_of(stream, daemon).zip(self.voices.session_of(stream, other));
         let Some((into, from)) = places.filter(|(into, from)| into != from) else { return };
-        let mut joined = Session::default();
-        joined.joined = true;
-        let told = std::mem::replace(&mut self.sessions[from], joined);
-        self.voices.take_session(from);
+        let told = self.vacate(from);
+        self.threads += 1;
         self.sessions[into].join(told);
     }
 }

@@ -81,8 +81,8 @@ pub struct Session {
     pub tells_uniques: bool,
     /// Its log tells of requests, never of answers.
     pub one_sided: bool,
-    /// Nothing is here: it was told under the name of a thread, and is where its daemon's is.
-    pub joined: bool,
+    /// Nothing is here any more: it is where its daemon's is, or with those that are over.
+    pub vacant: bool,
     ids: Ids,
     pub answered: Answered,
     /// Lines that stand before or behind their place.

@@ -133,6 +133,11 @@ impl Voices {
         self.all[*self.known.get(&(stream, writer.identity))?].session
     }
 
+    /// Every session of that stream.
+    pub(super) fn all_sessions(&self, stream: InputId) -> Vec<usize> {
+        self.living().filter(|(_, voice)| voice.stream == stream).filter_map(|(_, voice)| voice.session).collect()
+    }
+
     /// That session is nobody's any more.
     pub(super) fn take_session(&mut self, session: usize) {
         let Some(at) = self.of_session.remove(&session) else { return };

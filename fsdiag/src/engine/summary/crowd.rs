@@ -24,7 +24,7 @@ fn daemons(case: &Case<'_>) -> Option<Note> {
 
 /// Whoever reads a name in the report that is missing in it sees why.
 fn threads(case: &Case<'_>) -> Option<Note> {
-    let joined = case.model.sessions.iter().filter(|session| session.joined).count();
+    let joined = case.model.threads;
     let text = || {
         format!(
             "{} that {} where a host's or a process's does {} of a thread, as its requests tell: what it wrote is taken for the daemon's",

@@ -23,7 +23,7 @@ pub(super) fn notes(case: &Case<'_>) -> Vec<Note> {
     // A stack dump is no run of its own.
     let current: BTreeSet<usize> = model.current().map(|(at, _)| at).collect();
     let past = (0..model.sessions.len())
-        .filter(|at| !current.contains(at) && !model.sessions[*at].of_dump && !model.sessions[*at].joined);
+        .filter(|at| !current.contains(at) && !model.sessions[*at].of_dump && !model.sessions[*at].vacant);
     let past = past.map(|at| (&model.sessions[at], case.fates.of(at), model.follower(at)));
     let before = model.past.latest().map(|session| (session, model.fate_of_past(session), None));
     let told = before.chain(past).map(|(session, fate, follower)| {

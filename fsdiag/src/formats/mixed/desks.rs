@@ -55,6 +55,13 @@ impl Desks {
         Self { formats, all, places, at: 0, turns: 0, threads, joined: None, tally, most: MOST }
     }
 
+    /// Nobody has written so far; what each format gave stays counted.
+    pub(super) fn begin_anew(&mut self) {
+        self.all = vec![Desk::new(self.formats, None)];
+        self.places.clear();
+        (self.at, self.threads, self.joined) = (0, Threads::default(), None);
+    }
+
     /// Who wrote the line before.
     pub(super) fn writer(&self) -> Option<&Writer> {
         self.all[self.at].writer()

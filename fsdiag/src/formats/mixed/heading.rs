@@ -18,6 +18,12 @@ pub(super) struct Headings {
     name: Option<(u8, Box<str>)>,
 }
 
+/// `-- Boot 0123456789abcdef0123456789abcdef --` and `-- Reboot --` of journalctl: who wrote above it ended with the machine.
+pub(super) fn is_boot(text: &str) -> bool {
+    let id = text.strip_prefix("-- Boot ").and_then(|rest| rest.strip_suffix(" --"));
+    text == "-- Reboot --" || id.is_some_and(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 /// No name of a file or of a host is longer, bytes.
 const LONGEST: usize = 256;
 /// So many files and hosts are remembered.
@@ -28,7 +34,7 @@ const MOST: usize = 4096;
 pub(super) fn may_be(text: &str) -> bool {
     match text.as_bytes() {
         [b'=' | b'-' | b':', ..] | [.., b'>', b'>'] => true,
-        [b'[', b'0'..=b'9', ..] => text.len() < LONGEST && of_pssh(text).is_some(),
+        [b'[', b'1'..=b'9', ..] => text.len() < LONGEST && of_pssh(text).is_some(),
         _ => false,
     }
 }

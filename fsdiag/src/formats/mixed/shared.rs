@@ -62,6 +62,14 @@ impl Mixed {
         }
     }
 
+    /// The machine was started anew: nothing that was open has an end any more.
+    pub(super) fn boots(&mut self, sink: &mut dyn Sink) {
+        self.each(sink, |parser, out| parser.finish(out));
+        self.desks.begin_anew();
+        sink.boots(self.input);
+        sink.writer(self.input, None, false);
+    }
+
     /// There are more writers than desks: what one of them began without a number has no end from here on.
     fn put_away(&mut self, mut desk: Desk, sink: &mut dyn Sink) {
         desk.each(&mut self.desks.tally, &mut self.facts, |parser, out| parser.finish(out));

@@ -108,6 +108,10 @@ impl Sink for Tap<'_> {
         self.model.writer(input, writer, speaks);
     }
 
+    fn boots(&mut self, input: InputId) {
+        self.model.boots(input);
+    }
+
     fn joins(&mut self, input: InputId, other: &Writer, daemon: &Writer) {
         self.model.joins(input, other, daemon);
     }
