@@ -105,6 +105,13 @@ impl Row {
     }
 
     fn look(&mut self, by: &By<'_>, facts: &[Fact]) {
+        if !self.writers.iter().any(|writer| by.is(writer)) {
+            self.writers.push(by.writer());
+        }
+        // Of most daemons there is one only: what it says need not be remembered.
+        if self.writers.len() < 2 {
+            return;
+        }
         let own = by.number();
         for fact in facts {
             match &fact.what {
@@ -115,9 +122,6 @@ impl Row {
                 }
                 _ => {}
             }
-        }
-        if !facts.is_empty() && self.writers.len() < MOST_WRITERS && !self.writers.iter().any(|writer| by.is(writer)) {
-            self.writers.push(by.writer());
         }
     }
 
