@@ -28,7 +28,7 @@ use super::{
     Entry, Line, PARSERS, Taken, UNKNOWN,
     clock::Days,
     envelope::{self, Form, Margin, Opened, PART},
-    writer,
+    scan, writer,
 };
 use crate::engine::fact::{At, Fact, InputId, Place, Sink};
 
@@ -172,12 +172,12 @@ impl Mixed {
                 return;
             }
             if raw.starts_with(OWN) {
-                return self.damaged(place, &String::from_utf8_lossy(raw), sink);
+                return self.damaged(place, &scan::text(raw), sink);
             }
         }
         match text.filter(|text| text.len() == raw.len()) {
             Some(text) => self.open(place, text, sink),
-            None => self.open(place, &String::from_utf8_lossy(raw), sink),
+            None => self.open(place, &scan::text(raw), sink),
         }
     }
 

@@ -10,6 +10,12 @@ pub(super) use self::{
     number::{duration_us, fraction_us, hex, num, seconds_us},
 };
 
+/// Bytes as text, with what is no UTF-8 replaced. Almost all is UTF-8, and known to be sooner than the library looks for
+/// what is not.
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// Without the blanks before it: whatever a blank is elsewhere, nothing that begins with a graphic byte of ASCII has one.
 #[inline]
 pub(super) fn unindented(text: &str) -> &str {

@@ -2,7 +2,7 @@
 //! the columns.
 
 use super::records::Record;
-use crate::formats::clock;
+use crate::formats::{clock, scan};
 
 /// Such a table, as far as it has been read.
 pub(in crate::formats) struct Table {
@@ -85,7 +85,7 @@ impl Table {
         } else {
             self.open.push('\n');
         }
-        self.open.push_str(&String::from_utf8_lossy(line));
+        self.open.push_str(&scan::text(line));
         // Told by its own bytes, so that a row is not read again with each of its lines.
         self.quoted = ends_quoted(line, self.quoted, self.between);
         if self.open.len() > LONGEST {

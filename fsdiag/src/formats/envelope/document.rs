@@ -5,6 +5,7 @@
 use memchr::memmem;
 
 use super::records::Record;
+use crate::formats::scan;
 
 /// Such a document, as far as it has been read.
 #[derive(Default)]
@@ -62,7 +63,7 @@ impl Document {
         if !self.known {
             self.held.push((number, line.to_vec()));
         }
-        let line = String::from_utf8_lossy(line);
+        let line = scan::text(line);
         self.lines.push((self.text.len(), number));
         self.tokens(line.trim_ascii(), true).0
     }
@@ -78,7 +79,7 @@ impl Document {
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             _ => all.len(),
         };
-        let text = String::from_utf8_lossy(&all[..whole]);
+        let text = scan::text(&all[..whole]);
         self.lines.clear();
         self.lines.push((0, 1));
         let (mut found, rest) = self.tokens(&text, false);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{prefixes, records::Record};
-use crate::formats::clock::Stamp;
+use crate::formats::{clock::Stamp, scan};
 
 /// The fields that matter of what is being read.
 pub(in crate::formats) struct Journal {
@@ -32,7 +32,7 @@ impl Journal {
         if let Some((name, value)) = &mut self.binary {
             value.extend_from_slice(line);
             if is_whole(value) {
-                let (name, text) = (std::mem::take(name), String::from_utf8_lossy(value.get(8..).unwrap_or(&[])));
+                let (name, text) = (std::mem::take(name), scan::text(value.get(8..).unwrap_or(&[])));
                 let (text, lines) = (text.into_owned(), memchr::memchr_iter(b'\n', value).count() as u64);
                 self.binary = None;
                 self.field(number.saturating_sub(lines), &name, text);
@@ -41,7 +41,7 @@ impl Journal {
             }
             return Vec::new();
         }
-        let text = String::from_utf8_lossy(line);
+        let text = scan::text(line);
         if self.verbose {
             return self.verbose(number, &text);
         }

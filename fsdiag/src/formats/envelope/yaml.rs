@@ -43,7 +43,7 @@ const HOSTS: [&str; 2] = ["resource.labels.pod_name", "resource.labels.instance_
 
 impl Yaml {
     pub(super) fn line(&mut self, number: u64, line: &[u8]) -> Vec<Record> {
-        let line = String::from_utf8_lossy(line);
+        let line = scan::text(line);
         if line.trim_end() == "---" {
             let whole = self.rest();
             self.refuses |= !self.known && !self.held.is_empty();

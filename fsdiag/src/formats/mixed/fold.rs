@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::front::time_of;
-use crate::formats::gate::GATE;
+use crate::formats::{gate::GATE, scan};
 
 /// A log whose lines were broken.
 pub(super) struct Fold {
@@ -25,7 +25,7 @@ const ONE_OF: usize = 6;
 impl Fold {
     /// By the first lines: many are as wide as the widest, and what follows them begins as no line does.
     pub(super) fn of(lines: &[(u64, Vec<u8>)]) -> Option<Self> {
-        let texts: Vec<_> = lines.iter().map(|(_, line)| String::from_utf8_lossy(line)).collect();
+        let texts: Vec<_> = lines.iter().map(|(_, line)| scan::text(line)).collect();
         let width = texts.iter().map(|text| width(text)).max().filter(|width| WIDTHS.contains(width))?;
         let full = || texts.iter().zip(texts.iter().skip(1)).filter(|(text, _)| self::width(text) == width);
         let different: BTreeSet<&str> = full().map(|(text, _)| &**text).collect();
@@ -37,7 +37,7 @@ impl Fold {
 
     /// The line that is whole because this one begins another.
     pub(super) fn line(&mut self, number: u64, line: &[u8]) -> Option<(u64, String)> {
-        let text = String::from_utf8_lossy(line);
+        let text = scan::text(line);
         let goes_on = self.last == self.width && !begins(&text);
         self.last = width(&text);
         match &mut self.open {

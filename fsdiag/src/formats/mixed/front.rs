@@ -3,7 +3,7 @@
 
 use fsd_events::line::{Decoded, decode};
 
-use crate::formats::{clock::Stamp, envelope};
+use crate::formats::{clock::Stamp, envelope, scan};
 
 /// Lines of which it is not known yet in which order they stand.
 #[derive(Default)]
@@ -32,8 +32,10 @@ struct Watch {
 const UNTIMED: usize = 64;
 /// So many steps of time tell the direction.
 const STEPS: u32 = 8;
+/// So many do where all of them go on: most logs stand so, and are not to wait for long.
+const ONWARD: u32 = 3;
 /// More is not held back for it, bytes: the lines are all of one second.
-const MOST: usize = 4 << 20;
+const MOST: usize = 512 << 10;
 
 impl Front {
     pub(super) fn add(&mut self, number: u64, line: &[u8]) {
@@ -44,8 +46,10 @@ impl Front {
 
     /// None: the lines so far do not tell.
     pub(super) fn order(&self) -> Option<Order> {
-        let untimed = self.order.last.is_none() && self.held.len() >= UNTIMED;
-        let enough = self.order.up + self.order.down >= STEPS || self.bytes >= MOST || untimed;
+        let Watch { last, up, down } = self.order;
+        let untimed = last.is_none() && self.held.len() >= UNTIMED;
+        let onward = down == 0 && up >= ONWARD;
+        let enough = onward || up + down >= STEPS || self.bytes >= MOST || untimed;
         enough.then(|| self.likely())
     }
 
@@ -73,7 +77,9 @@ impl Watch {
 
 /// The time of a line and by which kind of clock.
 pub(super) fn time_of(line: &[u8]) -> Option<(u8, u64)> {
-    if let Decoded::Event(event) = decode(line) {
+    if line.starts_with(b"{")
+        && let Decoded::Event(event) = decode(line)
+    {
         return Some((0, event.head.ts_us));
     }
     let number = |stamp| match stamp {
@@ -82,7 +88,10 @@ pub(super) fn time_of(line: &[u8]) -> Option<(u8, u64)> {
         Stamp::OfYear(us) => (2, us),
         Stamp::Mono(us) => (3, us),
     };
-    envelope::time_of(&String::from_utf8_lossy(line)).map(number)
+    let text = scan::text(line);
+    // Most lines of most logs, told by one look.
+    let plain = envelope::stamped(&text).map(|(stamp, _)| stamp);
+    plain.or_else(|| envelope::time_of(&text)).map(number)
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ const MOST: usize = 4096;
 pub(super) fn may_be(text: &str) -> bool {
     match text.as_bytes() {
         [b'=' | b'-' | b':', ..] | [.., b'>', b'>'] => true,
-        [b'[', b'1'..=b'9', ..] => text.len() < LONGEST && of_pssh(text).is_some(),
+        [b'[', b'1'..=b'9', ..] => (PSSH..LONGEST).contains(&text.len()) && of_pssh(text).is_some(),
         _ => false,
     }
 }
@@ -110,6 +110,9 @@ fn of_ansible(text: &str) -> Option<&str> {
     let (host, rest) = text.strip_suffix(" >>")?.split_once(" | ")?;
     (rest.contains(" | rc=") && is_name(host)).then_some(host)
 }
+
+/// No heading of pssh is shorter.
+const PSSH: usize = "[1] 09:26:51 [SUCCESS] a".len();
 
 /// `[1] 09:26:51 [SUCCESS] node1` of pssh.
 fn of_pssh(text: &str) -> Option<&str> {

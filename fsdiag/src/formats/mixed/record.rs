@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     engine::fact::Sink,
-    formats::envelope::{Form, Record, Records},
+    formats::envelope::{Form, Record, Records, are_dressed},
 };
 
 /// In which order the lines of an input stand.
@@ -120,9 +120,10 @@ impl Mixed {
             Order::Forward if matches!(self.form, Form::Asked) && self.fold(&front) => {
                 front.held.iter().for_each(|(number, raw)| self.ranked(*number, raw, sink));
             }
-            Order::Forward => self.go_forward(|mixed| {
-                front.held.iter().for_each(|(number, raw)| mixed.line_of(mixed.place(*number), raw, None, sink));
-            }),
+            Order::Forward => {
+                self.go_forward();
+                front.held.iter().for_each(|(number, raw)| self.earlier(*number, raw, sink));
+            }
             Order::Backward => {
                 let mut held = Held::default();
                 front.held.iter().for_each(|(number, raw)| held.add(*number, raw));
@@ -140,22 +141,23 @@ impl Mixed {
     }
 
     fn unfolded(&mut self, whole: Option<(u64, String)>, sink: &mut dyn Sink) {
-        let Some((number, text)) = whole else { return };
-        // It may be of an earlier block.
-        let dressed = std::mem::replace(&mut self.dressed, true);
-        self.line_of(self.place(number), text.as_bytes(), Some(&text), sink);
+        if let Some((number, text)) = whole {
+            self.earlier(number, text.as_bytes(), sink);
+        }
+    }
+
+    /// Reads a line that was held back: it may be of an earlier block.
+    fn earlier(&mut self, number: u64, raw: &[u8], sink: &mut dyn Sink) {
+        let dressed = std::mem::replace(&mut self.dressed, are_dressed(raw));
+        self.line_of(self.place(number), raw, None, sink);
         self.dressed = dressed;
     }
 
-    /// From here on lines are read as they come, behind those that `before` reads.
-    fn go_forward(&mut self, before: impl FnOnce(&mut Self)) {
+    /// From here on lines are read as they come.
+    fn go_forward(&mut self) {
         if matches!(self.form, Form::Asked) {
             self.form = Form::Lines;
         }
-        // They may be of an earlier block.
-        let dressed = std::mem::replace(&mut self.dressed, true);
-        before(self);
-        self.dressed = dressed;
     }
 
     /// No line that is held back waits any longer for others.
@@ -174,9 +176,8 @@ impl Mixed {
         self.counts.left_out += held.left_out;
         let is_forward = held.is_forward();
         self.counts.turned |= !is_forward;
-        self.go_forward(|mixed| {
-            let read = |number, raw: &[u8]| mixed.line_of(mixed.place(number), raw, None, sink);
-            if is_forward { held.unturned(read) } else { held.turned(read) }
-        });
+        self.go_forward();
+        let read = |number, raw: &[u8]| self.earlier(number, raw, sink);
+        if is_forward { held.unturned(read) } else { held.turned(read) }
     }
 }
