@@ -47,7 +47,7 @@ fn allowed_mib(many: u64) -> f64 {
 const PREFACE: &str = "\n\
 Memory of requests without an end, MiB (with `--quick` a tenth of them). The last column is what each of the last three
 million takes, bytes: its numbers and its place in the table, not its path, which is kept once for all requests that
-name it, in about 80 bytes and its length. Whatever the log, up to 98,304 of them are judged one by one, which takes
+name it, in about 80 bytes and its length. Whatever the log, up to 95,232 of them are judged one by one, which takes
 most of the first 64 MiB.
 
 | log | none | 131,072 | a million | four million | bytes each |

@@ -27,6 +27,10 @@ pub(super) fn open_ops<'m>(lives: &[Life<'m>], kin: &[Option<Kin>]) -> Vec<OpenA
     for (life, l) in by_quality(lives, kin) {
         let mut open: Vec<&OpenOp> = l.session.judged().collect();
         open.sort_by_key(|o| (o.order, o.place));
+        // A list that doubles as it grows would take half as much again of a crowd.
+        if ops.is_empty() {
+            ops.reserve_exact(open.len());
+        }
         let apart = kin[life].and_then(|kin| Some((kin.of, kin.apart?)));
         let known = apart.map(|(of, apart)| fall_together(&ops, of, &open, apart)).unwrap_or_default();
         for (index, open) in open.into_iter().enumerate() {

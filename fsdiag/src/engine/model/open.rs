@@ -51,7 +51,7 @@ pub struct Unjudged {
 /// Most that are kept as they came.
 const LATEST: usize = 8192;
 /// Most of a crowd that a report weighs one by one; the others it counts.
-const JUDGED: usize = 3 << 15;
+const JUDGED: usize = 93 << 10;
 
 impl OpenOps {
     pub fn len(&self) -> usize {
