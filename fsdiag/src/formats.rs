@@ -36,6 +36,8 @@ pub struct Line<'a> {
     pub place: Place,
     pub text: &'a str,
     pub at: At,
+    /// The machine whose line it is; empty where its envelope does not tell.
+    pub host: &'a str,
 }
 
 /// What a parser did with a line.
@@ -175,6 +177,7 @@ impl Line<'_> {
 
     /// Somebody else tells that this one died.
     fn death(&self, victim: Victim, out: &mut Vec<Fact>) -> Taken {
+        let victim = Victim { host: self.host.into(), ..victim };
         let text = snippet(self.text);
         out.push(self.fact(What::SessionEnd { crash: true, text, victim: Some(victim) }));
         Taken::Yes

@@ -305,6 +305,8 @@ pub struct Victim {
     pub pid: Option<u32>,
     /// Its program, unit or container.
     pub name: Option<Box<str>>,
+    /// The machine of whoever tells of it; empty: not told.
+    pub host: Box<str>,
 }
 
 impl Victim {

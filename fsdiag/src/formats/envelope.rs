@@ -425,7 +425,7 @@ mod tests {
             (format!("{{\"log\":\"{text}\",\"kubernetes\":{{\"pod_name\":\"a\"}}}}"), told("a", "", None)),
             (format!("fused-1  | Nov 22 09:43:26 nas fused[1]: {text}"), told("fused-1", "fused", Some(1))),
             (format!("[pod/fuse-x7k2p/mounter] {text}"), told("fuse-x7k2p/mounter", "", None)),
-            (format!("Nov 22 09:43:26 nas kernel: {text}"), told("", "", None)),
+            (format!("Nov 22 09:43:26 nas kernel: {text}"), told("nas", "kernel", None)),
             (format!("2026-11-22 09:43:26 {text}"), told("", "", None)),
         ] {
             assert_eq!(by(line.clone()), expected, "{line}");

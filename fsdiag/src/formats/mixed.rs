@@ -192,12 +192,12 @@ impl Mixed {
             return self.boots(sink);
         }
         if envelope::is_bare(text, self.dressed) {
-            return self.alone(Line { place, text, at: At::default() }, sink);
+            return self.alone(Line { place, text, at: At::default(), host: "" }, sink);
         }
         match envelope::stamped(text).filter(|_| !self.dressed) {
             Some((stamp, text)) => {
                 let at = self.days.at_any(Some(stamp));
-                self.alone(Line { place, text, at }, sink);
+                self.alone(Line { place, text, at, host: "" }, sink);
             }
             None => self.unwrap(place, text, sink),
         }
@@ -244,7 +244,7 @@ impl Mixed {
             return self.damaged(place, text, sink);
         }
         let by = Some(&opened.by).filter(|by| by.is_known());
-        self.foreign(Line { place, text, at }, opened.outer, by, sink);
+        self.foreign(Line { place, text, at, host: opened.by.host }, opened.outer, by, sink);
     }
 
     /// A line without the NULs that a crash of the machine leaves before it; None: there is nothing else.

@@ -251,7 +251,7 @@ fn check_gate<'a>(lines: impl Iterator<Item = &'a str> + Clone) {
             let place = Place { input: InputId(0), line: number as u64 + 1, part: 0 };
             let kept_off = parser.is_idle() && GATE.of(text) & (1 << at) == 0;
             let before = out.len();
-            let taken = parser.line(&Line { place, text, at: At::default() }, &mut out);
+            let taken = parser.line(&Line { place, text, at: At::default(), host: "" }, &mut out);
             if kept_off {
                 assert_eq!((taken, out.len(), parser.is_idle()), (Taken::No, before, true), "{}: {text}", entry.format);
             }

@@ -14,6 +14,8 @@ use super::{
 };
 use crate::engine::{fact::Writer, model::hash::NumberHasher};
 
+const KERNEL: &str = "kernel";
+
 /// Who wrote a line; all empty where nothing tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct By<'a> {
@@ -27,14 +29,22 @@ pub(super) struct By<'a> {
 impl<'a> By<'a> {
     /// This one, and from what it wraps what it does not know itself.
     pub(super) fn around(self, inner: Self) -> Self {
+        if inner.name == KERNEL && self.is_known() {
+            return self;
+        }
         let named = self.pid.is_some() || !self.name.is_empty();
         let (name, pid) = if named { (self.name, self.pid) } else { (inner.name, inner.pid) };
         Self { host: if self.host.is_empty() { inner.host } else { self.host }, name, pid }
     }
 
+    /// The kernel of a machine: it tells of all that run there, and is no daemon.
+    pub(super) fn kernel_of(host: &'a str) -> Self {
+        By { host, name: KERNEL, pid: None }
+    }
+
     /// Whether anything tells.
     pub(super) fn is_known(&self) -> bool {
-        self.pid.is_some() || !self.host.is_empty() || !self.name.is_empty()
+        self.name != KERNEL && (self.pid.is_some() || !self.host.is_empty() || !self.name.is_empty())
     }
 
     /// Whether it is that writer.

@@ -45,6 +45,23 @@ fn what_befalls_clients_in_the_log_of_a_daemon_is_nothing_of_that_daemon() {
 }
 
 #[test]
+fn what_died_on_another_machine_is_no_daemon_of_this_one() {
+    for file in ["other-host-systemd.log", "other-host-docker.log", "other-host-number.log"] {
+        let (report, _) = analyze(&[file]);
+        assert!(!causes(&report).contains(&Cause::DaemonGone), "{file}: {:?}", report.verdicts);
+        assert!(report.verdicts.iter().all(|verdict| verdict.confidence < Confidence::Certain), "{file}");
+    }
+}
+
+#[test]
+fn each_machine_tells_of_its_own_daemon() {
+    let (report, _) = analyze(&["own-hosts.log"]);
+    let gone = report.verdicts.iter().filter(|verdict| verdict.cause == Cause::DaemonGone);
+    let sure: Vec<Confidence> = gone.map(|verdict| verdict.confidence).collect();
+    assert_eq!(sure, [Confidence::Certain; 3], "{:?} {:?}", report.verdicts, report.notes);
+}
+
+#[test]
 fn a_failure_in_the_words_of_a_crash_is_none_without_goroutines() {
     let (report, _) = analyze(&["hang.log", "aws.txt"]);
     assert_eq!(causes(&report), [Cause::LockPileup], "{:?}", report.verdicts);

@@ -7,7 +7,7 @@ mod fit;
 use std::collections::VecDeque;
 
 pub use self::fates::Fates;
-use self::fit::{Fit, by_name, by_number, fit_of_dump, is_a_daemon, share_a_path};
+use self::fit::{Fit, by_name, by_number, fit_of_dump, is_a_daemon, is_elsewhere, share_a_path};
 use super::{
     Model,
     ops::Micros,
@@ -82,7 +82,8 @@ impl Model {
     pub(super) fn end(&mut self, place: Place, at: At, ended: Ended, victim: Option<&Victim>) {
         let stream = self.stream(place.input);
         let own = self.voices.session(stream).filter(|at| self.is_daemon(*at));
-        let daemons = self.daemons(stream);
+        let mut daemons = self.daemons(stream);
+        daemons.retain(|at| victim.is_none_or(|victim| !is_elsewhere(&self.sessions[*at], victim)));
         if own.is_some() || daemons.is_empty() {
             let session = self.foreign(place);
             session.clock.time(at);
@@ -181,6 +182,9 @@ impl Model {
     }
 
     fn fit(&self, session: &Session, victim: &Victim, told: Told) -> Fit {
+        if is_elsewhere(session, victim) {
+            return Fit::Not;
+        }
         let is_client = || session.judged().any(|open| open.call.pid.is_some() && open.call.pid == victim.pid);
         by_number(session.about.pid, victim.pid).unwrap_or_else(|| match is_client() {
             true => Fit::Not,

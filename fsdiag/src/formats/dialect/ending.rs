@@ -77,12 +77,12 @@ fn of_memory(text: &str) -> Option<Victim> {
     let pid = |(pid, rest)| (u32::try_from(pid).ok(), rest);
     if let Some((pid, rest)) = scan::after(text, OF_MEMORY).and_then(scan::num).map(pid) {
         let name = rest.strip_prefix(" (").and_then(|rest| scan::split(rest, ")")).map(|(name, _)| name.into());
-        return Some(Victim { by_kernel: true, pid, name });
+        return Some(Victim { by_kernel: true, pid, name, ..Victim::default() });
     }
     let rest = scan::after(text, OOM_KILL)?;
     let name = scan::after(rest, ",task=").and_then(|name| name.split(',').next()).map(Into::into);
     let pid = scan::after(rest, ",pid=").and_then(scan::num).and_then(|found| pid(found).0);
-    Some(Victim { by_kernel: true, pid, name })
+    Some(Victim { by_kernel: true, pid, name, ..Victim::default() })
 }
 
 /// Who died, where the line tells of a death.
@@ -144,7 +144,7 @@ fn by_shell(text: &str) -> Option<Victim> {
     let (pid, state) = job(text)?;
     let command = after_state(state)?.trim_start();
     let name = program(command.strip_prefix("(core dumped)").unwrap_or(command));
-    Some(Victim { by_kernel: false, pid, name })
+    Some(Victim { pid, name, ..Victim::default() })
 }
 
 fn after_state(text: &str) -> Option<&str> {

@@ -142,7 +142,7 @@ impl CephRequests {
             ..Thread::default()
         };
         let place = crate::engine::fact::Place { line: row.line, ..draft.place };
-        draft.thread(&Line { place, text: "", at: draft.at }, thread);
+        draft.thread(&Line { place, text: "", at: draft.at, host: "" }, thread);
     }
 }
 

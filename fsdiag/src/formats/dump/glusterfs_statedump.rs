@@ -196,7 +196,12 @@ impl Statedump {
         };
         let threads = draft.dump.threads.len();
         draft.thread(
-            &Line { place: crate::engine::fact::Place { line: stack.line, ..draft.place }, text: "", at: draft.at },
+            &Line {
+                place: crate::engine::fact::Place { line: stack.line, ..draft.place },
+                text: "",
+                at: draft.at,
+                host: "",
+            },
             thread,
         );
         if draft.dump.threads.len() > threads {

@@ -186,7 +186,7 @@ mod tests {
     fn dump(lines: impl Iterator<Item = String>) -> Dump {
         let (mut jstack, mut out) = (Jstack::default(), Vec::new());
         for text in std::iter::once("Full thread dump OpenJDK 64-Bit Server VM:".to_owned()).chain(lines) {
-            jstack.line(&Line { place: Place::default(), text: &text, at: At::default() }, &mut out);
+            jstack.line(&Line { place: Place::default(), text: &text, at: At::default(), host: "" }, &mut out);
         }
         jstack.finish(&mut out);
         match out.pop().map(|fact| fact.what) {

@@ -180,7 +180,7 @@ fn tagged(text: &str, of_machine: bool) -> Option<(&str, By<'_>)> {
     };
     let inner = &rest[end + 1..];
     if tag == "kernel" {
-        return Some((inner, By::default()));
+        return Some((inner, By::kernel_of(host)));
     }
     match tag.strip_suffix(']') {
         Some(tag) => {
@@ -213,7 +213,7 @@ fn facility<'a>(first: &'a str, rest: &'a str) -> Option<(&'a str, By<'a>)> {
         Some((name, pid)) => (name, pid.parse().ok()),
         None => (tag, None),
     };
-    let by = if name == "kernel" { By::default() } else { By { host, name, pid } };
+    let by = if name == "kernel" { By::kernel_of(host) } else { By { host, name, pid } };
     (!name.is_empty() && name.bytes().all(is_plain)).then_some((inner, by))
 }
 

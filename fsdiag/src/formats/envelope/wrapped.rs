@@ -126,7 +126,7 @@ impl Wrapped<'_> {
     fn by(&self) -> By<'_> {
         let name = self.identifier.as_deref().or(self.comm.as_deref()).unwrap_or_default();
         if name == "kernel" {
-            return By::default();
+            return By::kernel_of(self.host.as_deref().unwrap_or_default());
         }
         // The journal's number is that of the container engine, which writes for all of its containers.
         match self.container.as_deref().or(self.pod.as_deref()).or(self.tag.as_deref()) {

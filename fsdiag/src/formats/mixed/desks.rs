@@ -221,7 +221,7 @@ mod tests {
             Turn::Stays | Turn::To => Vec::new(),
         };
         let mut facts = Vec::new();
-        desks.read(&Line { place: Place::default(), text, at: At::default() }, &mut facts);
+        desks.read(&Line { place: Place::default(), text, at: At::default(), host }, &mut facts);
         (left, facts.len())
     }
 

@@ -32,7 +32,7 @@ struct Watch {
 const UNTIMED: usize = 64;
 /// So many steps of time tell the direction.
 const STEPS: u32 = 8;
-/// So many do where all of them go on: most logs stand so, and are not to wait for long.
+/// So many do where all of them go on, in lines enough to show their widths: most logs stand so.
 const ONWARD: u32 = 3;
 /// More is not held back for it, bytes: the lines are all of one second.
 const MOST: usize = 512 << 10;
@@ -48,7 +48,7 @@ impl Front {
     pub(super) fn order(&self) -> Option<Order> {
         let Watch { last, up, down } = self.order;
         let untimed = last.is_none() && self.held.len() >= UNTIMED;
-        let onward = down == 0 && up >= ONWARD;
+        let onward = down == 0 && up >= ONWARD && self.held.len() >= UNTIMED;
         let enough = onward || up + down >= STEPS || self.bytes >= MOST || untimed;
         enough.then(|| self.likely())
     }

@@ -2,6 +2,7 @@
 
 use crate::engine::{
     fact::{Dump, Victim},
+    model::session::Session,
     report::Confidence,
 };
 
@@ -57,6 +58,20 @@ pub(super) fn is_a_daemon(name: &str) -> bool {
 
 pub(super) fn fit_of_dump(dump: &Dump, victim: &Victim) -> Fit {
     by_number(dump.pid, victim.pid).unwrap_or_else(|| by_name(dump.process.as_deref(), victim).min(Fit::Namesake))
+}
+
+/// Whether a death is told by another machine than the daemon's. A container is called by its own name.
+pub(super) fn is_elsewhere(session: &Session, victim: &Victim) -> bool {
+    let Some(writer) = session.about.writer.as_deref() else { return false };
+    let is_container = writer.name.is_empty() && writer.pid.is_none();
+    let told = !writer.host.is_empty() && !victim.host.is_empty();
+    told && !is_container && !is_one_machine(&writer.host, &victim.host)
+}
+
+/// `nas` and `nas.lan` are.
+fn is_one_machine(a: &str, b: &str) -> bool {
+    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Whether what a daemon said when it started and what is told of a death name one path: that of its mount.

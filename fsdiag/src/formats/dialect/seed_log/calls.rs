@@ -145,7 +145,7 @@ mod tests {
         for line in 0..1000 {
             let place = Place { line, ..Place::default() };
             let at = At { wall_us: Some(1_795_340_606_000_001), mono_us: None };
-            calls.exit(&Line { place, text: "", at }, done(place.key()), Op::Read, 10, &mut out);
+            calls.exit(&Line { place, text: "", at, host: "" }, done(place.key()), Op::Read, 10, &mut out);
         }
         assert_eq!((calls.early.len(), out.len()), (EARLY, 1000 - EARLY));
     }
