@@ -3,6 +3,7 @@
 
 use fsd_events::line::{Decoded, decode};
 
+use super::ties;
 use crate::formats::{clock::Stamp, envelope, scan};
 
 /// Lines of which it is not known yet in which order they stand.
@@ -36,6 +37,8 @@ const STEPS: u32 = 8;
 const ONWARD: u32 = 3;
 /// More is not held back for it, bytes: the lines are all of one second.
 const MOST: usize = 512 << 10;
+/// More lines than these are not read both ways.
+const MOST_PAIRED: usize = 4096;
 
 impl Front {
     pub(super) fn add(&mut self, number: u64, line: &[u8]) {
@@ -59,6 +62,20 @@ impl Front {
         const MORE_THAN_ONCE: u32 = 2;
         let Watch { up, down, .. } = self.order;
         if down >= MORE_THAN_ONCE && down > 3 * up { Order::Backward } else { Order::Forward }
+    }
+
+    /// The same at the end of an input, where the lines themselves may tell: no request ends before it begins.
+    pub(super) fn likely_at_end(&self) -> Order {
+        /// Fewer may be of a log that was cut.
+        const FEWEST: usize = 3;
+        let lines = || self.held.iter().map(|(_, line)| &line[..]);
+        let likely = self.likely();
+        if likely == Order::Backward || self.order.up > 0 || self.held.len() > MOST_PAIRED {
+            return likely;
+        }
+        let turned = ties::paired(lines().rev());
+        let is_turned = turned >= FEWEST && turned > 2 * ties::paired(lines());
+        if is_turned { Order::Backward } else { likely }
     }
 }
 
@@ -119,6 +136,18 @@ mod tests {
         assert_eq!(front(&[1, 2, 3, 1, 2, 3, 4, 5, 6, 7]).order(), Some(Order::Forward));
         assert_eq!(front(&[9, 9, 1]).likely(), Order::Forward);
         assert_eq!(front(&[]).likely(), Order::Forward);
+    }
+
+    #[test]
+    fn requests_that_end_before_they_begin_tell_it_where_times_do_not() {
+        let mut front = Front::default();
+        for id in (1..5).rev() {
+            front.add(id, format!("2026-11-22T09:43:26Z [FUSE] Getattr EXIT (id={id}, elapsed=1ms)").as_bytes());
+            front.add(id, format!("2026-11-22T09:43:26Z [FUSE] Getattr ENTER (id={id})").as_bytes());
+        }
+        assert_eq!((front.likely(), front.likely_at_end()), (Order::Forward, Order::Backward));
+        front.held.reverse();
+        assert_eq!(front.likely_at_end(), Order::Forward);
     }
 
     #[test]

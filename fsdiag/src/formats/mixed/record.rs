@@ -163,7 +163,7 @@ impl Mixed {
     /// No line that is held back waits any longer for others.
     pub(super) fn release(&mut self, sink: &mut dyn Sink) {
         if let Rank::Asked(front) = &self.rank {
-            let order = front.likely();
+            let order = front.likely_at_end();
             self.rank_as(order, sink);
         }
         if let Rank::Folded(fold) = &mut self.rank {
