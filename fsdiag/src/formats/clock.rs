@@ -16,6 +16,34 @@ pub(super) enum Stamp {
     Mono(u64),
 }
 
+impl Stamp {
+    /// The time of a line with this stamp inside another one. The inner one is nearer to the event; but lines without it
+    /// have the outer one only, and between clocks of two kinds, or two zones, lies no age: there the outer one counts.
+    pub(super) fn within(self, outer: Self) -> Self {
+        match (outer, self) {
+            (_, Stamp::Wall(_)) => self,
+            (Stamp::OfDay(around), Stamp::OfDay(own)) => near(own, around).map_or(outer, Stamp::OfDay),
+            (Stamp::OfYear(around), Stamp::OfYear(own)) => near(own, around).map_or(outer, Stamp::OfYear),
+            (Stamp::OfYear(around), Stamp::OfDay(own)) => of_date(own, around).map_or(outer, Stamp::OfYear),
+            _ => outer,
+        }
+    }
+}
+
+/// No line takes longer from one stamp to the other, one of which may be of whole seconds.
+const AT_ONCE: u64 = 2_000_000;
+
+/// The first of two times, unless something else than the way of a line lies between them.
+fn near(own: u64, around: u64) -> Option<u64> {
+    (own.abs_diff(around) <= AT_ONCE).then_some(own)
+}
+
+/// A time of day on the date of another stamp, or on the one before or behind it.
+fn of_date(own: u64, around: u64) -> Option<u64> {
+    let same = around - around % DAY_US + own;
+    [same, same.saturating_sub(DAY_US), same + DAY_US].into_iter().find_map(|own| near(own, around))
+}
+
 /// By how much the stamps of a daemon differ from those that a container or the journal puts before them: they may be of
 /// another zone.
 #[derive(Debug, Default)]
@@ -360,6 +388,24 @@ mod tests {
         assert_eq!(zone.own(at(noon + 40_000), None), at(noon + 2 * hour + 40_000));
         assert_eq!(zone.own(at(noon), Some(Stamp::Wall(noon + 90_000_000))), at(noon));
         assert_eq!(zone.own(at(noon), None), at(noon), "that was a delay");
+    }
+
+    #[test]
+    fn clocks_of_two_kinds_are_never_compared() {
+        let second = 1_000_000;
+        let (day, year) = (|at: u64| Stamp::OfDay(at * second), |at: u64| Stamp::OfYear(at * second));
+        let mono = Stamp::Mono(1_330_393_341);
+        assert_eq!(Stamp::OfDay(64_731_100_000).within(year(864_000 + 64_732)), Stamp::OfYear(928_731_100_000));
+        assert_eq!(day(86_399).within(year(864_000)), year(863_999), "the inner one is of the day before");
+        assert_eq!(day(0).within(year(863_999)), year(864_000));
+        assert_eq!(day(64_731).within(year(864_000 + 68_331)), year(864_000 + 68_331), "of another zone");
+        for outer in [day(64_731), year(928_731), Stamp::Mono(second), Stamp::Wall(second)] {
+            assert_eq!(mono.within(outer), outer);
+        }
+        assert_eq!(day(64_731).within(mono), mono);
+        assert_eq!(year(64_731).within(day(64_731)), day(64_731));
+        assert_eq!(Stamp::OfDay(64_731_100_000).within(day(64_731)), Stamp::OfDay(64_731_100_000));
+        assert_eq!(Stamp::Wall(second).within(year(64_731)), Stamp::Wall(second));
     }
 
     #[test]

@@ -271,12 +271,11 @@ fn around(outer: Option<Stamp>, inner: Option<Stamp>) -> Option<Stamp> {
     outer.filter(|outer| matches!((outer, inner), (Stamp::Wall(_), Some(Stamp::Wall(_)))))
 }
 
-/// The inner stamp is nearer to the event, but a wall clock beats a time without a date.
+/// One time of the two of a line.
 fn better(outer: Option<Stamp>, inner: Option<Stamp>) -> Option<Stamp> {
     match (outer, inner) {
-        (Some(Stamp::Wall(_)), Some(Stamp::OfDay(_) | Stamp::OfYear(_) | Stamp::Mono(_)) | None) => outer,
-        (_, None) => outer,
-        _ => inner,
+        (Some(outer), Some(inner)) => Some(inner.within(outer)),
+        _ => inner.or(outer),
     }
 }
 

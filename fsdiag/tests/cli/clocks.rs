@@ -1,6 +1,6 @@
 //! Clocks, of `testdata/clocks`: time goes on by whatever is written, and a clock that is set makes nothing old.
 
-use std::{path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command};
 
 use fsdiag::engine::report::{Cause, Confidence, Report};
 
@@ -88,4 +88,53 @@ fn latencies_are_told_no_more_exactly_than_the_log_has_them() {
         let told = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).nth(3);
         assert_eq!(told, Some(least), "{sample}: {text}");
     }
+}
+
+/// Reads of go-fuse that are answered at once, then one that is not and what somebody else says; each line in a stamp.
+fn in_flight(own: fn(u32) -> String, around: fn(u32) -> String, words: &[&str]) -> String {
+    let stamped = |at: u32, text: &str| format!("{}{}{text}\n", around(at), own(at));
+    let read = |id: u32| format!("rx {id}: READ n6 {{Fh 1 [0 +4096)  L 0 RDONLY,0x8000}} ");
+    let answer = |id: u32| format!("tx {id}:     OK,  4096b data \"abc\"");
+    let served = |at| [stamped(at, &read(2 * at)), stamped(at, &answer(2 * at))].concat();
+    let spoken = |text: &&str| format!("{}{text}\n", around(40));
+    let open = [stamped(40, &read(90)), stamped(40, &read(92))].concat();
+    let (first, then): (String, String) = ((1..20).map(served).collect(), (20..40).map(served).collect());
+    [first, spoken(&"Filesystem mounted and ready."), then, open, words.iter().map(spoken).collect()].concat()
+}
+
+/// What is said of such a log, and the age of its oldest request.
+fn said(log: &str) -> (Vec<(Cause, Confidence)>, f64) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mount.log");
+    fs::write(&path, log).unwrap();
+    let report = super::field::analyze(&[path]);
+    assert_eq!(report.orphans.len(), 2, "{log}");
+    let oldest = report.orphans[0].age_s.unwrap_or_default();
+    (report.verdicts.iter().map(|v| (v.cause, v.confidence)).collect(), oldest)
+}
+
+#[test]
+fn a_line_without_the_daemon_s_own_time_makes_no_request_years_old() {
+    let of_day: fn(u32) -> String = |at| format!("17:58:{at:02}.100000 ");
+    let since_boot: fn(u32) -> String = |at| format!("[ 13{at:02}.393341] ");
+    let syslog: fn(u32) -> String = |at| format!("Nov 30 17:58:{at:02} nas gocryptfs[812]: ");
+    let foreman: fn(u32) -> String = |at| format!("17:58:{at:02} mnt.1   | ");
+    let elsewhere: fn(u32) -> String = |at| format!("18:58:{at:02}.100000 ");
+    for (own, around) in
+        [(of_day, syslog), (since_boot, syslog), (since_boot, foreman), (elsewhere, syslog), (elsewhere, foreman)]
+    {
+        let log = in_flight(own, around, &["some words of the daemon"]);
+        let log = log.replace("[812]: some words", "[1]: some words");
+        let (verdicts, oldest) = said(&log);
+        assert!(verdicts.is_empty() && oldest < 2.0, "{verdicts:?}, {oldest} s: {log}");
+    }
+}
+
+#[test]
+fn a_hang_inside_other_stamps_stays_a_hang() {
+    let of_day: fn(u32) -> String = |at| format!("17:58:{at:02}.100000 ");
+    let syslog: fn(u32) -> String = |at| format!("Nov 30 17:58:{at:02} nas gocryptfs[812]: ");
+    let log = in_flight(of_day, syslog, &[]);
+    let (verdicts, oldest) = said(&format!("{log}Nov 30 18:58:40 nas systemd[1]: Started Session 3 of user joe.\n"));
+    assert_eq!((verdicts.len(), oldest), (1, 3599.9), "{verdicts:?}");
 }
