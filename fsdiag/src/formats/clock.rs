@@ -66,10 +66,12 @@ impl Zone {
 }
 
 /// What lies between two clocks, without what a line took from one to the other: zones differ by quarters of an hour.
+/// What differs by anything else was stamped anew, later than it was written.
 fn between(own: u64, around: u64) -> i64 {
     const QUARTER: i64 = 900_000_000;
     let apart = own as i64 - around as i64;
-    (apart + QUARTER / 2).div_euclid(QUARTER) * QUARTER
+    let zone = (apart + QUARTER / 2).div_euclid(QUARTER) * QUARTER;
+    if apart.abs_diff(zone) <= AT_ONCE { zone } else { apart }
 }
 
 pub(super) const DAY_US: u64 = 86_400_000_000;
@@ -386,8 +388,18 @@ mod tests {
         assert_eq!(zone.own(at(noon), None), at(noon));
         assert_eq!(zone.own(at(noon + 2 * hour), Some(Stamp::Wall(noon + 30_000))), at(noon + 2 * hour));
         assert_eq!(zone.own(at(noon + 40_000), None), at(noon + 2 * hour + 40_000));
-        assert_eq!(zone.own(at(noon), Some(Stamp::Wall(noon + 90_000_000))), at(noon));
+        assert_eq!(zone.own(at(noon), Some(Stamp::Wall(noon + 1_900_000))), at(noon));
         assert_eq!(zone.own(at(noon), None), at(noon), "that was a delay");
+    }
+
+    #[test]
+    fn what_a_log_waited_for_to_be_printed_makes_no_request_older() {
+        let at = |second: u64| At { wall_us: Some(second * 1_000_000), mono_us: None };
+        for later in [90, 300, 449, 451, 1_200, 7_500] {
+            let mut zone = Zone::default();
+            assert_eq!(zone.own(at(50_000), Some(Stamp::Wall((50_000 + later) * 1_000_000))), at(50_000));
+            assert_eq!(zone.own(at(50_001 + later), None), at(50_001), "{later} s later");
+        }
     }
 
     #[test]

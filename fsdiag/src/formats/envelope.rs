@@ -76,7 +76,9 @@ impl<'a> Opened<'a> {
     /// Without what is not believed.
     pub(super) fn doubted(self) -> Self {
         let Some(Doubt { with, stamp, by, .. }) = self.doubt else { return self };
-        Opened { text: with, stamp, by, outer: None, doubt: None, ..self }
+        // What is not believed may be the inner time itself.
+        let outer = self.outer.filter(|_| stamp == self.stamp);
+        Opened { text: with, stamp, by, outer, doubt: None, ..self }
     }
 }
 

@@ -215,7 +215,7 @@ impl Mixed {
         if line.at.wall_us.is_some() {
             line.at = self.desks.own(line.at, None);
         }
-        self.offer(&line, sink);
+        self.offer(&line, None, sink);
     }
 
     #[inline(never)]
@@ -290,15 +290,18 @@ impl Mixed {
         }
     }
 
-    /// Offers a line to the parsers of its writer, and hands over what comes of it.
+    /// Offers a line to the parsers of its writer, and hands over what comes of it; `outer`: its time as told around it.
     #[inline]
-    fn offer(&mut self, line: &Line<'_>, sink: &mut dyn Sink) {
+    fn offer(&mut self, line: &Line<'_>, outer: Option<At>, sink: &mut dyn Sink) {
         match self.desks.read(line, &mut self.facts) {
             Taken::Bad => self.counts.bad_lines += 1,
             Taken::No if envelope::is_object(line.text) && self.shipped(line, sink) => return,
             // The time of day may stand in the line itself.
             Taken::Chat(at) if self.facts.is_empty() => return self.passed(at, true, sink),
-            taken if self.facts.is_empty() => return self.passed(line.at, taken.is_own(), sink),
+            taken if self.facts.is_empty() => {
+                let at = outer.and_then(|outer| self.desks.heard(outer)).unwrap_or(line.at);
+                return self.passed(at, taken.is_own(), sink);
+            }
             _ => {}
         }
         self.hand_over(sink);

@@ -131,6 +131,34 @@ fn a_line_without_the_daemon_s_own_time_makes_no_request_years_old() {
 }
 
 #[test]
+fn a_log_that_is_printed_later_makes_no_request_older() {
+    let own: fn(u32) -> String = |at| format!("2026/11/30 17:58:{at:02} ");
+    let by_twenty_minutes: fn(u32) -> String = |at| format!("2026-11-30T18:18:40.00{at:02}307Z ");
+    let by_five: fn(u32) -> String = |at| format!("2026-11-30T18:03:40.00{at:02}307Z ");
+    for around in [by_twenty_minutes, by_five] {
+        for words in ["##[error]Process completed with exit code 1.", "fuse.Error: [Errno 95] Operation not supported"]
+        {
+            let (verdicts, oldest) = said(&in_flight(own, around, &[words]));
+            assert!(verdicts.is_empty() && oldest < 2.0, "{verdicts:?}, {oldest} s: {words}");
+        }
+    }
+}
+
+#[test]
+fn what_others_write_by_another_zone_than_a_daemon_s_makes_its_requests_no_older() {
+    let own: fn(u32) -> String = |at| format!("2026/11/30 12:58:{at:02} ");
+    let around: fn(u32) -> String = |at| format!("2026-11-30T17:58:{at:02}.000307+00:00 nas mnt[812]: ");
+    let log = in_flight(own, around, &[]);
+    for words in
+        ["systemd[1]: Started Session 3 of user joe.", "kubelet[77]: 2026/11/30 17:58:40 some words of its own"]
+    {
+        let told = format!("2026-11-30T17:58:40.000307+00:00 nas {words}\n");
+        let (verdicts, oldest) = said(&format!("{told}{log}{told}"));
+        assert!(verdicts.is_empty() && oldest < 2.0, "{verdicts:?}, {oldest} s: {words}");
+    }
+}
+
+#[test]
 fn a_hang_inside_other_stamps_stays_a_hang() {
     let of_day: fn(u32) -> String = |at| format!("17:58:{at:02}.100000 ");
     let syslog: fn(u32) -> String = |at| format!("Nov 30 17:58:{at:02} nas gocryptfs[812]: ");

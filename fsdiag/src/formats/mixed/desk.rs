@@ -107,6 +107,11 @@ impl Desk {
         self.worth
     }
 
+    /// Whether any event was in what its writer wrote.
+    pub(super) fn has_told(&self) -> bool {
+        self.worth.told
+    }
+
     /// Requests whose ends nobody else would know.
     pub(super) fn open(&self) -> u32 {
         self.worth.open

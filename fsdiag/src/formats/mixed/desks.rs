@@ -10,7 +10,7 @@ use crate::{
     engine::fact::{At, Fact, Writer},
     formats::{
         Entry, Line, PARSERS, Parser, Taken, UNKNOWN,
-        clock::Stamp,
+        clock::{Stamp, Zone},
         gate::{Formats, GATE},
         writer::By,
     },
@@ -27,6 +27,8 @@ pub(super) struct Desks {
     turns: u64,
     threads: Threads,
     joined: Option<Joined>,
+    /// Of whoever began requests and stamped a line inside another stamp last.
+    zone: Zone,
     pub(super) tally: Tally,
     /// Room for so many.
     most: usize,
@@ -51,8 +53,8 @@ impl Desks {
         let bits = PARSERS.iter().zip(0..).map(|(entry, at)| Formats::from(named(entry.format)) << at);
         let formats = bits.fold(0, |formats, bit| formats | bit);
         let (all, places) = (vec![Desk::new(formats, None)], HashTable::new());
-        let (threads, tally) = (Threads::default(), Tally::default());
-        Self { formats, all, places, at: 0, turns: 0, threads, joined: None, tally, most: MOST }
+        let (threads, zone, tally) = (Threads::default(), Zone::default(), Tally::default());
+        Self { formats, all, places, at: 0, turns: 0, threads, joined: None, zone, tally, most: MOST }
     }
 
     /// Nobody has written so far; what each format gave stays counted.
@@ -145,7 +147,17 @@ impl Desks {
 
     /// The time of a line of the present writer by that one's clock.
     pub(super) fn own(&mut self, at: At, around: Option<Stamp>) -> At {
-        self.all[self.at].zone.own(at, around)
+        let desk = &mut self.all[self.at];
+        if around.is_some() && desk.has_told() {
+            self.zone.own(at, around);
+        }
+        desk.zone.own(at, around)
+    }
+
+    /// The time of a line of whoever has begun no request, by the clock of those whose requests grow old by it; `outer`:
+    /// as those who collected it tell.
+    pub(super) fn heard(&mut self, outer: At) -> Option<At> {
+        (!self.all[self.at].has_told()).then(|| self.zone.own(outer, None))
     }
 
     /// Offers a line to the parsers of its writer.

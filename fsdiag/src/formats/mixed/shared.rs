@@ -2,7 +2,7 @@
 
 use super::{Mixed, desk::Desk, desks::Turn, heading, threads::Joined};
 use crate::{
-    engine::fact::{Fact, Sink},
+    engine::fact::{At, Fact, Sink},
     formats::{
         Line, Parser,
         clock::Stamp,
@@ -31,10 +31,14 @@ impl Mixed {
         if by.is_some() || !self.desks.is_at_first() {
             self.turn_to(by.as_ref(), line.text, sink);
         }
+        let outer = match around {
+            Some(Stamp::Wall(us)) => At { wall_us: Some(us), ..line.at },
+            _ => line.at,
+        };
         if line.at.wall_us.is_some() {
             line.at = self.desks.own(line.at, around);
         }
-        self.offer(&line, sink);
+        self.offer(&line, Some(outer), sink);
         if let Some((joined, desks)) = self.desks.joined() {
             self.join(&joined, &desks, sink);
         }
