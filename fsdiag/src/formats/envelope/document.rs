@@ -2,9 +2,14 @@
 //! write them, and answers of stores that are longer than any line: cut into the objects of one line that have a line of
 //! somebody's log, without holding all of it.
 
-use memchr::memmem;
+use std::sync::Arc;
 
-use super::records::Record;
+use super::{
+    entries,
+    layout::{begins, may_be_of_one, token},
+    place::{self, OF_STREAM},
+    records::Record,
+};
 use crate::formats::scan;
 
 /// Such a document, as far as it has been read.
@@ -14,65 +19,92 @@ pub(in crate::formats) struct Document {
     text: String,
     /// The brackets that are open in it.
     open: Vec<Bracket>,
+    /// How many more are, in which nothing is looked for.
+    deep: usize,
     /// Where in it the lines of the input begin, and their numbers.
     lines: Vec<(usize, u64)>,
+    /// The number of the line that is read.
+    now: u64,
     /// What a piece ends with of a text that the next one goes on with.
     cut: Vec<u8>,
     /// How many were cut out of the pieces.
     parts: u16,
     /// Something in it was a line of a log.
     known: bool,
+    /// The last line was of no document.
+    strange: bool,
     /// It is none, and all that was read: some tools write their dumps so.
     pub(super) refuses: bool,
     pub(super) held: Vec<(u64, Vec<u8>)>,
+    /// What those take, bytes.
+    room: usize,
 }
 
 struct Bracket {
     at: usize,
     is_list: bool,
+    /// Its texts are lines, as `stdout_lines` has them.
+    has_lines: bool,
+    /// Which of the places where a line may stand was found in it, and where.
+    line: Option<(usize, usize)>,
+    /// Something was cut out of it.
+    gives: bool,
+    /// Nothing of it was forgotten.
+    is_whole: bool,
+    /// Who wrote what stands in it.
+    label: Option<Arc<str>>,
 }
 
 /// Where the number of a part stands in that of its line.
 pub(in crate::formats) const PART: u32 = 32;
 /// What is larger has no line of a log.
 const LARGEST: usize = 1 << 20;
-/// Where the line may stand.
-const LINES: [&str; 17] = [
-    "\"MESSAGE\":\"",
-    "\"message\":\"",
-    "\"message\":[\"",
-    "\"log\":\"",
-    "\"line\":\"",
-    "\"short_message\":\"",
-    "\"textPayload\":\"",
-    "\"_raw\":\"",
-    "\"msg\":\"",
-    "\"@message\":\"",
-    "\"LogEntry\":\"",
-    "\"LogMessage\":\"",
-    "\"body\":\"",
-    "\"body\":{\"stringValue\":\"",
-    // Of a list of fields, of a table's row and of a stream.
-    "\"field\":\"@message\",\"value\":\"",
-    "\"columns\":[",
-    "[\"1",
-];
-
+/// More is not held back to be given back, bytes.
+const HELD: usize = 4 << 20;
+/// Nothing is read that stands in more brackets.
+const DEEPEST: usize = 120;
 impl Document {
     pub(super) fn line(&mut self, number: u64, line: &[u8]) -> Vec<Record> {
+        self.hold(number, line);
+        let text = scan::text(line);
+        let trimmed = text.trim_ascii();
+        self.now = number;
+        self.mark();
+        let is_of_it = if self.open.is_empty() { begins(trimmed) } else { may_be_of_one(trimmed) };
+        // What is blank belongs to what stands before it.
+        self.strange = if trimmed.is_empty() { self.strange } else { !is_of_it };
+        if self.strange { self.passes(number, &text) } else { self.tokens(trimmed, true).0 }
+    }
+
+    /// A line of something else: a document does not go on behind it.
+    fn passes(&mut self, number: u64, line: &str) -> Vec<Record> {
+        self.open.clear();
+        self.deep = 0;
+        self.forget();
+        self.refuses |= !self.known;
+        if self.known { vec![(number, line.to_owned())] } else { Vec::new() }
+    }
+
+    fn hold(&mut self, number: u64, line: &[u8]) {
+        /// For each line, whatever its length.
+        const LINE: usize = 64;
         if !self.known {
             self.held.push((number, line.to_vec()));
+            self.room += line.len() + LINE;
+            self.refuses |= self.room > HELD;
         }
-        let line = scan::text(line);
-        self.lines.push((self.text.len(), number));
-        self.tokens(line.trim_ascii(), true).0
+    }
+
+    /// The line that is read goes on here.
+    fn mark(&mut self) {
+        let begun = self.lines.partition_point(|(from, _)| *from < self.text.len());
+        self.lines.truncate(begun);
+        self.lines.push((self.text.len(), self.now));
     }
 
     /// The next bytes of a document that is one line: its entries are parts of that line.
     pub(super) fn piece(&mut self, bytes: &[u8]) -> Vec<Record> {
-        if !self.known {
-            self.held.push((1, bytes.to_vec()));
-        }
+        self.hold(1, bytes);
         let mut all = std::mem::take(&mut self.cut);
         all.extend_from_slice(bytes);
         let whole = match std::str::from_utf8(&all) {
@@ -80,8 +112,8 @@ impl Document {
             _ => all.len(),
         };
         let text = scan::text(&all[..whole]);
-        self.lines.clear();
-        self.lines.push((0, 1));
+        self.now = 1;
+        self.mark();
         let (mut found, rest) = self.tokens(&text, false);
         if rest <= LARGEST {
             self.cut.extend_from_slice(&text.as_bytes()[text.len() - rest..]);
@@ -97,21 +129,11 @@ impl Document {
     /// What the text completes, and how many bytes at its end are a text without an end; `ended`: that ends there.
     fn tokens(&mut self, text: &str, ended: bool) -> (Vec<Record>, usize) {
         let (mut found, mut rest) = (Vec::new(), text);
-        while let Some(first) = rest.as_bytes().first() {
-            let end = match first {
-                b'"' => match end_of_text(rest) {
-                    Some(end) => end,
-                    None if ended => rest.len(),
-                    None => return (found, rest.len()),
-                },
-                b'\n' | b'\r' => 1,
-                b' ' | b'\t' | b'{' | b'[' | b'}' | b']' | b',' | b':' => 1,
-                _ => rest.find([' ', '\t', '\n', '\r', '"', '{', '[', '}', ']', ',', ':']).unwrap_or(rest.len()),
-            };
+        while let Some(end) = token(rest, ended) {
             found.extend(self.token(&rest[..end]));
             rest = &rest[end..];
         }
-        (found, 0)
+        (found, rest.len())
     }
 
     fn token(&mut self, token: &str) -> Option<Record> {
@@ -119,15 +141,66 @@ impl Document {
             " " | "\t" | "\n" | "\r" => return None,
             // What stood before it may have been cut out.
             "," if self.open.is_empty() || self.text.ends_with(['[', '{', ',']) => return None,
-            "{" | "[" => self.open.push(Bracket { at: self.text.len(), is_list: token == "[" }),
             _ => {}
         }
         if self.text.len() + token.len() > LARGEST {
-            self.refuses = !self.known;
-            self.text.truncate(self.open.first().map_or(0, |bracket| bracket.at + 1));
+            self.forget();
         }
+        match token {
+            "{" | "[" => self.opens(token == "["),
+            "}" | "]" => return self.closes(token),
+            _ if token.starts_with('"') => return self.told(token),
+            _ => self.text.push_str(token),
+        }
+        None
+    }
+
+    /// What is open is larger than anything with a line of a log, but more may follow in it.
+    fn forget(&mut self) {
+        self.refuses |= !self.known;
+        self.text.clear();
+        self.mark();
+        self.open.iter_mut().for_each(|open| (open.at, open.line, open.is_whole) = (0, None, false));
+    }
+
+    fn opens(&mut self, is_list: bool) {
+        if self.open.len() == DEEPEST {
+            self.deep += 1;
+        } else {
+            let has_lines = is_list && (self.open.is_empty() || self.text.ends_with("_lines\":"));
+            let label = self.open.last().and_then(|outer| outer.label.clone());
+            let (at, line, gives, is_whole) = (self.text.len(), None, false, true);
+            self.open.push(Bracket { at, is_list, has_lines, line, gives, is_whole, label });
+            self.finds(place::of_list(&self.text).filter(|_| is_list));
+        }
+        self.text.push(if is_list { '[' } else { '{' });
+    }
+
+    /// A text: a line where the list has nothing else.
+    fn told(&mut self, text: &str) -> Option<Record> {
+        let open = self.open.last_mut().filter(|_| self.deep == 0);
+        if let Some(list) = open.filter(|list| list.has_lines && text.len() > 1 && text.ends_with('"')) {
+            list.gives = true;
+            (self.known, self.held) = (true, Vec::new());
+            return Some((self.now, format!("[{text}]")));
+        }
+        self.finds(place::of_text(&self.text, text));
+        self.text.push_str(text);
+        None
+    }
+
+    /// Here may stand a line of a log.
+    fn finds(&mut self, place: Option<usize>) {
+        let found = place.map(|place| (place, self.text.len()));
+        if let Some(open) = self.open.last_mut() {
+            open.line = open.line.into_iter().chain(found).min();
+        }
+    }
+
+    fn closes(&mut self, token: &str) -> Option<Record> {
         self.text.push_str(token);
-        if token != "}" && token != "]" {
+        if let Some(deep) = self.deep.checked_sub(1) {
+            self.deep = deep;
             return None;
         }
         let closed = self.open.pop()?;
@@ -135,7 +208,7 @@ impl Document {
         if self.open.is_empty() {
             self.refuses |= !self.known;
             self.text.clear();
-            self.lines.retain(|(from, _)| *from == 0);
+            self.mark();
         }
         record
     }
@@ -146,56 +219,58 @@ impl Document {
         let inner = self.text.get(closed.at..)?;
         // A field of an entry is none.
         let is_part = inner.starts_with("{\"field\":") || closed.is_list && self.open.is_empty();
-        if is_part || !within_list && !self.open.is_empty() {
-            return None;
+        let is_entry = !is_part && (within_list || self.open.is_empty());
+        if let Some(line) = closed.line.filter(|_| is_entry && closed.is_whole) {
+            return self.cut_out(closed, line);
         }
-        let Some(at) = line_in(inner) else {
-            // The first of a list tells what the others are.
-            self.refuses |= !self.known && self.open.len() == 1 && within_list;
-            return None;
-        };
-        let line = self.lines.partition_point(|(from, _)| *from <= closed.at + at);
+        // The first of a list tells what the others are.
+        self.refuses |= is_entry && !self.known && self.open.len() == 1 && within_list;
+        let label = self.label_of(closed);
+        let outer = self.open.last_mut()?;
+        outer.label = label.or_else(|| outer.label.take());
+        outer.line = outer.line.into_iter().chain(closed.line).min();
+        // Nothing else of a list whose entries are lines is of use to those behind.
+        let is_done = within_list && !is_part && (outer.gives || closed.gives);
+        outer.gives |= closed.gives;
+        if is_done {
+            self.truncate(closed.at);
+        }
+        None
+    }
+
+    fn cut_out(&mut self, closed: &Bracket, (place, at): (usize, usize)) -> Option<Record> {
+        let inner = self.text.get(closed.at..)?;
+        let text_at = inner.find(",\"").filter(|_| place == OF_STREAM).map_or(at, |time| closed.at + time + 1);
+        let line = self.lines.partition_point(|(from, _)| *from <= text_at);
         let number = self.lines.get(line.checked_sub(1)?)?.1;
-        let text =
-            if closed.is_list || self.text.contains("\"resourceLogs\"") { self.whole() } else { inner.to_owned() };
+        let label = self.open.last().and_then(|outer| outer.label.as_deref());
+        let text = label.map_or_else(|| inner.to_owned(), |label| entries::labelled_as(label, inner));
         (self.known, self.held) = (true, Vec::new());
-        self.text.truncate(closed.at);
-        self.lines.retain(|(from, _)| *from < closed.at);
+        if let Some(outer) = self.open.last_mut() {
+            outer.gives = true;
+        }
+        self.truncate(closed.at);
         Some((number, text))
     }
 
-    /// All of the document that is there, closed: what stands around an entry tells whose it is.
-    fn whole(&self) -> String {
-        let ends = self.open.iter().rev().map(|bracket| if bracket.is_list { ']' } else { '}' });
-        self.text.chars().chain(ends).collect()
+    fn truncate(&mut self, at: usize) {
+        self.text.truncate(at);
+        self.mark();
+    }
+
+    /// Who wrote what stands beside it, where it tells that: no more is kept for the lines of a stream.
+    fn label_of(&self, closed: &Bracket) -> Option<Arc<str>> {
+        let (before, inner) = (self.text.get(..closed.at)?, self.text.get(closed.at..)?);
+        let name = ["stream", "resource"].into_iter().find(|name| {
+            before.strip_suffix("\":").and_then(|before| before.strip_suffix(name)).is_some_and(|b| b.ends_with('"'))
+        })?;
+        entries::label(name, inner).filter(|_| closed.is_whole).map(Arc::from)
     }
 
     /// Whether nothing of it was a line of a log.
     pub(super) fn is_unknown(&self) -> bool {
         !self.known
     }
-}
-
-/// Where in an entry the text begins that is a line of a log.
-fn line_in(entry: &str) -> Option<usize> {
-    let end = |has: &&str| memmem::find(entry.as_bytes(), has.as_bytes()).map(|at| at + has.len() - 1);
-    let at = LINES.iter().find_map(end)?;
-    // In a stream's it stands behind the time.
-    let time = entry.starts_with("[\"1").then(|| entry.find(",\"")).flatten();
-    Some(time.map_or(at, |time| time + 1))
-}
-
-/// How long the text is that a line begins with; None: it has no end.
-fn end_of_text(line: &str) -> Option<usize> {
-    let mut escaped = true;
-    let end = line.bytes().position(|byte| match byte {
-        b'"' if !escaped => true,
-        _ => {
-            escaped = byte == b'\\' && !escaped;
-            false
-        }
-    });
-    end.map(|end| end + 1)
 }
 
 #[cfg(test)]
@@ -216,7 +291,7 @@ mod tests {
             [told(7, r#"{"_source":{"message":"a: \"b\""},"sort":[1]}"#), told(13, r#"{"_source":{"message":"c"}}"#)]
         );
         let streams = "{\n \"result\": [\n {\n \"stream\": { \"host\": \"nas\" },\n \"values\": [\n [\n \"1795340606000000000\",\n \"a\"\n ],\n [\n \"1795340607000000000\",\n \"b\"\n ]\n ]\n }\n ]\n}";
-        let of = |text: &str| format!("{{\"result\":[{{\"stream\":{{\"host\":\"nas\"}},\"values\":[[{text}]]}}]}}");
+        let of = |text: &str| format!("{{\"stream\":{{\"host\":\"nas\"}},\"values\":[[{text}]]}}");
         assert_eq!(
             read(streams),
             [told(8, &of("\"1795340606000000000\",\"a\"")), told(12, &of("\"1795340607000000000\",\"b\""))]
@@ -249,9 +324,55 @@ mod tests {
     #[test]
     fn a_document_without_an_end_takes_no_more_room() {
         let mut document = Document::default();
-        let line = format!("\"{}\",", "x".repeat(1000));
-        document.line(1, b"[");
+        let line = format!("\"a\": \"{}\",", "x".repeat(1000));
+        document.line(1, b"{");
         assert!((2..3000).all(|number| document.line(number, line.as_bytes()).is_empty()));
         assert!(document.refuses && document.text.len() <= LARGEST);
+    }
+
+    #[test]
+    fn lines_of_a_log_stand_around_documents() {
+        let line = |at, text: &str| (at, text.to_owned());
+        let log = [line(4, "unique: 2, opcode: LOOKUP (1)"), line(5, ""), line(6, "[FUSE] x")];
+        let text = "{\n\"message\": \"a\"\n}\nunique: 2, opcode: LOOKUP (1)\n\n[FUSE] x\n{\n\"message\": \"b\"\n}";
+        let mut all = vec![line(2, r#"{"message":"a"}"#)];
+        all.extend(log);
+        all.push(line(8, r#"{"message":"b"}"#));
+        assert_eq!(read(text), all);
+        // One that was cut.
+        let text = "[\n{\n\"message\": \"a\"\n},\n{\nunique: 2";
+        assert_eq!(read(text), [line(3, r#"{"message":"a"}"#), line(6, "unique: 2")]);
+    }
+
+    #[test]
+    fn a_list_of_texts_is_as_many_lines() {
+        let (answer, told) = (r#"["a","b\"",["c"],"d"]"#, |part: u64, text: &str| (1 | part << PART, text.to_owned()));
+        let wanted = [told(0, r#"["a"]"#), told(1, r#"["b\""]"#), told(2, r#"["d"]"#)];
+        assert_eq!(Document::default().piece(answer.as_bytes()), wanted);
+        let answer = r#"{"tags":["x"],"out":{"stdout_lines":["a"]}}"#;
+        assert_eq!(Document::default().piece(answer.as_bytes()), [told(0, r#"["a"]"#)]);
+    }
+
+    #[test]
+    fn of_an_answer_no_more_is_kept_than_what_is_open() {
+        let mut document = Document::default();
+        let mut take = |text: &str| (document.piece(text.as_bytes()), document.text.len());
+        take(&format!(r#"{{"stats":"{}","data":{{"result":["#, "x".repeat(1000)));
+        for host in 0..1000 {
+            let stream = format!(
+                r#"{{"stream":{{"host":"nas{host}","x":"y"}},"values":[["17953406060000{host:05}","a"]]}},{{"no":1}},"#
+            );
+            let (found, kept) = take(&stream);
+            assert!(kept < 1100 && found.len() == 1 && found[0].1.len() < 100, "{found:?}");
+            assert!(found[0].1.contains(&format!("\"nas{host}\"")));
+        }
+    }
+
+    #[test]
+    fn blank_lines_take_no_room_for_ever() {
+        let mut document = Document::default();
+        document.line(1, b"[");
+        let read = (2..1_000_000).take_while(|number| document.line(*number, b"").is_empty() && !document.refuses);
+        assert!(read.count() < 100_000 && document.lines.len() < 3);
     }
 }

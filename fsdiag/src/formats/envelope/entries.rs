@@ -134,6 +134,20 @@ fn labelled(object: &Value) -> Option<String> {
     })
 }
 
+/// Who wrote what stands beside such a field of an object.
+pub(super) fn label(name: &str, field: &str) -> Option<String> {
+    /// No name of a machine or a pod is as long, bytes.
+    const LONGEST: usize = 256;
+    let field = serde_json::from_str(field).ok()?;
+    let object = Value::Object([(name.to_owned(), field)].into_iter().collect());
+    labelled(&object).filter(|label| label.len() <= LONGEST)
+}
+
+/// An entry that was cut out of what tells who wrote it.
+pub(super) fn labelled_as(label: &str, entry: &str) -> String {
+    format!("{{\"stream\":{{\"host\":{}}},\"values\":[{entry}]}}", Value::from(label))
+}
+
 /// Most stores give the latest line first, and one stream behind the other.
 fn in_order(mut found: Vec<Shipped<'static>>) -> Vec<Shipped<'static>> {
     let time = |line: &Shipped<'_>| match line.stamp {
