@@ -12,6 +12,8 @@ pub(in crate::formats) struct Yaml {
     path: Vec<(usize, String)>,
     /// Whether the last line was the text or goes on with it, and how.
     open: Option<Style>,
+    /// What is read belongs to no document: something else stands behind it.
+    strange: bool,
     /// One had a line of a log.
     known: bool,
     /// The first has none: it is something else.
@@ -47,18 +49,36 @@ impl Yaml {
         if line.trim_end() == "---" {
             let whole = self.rest();
             self.refuses |= !self.known && !self.held.is_empty();
+            self.strange = false;
             self.hold(number, &line);
             return whole;
         }
         self.hold(number, &line);
+        if self.strange {
+            return vec![(number, line.into_owned())];
+        }
         let text = scan::unindented(&line);
         let indent = line.len() - text.len();
         let deeper = self.path.last().is_none_or(|(outer, _)| indent > *outer);
         match self.open.filter(|_| deeper || text.is_empty()) {
             Some(style) => self.go_on(style, text),
+            None if indent == 0 && !may_be_field(text) => return self.ended(number, &line),
             None => self.field(number, indent, text),
         }
         Vec::new()
+    }
+
+    /// The document ended before a line that is none of it.
+    fn ended(&mut self, number: u64, line: &str) -> Vec<Record> {
+        let held = std::mem::take(&mut self.held);
+        let mut whole = self.rest();
+        self.strange = true;
+        if self.known {
+            whole.push((number, line.to_owned()));
+        } else {
+            (self.held, self.refuses) = (held, true);
+        }
+        whole
     }
 
     fn hold(&mut self, number: u64, line: &str) {
@@ -113,6 +133,18 @@ impl Yaml {
     }
 }
 
+/// Whether a line may stand at the margin of a document: `name: value`, `- item`, `# remark`.
+fn may_be_field(line: &str) -> bool {
+    if line.trim_end().is_empty() || line.starts_with(['#', '"', '\'']) || line == "-" || line.starts_with("- ") {
+        return true;
+    }
+    let Some((name, value)) = line.split_once(':') else { return false };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '@');
+    let is_plain = value.is_empty() || value.starts_with(' ') && !value.trim().contains(": ");
+    let is_other = value.trim_start().starts_with(['"', '\'', '{', '[']);
+    !name.is_empty() && name.chars().all(is_name) && (is_plain || value.starts_with(' ') && is_other)
+}
+
 /// A value without its quotes.
 fn plain(value: &str) -> String {
     let inner = |quote: char| value.strip_prefix(quote).and_then(|value| value.strip_suffix(quote));
@@ -151,5 +183,22 @@ mod tests {
     fn a_document_of_something_else_is_given_back() {
         assert_eq!(read("---\nkind: Pod\nmetadata:\n  name: fuse\n---\nkind: Pod\n"), (Vec::new(), true));
         assert_eq!(read("---\ntitle: a page\n"), (Vec::new(), true));
+    }
+
+    #[test]
+    fn lines_of_a_log_stand_behind_documents() {
+        let told =
+            |at, text: &str| (at, serde_json::json!({"@timestamp": "", "message": text, "host": ""}).to_string());
+        let line = |at, text: &str| (at, text.to_owned());
+        let log = "unique: 2, opcode: LOOKUP (1)\n\nLOOKUP /a\n";
+        let lines = |at| [line(at, "unique: 2, opcode: LOOKUP (1)"), line(at + 1, ""), line(at + 2, "LOOKUP /a")];
+        for (between, at) in [("", 3), ("---\n", 4)] {
+            let text = format!("---\nmessage: run 7\n{between}{log}---\nmessage: run 8\n");
+            let mut all = vec![told(2, "run 7")];
+            all.extend(lines(at));
+            all.push(told(at + 4, "run 8"));
+            assert_eq!(read(&text), (all, false));
+        }
+        assert!(read(&format!("---\n{log}")).1);
     }
 }
