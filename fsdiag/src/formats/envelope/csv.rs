@@ -7,6 +7,7 @@ use crate::formats::{clock, scan};
 /// Such a table, as far as it has been read.
 pub(in crate::formats) struct Table {
     between: char,
+    columns: usize,
     message: usize,
     time: Option<usize>,
     host: Option<usize>,
@@ -66,8 +67,10 @@ impl Table {
         let message = column(&MESSAGES).filter(|_| names.iter().all(plain))?;
         let (time, host) = (column(&TIMES), column(&HOSTS));
         let (open, quoted) = (String::new(), false);
+        let columns = names.len();
         // The first row is no record.
-        time.map(|time| Self { between, message, time: Some(time), host, open, quoted, at: 0 }).map(Self::headed)
+        time.map(|time| Self { between, columns, message, time: Some(time), host, open, quoted, at: 0 })
+            .map(Self::headed)
     }
 
     fn headed(mut self) -> Self {
@@ -93,8 +96,33 @@ impl Table {
         } else if self.quoted {
             return Vec::new();
         }
-        let row = std::mem::take(&mut self.open);
-        cells(&row, self.between).map_or_else(Vec::new, |cells| self.records(&Row { at: self.at, cells }))
+        self.row()
+    }
+
+    /// What is open where the input ends.
+    pub(super) fn rest(&mut self) -> Vec<Record> {
+        if self.open.is_empty() { Vec::new() } else { self.row() }
+    }
+
+    /// The records of what was a row, else the lines that it was.
+    fn row(&mut self) -> Vec<Record> {
+        let text = std::mem::take(&mut self.open);
+        self.quoted = false;
+        let row = cells(&text, self.between).map(|cells| Row { at: self.at, cells });
+        match row.filter(|row| self.has(row)) {
+            Some(row) => self.records(&row),
+            None => text.split('\n').zip(self.at..).map(|(line, at)| (at, line.to_owned())).collect(),
+        }
+    }
+
+    /// Whether a row is one of this table, by its time: any line of a log may have as many commas.
+    fn has(&self, row: &Row) -> bool {
+        /// Of a time that is spelled as nobody else does.
+        const DIGITS: usize = 6;
+        let time = self.time_of(row);
+        let is_known = is_time(&time) && row.cells.len() > self.message;
+        let digits = time.bytes().filter(u8::is_ascii_digit).count();
+        is_known || row.cells.len() == self.columns && (time.is_empty() || digits >= DIGITS)
     }
 
     fn time_of(&self, row: &Row) -> String {
@@ -140,6 +168,14 @@ fn of_azure(time: &str) -> Option<String> {
     Some(format!("{year}-{month:0>2}-{day:0>2}T{hours:02}:{rest}Z"))
 }
 
+/// Whether a cell is a time and nothing else, but for the zone.
+fn is_time(cell: &str) -> bool {
+    const ZONE: usize = 12;
+    let is_zone = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, ' ' | '+' | '-' | ':' | '.');
+    let whole = clock::leading(cell).is_some_and(|(_, rest)| rest.len() <= ZONE && rest.chars().all(is_zone));
+    whole || cell.parse().ok().and_then(clock::since_1970).is_some()
+}
+
 /// Whether a quote is open at the end of a line, where one is or is not at its begin.
 fn ends_quoted(line: &[u8], mut quoted: bool, between: char) -> bool {
     let (mut empty, mut bytes) = (true, line.iter().peekable());
@@ -168,4 +204,23 @@ fn cells(row: &str, between: char) -> Option<Vec<String>> {
     }
     cells.push(cell);
     (!quoted).then_some(cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_log_stand_behind_a_table() {
+        let mut table = Table::of("name,message,timestamp").expect("it is one");
+        let text = "name,message,timestamp\nnas,a,2026-11-22T09:43:26Z\nunique: 3, success, outsize: 16\n\n2026-11-22 09:43:26 x\n\"b";
+        let mut all: Vec<Record> =
+            text.lines().zip(1..).flat_map(|(line, at)| table.line(at, line.as_bytes())).collect();
+        all.extend(table.rest());
+        let line = |at, text: &str| (at, text.to_owned());
+        let row = r#"{"@timestamp":"2026-11-22T09:43:26Z","message":"a","host":""}"#;
+        let log = [(3, "unique: 3, success, outsize: 16"), (4, ""), (5, "2026-11-22 09:43:26 x"), (6, "\"b")];
+        assert_eq!(all[0], line(2, row));
+        assert_eq!(all[1..], log.map(|(at, text)| line(at, text)));
+    }
 }

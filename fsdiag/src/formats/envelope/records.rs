@@ -93,7 +93,7 @@ impl Records {
                 yaml.refuses = yaml.is_unknown();
                 rest
             }
-            Self::Table(_) => Vec::new(),
+            Self::Table(table) => table.rest(),
         }
     }
 }
