@@ -78,6 +78,8 @@ pub struct Model {
     /// Lives of foreign logs that another one of the same log followed.
     pub past: Past,
     pub dumps: Vec<(Place, Box<Dump>, Option<u64>)>,
+    /// Dumps that may be others once more, behind where those stand.
+    pub copies: Vec<(Place, Place)>,
     pub kernel: KernelState,
     pub kernel_waiting: Option<u64>,
     pub kernel_seen: bool,

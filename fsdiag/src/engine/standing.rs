@@ -210,8 +210,9 @@ fn is_standing(case: &Case<'_>, at: usize) -> bool {
 
 /// Those that wait in the only dump that there is, which has no clock: for a moment, or for ever.
 fn waiting_in_the_only(case: &Case<'_>) -> Vec<usize> {
-    let mut shown = case.model.dumps.iter().map(|(_, dump, _)| dump).filter(|dump| !dump.is_blind());
-    let (Some(_), None) = (shown.next(), shown.next()) else { return Vec::new() };
+    if !are_the_only(case) {
+        return Vec::new();
+    }
     // Go counts minutes from the collection of garbage that comes next: a program at rest shows none for long.
     let busy = !dumps_at_work(case).is_empty();
     if busy {
@@ -225,6 +226,14 @@ fn waiting_in_the_only(case: &Case<'_>) -> Vec<usize> {
     (0..case.threads.len()).filter(|at| waits(at) && is_awaited(case, *at)).collect()
 }
 
+/// Whether each tool has shown the daemon once: its threads have other names in the dump of another one, but for two
+/// debuggers.
+fn are_the_only(case: &Case<'_>) -> bool {
+    let shown = || case.model.dumps.iter().map(|(_, dump, _)| &**dump).filter(|dump| !dump.is_blind());
+    let tools: BTreeSet<&str> = shown().map(|dump| if dump.is_native() { "" } else { &*dump.format }).collect();
+    tools.len() == shown().count()
+}
+
 /// Whether all of them wait for locks, in front of different functions: a circle looks so where no address is shown.
 fn at_several_locks(case: &Case<'_>, waiting: &[usize]) -> bool {
     let lock = |at: &usize| case.threads[*at].thread.waits_for.as_ref().map(|lock| &*lock.key);
@@ -234,12 +243,12 @@ fn at_several_locks(case: &Case<'_>, waiting: &[usize]) -> bool {
 
 /// Those that poll in the only dump: for an answer, or for another thread, as those of ruby do.
 fn polling_in_the_only(case: &Case<'_>) -> Vec<usize> {
-    let shown = case.model.dumps.iter().filter(|(_, dump, _)| !dump.is_blind()).count();
     let polls = |at: &usize| {
         let seen = &case.threads[*at];
         seen.thread.since_us.is_none() && seen.doing == Doing::Other && stacks::listens(seen.thread, seen.doing)
     };
-    (0..case.threads.len()).filter(|at| shown == 1 && polls(at) && is_awaited(case, *at)).collect()
+    let all = if are_the_only(case) { case.threads.len() } else { 0 };
+    (0..all).filter(|at| polls(at) && is_awaited(case, *at)).collect()
 }
 
 /// The dump says that it does not run, and not why: python shows no function of C, so a read of a file is none.

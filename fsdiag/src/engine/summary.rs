@@ -174,6 +174,7 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         notes.push(note("loss", None, None, text));
     }
     notes.extend(case.lives.iter().flat_map(|life| healed(case, life.session)));
+    notes.extend(case.model.copies.iter().map(|(first, again)| same_dump(case, *first, *again)));
     notes.extend(case.earlier_dumps.iter().map(|(earlier, later)| earlier_dump(case, *earlier, *later)));
     notes.extend(case.answered.iter().map(|op| answered(case, op)));
     notes.extend(case.model.turned.iter().map(|(input, left_out)| turned(case, *input, *left_out)));
@@ -239,6 +240,15 @@ fn earlier_dump(case: &Case<'_>, earlier: Place, later: Place) -> Note {
     let [earlier, later] = [earlier, later].map(|at| format!("{} line {}", case.input_name(at), at.line));
     let text = format!(
         "the dump of {earlier} is taken for an earlier one of the process of {later}, because of their threads: of what moved between them nothing is said; if they are of two processes, analyze each by itself"
+    );
+    note("dumps", None, None, text)
+}
+
+/// What would raise a confidence if it were known to be of another moment.
+fn same_dump(case: &Case<'_>, first: Place, again: Place) -> Note {
+    let [first, again] = [first, again].map(|at| format!("{} line {}", case.input_name(at), at.line));
+    let text = format!(
+        "the dump of {again} is identical to that of {first} and tells no other time: it may be one and the same, so both count as one; dumps that tell their times (fsdiag dump) show whether it lasts"
     );
     note("dumps", None, None, text)
 }

@@ -68,6 +68,18 @@ pub struct LockParty {
 }
 
 impl Tables {
+    /// Whether they tell the same, wherever they stand.
+    pub fn tell_the_same(&self, other: &Self) -> bool {
+        self.anywhere() == other.anywhere()
+    }
+
+    fn anywhere(&self) -> Self {
+        let mut tables = self.clone();
+        tables.ops.iter_mut().for_each(|row| row.line = 0);
+        tables.tasks.iter_mut().for_each(|row| row.line = 0);
+        tables
+    }
+
     pub fn op(&self, id: u64) -> Option<&OpRow> {
         self.ops.iter().find(|op| op.id == id)
     }

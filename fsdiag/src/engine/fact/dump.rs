@@ -18,6 +18,8 @@ pub struct Dump {
     pub tables: Tables,
     /// The tool itself reports a cycle (jstack); thread names, in order.
     pub stated_cycle: Vec<Box<str>>,
+    /// What the tool has counted until then, as it says it: at another moment it says something else.
+    pub counted: Box<str>,
     /// The file ends in the middle.
     pub truncated: bool,
     /// The tool was asked for one thread: there may be others.
@@ -33,6 +35,16 @@ impl Dump {
     /// Whether it shows no functions of the daemon.
     pub fn is_blind(&self) -> bool {
         matches!(&*self.format, "strace" | "proc-stacks")
+    }
+
+    /// Whether it shows nothing else than the other one, wherever the two stand.
+    pub fn shows_the_same(&self, other: &Self) -> bool {
+        let about = |dump: &Self| (dump.pid, dump.partial, dump.threads.len());
+        about(self) == about(other)
+            && (&self.format, &self.process, &self.mount) == (&other.format, &other.process, &other.mount)
+            && (&self.counted, &self.stated_cycle) == (&other.counted, &other.stated_cycle)
+            && self.threads.iter().zip(&other.threads).all(|(one, two)| one.shows_the_same(two))
+            && self.tables.tell_the_same(&other.tables)
     }
 }
 
@@ -67,6 +79,14 @@ pub struct Thread {
 }
 
 impl Thread {
+    fn shows_the_same(&self, other: &Self) -> bool {
+        let who = |thread: &Self| (thread.number, thread.since_us, thread.blur_us, thread.count, thread.op);
+        who(self) == who(other)
+            && (&self.label, &self.name, &self.state) == (&other.label, &other.name, &other.state)
+            && (&self.frames, &self.created_by) == (&other.frames, &other.created_by)
+            && (&self.waits_for, &self.holds) == (&other.waits_for, &other.holds)
+    }
+
     /// Whether it is one of Go, or stands for several (`goroutine record 6`).
     pub fn is_goroutine(&self) -> bool {
         self.label.starts_with("goroutine ")

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::engine::{
     fact::{At, Call, Dump, Key, Place},
-    tables::{OpRow, TaskRow},
+    tables::{OpRow, Tables, TaskRow},
 };
 
 /// Most dumps that are kept, the latest ones: an incident has a few, a file of them has no end.
@@ -30,9 +30,25 @@ impl Told {
     }
 }
 
+/// Whether a dump may be that one once more: it shows the same, and tells no other moment. A daemon that stands still
+/// gives such dumps too, but one that was copied, appended or sent twice would look as if it stood still.
+fn is_copy((_, known, then): &(Place, Box<Dump>, Option<u64>), dump: &Dump, wall: Option<u64>) -> bool {
+    /// Who collects lines stamps them a little later.
+    const MOMENT_US: u64 = 1_000_000;
+    let other_moment = then.zip(wall).is_some_and(|(then, now)| then.abs_diff(now) >= MOMENT_US);
+    let shows = !dump.threads.is_empty() || dump.tables != Tables::default();
+    shows && !other_moment && known.shows_the_same(dump)
+}
+
 impl Model {
     /// The latest dump of a daemon replaces the one before.
     pub(super) fn dumped(&mut self, place: Place, at: At, dump: Box<Dump>) {
+        if let Some(known) = self.dumps.iter_mut().rfind(|known| is_copy(known, &dump, at.wall_us)) {
+            known.2 = known.2.or(at.wall_us);
+            let pair = (known.0, place);
+            self.copies.extend((self.copies.len() < KEPT).then_some(pair));
+            return;
+        }
         self.tell_of(place, at, &dump);
         if self.dumps.len() >= KEPT {
             self.dumps.remove(0);
@@ -170,9 +186,8 @@ mod tests {
 
     use super::*;
     use crate::engine::{
-        fact::{Fact, What},
+        fact::{Fact, Frame, Thread, What},
         model::Limits,
-        tables::Tables,
     };
 
     fn dump(pid: u32, ids: &[u64]) -> Dump {
@@ -224,6 +239,31 @@ mod tests {
         assert!(open(&[stuck, healed]).is_empty());
         assert!(open(&[healed, stuck]).is_empty());
         assert_eq!(open(&[(1, 7, &[]), (2, 7, &[1])]), [Key::Num(1)]);
+    }
+
+    /// How many of these dumps, each of a thread in that function, count as observations.
+    fn observed(dumps: &[(Option<u64>, &str)]) -> usize {
+        let mut model = Model::new(Limits::default());
+        for (second, function) in dumps {
+            let input = model.input("gdb");
+            let frames = vec![Frame { function: (*function).into(), ..Frame::default() }];
+            // Another file, and another line of it.
+            let thread =
+                Thread { number: 7, frames, line: u64::from(input.0), input: Some(input), ..Thread::default() };
+            let dump = Dump { format: "gdb".into(), threads: vec![thread], ..Dump::default() };
+            let at = At { wall_us: second.map(|second| second * 1_000_000), mono_us: None };
+            model.dumped(Place { input, line: 1, part: 0 }, at, Box::new(dump));
+        }
+        assert_eq!(model.dumps.len() + model.copies.len(), dumps.len());
+        model.dumps.len()
+    }
+
+    #[test]
+    fn the_same_dump_once_more_is_one_observation_unless_it_tells_another_moment() {
+        assert_eq!(observed(&[(None, "wait"), (None, "wait")]), 1);
+        assert_eq!(observed(&[(None, "wait"), (Some(5), "wait"), (Some(5), "wait")]), 1);
+        assert_eq!(observed(&[(Some(5), "wait"), (Some(15), "wait"), (Some(5), "wait")]), 2);
+        assert_eq!(observed(&[(None, "wait"), (None, "read"), (None, "wait")]), 2);
     }
 
     #[test]

@@ -175,6 +175,7 @@ fn dump(read: &StackDump<'_>, truncated: bool, file: &File) -> Dump {
         threads: threads.chain(tasks).collect(),
         tables: tables::of(read, &tables::Lines { rows: &file.rows, start: file.place.line }),
         stated_cycle: cycle(read),
+        counted: "".into(),
         truncated,
         partial: false,
     }

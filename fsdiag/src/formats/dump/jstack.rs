@@ -86,6 +86,9 @@ impl Jstack {
             scan::after(rest, "nid=").and_then(|n| if n.starts_with("0x") { scan::hex(n) } else { scan::num(n) });
         let number = native.map(|(n, _)| n).or_else(|| scan::num_after(rest, "#")).unwrap_or(line.place.line);
         let label = format!("thread {name}").into();
+        if draft.dump.counted.is_empty() {
+            draft.dump.counted = counted(rest).into();
+        }
         draft.thread(line, Thread { label, number, name: Some(name.into()), ..Thread::default() });
         Taken::Yes
     }
@@ -115,6 +118,12 @@ impl Jstack {
         }
         Taken::Yes
     }
+}
+
+/// `cpu=70.32ms elapsed=3.88s`, which older machines do not say.
+fn counted(header: &str) -> &str {
+    let counted = |text| scan::split(text, " tid=").map(|(counted, _)| counted);
+    scan::after(header, " cpu=").and_then(counted).unwrap_or_default()
 }
 
 /// `Pile.release(Pile.java:4)`.
