@@ -4,6 +4,7 @@ mod collected;
 mod containers;
 mod csv;
 mod document;
+mod doubt;
 mod entries;
 mod journal;
 mod layout;
@@ -20,13 +21,13 @@ mod yaml;
 
 use std::borrow::Cow;
 
-use self::shipped::Shipped;
 pub(super) use self::{
     document::PART,
     pasted::Margin,
     records::{Form, Record, Records},
     screen::are_dressed,
 };
+use self::{doubt::Doubt, shipped::Shipped};
 use super::{
     clock::{self, Stamp},
     scan,
@@ -48,40 +49,8 @@ pub(super) struct Opened<'a> {
     /// Which of them, where a line has many.
     pub(super) part: u16,
     pub(super) doubt: Option<Doubt<'a>>,
-}
-
-/// Something that was taken off and may be none: it counts once it has stood before a line of a known format.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Doubt<'a> {
-    /// The text with it.
-    pub(super) with: &'a str,
-    /// What it is each time; empty: a number, which may be a time.
-    pub(super) head: &'a str,
-    /// What is known without it.
-    pub(super) stamp: Option<Stamp>,
-    pub(super) by: By<'a>,
-}
-
-impl<'a> Doubt<'a> {
-    /// The same in an envelope that tells these.
-    fn within(self, stamp: Option<Stamp>, by: By<'a>) -> Self {
-        Doubt { stamp: better(stamp, self.stamp), by: by.around(self.by), ..self }
-    }
-}
-
-impl<'a> Opened<'a> {
-    /// Whether its time may as well be any number.
-    fn is_of_a_number(&self) -> bool {
-        self.doubt.is_some_and(|doubt| doubt.head.is_empty())
-    }
-
-    /// Without what is not believed.
-    pub(super) fn doubted(self) -> Self {
-        let Some(Doubt { with, stamp, by, .. }) = self.doubt else { return self };
-        // What is not believed may be the inner time itself.
-        let outer = self.outer.filter(|_| stamp == self.stamp);
-        Opened { text: with, stamp, by, outer, doubt: None, ..self }
-    }
+    /// Behind that more was taken off that may be none.
+    pub(super) many: bool,
 }
 
 /// What `journalctl -o json-seq` begins a line with.
@@ -118,7 +87,7 @@ fn unwrapped(opened: Opened<'_>, mut each: impl FnMut(Opened<'_>)) {
         return each(opened);
     }
     if let Some((text, stamp)) = collected::of_fields(opened.text) {
-        let (inner, stamp) = (prefixes(&text), stamp.or(opened.stamp));
+        let (inner, stamp) = (prefixes(&text).doubted(), stamp.or(opened.stamp));
         // Any daemon may log so, and its words be of no format.
         let doubt = Some(Doubt { with: opened.text, head: "msg=", stamp: opened.stamp, by: opened.by });
         let (outer, by) = (around(stamp, inner.stamp), opened.by.around(inner.by));
@@ -251,6 +220,12 @@ pub(super) fn is_logged(object: &[u8]) -> bool {
 const STACKED: usize = 6;
 
 fn prefixes(line: &str) -> Opened<'_> {
+    stacked(line, STACKED)
+}
+
+/// `doubts`: what is doubtful is taken off so often.
+#[inline(always)]
+fn stacked(line: &str, doubts: usize) -> Opened<'_> {
     let Some(mut all) = prefix(line) else { return Opened { text: line, ..Opened::default() } };
     for _ in 1..STACKED {
         if is_head(all.text) {
@@ -261,11 +236,11 @@ fn prefixes(line: &str) -> Opened<'_> {
         if all.stamp.is_some() && inner.is_of_a_number() {
             break;
         }
-        let Opened { text, stamp, by, collected, doubt, .. } = inner;
-        let doubt = all.doubt.or(doubt.map(|doubt| doubt.within(all.stamp, all.by)));
-        let (stamp, outer) = (better(all.stamp, stamp), around(all.stamp, stamp).or(all.outer));
-        let (by, collected) = (all.by.around(by), all.collected || collected);
-        all = Opened { text, stamp, outer, by, collected, doubt, ..Opened::default() };
+        let many = all.doubt.is_some() && inner.doubt.is_some();
+        if many && doubts == 1 {
+            break;
+        }
+        all = Opened { many: all.many || many, ..all.with(inner) };
     }
     all
 }

@@ -224,12 +224,12 @@ impl Mixed {
     }
 
     fn opened(&mut self, place: Place, opened: &Opened<'_>, sink: &mut dyn Sink) {
-        let doubted;
-        let opened = if opened.doubt.is_none() || self.trust.believes(opened) {
+        let settled;
+        let opened = if opened.doubt.is_none() || !opened.many && self.trust.believes(opened) {
             opened
         } else {
-            doubted = opened.doubted();
-            &doubted
+            settled = self.trust.settled(opened);
+            &settled
         };
         let text = opened.text;
         let place = Place { part: place.part.max(opened.part), ..place };

@@ -70,6 +70,19 @@ fn the_first_words_of_a_request_are_no_host_and_no_program() {
 }
 
 #[test]
+fn a_panic_behind_the_name_that_a_runner_or_grep_gave_is_a_panic() {
+    let crash = "panic: runtime error: index out of range [5] with length 0\n\ngoroutine 25 [running]:\nmain.main()\n\
+                 \t/src/films/store/store.go:69 +0x130\n";
+    let log = "2026/03/04 12:10:00 DEBUG : /: Attr: \n\
+               2026/03/04 12:10:00 DEBUG : /: >Attr: attr=valid=1s ino=0 size=0 mode=drwxr-xr-x, err=<nil>\n";
+    for before in ["mnt | ", "mnt stderr | ", "node17: ", "fuse.log:", "fuse.log:mnt | "] {
+        let text: String = format!("{log}{crash}").lines().map(|line| format!("{before}{line}\n")).collect();
+        let causes: Vec<Cause> = analyze(&text).verdicts.iter().map(|verdict| verdict.cause).collect();
+        assert_eq!(causes, [Cause::DaemonGone], "{before}");
+    }
+}
+
+#[test]
 fn a_message_of_a_few_words_is_no_program_either() {
     let log = format!("{}{}read timeout: no such host\n", busy(5, collected, ""), collected(90_000));
     let report = analyze(&log);

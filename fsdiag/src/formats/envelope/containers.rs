@@ -54,6 +54,7 @@ pub(super) fn hosted(text: &str) -> Option<Opened<'_>> {
     let end = text.bytes().take(2 * LONGEST).position(|b| !is_host(b))?;
     let (host, rest) = text.split_at(end);
     let inner = match rest.as_bytes() {
+        [b':', b' ', ..] if syslog::is_said(host) => return None,
         [b':', b' ', ..] => &rest[2..],
         [b'\t', ..] => &rest[1..],
         // A name without an end, as that of a log of the system is.

@@ -217,6 +217,12 @@ fn facility<'a>(first: &'a str, rest: &'a str) -> Option<(&'a str, By<'a>)> {
     (!name.is_empty() && name.bytes().all(is_plain)).then_some((inner, by))
 }
 
+/// Whether a program says that of what it writes behind a colon: no machine is called so.
+pub(super) fn is_said(word: &str) -> bool {
+    const SAID: [&str; 3] = ["runtime", "note", "signal"];
+    word.len() > 1 && is_level(word) || PHRASES.contains(&word) || SAID.contains(&word)
+}
+
 /// What ends a phrase of two words that many a program begins a line with.
 const PHRASES: [&str; 8] = ["error", "version", "exception", "warning", "failed", "failure", "info", "host"];
 

@@ -17,6 +17,23 @@ pub(super) struct Trust {
 }
 
 impl Trust {
+    /// A line without what looks like an envelope and is believed, where there are several, or one that is not.
+    #[inline(never)]
+    pub(super) fn settled<'a>(&mut self, opened: &Opened<'a>) -> Opened<'a> {
+        let mut left = opened.doubted();
+        if !opened.many {
+            return left;
+        }
+        // Each is asked: behind the name that a runner gave stands `panic: ` as well.
+        while let Some(next) = left.next() {
+            if !self.believes(&next) && !self.believes(&Opened { text: opened.text, ..next }) {
+                return left;
+            }
+            left = Opened { doubt: None, ..next };
+        }
+        *opened
+    }
+
     /// Whether an envelope that looks like one is one.
     #[inline(never)]
     pub(super) fn believes(&mut self, opened: &Opened<'_>) -> bool {
