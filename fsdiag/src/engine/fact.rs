@@ -323,6 +323,8 @@ pub enum HintKind {
     Retry,
     NoSpace,
     NoMemory,
+    /// The kernel killed somebody because there was no memory left.
+    KilledForMemory,
     NoDescriptors,
     Dns,
     ShortBody,

@@ -75,6 +75,31 @@ fn what_died_alone_is_a_daemon_only_by_its_name() {
 }
 
 #[test]
+fn a_daemon_that_serves_on_has_neither_died_nor_run_out_of_memory_whoever_was_killed() {
+    let request = |n: u32| {
+        let (begin, end) = ("opcode: GETATTR (3), nodeid: 1, insize: 56, pid: 70", "success, outsize: 120");
+        format!("unique: {}, {begin}\n   unique: {}, {end}\n", 2 * n, 2 * n)
+    };
+    let requests = |from: u32, to: u32| (from..to).map(request).collect::<String>();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let killed = |name: &str| format!("[ 1330.393341] Out of memory: Killed process 123 ({name}) total-vm:1234kB");
+    let said = "[ 1330.393341] Out of memory: Kill process 123 (chrome) score 900 or sacrifice child";
+    for line in [&*killed("chrome"), &killed("rclone"), said, "rclone exited with status 137", "Killed"] {
+        let few = if line == "Killed" { &[500][..] } else { &[1, 3, 500] };
+        for behind in few.iter().copied() {
+            fs::write(&path, requests(1, 50) + line + "\n" + &requests(50, 50 + behind)).unwrap();
+            let (report, _) = analyze(&[path.to_str().expect("a path of UTF-8")]);
+            assert!(report.healthy, "{line}, {behind} behind it: {:?}", report.verdicts);
+        }
+    }
+    // It is the daemon's own end that nothing follows.
+    fs::write(&path, requests(1, 50) + &killed("rclone") + "\n").unwrap();
+    let (report, _) = analyze(&[path.to_str().expect("a path of UTF-8")]);
+    assert_eq!(causes(&report), [Cause::DaemonGone, Cause::ResourceExhausted], "{:?}", report.notes);
+}
+
+#[test]
 fn who_writes_on_after_a_death_lives() {
     let (report, _) = analyze(&["chats-after-a-death.log"]);
     assert_eq!(causes(&report), [Cause::LockPileup], "{:?}", report.verdicts);

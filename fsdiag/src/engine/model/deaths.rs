@@ -34,6 +34,8 @@ struct Death {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Since {
     pub(super) answers: u64,
+    /// Requests that it had taken up.
+    entered: u64,
     pub(super) at: Option<Micros>,
 }
 
@@ -157,7 +159,12 @@ impl Model {
         if session.went_on(&death.since) {
             return None;
         }
-        match self.fit(session, &death.victim, Told::Within) {
+        // Who writes something behind it may be another one, or have died while that was under way.
+        let fit = match self.fit(session, &death.victim, Told::Within) {
+            Fit::Likely if session.took_up(&death.since) => Fit::Perhaps,
+            fit => fit,
+        };
+        match fit {
             fit @ (Fit::Its | Fit::Likely) => Some(fit.told_of(&death.victim)),
             Fit::Perhaps if death.victim.is_nameless() => Some(Confidence::Certain),
             Fit::Namesake | Fit::Perhaps if !session.open.is_empty() => Some(Confidence::Medium),
@@ -239,6 +246,9 @@ enum Silence {
     Long,
 }
 
+/// As many requests may still come to be written that were under way.
+const RACES: u64 = 3;
+
 impl Session {
     /// Its log tells of a death, by all that is known its own.
     pub(super) fn dies(&mut self, ended: Ended) {
@@ -270,16 +280,20 @@ impl Session {
     }
 
     pub(super) fn since_now(&self) -> Since {
-        // What was under way may still come to be written.
-        const RACES: u64 = 3;
-        Since { answers: self.answers() + self.open.len() as u64 + RACES, at: self.clock.last }
+        let answers = self.answers() + self.open.len() as u64 + RACES;
+        Since { answers, entered: self.entered, at: self.clock.last }
     }
 
     /// Whether it has served or written since: then it lives, whoever died.
     pub(super) fn went_on(&self, since: &Since) -> bool {
         const RACE: Micros = 1_000_000;
         let wrote = self.spoke.zip(since.at).is_some_and(|(spoke, then)| spoke > then + RACE);
-        wrote || self.answers() > since.answers
+        wrote || self.answers() > since.answers || self.entered > since.entered + RACES
+    }
+
+    /// Whether it has taken up anything since: what ends may have been under way.
+    fn took_up(&self, since: &Since) -> bool {
+        self.entered > since.entered
     }
 
     /// None where the one or the other has no time of day.

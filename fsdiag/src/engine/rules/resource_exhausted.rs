@@ -21,7 +21,7 @@ impl Rule for ResourceExhausted {
 }
 
 pub fn is_told_by(hint: &Hint) -> bool {
-    resource(hint.kind).is_some()
+    hint.kind != HintKind::KilledForMemory && resource(hint.kind).is_some()
 }
 
 fn resource(kind: HintKind) -> Option<(&'static str, &'static str)> {
@@ -29,7 +29,9 @@ fn resource(kind: HintKind) -> Option<(&'static str, &'static str)> {
         HintKind::NoSpace => {
             Some(("disk space", "free space where the daemon keeps its temporary files, or limit its cache"))
         }
-        HintKind::NoMemory => Some(("memory", "look for the OOM killer and cgroup limits; limit the daemon's buffers")),
+        HintKind::NoMemory | HintKind::KilledForMemory => {
+            Some(("memory", "look for the OOM killer and cgroup limits; limit the daemon's buffers"))
+        }
         HintKind::NoDescriptors => {
             Some(("file descriptors", "raise the limit (ulimit -n), and see whether releases keep up with opens"))
         }
@@ -39,7 +41,9 @@ fn resource(kind: HintKind) -> Option<(&'static str, &'static str)> {
 }
 
 fn finding(case: &Case<'_>, session: &Session) -> Option<Finding> {
-    let hints = || session.hints.iter().filter(|hint| !session.is_over(hint));
+    // Of others that were killed this daemon tells nothing of itself.
+    let is_own = |hint: &&Hint| hint.kind != HintKind::KilledForMemory || case.fates.is_told_at(hint.place);
+    let hints = || session.hints.iter().filter(|hint| !session.is_over(hint)).filter(is_own);
     let (hint, (name, remedy)) = hints().rev().find_map(|h| Some((h, resource(h.kind)?)))?;
     let sentence = format!("The daemon ran out of {name}: {}.", hint.text.trim_end_matches('.'));
     let culprit = Culprit { path: hint.path.as_deref().map(str::to_owned), ..Culprit::default() };

@@ -17,7 +17,9 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 struct Ending;
 
 /// Before it stands a large or a small letter.
-const OF_MEMORY: &str = "ut of memory: Killed process ";
+const OF_MEMORY: &str = "ut of memory: ";
+const KILLED: &str = "Killed process ";
+const TO_KILL: &str = "Kill process ";
 const OOM_KILL: &str = "oom-kill:";
 const SEGFAULT: &str = ": segfault at ";
 const OF_UNIT: &str = ": A process of this unit has been killed by the OOM killer";
@@ -57,9 +59,14 @@ impl Parser for Ending {
             said
         });
         let text = scan::trimmed(line.text);
-        if said && let Some(victim) = of_memory(text) {
-            line.hint(HintKind::NoMemory, None, out);
+        if (said || state)
+            && let Some(victim) = of_memory(text)
+        {
+            line.hint(HintKind::KilledForMemory, None, out);
             return line.death(victim, out);
+        }
+        if said && scan::after(text, OF_MEMORY).is_some_and(|rest| rest.starts_with(TO_KILL)) {
+            return line.hint(HintKind::KilledForMemory, None, out);
         }
         let victim = if said { victim(text) } else { Some(text).filter(|_| state).and_then(by_shell) };
         if let Some(victim) = victim {
@@ -75,9 +82,12 @@ impl Parser for Ending {
 /// `Out of memory: Killed process 812 (sshfs) total-vm:...`, `oom-kill:...,task=sshfs,pid=812,uid=0`.
 fn of_memory(text: &str) -> Option<Victim> {
     let pid = |(pid, rest)| (u32::try_from(pid).ok(), rest);
-    if let Some((pid, rest)) = scan::after(text, OF_MEMORY).and_then(scan::num).map(pid) {
-        let name = rest.strip_prefix(" (").and_then(|rest| scan::split(rest, ")")).map(|(name, _)| name.into());
-        return Some(Victim { by_kernel: true, pid, name, ..Victim::default() });
+    // Older kernels say before, on a line of its own, whom they are about to kill, or a child of it.
+    let killed = scan::after(text, OF_MEMORY).unwrap_or(text).strip_prefix(KILLED);
+    if let Some((pid, rest)) = killed.and_then(scan::num).map(pid)
+        && let Some((name, _)) = rest.strip_prefix(" (").and_then(|rest| scan::split(rest, ")"))
+    {
+        return Some(Victim { by_kernel: true, pid, name: Some(name.into()), ..Victim::default() });
     }
     let rest = scan::after(text, OOM_KILL)?;
     let name = scan::after(rest, ",task=").and_then(|name| name.split(',').next()).map(Into::into);
@@ -186,6 +196,7 @@ mod tests {
             ("Segmentation fault (core dumped)", None, ""),
             ("Out of memory: Killed process 812 (sshfs) total-vm:8kB", Some(812), "sshfs"),
             ("Memory cgroup out of memory: Killed process 7 (rclone) total-vm:8kB", Some(7), "rclone"),
+            ("Killed process 7 (rclone) total-vm:8kB, anon-rss:4kB", Some(7), "rclone"),
             ("oom-kill:constraint=CONSTRAINT_NONE,task_memcg=/x,task=rclone,pid=811,uid=0", Some(811), "rclone"),
             ("rclone[811]: segfault at 0 ip 0000 sp 0000 error 4 in rclone[400000+1000]", None, "rclone[811]"),
             ("rclone exited with status 137", None, "rclone"),
@@ -212,6 +223,7 @@ mod tests {
             "rsync of 3 files exited with code 23",
             "make: exit code 2",
             "Killed process list",
+            "Out of memory: Kill process 7 (rclone) score 900 or sacrifice child",
         ] {
             assert_eq!(told(line), None, "{line}");
         }

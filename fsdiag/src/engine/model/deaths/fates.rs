@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{Death, Fate, Unplaced};
 use crate::engine::{
+    fact::Place,
     model::{Model, session::Ended},
     report::Confidence,
 };
@@ -14,6 +15,8 @@ pub struct Fates<'m> {
     all: HashMap<usize, Fate<'m>>,
     /// Deaths that may be of several daemons, or of none of them.
     unplaced: Vec<&'m Ended>,
+    /// Where the deaths of daemons are told.
+    told_at: Vec<Place>,
 }
 
 impl Model {
@@ -24,7 +27,10 @@ impl Model {
         let mut others = HashMap::new();
         for (log, death) in self.deaths() {
             match self.whose_death(log, death) {
-                Some((whose, sure)) => surest(&mut others, whose, death, sure),
+                Some((whose, sure)) => {
+                    fates.told_at.push(death.ended.place);
+                    surest(&mut others, whose, death, sure);
+                }
                 None => fates.unplaced.push(&death.ended),
             }
         }
@@ -53,6 +59,11 @@ impl<'m> Fates<'m> {
         self.unplaced.iter().copied()
     }
 
+    /// Whether a daemon died by what is told there.
+    pub fn is_told_at(&self, place: Place) -> bool {
+        self.told_at.contains(&place)
+    }
+
     fn told(&mut self, told: &'m Unplaced, whose: &[usize], model: &Model) {
         let doubtful = match whose {
             [] => false,
@@ -61,6 +72,9 @@ impl<'m> Fates<'m> {
         };
         if doubtful {
             self.unplaced.push(&told.ended);
+        }
+        if !whose.is_empty() && !told.of_anything {
+            self.told_at.push(told.ended.place);
         }
         if let ([one], false) = (whose, told.of_anything) {
             self.all.entry(*one).or_insert(Fate::of(&told.ended, Confidence::Certain));
