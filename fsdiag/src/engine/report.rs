@@ -26,6 +26,9 @@ pub struct Report {
     /// Open requests that are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub orphans_left_out: u64,
+    /// A log tells of requests and never of answers, and some that it tells of may hang.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub one_sided: bool,
     /// Operations open at the end, per operation.
     pub inflight: BTreeMap<String, u64>,
     /// The kernel's count of unanswered requests.
@@ -45,7 +48,8 @@ impl Report {
 
     /// Whether nothing in it shows how a daemon does.
     pub fn is_unjudged(&self) -> bool {
-        self.healthy && self.ops.is_empty() && self.notes.iter().any(|note| note.kind == "cannot_tell")
+        let tells = !self.ops.is_empty() && !self.one_sided;
+        self.healthy && !tells && self.notes.iter().any(|note| note.kind == "cannot_tell")
     }
 
     /// Whether no line of a known format told of anything: such a text does not show how a daemon does.
@@ -64,6 +68,11 @@ impl Verdict {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
+fn is_false(b: &bool) -> bool {
+    !*b
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

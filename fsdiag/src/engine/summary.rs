@@ -44,6 +44,7 @@ pub(super) fn report_of(model: &Model, now: Now) -> Report {
         verdicts,
         notes,
         orphans_left_out: case.open_count().saturating_sub(model.limits.listed as u64),
+        one_sided: is_one_sided(&case),
         orphans: listed(&case).into_iter().map(|op| orphan(&case, op)).collect(),
         inflight: inflight(&case),
         kernel_waiting: case.kernel_waiting(),
@@ -291,6 +292,12 @@ fn inversions(session: &Session) -> impl Iterator<Item = (&str, &str)> {
     both.map(|(a, b)| (&**a, &**b))
 }
 
+/// Whether requests are open in a log that never tells of answers.
+fn is_one_sided(case: &Case<'_>) -> bool {
+    let mute = |life: &Life<'_>| life.session.one_sided && !life.session.open.is_empty() && life.ended.is_none();
+    case.lives.iter().any(mute)
+}
+
 /// What is open without being a verdict.
 fn open_notes(case: &Case<'_>) -> Vec<Note> {
     let mut notes: Vec<Note> = unjudged::note(case).into_iter().chain(stops::note(case)).collect();
@@ -303,8 +310,7 @@ fn open_notes(case: &Case<'_>) -> Vec<Note> {
         );
         notes.push(note("cannot_tell", None, None, text));
     }
-    let mute = |life: &Life<'_>| life.session.one_sided && !life.session.open.is_empty() && life.ended.is_none();
-    if case.lives.iter().any(mute) {
+    if is_one_sided(case) {
         let text =
             "the log tells of requests, never of answers: it does not show whether one hangs; a stack dump would";
         notes.push(note("cannot_tell", None, None, text.into()));

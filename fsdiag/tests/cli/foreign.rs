@@ -1,6 +1,6 @@
 //! Daemons with a log or a library of their own: unions, archives, object stores, clusters.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 use fsdiag::engine::report::{Cause, Confidence, Report};
 
@@ -47,6 +47,15 @@ fn a_log_of_s3fs_tells_of_requests_and_not_of_answers() {
     for name in ["work", "store-silent"] {
         let report = analyze(&[sample(&format!("s3fs/{name}.log"))]);
         assert!(report.healthy && unsure(&report).contains("never of answers"), "{name}: {}", told(&report));
+    }
+}
+
+#[test]
+fn one_request_whose_end_is_told_makes_no_log_healthy_that_tells_no_other_s() {
+    for file in ["mountpoint-s3/stalled-read.log", "s3fs/work.log"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_fsdiag")).arg("analyze").arg(sample(file)).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.starts_with("cannot tell whether anything hangs") && !text.contains("healthy"), "{file}: {text}");
     }
 }
 
