@@ -141,8 +141,9 @@ impl One<'_> {
             Some(block) => self.mixed.skip(block.lines),
             None => {
                 let mut sink = self.window.before(self.model, &mut self.inside);
+                let of_a_piece = if self.lines.is_between() { self.mixed.piece(bytes, &mut sink) } else { 0 };
+                let bytes = &bytes[of_a_piece..];
                 match self.lines.text(bytes) {
-                    _ if self.lines.is_between() && self.mixed.piece(bytes, &mut sink) => {}
                     Some(text) => {
                         self.mixed.begin_block(bytes);
                         lines::of(text).for_each(|line| self.mixed.text(line, &mut sink));

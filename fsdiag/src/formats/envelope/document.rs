@@ -29,6 +29,8 @@ pub(in crate::formats) struct Document {
     cut: Vec<u8>,
     /// How many were cut out of the pieces.
     parts: u16,
+    /// It was a line, and that has ended.
+    ended: bool,
     /// Something in it was a line of a log.
     known: bool,
     /// The last line was of no document.
@@ -102,8 +104,22 @@ impl Document {
         self.lines.push((self.text.len(), self.now));
     }
 
-    /// The next bytes of a document that is one line: its entries are parts of that line.
-    pub(super) fn piece(&mut self, bytes: &[u8]) -> Vec<Record> {
+    /// The next bytes of a document that is one line, and how many are of it: its entries are parts of that line.
+    pub(super) fn piece(&mut self, bytes: &[u8]) -> (Vec<Record>, usize) {
+        let (mut found, mut from) = (Vec::new(), 0);
+        let ends = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1).chain([bytes.len()]);
+        for end in ends {
+            if self.ended {
+                break;
+            }
+            found.extend(self.part(&bytes[from..end]));
+            from = end;
+            self.ended = self.open.is_empty() && self.cut.is_empty() && bytes[..end].ends_with(b"\n");
+        }
+        (found, from)
+    }
+
+    fn part(&mut self, bytes: &[u8]) -> Vec<Record> {
         self.hold(1, bytes);
         let mut all = std::mem::take(&mut self.cut);
         all.extend_from_slice(bytes);
@@ -260,11 +276,8 @@ impl Document {
 
     /// Who wrote what stands beside it, where it tells that: no more is kept for the lines of a stream.
     fn label_of(&self, closed: &Bracket) -> Option<Arc<str>> {
-        let (before, inner) = (self.text.get(..closed.at)?, self.text.get(closed.at..)?);
-        let name = ["stream", "resource"].into_iter().find(|name| {
-            before.strip_suffix("\":").and_then(|before| before.strip_suffix(name)).is_some_and(|b| b.ends_with('"'))
-        })?;
-        entries::label(name, inner).filter(|_| closed.is_whole).map(Arc::from)
+        let (before, inner) = self.text.split_at_checked(closed.at)?;
+        entries::label(before, inner).filter(|_| closed.is_whole).map(Arc::from)
     }
 
     /// Whether nothing of it was a line of a log.
@@ -303,11 +316,11 @@ mod tests {
         let answer =
             r#"{"hits":{"hits":[{"_source":{"message":"aé \\ \"b\""}},{"_source":{"message":"12"},"sort":[123456]}]}}"#;
         let mut whole = Document::default();
-        let wanted = whole.piece(answer.as_bytes());
+        let wanted = whole.piece(answer.as_bytes()).0;
         assert_eq!(wanted.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 1 | 1 << PART]);
         for size in 1..answer.len() {
             let mut document = Document::default();
-            let found: Vec<Record> = answer.as_bytes().chunks(size).flat_map(|piece| document.piece(piece)).collect();
+            let found: Vec<Record> = answer.as_bytes().chunks(size).flat_map(|piece| document.piece(piece).0).collect();
             assert_eq!(found, wanted, "{size}");
         }
     }
@@ -348,15 +361,23 @@ mod tests {
     fn a_list_of_texts_is_as_many_lines() {
         let (answer, told) = (r#"["a","b\"",["c"],"d"]"#, |part: u64, text: &str| (1 | part << PART, text.to_owned()));
         let wanted = [told(0, r#"["a"]"#), told(1, r#"["b\""]"#), told(2, r#"["d"]"#)];
-        assert_eq!(Document::default().piece(answer.as_bytes()), wanted);
+        assert_eq!(Document::default().piece(answer.as_bytes()).0, wanted);
         let answer = r#"{"tags":["x"],"out":{"stdout_lines":["a"]}}"#;
-        assert_eq!(Document::default().piece(answer.as_bytes()), [told(0, r#"["a"]"#)]);
+        assert_eq!(Document::default().piece(answer.as_bytes()).0, [told(0, r#"["a"]"#)]);
+    }
+
+    #[test]
+    fn an_answer_ends_with_its_line() {
+        let (answer, log) = ("[{\"message\":\"a\"}]\n", "unique: 2\n{\"message\":\"b\"}\n");
+        let mut document = Document::default();
+        let (found, of_it) = document.piece(format!("{answer}{log}").as_bytes());
+        assert_eq!((found.len(), of_it, document.piece(log.as_bytes()).1), (1, answer.len(), 0));
     }
 
     #[test]
     fn of_an_answer_no_more_is_kept_than_what_is_open() {
         let mut document = Document::default();
-        let mut take = |text: &str| (document.piece(text.as_bytes()), document.text.len());
+        let mut take = |text: &str| (document.piece(text.as_bytes()).0, document.text.len());
         take(&format!(r#"{{"stats":"{}","data":{{"result":["#, "x".repeat(1000)));
         for host in 0..1000 {
             let stream = format!(

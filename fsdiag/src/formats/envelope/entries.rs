@@ -134,10 +134,12 @@ fn labelled(object: &Value) -> Option<String> {
     })
 }
 
-/// Who wrote what stands beside such a field of an object.
-pub(super) fn label(name: &str, field: &str) -> Option<String> {
+/// Who wrote what stands beside a field of an object; `before` ends with its name.
+pub(super) fn label(before: &str, field: &str) -> Option<String> {
     /// No name of a machine or a pod is as long, bytes.
     const LONGEST: usize = 256;
+    let names = [("stream", "\"stream\":"), ("resource", "\"resource\":")];
+    let (name, _) = names.into_iter().find(|(_, spelled)| before.ends_with(spelled))?;
     let field = serde_json::from_str(field).ok()?;
     let object = Value::Object([(name.to_owned(), field)].into_iter().collect());
     labelled(&object).filter(|label| label.len() <= LONGEST)

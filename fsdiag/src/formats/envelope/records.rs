@@ -53,11 +53,11 @@ impl Records {
         begins.then(|| Self::Document(Document::default()))
     }
 
-    /// The same of the next bytes of such a line.
-    pub(in crate::formats) fn piece(&mut self, piece: &[u8]) -> Vec<Record> {
+    /// The same of the next bytes of such a line, and how many are of it: behind them are other lines.
+    pub(in crate::formats) fn piece(&mut self, piece: &[u8]) -> (Vec<Record>, usize) {
         match self {
             Self::Document(document) => document.piece(piece),
-            _ => Vec::new(),
+            _ => (Vec::new(), 0),
         }
     }
 

@@ -44,8 +44,8 @@ impl Mixed {
     }
 
     /// Takes the first bytes of an input, and more of them, where they are one line that is longer than any of a log: the
-    /// answer of a store. False: they are to be read as lines.
-    pub fn piece(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> bool {
+    /// answer of a store. How many those are: the others are to be read as lines.
+    pub fn piece(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> usize {
         /// Shorter ones are lines.
         const LONG: usize = 128 << 10;
         if self.counts.lines == 0
@@ -54,15 +54,19 @@ impl Mixed {
         {
             (self.form, self.in_pieces, self.counts.lines) = (Form::Records(Box::new(records)), true, 1);
         }
-        let Form::Records(records) = &mut self.form else { return false };
+        let Form::Records(records) = &mut self.form else { return 0 };
         if !self.in_pieces {
-            return false;
+            return 0;
         }
-        let whole = records.piece(bytes);
+        let (whole, of_it) = records.piece(bytes);
         let refused = records.refused();
-        self.in_pieces = refused.is_none();
+        let has_ended = of_it < bytes.len();
+        self.in_pieces = refused.is_none() && !has_ended;
+        if refused.is_none() && has_ended {
+            self.form = Form::Unknown;
+        }
         self.records(whole, refused, sink);
-        true
+        of_it
     }
 
     /// Whether a line is but a part of what is one line of the log, or is held back.
