@@ -298,3 +298,24 @@ impl<'m> Case<'m> {
 pub fn seconds(us: Micros) -> f64 {
     (us as f64 / 1e5).round() / 10.0
 }
+
+/// `34.2 s`, beyond a day `3 days 4 h`: nobody reads so many seconds.
+pub fn lasting(us: Micros) -> String {
+    const HOUR: Micros = 3_600_000_000;
+    match (us / (24 * HOUR), us / HOUR % 24) {
+        (..1, _) => format!("{:.1} s", seconds(us)),
+        (1, hours) => format!("1 day {hours} h"),
+        (days, hours) => format!("{days} days {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_told_as_days() {
+        let told = [1_000_000, 86_399_900_000, 90_000_000_000, 200_000_000_000].map(lasting);
+        assert_eq!(told, ["1.0 s", "86399.9 s", "1 day 1 h", "2 days 7 h"]);
+    }
+}

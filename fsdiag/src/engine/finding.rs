@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    case::{Case, seconds},
+    case::{Case, lasting},
     fact::Place,
     model::ops::Micros,
     report::{Cause, Confidence, Culprit, Verdict, Waiter},
@@ -179,9 +179,9 @@ fn age(verdict: &Verdict) -> f64 {
     verdict.culprit.as_ref().and_then(|culprit| culprit.age_s).unwrap_or(0.0)
 }
 
-/// `34.2 s`, or nothing where there is no clock.
+/// ` for 34.2 s`, or nothing where there is no clock.
 pub fn for_time(us: Option<i64>) -> String {
-    us.map(|us| format!(" for {:.1} s", seconds(us))).unwrap_or_default()
+    us.map(|us| format!(" for {}", lasting(us))).unwrap_or_default()
 }
 
 /// ` (read of movie.mkv)`: the path of a party where it is known.

@@ -10,7 +10,7 @@ use fsd_events::{
 
 use crate::engine::{
     advice,
-    case::{Case, Who, seconds},
+    case::{Case, Who, lasting},
     dumped,
     finding::{Finding, Rule, for_time},
     infer::{Guess, GuessKind, RACES},
@@ -204,7 +204,7 @@ fn guessed(case: &Case<'_>, guess: &Guess) -> Option<Finding> {
     let sentence = format!(
         "{} entered{} ago and has not ended; {}, {}: it holds a lock that they need ({global}){unless}.",
         case.name_of(root),
-        case.ops[guess.culprit].age.map(|us| format!(" {:.1} s", seconds(us))).unwrap_or_default(),
+        case.ops[guess.culprit].age.map(|us| format!(" {}", lasting(us))).unwrap_or_default(),
         since_then(case, guess),
         behind_it(case, root, &victims),
     );

@@ -10,7 +10,7 @@ use fsd_events::{
 
 use crate::engine::{
     advice,
-    case::{Case, Who, seconds},
+    case::{Case, Who, lasting},
     dumped,
     fact::HintKind,
     finding::{self, Finding, Rule, for_time, of_path},
@@ -83,8 +83,8 @@ fn stalled_task(case: &Case<'_>, party: usize) -> Option<Finding> {
         return None;
     }
     let progress = match &task.progress {
-        Some(p) => format!("{} of {} bytes are here, none came for {:.1} s", p.have, p.want, seconds(flat)),
-        None => format!("nothing came for {:.1} s", seconds(flat)),
+        Some(p) => format!("{} of {} bytes are here, none came for {}", p.have, p.want, lasting(flat)),
+        None => format!("nothing came for {}", lasting(flat)),
     };
     let sentence = format!(
         "{}{} has waited for the origin{}: {progress}{}.",
