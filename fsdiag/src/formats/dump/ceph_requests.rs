@@ -59,6 +59,11 @@ impl Parser for CephRequests {
                 self.draft.get_or_insert_with(|| Draft::start(line, "ceph-requests"));
             }
             _ if self.draft.is_none() => return Taken::No,
+            // Another table, of another moment.
+            None if line.text == "{" => {
+                self.finish(out);
+                return Taken::No;
+            }
             Some((key, value)) => self.field(key, value.trim_end_matches(',')),
             None if matches!(text, "{" | "[" | "]" | "],") => self.in_ops &= !text.starts_with(']'),
             None if matches!(text, "}" | "},") => self.end_row(),
