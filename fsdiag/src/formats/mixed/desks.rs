@@ -90,8 +90,7 @@ impl Desks {
         if self.writer().is_some_and(|writer| by.is(writer)) {
             return Turn::Stays;
         }
-        let its = |at: &usize| self.all[*at].writer().is_some_and(|writer| by.is(writer));
-        match self.places.find(by.number(), its).copied() {
+        match self.place(by) {
             Some(at) => self.go_to(at),
             None if GATE.of(text) == 0 => self.go_to(0),
             None => {
@@ -118,11 +117,14 @@ impl Desks {
 
     fn open(&mut self, writer: Writer) -> Turn {
         let left = if self.all.len() < self.most { Vec::new() } else { self.put_away() };
-        let watched = self.threads.watches(&writer);
-        let mut desk = Desk::new(self.formats, Some(writer));
-        desk.watched = watched;
-        self.all.push(desk);
+        let watched = self.threads.arrives(&writer);
+        self.all.push(Desk::new(self.formats, Some(writer)));
         self.seat(self.all.len() - 1);
+        for writer in watched {
+            if let Some(at) = self.of(&writer) {
+                self.all[at].watched = true;
+            }
+        }
         self.go_to(self.all.len() - 1);
         if left.is_empty() { Turn::To } else { Turn::Instead(left) }
     }
@@ -186,14 +188,19 @@ impl Desks {
     /// Writers of whom it has just shown that they are threads of one daemon, with their desks.
     pub(super) fn joined(&mut self) -> Option<(Joined, Vec<usize>)> {
         let joined = self.joined.take()?;
-        let of = |writer: &Writer| {
-            let by = By::of(writer);
-            let its = |at: &usize| self.all[*at].writer().is_some_and(|writer| by.is(writer));
-            self.places.find(by.number(), its).copied()
-        };
-        let desks = joined.others.iter().filter_map(of).collect();
-        self.at = of(&joined.daemon).unwrap_or(0);
+        let desks = joined.others.iter().filter_map(|writer| self.of(writer)).collect();
+        self.at = self.of(&joined.daemon).unwrap_or(0);
         Some((joined, desks))
+    }
+
+    /// The desk of a writer.
+    fn of(&self, writer: &Writer) -> Option<usize> {
+        self.place(&By::of(writer))
+    }
+
+    fn place(&self, by: &By<'_>) -> Option<usize> {
+        let its = |at: &usize| self.all[*at].writer().is_some_and(|writer| by.is(writer));
+        self.places.find(by.number(), its).copied()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -61,10 +61,23 @@ impl Threads {
         if self.daemons.is_empty() { None } else { self.daemons.get(&by.like()) }
     }
 
-    /// Whether it is worth looking at what that writer says.
-    pub(super) fn watches(&self, writer: &Writer) -> bool {
-        let like = By::of(writer).like();
-        !writer.name.is_empty() && !self.daemons.contains_key(&like) && self.rows.get(&like).is_none_or(Row::is_open)
+    /// Another writer is there: those of whom it is worth looking at what they say from now on. Of most names there is
+    /// one writer, of whom nothing need be known.
+    pub(super) fn arrives(&mut self, writer: &Writer) -> Vec<Writer> {
+        let (by, like) = (By::of(writer), By::of(writer).like());
+        if writer.name.is_empty() || self.daemons.contains_key(&like) {
+            return Vec::new();
+        }
+        let row = self.rows.entry(like).or_default();
+        if !row.is_open() {
+            return Vec::new();
+        }
+        row.knows(&by);
+        match &row.writers[..] {
+            [_] => Vec::new(),
+            both @ [_, _] => both.to_vec(),
+            _ => vec![writer.clone()],
+        }
     }
 
     /// Looks at what a writer says; None, and false: it is worth it no more.
@@ -104,14 +117,13 @@ impl Row {
         *self = Self { begins: u32::MAX, ..Self::default() };
     }
 
-    fn look(&mut self, by: &By<'_>, facts: &[Fact]) {
+    fn knows(&mut self, by: &By<'_>) {
         if !self.writers.iter().any(|writer| by.is(writer)) {
             self.writers.push(by.writer());
         }
-        // Of most daemons there is one only: what it says need not be remembered.
-        if self.writers.len() < 2 {
-            return;
-        }
+    }
+
+    fn look(&mut self, by: &By<'_>, facts: &[Fact]) {
         let own = by.number();
         for fact in facts {
             match &fact.what {
@@ -176,6 +188,7 @@ mod tests {
             };
             let writer = By { host: &host, name: "store", pid: None }.writer();
             let fact = Fact { place: Place::default(), at: At::default(), what };
+            threads.arrives(&writer);
             if let (Some(joined), _) = threads.look(&writer, &[fact]) {
                 assert_eq!(threads.daemon(&By { host: "Thread-99", name: "store", pid: None }), Some(&joined.daemon));
                 return Some(1 + joined.others.len());
