@@ -27,7 +27,7 @@ mod strangers;
 pub mod tasks;
 mod voices;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsd_events::{
     event::Event,
@@ -78,8 +78,8 @@ pub struct Model {
     /// Lives of foreign logs that another one of the same log followed.
     pub past: Past,
     pub dumps: Vec<(Place, Box<Dump>, Option<u64>)>,
-    /// Dumps that may be others once more, behind where those stand.
-    pub copies: Vec<(Place, Place)>,
+    /// How many dumps may be others once more, and the first of each, behind where those stand.
+    pub copies: BTreeMap<Place, (Place, u64)>,
     pub kernel: KernelState,
     pub kernel_waiting: Option<u64>,
     pub kernel_seen: bool,

@@ -175,7 +175,7 @@ fn notes(case: &Case<'_>) -> Vec<Note> {
         notes.push(note("loss", None, None, text));
     }
     notes.extend(case.lives.iter().flat_map(|life| healed(case, life.session)));
-    notes.extend(case.model.copies.iter().map(|(first, again)| same_dump(case, *first, *again)));
+    notes.extend(case.model.copies.iter().map(|(first, (again, times))| same_dump(case, *first, *again, *times)));
     notes.extend(case.earlier_dumps.iter().map(|(earlier, later)| earlier_dump(case, *earlier, *later)));
     notes.extend(case.answered.iter().map(|op| answered(case, op)));
     notes.extend(case.model.turned.iter().map(|(input, left_out)| turned(case, *input, *left_out)));
@@ -246,10 +246,14 @@ fn earlier_dump(case: &Case<'_>, earlier: Place, later: Place) -> Note {
 }
 
 /// What would raise a confidence if it were known to be of another moment.
-fn same_dump(case: &Case<'_>, first: Place, again: Place) -> Note {
+fn same_dump(case: &Case<'_>, first: Place, again: Place, times: u64) -> Note {
     let [first, again] = [first, again].map(|at| format!("{} line {}", case.input_name(at), at.line));
+    let told = match times {
+        1 => format!("is identical to that of {first} and tells no other time"),
+        _ => format!("and {} more are identical to that of {first} and tell no other time", times - 1),
+    };
     let text = format!(
-        "the dump of {again} is identical to that of {first} and tells no other time: it may be one and the same, so both count as one; dumps that tell their times (fsdiag dump) show whether it lasts"
+        "the dump of {again} {told}: it may be one and the same, so all count as one; dumps that tell their times (fsdiag dump) show whether it lasts"
     );
     note("dumps", None, None, text)
 }

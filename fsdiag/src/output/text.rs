@@ -94,7 +94,8 @@ fn one_verdict(text: &mut String, number: usize, verdict: &Verdict, paint: Paint
 fn one_culprit(culprit: &Culprit) -> String {
     let named = |name: &str, value: &Option<String>| value.as_ref().map(|v| format!("{name} {v}"));
     let mut parts: Vec<String> = Vec::new();
-    match (&culprit.op, &culprit.id) {
+    // A thread may be all that a request is called by.
+    match (&culprit.op, culprit.id.as_ref().filter(|id| culprit.thread.as_ref() != Some(id))) {
         (Some(op), Some(id)) => parts.push(format!("{op} #{id}")),
         (Some(op), None) => parts.push(op.clone()),
         (None, Some(id)) => parts.push(id.clone()),
