@@ -19,6 +19,8 @@ pub(super) struct Fold {
 const WIDTHS: std::ops::RangeInclusive<usize> = 40..=500;
 /// Fewer broken lines may be of that width by chance.
 const FEW: usize = 4;
+/// So many that leave a bracket open for the next line are of no whole dump.
+const TORN: usize = 2;
 /// Of so many lines one is broken at the least.
 const ONE_OF: usize = 6;
 
@@ -30,8 +32,11 @@ impl Fold {
         let full = || texts.iter().zip(texts.iter().skip(1)).filter(|(text, _)| self::width(text) == width);
         let different: BTreeSet<&str> = full().map(|(text, _)| &**text).collect();
         let begun = full().filter(|(_, next)| begins(next)).count();
-        let broken =
-            different.len() >= FEW && full().count() * ONE_OF >= texts.len() && begun * ONE_OF <= full().count();
+        let torn = full().filter(|(text, next)| is_torn(text, next)).count();
+        let many = full().count() * ONE_OF >= texts.len() && different.len() >= FEW;
+        // Of a dump few are as long, but what they open the next line closes.
+        let dump = torn >= TORN && torn * 2 >= full().count();
+        let broken = (many || dump) && begun * ONE_OF <= full().count();
         (broken && texts.iter().any(|text| begins(text))).then_some(Self { width, last: 0, open: None })
     }
 
@@ -62,9 +67,19 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
+/// Whether a line closes what the line before it left open.
+fn is_torn(text: &str, next: &str) -> bool {
+    let open = |text: &str| text.matches('(').count() as i64 - text.matches(')').count() as i64;
+    open(text) > 0 && open(next) < 0
+}
+
 /// Whether a line begins as one does that is not the rest of another.
 fn begins(text: &str) -> bool {
-    text.is_empty() || text.starts_with("{\"") || GATE.begun(text) != 0 || time_of(text.as_bytes()).is_some()
+    text.is_empty()
+        || text.starts_with('\t')
+        || text.starts_with("{\"")
+        || GATE.begun(text) != 0
+        || time_of(text.as_bytes()).is_some()
 }
 
 #[cfg(test)]
@@ -91,6 +106,22 @@ mod tests {
         whole.extend(fold.rest());
         assert_eq!(whole.iter().map(|(_, text)| text.clone()).collect::<Vec<_>>(), log);
         assert_eq!(whole[0].0, 1);
+    }
+
+    #[test]
+    fn the_few_long_lines_of_a_dump_are_whole_again() {
+        let frames = (0..60).flat_map(|n| {
+            let arguments = "0x28a0a7a30480, ".repeat(1 + n % 5);
+            let file = format!("\texample.org/streamfs/fs.go:{n} +0x3a5");
+            [format!("example.org/streamfs.(*fs).Read{n}({arguments}0x0)"), file]
+        });
+        let dump: Vec<String> = ["goroutine 21 [running]:".to_owned()].into_iter().chain(frames).collect();
+        let parts: Vec<String> = dump.iter().flat_map(|line| broken(line, 80)).collect();
+        let mut fold = Fold::of(&lines(&parts)).expect("it is broken");
+        let whole = (1..).zip(&parts).filter_map(|(number, part)| fold.line(number, part.as_bytes()));
+        let mut whole: Vec<String> = whole.map(|(_, text)| text).collect();
+        whole.extend(fold.rest().map(|(_, text)| text));
+        assert_eq!(whole, dump);
     }
 
     #[test]
