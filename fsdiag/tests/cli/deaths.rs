@@ -59,6 +59,9 @@ fn each_machine_tells_of_its_own_daemon() {
     let gone = report.verdicts.iter().filter(|verdict| verdict.cause == Cause::DaemonGone);
     let sure: Vec<Confidence> = gone.map(|verdict| verdict.confidence).collect();
     assert_eq!(sure, [Confidence::Certain; 3], "{:?} {:?}", report.verdicts, report.notes);
+    let named =
+        |host: &str| report.verdicts.iter().any(|verdict| verdict.sentence.contains(&format!("on {host} died")));
+    assert!(["node0", "node1", "node2"].into_iter().all(named), "{:?}", report.verdicts);
 }
 
 #[test]

@@ -36,10 +36,14 @@ fn finding(case: &Case<'_>, life: usize) -> Option<Finding> {
         }
     };
     let why: String = ended.text.trim().trim_end_matches('.').chars().take(160).collect();
-    let sentence = format!("The daemon died ({why}); {orphans}.");
+    // Where several are told apart.
+    let which = case.daemon(life);
+    let sentence =
+        format!("The daemon{} died ({why}); {orphans}.", which.map(|it| format!(" {it}")).unwrap_or_default());
     let thread = panicking(case);
     let culprit = Culprit {
         thread: thread.or_else(|| session.about.pid.map(|pid| format!("process {pid}"))),
+        daemon: which.map(str::to_owned),
         ..Culprit::default()
     };
     let sure = case.lives[life].sure?;
